@@ -1,0 +1,4 @@
+# The same as ./make.sh, for those who have make.  ARGS is handed on: make test ARGS='-k address'
+.PHONY: all setup test test-quick test-long bench clean help
+all setup test test-quick test-long bench clean help:
+	@./make.sh $@ $(ARGS)

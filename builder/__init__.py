@@ -1,0 +1,3 @@
+"""Build, prove and run a router VM: spec → tree → image → boot report."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,165 @@
+"""KVM or TCG, decided by trial: a tiny guest is booted with a deadline, and the answer is remembered.
+
+``/dev/kvm`` can exist, open, and yet never boot a guest: the firmware starts and hangs, or QEMU aborts on an MSR.
+``accel=kvm:tcg`` then hangs for ever.  So a boot sector of eight bytes must run and say so before KVM is trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import CommandError, LaunchError
+from builder.process import end_group, spawn
+from builder.qemu import Qemu
+
+KVM = "kvm"
+TCG = "tcg"
+CHOICES = (KVM, TCG)
+DEVICE = Path("/dev/kvm")
+PROBE_DEADLINE_S = 5.0
+
+_SIGN = 0x2A
+_BOOTED = _SIGN << 1 | 1  # what isa-debug-exit makes of a byte written to it
+
+# mov al, 0x2a; out 0xf4, al; cli; hlt; jmp $-1 — padded to a boot sector with its signature.
+BOOT_SECTOR = bytes([0xB0, _SIGN, 0xE6, 0xF4, 0xFA, 0xF4, 0xEB, 0xFD]).ljust(510, b"\0") + b"\x55\xaa"
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """What runs the guest's instructions, and why it was chosen."""
+
+    kind: str
+    reason: str
+
+    @property
+    def patience(self) -> float:
+        """By how much deadlines are longer than they are with KVM."""
+        return 1.0 if self.kind == KVM else 4.0
+
+    def __str__(self) -> str:
+        return f"{self.kind.upper()}: {self.reason}"
+
+
+def choose(qemu: Qemu, asked: str | None = None, *, device: Path = DEVICE, cache: Path | None = None) -> Accelerator:
+    """The accelerator to use.  `asked` ("kvm" or "tcg") wins untried; else KVM if it boots the probe, else TCG.
+
+    The probe's answer is kept in `cache` (default: $XDG_CACHE_HOME/netvm-build) until QEMU, the host's kernel or the
+    device changes.  Raises LaunchError for an accelerator we do not know.
+    """
+    if asked is not None:
+        if asked not in CHOICES:
+            raise LaunchError(f"{asked!r} is no accelerator", hint="choose --accel kvm or --accel tcg, or leave it out")
+        return Accelerator(asked, "asked for")
+    closed = _closed(device)
+    if closed is not None:
+        return Accelerator(TCG, closed)
+    file = (cache or cache_dir()) / "accelerator.json"
+    key = _key(qemu, device)
+    known = _recall(file)
+    if key not in known:
+        known[key] = probe(qemu, KVM) or ""
+        _remember(file, known)
+    trouble = known[key]
+    if trouble:
+        return Accelerator(TCG, f"{device} opens but does not boot a guest ({trouble})")
+    return Accelerator(KVM, f"{device} boots a guest")
+
+
+def probe(qemu: Qemu, kind: str, deadline_s: float = PROBE_DEADLINE_S) -> str | None:
+    """Boot the tiny guest.  None if it ran; else what went wrong, in a few words.  Leaves no process behind."""
+    sector = _sector()
+    try:
+        with tempfile.TemporaryFile() as said:
+            child = spawn(probe_argv(qemu, kind, sector), stderr=said, pass_fds=(sector,))
+            try:
+                status = child.wait(deadline_s)
+            except subprocess.TimeoutExpired:
+                return f"nothing ran within {deadline_s:g} s"
+            finally:
+                end_group(child, grace_s=0.5)
+            said.seek(0)
+            lines = said.read(4096).decode(errors="replace").strip().splitlines()
+    except CommandError as error:
+        return error.message
+    finally:
+        os.close(sector)
+    if status == _BOOTED:
+        return None
+    last = "".join(char if char.isprintable() else "?" for char in lines[-1])[-160:] if lines else ""
+    return last or (f"QEMU was killed by signal {-status}" if status < 0 else f"QEMU exited with status {status}")
+
+
+def _sector() -> int:
+    """A disk of 1 MiB (the firmware boots no smaller one) open for reading alone, and no file anywhere."""
+    writable = os.memfd_create("netvm-probe")
+    try:
+        os.write(writable, BOOT_SECTOR)
+        os.ftruncate(writable, 1 << 20)
+        return os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(writable)
+
+
+def probe_argv(qemu: Qemu, kind: str, sector_fd: int) -> list[str]:
+    """The command line of the probe, whose disk is an open file descriptor."""
+    line = [str(qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
+    line += ["-machine", "q35", "-accel", kind, "-cpu", "max", "-m", "16"]
+    line += ["-add-fd", f"fd={sector_fd},set=1"]
+    line += ["-drive", "if=virtio,format=raw,readonly=on,file=/dev/fdset/1"]
+    line += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
+    return line
+
+
+def cache_dir() -> Path:
+    """$XDG_CACHE_HOME/netvm-build, or ~/.cache/netvm-build (XDG Base Directory Specification)."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "netvm-build"
+
+
+def _closed(device: Path) -> str | None:
+    """Why KVM cannot even be tried; None if the device opens."""
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return f"{device} is not there"
+    except PermissionError:
+        return f"this user may not open {device}; membership in its group would change that"
+    except OSError as error:
+        return f"{device} does not open: {error.strerror}"
+    return None
+
+
+def _key(qemu: Qemu, device: Path) -> str:
+    status = device.stat()
+    return f"{qemu.path.resolve()} {qemu.version} {platform.release()} {status.st_dev}:{status.st_ino}:{status.st_rdev}"
+
+
+def _recall(file: Path) -> dict[str, str]:
+    try:
+        known = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(known, dict):
+        return {}
+    return {key: value for key, value in known.items() if isinstance(value, str)}
+
+
+def _remember(file: Path, known: dict[str, str]) -> None:
+    """Best effort: a cache that cannot be written costs a probe the next time, nothing more."""
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as fresh:
+            try:
+                json.dump(known, fresh)
+            except BaseException:
+                Path(fresh.name).unlink()
+                raise
+        Path(fresh.name).replace(file)

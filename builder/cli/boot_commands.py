@@ -1,0 +1,114 @@
+"""smoke and run: an image in QEMU, to be proved or to be used."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from builder.cli.app import FILE, FOLDER, PROGRAM_FILE, netvm_build, spec_path
+from builder.cli.build_commands import default_out
+from builder.cli.draw import drawing
+from builder.cli.screen import Screen
+from builder.model import NICS
+
+if TYPE_CHECKING:
+    from builder.events import Sink
+    from builder.manifest import Image
+    from builder.qemu import Qemu
+    from builder.report import BootReport
+
+ACCELERATORS = click.Choice(["kvm", "tcg"])
+
+
+@netvm_build.command(epilog="Example: netvm-build smoke --nic e1000e --nic igb --json")
+@click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml")
+@click.option("--nic", "nics", multiple=True, type=click.Choice(NICS), help="The uplink; repeat it for a matrix.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--junit", metavar="FILE", type=FILE, help="Write it as JUnit XML too.")
+@click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
+@click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the lock's]")
+@click.option("--out", metavar="DIR", type=FOLDER, help="Keep the report's files here.")
+@click.pass_context
+def smoke(
+    context: click.Context,
+    what: str,
+    nics: tuple[str, ...],
+    as_json: bool,
+    junit: Path | None,
+    accel: str | None,
+    program: Path | None,
+    out: Path | None,
+) -> None:
+    """Boot a router with two clients, and check that it routes.
+
+    A SPEC is built first.  Needs no privileges.  Exits with 1 if the router fails a check.
+    """
+    from builder import report as reporting
+    from builder.smoke import smoke as boot
+
+    screen: Screen = context.obj
+    with drawing(screen) as sink:
+        image, qemu = _booted(what, program, sink)
+        folder = out or image.folder.parent / f"{image.folder.name}-smoke"
+        report = boot(image, qemu, nics=nics or (image.manifest.machine.nic,), accel=accel, out=folder, sink=sink)
+    if junit is not None:
+        _write(junit, reporting.junit(report))
+    if as_json:
+        screen.result_json(reporting.to_dict(report))
+    else:
+        screen.result(_text(report, screen))
+    screen.say(f"report: {folder}")
+    context.exit(report.exit_code)
+
+
+def _booted(what: str, program: Path | None, sink: Sink) -> tuple[Image, Qemu]:
+    """The image to boot, built if a spec was named, and the QEMU to boot it in."""
+    from builder import manifest, pipeline, qemu
+
+    if (Path(what) / manifest.FILE).exists():
+        image = manifest.load(Path(what))
+        manifest.verify(image)
+        beside = image.folder.absolute().parent / pipeline.WORK_NAME / image.folder.name / "qemu" / "bin" / qemu.PROGRAM
+        return image, qemu.find(program, beside if beside.exists() else None)
+    loaded = pipeline.load(spec_path(what))
+    out = default_out(loaded.router.name, None)
+    image = pipeline.build(loaded, out, sink)
+    return image, qemu.find(program) if program else pipeline.qemu_for(loaded, out, sink)
+
+
+def _text(report: BootReport, screen: Screen) -> str:
+    from builder import report as reporting
+
+    text = reporting.text(report, min(shutil.get_terminal_size((100, 24)).columns, 140))
+    for mark, style in (("✓", "ok"), ("✗", "missing")):
+        text = text.replace(f" {mark} ", f" {screen.styled(mark, style, sys.stdout)} ")
+    return text.rstrip("\n")
+
+
+def _write(path: Path, text: str) -> None:
+    from builder.workspace import replace_file
+
+    replace_file(path, text.encode())
+
+
+@netvm_build.command(epilog="Example: netvm-build run build/netvm --nic virtio-net-pci")
+@click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml")
+@click.option("--nic", type=click.Choice(NICS), help="The uplink.  [default: the spec's]")
+@click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
+@click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the lock's]")
+@click.pass_context
+def run(context: click.Context, what: str, nic: str | None, accel: str | None, program: Path | None) -> None:
+    """Boot a router with its console on this terminal.
+
+    A SPEC is built first.  The uplink is on QEMU's user network.  Ctrl-A X ends QEMU, Ctrl-A H shows its other keys.
+    """
+    from builder import run as running
+
+    screen: Screen = context.obj
+    with drawing(screen) as sink:
+        image, qemu = _booted(what, program, sink)
+    context.exit(running.run(image, qemu, nic=nic, accel=accel, say=screen.say))

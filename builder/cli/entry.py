@@ -1,0 +1,121 @@
+"""main: run one command and turn whatever happens into words and an exit code."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+from click.shell_completion import shell_complete
+
+from builder.cli import (  # noqa: F401  # each adds its commands
+    address_command,
+    boot_commands,
+    build_commands,
+    completion_command,
+    doctor_command,
+    kernel_commands,
+    spec_commands,
+)
+from builder.cli.app import PROGRAM, netvm_build
+from builder.cli.escape import escape
+from builder.cli.failure import describe, disk_full
+from builder.cli.screen import Screen
+from builder.cli.signals import Stopped, stopping_once
+from builder.errors import NetvmError
+
+COMPLETE = "_NETVM_BUILD_COMPLETE"  # how the scripts of `completion` ask for proposals
+BUG = 70  # EX_SOFTWARE of sysexits.h: never mistaken for a verdict or for an error of ours
+CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell reports it
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `netvm-build` with these arguments (sys.argv's by default); return the exit code.
+
+    0: done; 1: the router failed its smoke boot, or `doctor` found something missing; 2 to 7: see builder.errors;
+    70: a bug, with its traceback; 130: Ctrl-C; 141: nobody reads our output any more.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone must not end us
+    try:
+        with stopping_once():
+            status = _run(arguments)
+            sys.stdout.flush()
+            return status
+    except Stopped as stopped:
+        return 128 + stopped.signal
+    except BrokenPipeError:
+        if not _output_closed():
+            return _bug()
+        _discard_output()
+        return CLOSED_PIPE
+
+
+def _run(arguments: list[str]) -> int:
+    """Parse, invoke, and report what a user can mend."""
+    if COMPLETE in os.environ:
+        return shell_complete(netvm_build, {}, PROGRAM, COMPLETE, os.environ[COMPLETE])
+    context = None
+    try:
+        with netvm_build.make_context(PROGRAM, arguments or ["--help"]) as context:
+            netvm_build.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.UsageError as error:
+        return _failed(_misused(error), context)
+    except NetvmError as error:
+        return _failed(error, context)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        full = disk_full(error)
+        return _failed(full, context) if full else _bug()
+    except Exception:
+        return _bug()
+    return 0
+
+
+def _failed(error: NetvmError, context: click.Context | None) -> int:
+    screen = context.obj if context is not None and isinstance(context.obj, Screen) else Screen()
+    click.echo(describe(error, screen), err=True, color=True)
+    return error.exit_code
+
+
+class _Misused(NetvmError):
+    """A command line that click could not read."""
+
+    exit_code = 2
+
+
+def _misused(error: click.UsageError) -> NetvmError:
+    command = error.ctx.command_path if error.ctx is not None else PROGRAM
+    return _Misused(error.format_message(), hint=f"{command} --help")
+
+
+def _bug() -> int:
+    """Everything we did not foresee keeps its traceback."""
+    for line in traceback.format_exc().splitlines():
+        click.echo(escape(line), err=True)
+    click.echo("this is a bug in netvm-build: please report it with these lines and the command you gave", err=True)
+    return BUG
+
+
+def _output_closed() -> bool:
+    """Whether the reader of stdout or stderr has gone."""
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        poll.register(stream.fileno(), select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _discard_output() -> None:
+    """Let the flush at exit go nowhere, in silence."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(null, number)
+    os.close(null)

@@ -1,0 +1,85 @@
+"""An error as the lines a user reads: what and where, the evidence, and what to type next."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from builder.cli.escape import escape, escape_lines
+from builder.cli.screen import Screen, table
+from builder.errors import CommandError, KernelConfigError, NetvmError, SpecError
+
+MIB = 1 << 20
+
+
+def describe(error: NetvmError, screen: Screen) -> str:
+    """The text of an error, for stderr: one ``error:`` a problem, each with its ``hint:`` beneath."""
+    return "\n".join(_lines(error, screen))
+
+
+def _lines(error: NetvmError, screen: Screen) -> Iterator[str]:
+    if isinstance(error, SpecError):
+        for problem in error.problems:
+            yield from _marked("error", str(problem), screen)
+            if problem.hint:
+                yield from _marked("hint", problem.hint, screen)
+    else:
+        yield from _marked("error", error.message, screen)
+        yield from _evidence(error)
+    if error.hint:
+        yield from _marked("hint", error.hint, screen)
+
+
+def _marked(mark: str, text: str, screen: Screen) -> Iterator[str]:
+    first, *rest = escape_lines(text)
+    yield screen.styled(f"{mark}:", mark, sys.stderr) + f" {first}"
+    for line in rest:
+        yield " " * (len(mark) + 2) + line
+
+
+def _evidence(error: NetvmError) -> Iterator[str]:
+    if isinstance(error, KernelConfigError):
+        head = ("option", "asked", "got", "because")
+        rows = [(m.option, m.wanted, m.got, m.because) for m in error.mismatches]
+        yield table([head, *(tuple(escape(cell) for cell in row) for row in rows)], gap=3, indent="  ")
+    if error.details:
+        for line in escape_lines(error.details):
+            yield f"  | {line}".rstrip()
+    if isinstance(error, CommandError):
+        if error.argv:
+            yield escape(f"  command: {shlex.join(error.argv)}")
+        if error.log is not None:
+            yield escape(f"  whole log: {error.log}")
+
+
+def disk_full(error: OSError) -> NetvmError | None:
+    """A full disk or quota as an error that names the folder; None for any other trouble."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    what = "the disk quota is used up" if error.errno == errno.EDQUOT else "no space left on the disk"
+    if isinstance(error.filename, str | bytes):
+        return NetvmError(
+            f"{what}, writing {os.fsdecode(error.filename)}", hint="free some space, then run the same command again"
+        )
+    full = [f"{folder} ({free // MIB} MiB free)" for folder, free in _fullest()]
+    return NetvmError(
+        f"{what}: {', '.join(full) or Path.cwd()}", hint="free some space, then run the same command again"
+    )
+
+
+def _fullest(limit_bytes: int = 64 * MIB) -> Iterator[tuple[Path, int]]:
+    """The folders we write to that have next to nothing left; the fullest alone where none is below the limit."""
+    folders = (Path.cwd(), Path(tempfile.gettempdir()), Path("/nix/store"))
+    free = {folder: _free_bytes(folder) for folder in folders if folder.is_dir()}
+    short = {folder: left for folder, left in free.items() if left < limit_bytes}
+    yield from (short or dict([min(free.items(), key=lambda item: item[1])])).items()
+
+
+def _free_bytes(folder: Path) -> int:
+    stat = os.statvfs(folder)
+    return stat.f_bavail * stat.f_frsize

@@ -1,0 +1,64 @@
+"""Where the command line writes to, and how."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+import click
+
+STYLES = {"error": "1;31", "hint": "36", "ok": "32", "warn": "33", "missing": "31", "dim": "2", "bold": "1"}
+
+
+@dataclass(frozen=True)
+class Screen:
+    """`color` None follows the terminal; `verbosity` is -1 (quiet), 0, or 1 (programs' own output too)."""
+
+    verbosity: int = 0
+    color: bool | None = None
+
+    def colored(self, stream: TextIO) -> bool:
+        """Whether to colour what goes to this stream: --color, then NO_COLOR (no-color.org), then the terminal."""
+        if self.color is not None:
+            return self.color
+        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+            return False
+        return stream.isatty()
+
+    @property
+    def animated(self) -> bool:
+        """Whether stderr is a terminal that can redraw a line."""
+        return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+    def styled(self, text: str, style: str, stream: TextIO) -> str:
+        return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.colored(stream) else text
+
+    def result(self, text: str) -> None:
+        """What was asked for: to stdout."""
+        click.echo(text, color=True)
+
+    def result_json(self, value: object) -> None:
+        """What was asked for, for a program to read: to stdout."""
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False), color=True)
+
+    def say(self, text: str) -> None:
+        """What a person might like to know: to stderr, unless --quiet."""
+        if self.verbosity >= 0:
+            click.echo(text, err=True, color=True)
+
+
+def table(rows: Iterable[Sequence[str]], *, gap: int = 2, indent: str = "") -> str:
+    """Columns as wide as their widest cell, the last one ragged."""
+    cells = [tuple(row) for row in rows]
+    if not cells:
+        return ""
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    lines = []
+    for row in cells:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append((indent + (" " * gap).join(padded)).rstrip())
+    return "\n".join(lines)

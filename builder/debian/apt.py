@@ -1,0 +1,146 @@
+"""A private apt: its own state, sources and keyring; of the machine's, only how it downloads."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder import process
+from builder.debian.lock import Package
+from builder.debian.mirrors import KEYRING, MAIN, SECURITY
+from builder.errors import CommandError, LockError, ToolMissing
+
+_URI = re.compile(r"'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})")
+
+# How this machine reaches its mirrors (proxies, retries, dates it lets pass) is its owner's word.
+_INHERITED = re.compile(r'Acquire::(?!IndexTargets|Allow|GzipIndexes|Languages|By-Hash)[\w:/.\[\]-]+ "[^"]*";')
+
+
+@dataclass(frozen=True)
+class Apt:
+    """apt-get on a private root; `mirrors` name the trees its files come from."""
+
+    root: Path
+    mirrors: Mapping[str, str]
+
+    def closure(self, names: tuple[str, ...], *, dependencies: bool = True) -> dict[str, Package]:
+        """The named packages with all they depend on, as package → file, in apt's order.  Raises LockError."""
+        listed = self._run("install", "--no-install-recommends", "--print-uris", *names)
+        found = {name.removesuffix(".deb"): package for name, package in self._files(listed)}
+        if dependencies:
+            return found
+        return {name: package for name, package in found.items() if name.split("_")[0] in names}
+
+    def source(self, name: str) -> tuple[str, dict[str, Package]]:
+        """A source package: its version, and its files by role.  Raises LockError."""
+        files = dict(self._files(self._run("source", "--print-uris", "--download-only", name)))
+        version = next(file.removesuffix(".dsc").split("_", 1)[1] for file in files if file.endswith(".dsc"))
+        roles = {role: file for file in files for role in ("orig", "debian") if f".{role}.tar" in file}
+        return version, {role: files[file] for role, file in roles.items()}
+
+    def download(self, name: str) -> bytes:
+        """The bytes of a package's .deb, checked by apt."""
+        folder = self.root / "download"
+        folder.mkdir(exist_ok=True)
+        self._run("download", name, cwd=folder)
+        return next(folder.glob(f"{name}_*.deb")).read_bytes()
+
+    def update(self) -> None:
+        """Fetch the indexes and check their signatures."""
+        self._run("update", "-o", "APT::Update::Error-Mode=any")
+
+    def _run(self, *arguments: str, cwd: Path | None = None) -> str:
+        apt = process.find_tool("apt-get", "apt")
+        environment = {"APT_CONFIG": str(self.root / "apt.conf"), "LC_ALL": "C"}
+        try:
+            return process.run([apt, "-qq", *arguments], env=environment, cwd=cwd).stdout
+        except CommandError as error:
+            raise _explained(error, self.mirrors) from error
+
+    def _files(self, listed: str) -> Iterator[tuple[str, Package]]:
+        for line in listed.splitlines():
+            match = _URI.match(line)
+            if match is None:
+                raise LockError(
+                    f"apt gave a file without SHA-256: {line}", hint="the mirror's index is too old to be trusted"
+                )
+            uri, name, size, digest = match.groups()
+            mirror = next((name for name, base in self.mirrors.items() if uri.startswith(base + "/")), None)
+            if mirror is None:
+                raise LockError(f"apt gave a file of no known mirror: {uri}")
+            path = uri.removeprefix(self.mirrors[mirror] + "/")
+            yield urllib.parse.unquote(name), Package(mirror, path, digest, int(size))
+
+
+@contextmanager
+def private_apt(suite: str, source_suites: tuple[str, ...], mirrors: Mapping[str, str]) -> Iterator[Apt]:
+    """An apt that knows one suite's packages (with its updates and security fixes) and some suites' sources."""
+    if not Path(KEYRING).exists():
+        raise ToolMissing("Debian's archive keyring", "debian-archive-keyring")
+    with tempfile.TemporaryDirectory(prefix="netvm-apt-") as name:
+        root = Path(name)
+        for folder in ("etc/apt/preferences.d", "etc/apt/apt.conf.d", "etc/apt/sources.list.d", "etc/apt/trusted.gpg.d",
+                       "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg"):  # fmt: skip
+            (root / folder).mkdir(parents=True)
+        (root / "var/lib/dpkg/status").touch()
+        (root / "etc/apt/sources.list.d/netvm.sources").write_text(sources(suite, source_suites, mirrors))
+        (root / "apt.conf").write_text(configuration(root, _machine_settings()))
+        apt = Apt(root, mirrors)
+        apt.update()
+        yield apt
+
+
+def sources(suite: str, source_suites: tuple[str, ...], mirrors: Mapping[str, str]) -> str:
+    """The sources in deb822 form (sources.list(5))."""
+    suites = suite if SECURITY not in mirrors else f"{suite} {suite}-updates"
+    wanted = [("deb", mirrors[MAIN], suites)]
+    if SECURITY in mirrors:
+        wanted.append(("deb", mirrors[SECURITY], f"{suite}-security"))
+    wanted += [("deb-src", mirrors[MAIN], source_suite) for source_suite in source_suites]
+    return "\n".join(
+        f"Types: {kind}\nURIs: {uri}\nSuites: {names}\nComponents: main\nSigned-By: {KEYRING}\n"
+        for kind, uri, names in wanted
+    )
+
+
+def configuration(root: Path, inherited: tuple[str, ...]) -> str:
+    """apt.conf(5) of a private root."""
+    own = (
+        f'Dir "{root}";',
+        f'Dir::State::status "{root}/var/lib/dpkg/status";',
+        'APT::Architecture "amd64";',
+        'APT::Architectures { "amd64"; };',
+        'APT::Sandbox::User "root";',  # the private root is ours alone, so _apt could not write there
+        'Acquire::Languages "none";',
+        'Acquire::ForceHash "SHA256";',
+        'Acquire::Retries "3";',
+    )
+    return "\n".join((*own, *inherited)) + "\n"
+
+
+def _machine_settings() -> tuple[str, ...]:
+    dumped = process.run([process.find_tool("apt-config", "apt"), "dump"]).stdout
+    return tuple(line for line in dumped.splitlines() if _INHERITED.fullmatch(line))
+
+
+def _explained(error: CommandError, mirrors: Mapping[str, str]) -> LockError:
+    """What apt said, with what to do about it."""
+    said = [line.removeprefix("E: ") for line in error.tail.splitlines() if line.startswith("E: ")]
+    text = "; ".join(said) or error.message
+    hint = "see what apt said above, then run netvm-build lock again"
+    if "Unable to locate package linux-source" in text:
+        hint = "this suite has no such kernel series: change kernel.version, or platform.suite"
+    elif "404" in text or "does not have a Release file" in text:
+        hint = "this mirror lacks that suite: set platform.mirror (and platform.security_mirror) to one that has it"
+    elif "NO_PUBKEY" in error.tail or "not signed" in text:
+        hint = "the mirror is not signed by Debian: set platform.mirror, or upgrade debian-archive-keyring"
+    elif "resolve" in text or "connect" in text.lower():
+        hint = f"the mirror cannot be reached: {', '.join(mirrors.values())}; check the network, or set platform.mirror"
+    elif "expired" in text:
+        hint = "the mirror is out of date: set platform.mirror, or let apt pass it (Acquire::Check-Valid-Until)"
+    return LockError(text, argv=error.argv, status=error.status, tail=error.tail, hint=hint)

@@ -1,0 +1,110 @@
+"""What the image is made of, in Debian's packages: the one table to read for "where does this come from"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from builder.errors import LockError
+from builder.model import Router
+
+# What a shell script of the build uses.
+_SHELL = (
+    "bash",
+    "bzip2",
+    "coreutils",
+    "dash",
+    "diffutils",
+    "findutils",
+    "grep",
+    "gzip",
+    "mawk",
+    "sed",
+    "tar",
+    "xz-utils",
+)
+_COMPILER = ("binutils", "gcc", "libc6-dev", "make", "patch", "perl")
+
+# Set of packages → what is asked of apt; each set becomes one root.  "{kernel}" is the series the spec names.
+SETS: Mapping[str, tuple[str, ...]] = {
+    "bootstrap": ("busybox-static",),
+    "toolchain": (
+        *_SHELL, *_COMPILER, "bc", "bison", "dpkg", "flex", "hostname", "libelf-dev", "lz4", "python3-kconfiglib",
+        "python3-minimal", "zstd",
+    ),
+    "linux": ("linux-source-{kernel}",),
+    "connman-dev": (*_SHELL, *_COMPILER, "file", "libdbus-1-dev", "libglib2.0-dev", "libmnl-dev", "libnftnl-dev", "pkgconf"),
+    "guest": ("dbus-daemon", "libglib2.0-0t64", "libnftnl11", "libpython3-stdlib", "nftables", "python3-minimal"),
+    "imager": ("coreutils", "dash", "erofs-utils", "libc-bin", "python3"),
+    "qemu": ("qemu-system-x86",),
+}  # fmt: skip
+
+# Sets of which only the named packages are wanted, not what they depend on.
+WITHOUT_DEPENDENCIES = frozenset({"bootstrap", "linux"})
+
+# Part → the suite whose source package it is built from.  Stable's ConnMan has known holes; sid's does not.
+SOURCES: Mapping[str, str] = {"connman": "sid"}
+
+# Part → the package whose version the manifest states (one of `sets`, or a source).
+VERSIONS: Mapping[str, str] = {
+    "linux": "linux-source-",
+    "python": "libpython3",
+    "dbus": "dbus-daemon",
+    "nftables": "nftables",
+    "qemu": "qemu-system-x86",
+}
+
+
+@dataclass(frozen=True)
+class Advisory:
+    """A part is known to be vulnerable below `fixed_in`."""
+
+    part: str
+    fixed_in: tuple[int, ...]
+    cves: tuple[str, ...]
+
+
+ADVISORIES = (
+    Advisory("connman", (1, 42), ("CVE-2022-32292", "CVE-2022-32293", "CVE-2023-28488")),
+    Advisory("connman", (1, 45), ("CVE-2025-32366", "CVE-2025-32743")),
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a lock was made for.  A lock whose request is not today's is stale."""
+
+    suite: str
+    mirror: str | None
+    security_mirror: str | None
+    sets: Mapping[str, tuple[str, ...]]
+    sources: Mapping[str, str]
+
+
+def request_for(router: Router) -> Request:
+    """What a router's image asks of the archive."""
+    return Request(
+        suite=router.platform.suite,
+        mirror=router.platform.mirror,
+        security_mirror=router.platform.security_mirror,
+        sets={name: tuple(p.format(kernel=router.kernel.version) for p in asked) for name, asked in SETS.items()},
+        sources=dict(SOURCES),
+    )
+
+
+def upstream(version: str) -> str:
+    """The upstream part of a Debian version: ``1:10.0.13+ds-0+deb13u1`` → ``10.0.13`` (deb-version(7))."""
+    return version.split(":", 1)[-1].rsplit("-", 1)[0].split("+", 1)[0].split("~", 1)[0]
+
+
+def refuse_vulnerable(part: str, version: str) -> None:
+    """Raises LockError for a version with known holes, naming them."""
+    numbers = tuple(int(number) for number in upstream(version).split(".") if number.isdigit())
+    open_cves = [
+        cve for advisory in ADVISORIES if advisory.part == part and numbers < advisory.fixed_in for cve in advisory.cves
+    ]
+    if open_cves:
+        raise LockError(
+            f"{part} {upstream(version)} is known to be vulnerable: {', '.join(open_cves)}",
+            hint=f"the mirror's {SOURCES.get(part, 'archive')} is older than it should be: set platform.mirror to a current one",
+        )

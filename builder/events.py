@@ -1,0 +1,61 @@
+"""What long work tells whoever watches.  Engines emit these; the command line (or a test) draws them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage begins.  `stage` is a short verb phrase a user reads: "lock packages", "build image"."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """A line of a program's output, with its control characters still in: whoever prints it must escape it."""
+
+    stage: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` units (`total` 0: unknown); `what` is what is being worked on now."""
+
+    stage: str
+    done: int
+    total: int
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A fact the user should know but need not act on, such as which accelerator was chosen and why."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class StageEnded:
+    """A stage is over; `seconds` is wall time; `note` says in a few words what came out."""
+
+    stage: str
+    ok: bool
+    seconds: float
+    note: str = ""
+
+
+Event = StageStarted | Output | Progress | Note | StageEnded
+
+
+class Sink(Protocol):
+    """Takes events, in order, from one thread at a time; must not raise."""
+
+    def __call__(self, event: Event, /) -> None: ...
+
+
+def discard(event: Event, /) -> None:
+    """The sink of those who do not watch."""

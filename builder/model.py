@@ -1,0 +1,284 @@
+"""The router as frozen values: what a spec means once every default is filled in.
+
+Rules about one value live with the reader of the spec; the rules that span fields live here, in `rules`, as data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+
+from builder.address import OUI, Pair
+
+
+class PlatformKind(Enum):
+    """Who makes the parts of the image."""
+
+    DEBIAN = "debian"
+    NIXPKGS = "nixpkgs"
+
+
+@dataclass(frozen=True)
+class Platform:
+    """`mirror` None: the machine's own; `security_mirror` None: the machine's own, or derived from `mirror`.
+
+    `nixpkgs` is the path or URL of a nixpkgs tree, for the nixpkgs platform alone.
+    """
+
+    kind: PlatformKind = PlatformKind.DEBIAN
+    suite: str = "trixie"
+    mirror: str | None = None
+    security_mirror: str | None = None
+    nixpkgs: str | None = None
+
+
+class OptionKind(Enum):
+    """nixpkgs' words for what a kernel option may be set to (lib.kernel)."""
+
+    YES = "yes"
+    MODULE = "module"
+    NO = "no"
+    UNSET = "unset"
+    FREEFORM = "freeform"
+
+
+@dataclass(frozen=True)
+class OptionValue:
+    """What is asked of one kernel option.  `text` is set for FREEFORM alone (without quotes, as nixpkgs writes it).
+
+    `optional` asks only if the kernel has such an option and its dependencies are met.
+    """
+
+    kind: OptionKind
+    text: str = ""
+    optional: bool = False
+
+    def __str__(self) -> str:
+        """As in a .config: y, m, n or the text."""
+        return {"yes": "y", "module": "m", "no": "n", "unset": "n"}.get(self.kind.value, self.text)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a value came from: a file as the user knows it, and a line (0: a default)."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True)
+class RequestedOption:
+    """A kernel option (without CONFIG_), what is asked of it, and by whom."""
+
+    name: str
+    value: OptionValue
+    source: Source
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """`version` is an LTS series such as "6.12"; `config` are the spec's own options, which win over fragments'.
+
+    `fragments` are asked for beside those every router has.  `fragment_dirs` are searched for fragments before our own;
+    `parameters` are appended to the command line.
+    """
+
+    version: str = "6.12"
+    fragments: tuple[str, ...] = ("intel", "virtio")
+    fragment_dirs: tuple[Path, ...] = ()
+    config: tuple[RequestedOption, ...] = ()
+    parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Uplink:
+    """How ConnMan configures the physical interfaces.  Static settings are None or empty where DHCP gives them."""
+
+    dhcp: bool = True
+    mac: str | None = None
+    address: IPv4Interface | None = None
+    gateway: IPv4Address | None = None
+    nameservers: tuple[IPv4Address, ...] = ()
+    hostname: str | None = None
+    timeservers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NamedClient:
+    """A client with an address of its own, which `run` attaches under this name."""
+
+    name: str
+    pair: Pair
+
+
+class Dns(Enum):
+    """FORWARD: DNS to the router's address goes to the uplink's resolvers; NONE: it is refused."""
+
+    FORWARD = "forward"
+    NONE = "none"
+
+
+DEFAULT_POOL = IPv4Network("100.64.0.0/24")
+
+
+@dataclass(frozen=True)
+class Clients:
+    """`pool` is where clients without a name of their own get their /31 from."""
+
+    pool: IPv4Network = DEFAULT_POOL
+    dns: Dns = Dns.FORWARD
+    named: tuple[NamedClient, ...] = ()
+
+
+NICS = ("e1000e", "igb", "e1000", "virtio-net-pci", "rtl8139", "vmxnet3")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The virtual machine the image is made for; `nic` is QEMU's name of the emulated uplink."""
+
+    memory_mib: int = 96
+    cpus: int = 1
+    nic: str = "e1000e"
+
+
+@dataclass(frozen=True)
+class Router:
+    """A whole router VM.  `name` is also its host name and the image's name."""
+
+    name: str = "netvm"
+    platform: Platform = Platform()
+    kernel: Kernel = Kernel()
+    uplink: Uplink = Uplink()
+    clients: Clients = Clients()
+    machine: Machine = Machine()
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule that spans fields is broken; `path` is the dotted key that a user would change.
+
+    `involves` are the other keys the rule looked at, the most telling first: where `path` is not in the spec at all,
+    the problem is on theirs; where one of them could not be read, the rule says nothing.
+    """
+
+    path: str
+    message: str
+    hint: str
+    involves: tuple[str, ...] = ()
+
+
+def rules(router: Router) -> tuple[Violation, ...]:
+    """Every rule that spans fields and that the router breaks."""
+    return tuple(violation for rule in RULES for violation in rule(router))
+
+
+def _platform_has_its_own_keys(router: Router) -> Iterator[Violation]:
+    platform = router.platform
+    kind = ("platform.kind",)
+    if platform.kind is PlatformKind.DEBIAN and platform.nixpkgs is not None:
+        hint = "remove it, or set platform.kind to nixpkgs"
+        yield Violation("platform.nixpkgs", "the debian platform takes nothing from nixpkgs", hint, kind)
+    if platform.kind is not PlatformKind.NIXPKGS:
+        return
+    if platform.nixpkgs is None:
+        hint = "give the path of a nixpkgs tree or the URL of its tarball, or set platform.kind to debian"
+        yield Violation("platform.nixpkgs", "the nixpkgs platform needs a nixpkgs tree", hint, kind)
+    for key in ("mirror", "security_mirror"):
+        if getattr(platform, key) is not None:
+            hint = "remove it, or set platform.kind to debian"
+            yield Violation(f"platform.{key}", "the nixpkgs platform takes nothing from a Debian mirror", hint, kind)
+
+
+def _dhcp_gives_the_address(router: Router) -> Iterator[Violation]:
+    if router.uplink.dhcp:
+        for key in ("address", "gateway"):
+            if getattr(router.uplink, key) is not None:
+                hint = f"remove uplink.{key}, or set uplink.dhcp to false"
+                yield Violation(f"uplink.{key}", f"with dhcp: true the {key} comes by DHCP", hint, ("uplink.dhcp",))
+
+
+def _static_uplink_is_complete(router: Router) -> Iterator[Violation]:
+    uplink = router.uplink
+    if uplink.dhcp:
+        return
+    for key, example in (("address", "192.168.1.2/24"), ("gateway", "192.168.1.1")):
+        if getattr(uplink, key) is None:
+            hint = f"add `{key}: {example}` with your network's values, or set uplink.dhcp to true"
+            yield Violation(f"uplink.{key}", f"with dhcp: false the {key} must be given", hint, ("uplink.dhcp",))
+    if not uplink.nameservers and router.clients.dns is Dns.FORWARD:
+        yield Violation(
+            "uplink.nameservers",
+            "with dhcp: false and clients.dns: forward there is no resolver to forward to",
+            "add `nameservers: [192.168.1.1]` with your resolver, or set clients.dns to none",
+            ("uplink.dhcp", "clients.dns"),
+        )
+
+
+def _gateway_is_a_neighbour(router: Router) -> Iterator[Violation]:
+    address, gateway = router.uplink.address, router.uplink.gateway
+    if address is None or gateway is None:
+        return
+    network, involves = address.network, ("uplink.address",)
+    if gateway not in network:
+        hint = f"the gateway must be reachable from {address}: mend the gateway, the address or its prefix length"
+        yield Violation("uplink.gateway", f"{gateway} is outside the uplink's network {network}", hint, involves)
+    elif gateway == address.ip:
+        hint = "the gateway is the next router's address"
+        yield Violation("uplink.gateway", f"{gateway} is the uplink's own address", hint, involves)
+    elif network.prefixlen < 31 and gateway in (network.network_address, network.broadcast_address):
+        hint = "give the next router's address"
+        yield Violation("uplink.gateway", f"{gateway} is not a host's address in {network}", hint, involves)
+
+
+def _uplink_and_clients_are_apart(router: Router) -> Iterator[Violation]:
+    uplink, clients = router.uplink, router.clients
+    if uplink.mac is not None and uplink.mac.startswith(OUI + ":"):
+        hint = f"give the uplink a MAC with another OUI: {OUI} marks the interfaces of clients"
+        yield Violation("uplink.mac", f"{uplink.mac} has the clients' OUI", hint)
+    if uplink.address is not None and uplink.address.network.overlaps(clients.pool):
+        hint = "choose a pool of 100.64.0.0/10 that the uplink's network does not hold, such as 100.96.0.0/24"
+        message = f"{clients.pool} overlaps the uplink's network {uplink.address.network}"
+        yield Violation("clients.pool", message, hint, ("uplink.address",))
+
+
+def _named_clients_differ(router: Router) -> Iterator[Violation]:
+    names: dict[str, int] = {}
+    pairs: dict[Pair, str] = {}
+    for number, client in enumerate(router.clients.named):
+        path = f"clients.named[{number}]"
+        if client.name in names:
+            hint = "give every named client a name of its own"
+            yield Violation(f"{path}.name", f"two clients are named {client.name!r}", hint)
+        if client.pair in pairs:
+            other = pairs[client.pair]
+            hint = "give every named client a router address of its own; each takes two addresses"
+            yield Violation(f"{path}.router", f"{client.pair.router} is also the router address of {other!r}", hint)
+        names.setdefault(client.name, number)
+        pairs.setdefault(client.pair, client.name)
+
+
+def _named_clients_are_apart_from_the_uplink(router: Router) -> Iterator[Violation]:
+    uplink = router.uplink.address
+    for number, client in enumerate(router.clients.named):
+        if uplink is not None and client.pair.network.overlaps(uplink.network):
+            hint = "give the client a router address outside the uplink's network"
+            message = f"{client.pair.network} lies in the uplink's network {uplink.network}"
+            yield Violation(f"clients.named[{number}].router", message, hint, ("uplink.address",))
+
+
+RULES = (
+    _platform_has_its_own_keys,
+    _dhcp_gives_the_address,
+    _static_uplink_is_complete,
+    _gateway_is_a_neighbour,
+    _uplink_and_clients_are_apart,
+    _named_clients_differ,
+    _named_clients_are_apart_from_the_uplink,
+)

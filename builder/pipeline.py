@@ -1,0 +1,160 @@
+"""The recipe: netvm.yaml → Router → tree → image.  Each step takes one value and returns one frozen value.
+
+A build works in `.netvm` beside the image folder: the tree, the log, and links that keep the store paths from Nix's
+garbage collector.  The image folder itself is replaced in one step, when all of it is there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from builder import data, debian, kconfig, manifest, nix, qemu, spec
+from builder import render as rendering
+from builder.errors import LockError, ManifestError, NetvmError
+from builder.events import Note, Sink
+from builder.model import PlatformKind, Router, Source
+from builder.workspace import claim, new_folder
+
+LOCK_NAME = "netvm.lock"
+WORK_NAME = ".netvm"
+
+# The parts whose bytes must come out the same each time.
+REPRODUCIBLE = ("kernel", "rootfs")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A spec that is in order, with everything it refers to.  `origins` tells where each value came from."""
+
+    path: Path
+    router: Router
+    origins: Mapping[str, Source]
+    kernel: kconfig.KernelConfig
+
+    @property
+    def lock_path(self) -> Path:
+        return self.path.parent / LOCK_NAME
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build would do: the packages it would take from the mirror, and the derivations it would make."""
+
+    derivations: tuple[str, ...]
+    lock: Path | None
+    download_bytes: int
+
+
+def load(path: Path) -> Loaded:
+    """Read a spec and the kernel fragments it names.  Raises SpecError with every problem of both."""
+    loaded = spec.load(path)
+    fragments = kconfig.load_fragments((*loaded.router.kernel.fragment_dirs, data.folder("kernel-configs")))
+    return Loaded(path, loaded.router, loaded.origins, kconfig.resolve(loaded.router.kernel, fragments))
+
+
+def render(loaded: Loaded) -> rendering.RenderedTree:
+    """The tree of a spec, without a lock and without anything of this machine."""
+    return rendering.render(loaded.router, loaded.kernel)
+
+
+def lock(loaded: Loaded, lock_path: Path, sink: Sink) -> debian.Lock:
+    """Resolve the packages of a spec and pin them in a lock file."""
+    if loaded.router.platform.kind is not PlatformKind.DEBIAN:
+        raise LockError(
+            "only the debian platform has a lock",
+            hint="pin nixpkgs by what platform.nixpkgs names: a path you control, or the URL of one revision",
+        )
+    resolved = debian.resolve(debian.request_for(loaded.router), sink)
+    debian.save_lock(resolved, lock_path)
+    return resolved
+
+
+def _locked(loaded: Loaded, sink: Sink, *, update: bool) -> debian.Lock:
+    """The lock beside the spec, made where there is none."""
+    found = None if update else debian.load_lock(loaded.lock_path, debian.request_for(loaded.router))
+    return found or lock(loaded, loaded.lock_path, sink)
+
+
+def prepare(loaded: Loaded, work: Path, sink: Sink, *, update_lock: bool = False) -> Path:
+    """Write everything Nix needs below `work`; the tree's folder."""
+    tree = work / "tree"
+    rendered = render(loaded)
+    if loaded.router.platform.kind is not PlatformKind.DEBIAN:
+        rendering.write(rendered, tree)
+        return tree
+    locked = _locked(loaded, sink, update=update_lock)
+    files = {**rendered.files, LOCK_NAME: loaded.lock_path.read_bytes()}
+    rendering.write(replace(rendered, files=files), tree)
+    if not debian.has_bootstrap(tree / "bootstrap", locked.bootstrap_sha256):
+        (name,) = locked.sets["bootstrap"]
+        package = locked.packages[name]
+        deb = nix.fetch(locked.url(package), package.sha256, "busybox-static.deb", sink)
+        debian.write_bootstrap(tree / "bootstrap", deb.read_bytes(), locked.bootstrap_sha256)
+    return tree
+
+
+def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, rebuild: bool = False) -> manifest.Image:
+    """Build the image into a folder.  What was there stays until the new image is whole.
+
+    `rebuild` builds kernel and root a second time and fails if any byte differs.
+    """
+    work = out.parent / WORK_NAME / out.name
+    with claim(work):
+        _refuse_foreign(out)
+        tree = prepare(loaded, work, sink, update_lock=update_lock)
+        log = work / "build.log"
+        (store_path,) = nix.build(tree, ["image"], sink, stage="build image", out_link=work / "image", log=log)
+        if rebuild:
+            nix.build(tree, REPRODUCIBLE, sink, stage="build again", rebuild=True, log=log)
+        if _holds(out, store_path):
+            sink(Note(f"{out} is up to date"))
+        else:
+            with new_folder(out) as fresh:
+                for file in store_path.iterdir():
+                    shutil.copyfile(file, fresh / file.name)
+    return manifest.load(out)
+
+
+def plan(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False) -> Plan:
+    """What `build` would do now; makes a lock where there is none, and builds nothing."""
+    work = out.parent / WORK_NAME / out.name
+    with claim(work):
+        tree = prepare(loaded, work, sink, update_lock=update_lock)
+        locked = _locked(loaded, sink, update=False) if loaded.router.platform.kind is PlatformKind.DEBIAN else None
+        derivations = nix.plan(tree, "image")
+    size = 0
+    if locked is not None:
+        size = sum(package.size for name, package in locked.packages.items() if f"{name}.deb" in derivations)
+    return Plan(derivations, None if locked is None else loaded.lock_path, size)
+
+
+def qemu_for(loaded: Loaded, out: Path, sink: Sink) -> qemu.Qemu:
+    """The QEMU that the lock pins, built if need be."""
+    work = out.parent / WORK_NAME / out.name
+    with claim(work):
+        tree = prepare(loaded, work, sink)
+        (store_path,) = nix.build(
+            tree, ["qemu"], sink, stage="build QEMU", out_link=work / "qemu", log=work / "qemu.log"
+        )
+    return qemu.find(built=store_path / "bin" / qemu.PROGRAM)
+
+
+def _holds(out: Path, store_path: Path) -> bool:
+    """Whether the image folder holds just what was built, whole."""
+    ours = out / manifest.FILE
+    if not ours.is_file() or ours.read_bytes() != (store_path / manifest.FILE).read_bytes():
+        return False
+    try:
+        manifest.verify(manifest.load(out))
+    except ManifestError:
+        return False
+    return True
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raises NetvmError for a folder that holds something else, which an image would push aside."""
+    if out.exists() and not (out.is_dir() and ((out / manifest.FILE).exists() or not any(out.iterdir()))):
+        raise NetvmError(f"{out} is there and is not an image", hint="name another folder with -o, or move it away")

@@ -1,0 +1,139 @@
+"""The only room that starts programs: `run` for those that end by themselves, `spawn` for those we end.
+
+Every child gets a session of its own, so that Ctrl-C reaches us alone and we end the whole group: no process is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from builder.errors import CommandError, ToolMissing
+
+TAIL_LINES = 20
+GRACE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A program that ended with 0, and what it wrote."""
+
+    argv: tuple[str, ...]
+    stdout: str
+    stderr: str
+
+
+def find_tool(name: str, package: str) -> str:
+    """The absolute path of a program on PATH (or in the sbin folders).  Raises ToolMissing with the Debian package."""
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise ToolMissing(name, package)
+    return found
+
+
+def end_group(child: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> None:
+    """End a child and all its descendants that stayed in its group: TERM, then KILL after `grace_s` seconds."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            child.wait(grace_s)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: int | IO[bytes] | None = subprocess.DEVNULL,
+    stdout: int | IO[bytes] | None = subprocess.DEVNULL,
+    stderr: int | IO[bytes] | None = subprocess.DEVNULL,
+    pass_fds: Sequence[int] = (),
+    new_session: bool = True,
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own.  End it with `end_group`.  Raises CommandError if it cannot start."""
+    try:
+        return subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env=None if env is None else {**os.environ, **env},
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=tuple(pass_fds),
+            start_new_session=new_session,
+        )
+    except OSError as error:
+        raise CommandError(f"{argv[0]} could not be started: {error.strerror}", argv=argv) from error
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    on_stderr: Callable[[str], None] | None = None,
+    failure: type[CommandError] = CommandError,
+    log: Path | None = None,
+) -> Completed:
+    """Run a program to its end, handing each line of its stderr to `on_stderr` as it comes.
+
+    Raises `failure` when it exits otherwise than with 0; ends it, with its descendants, when we are interrupted.
+    """
+    child = spawn(argv, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        stdout, stderr = _drain(child, on_stderr)
+        status = child.wait()
+    except BaseException:
+        end_group(child)
+        raise
+    if log is not None:
+        log.write_text(stderr)
+    if status != 0:
+        tail = "\n".join(stderr.splitlines()[-TAIL_LINES:])
+        name = Path(argv[0]).name
+        ended = f"was killed by signal {-status}" if status < 0 else f"failed with exit status {status}"
+        raise failure(f"{name} {ended}", argv=argv, status=status, tail=tail, log=log)
+    return Completed(tuple(argv), stdout, stderr)
+
+
+def _drain(child: subprocess.Popen[bytes], on_stderr: Callable[[str], None] | None) -> tuple[str, str]:
+    """Read both pipes to their ends without either blocking the other."""
+    assert child.stdout is not None
+    assert child.stderr is not None
+    chunks: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+    partial = b""
+    with selectors.DefaultSelector() as selector, child.stdout as out, child.stderr as err:
+        selector.register(out, selectors.EVENT_READ, "stdout")
+        selector.register(err, selectors.EVENT_READ, "stderr")
+        while selector.get_map():
+            for key, _ in selector.select():
+                data = os.read(key.fd, 65536)
+                if not data:
+                    selector.unregister(key.fileobj)
+                    continue
+                chunks[key.data].append(data)
+                if key.data == "stderr" and on_stderr is not None:
+                    *lines, partial = (partial + data).split(b"\n")
+                    for line in lines:
+                        on_stderr(line.decode(errors="replace"))
+    if partial and on_stderr is not None:
+        on_stderr(partial.decode(errors="replace"))
+    return b"".join(chunks["stdout"]).decode(errors="replace"), b"".join(chunks["stderr"]).decode(errors="replace")

@@ -1,0 +1,240 @@
+"""Which QEMU, and its command line: pure functions from a described machine to argv.
+
+Every value that reaches an option list has its commas doubled, as QEMU's option syntax asks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.address import Pair
+from builder.errors import CommandError, LaunchError, ToolMissing
+from builder.manifest import Image
+from builder.process import run
+
+PROGRAM = "qemu-system-x86_64"
+PACKAGE = "qemu-system-x86"
+OLDEST = (7, 2)  # the first with stream netdevs, which tie two VMs together
+EVENTS_PORT = "netvm.events"
+UPLINK_MAC = "52:54:00:12:34:56"
+
+NIC_SINCE = {"igb": (8, 0)}
+"""NICs that older QEMUs lack."""
+
+_VERSION = re.compile(r"QEMU emulator version (\d+)\.(\d+)(?:\.(\d+))?")
+_PORTS_A_SLOT = 8  # PCI functions of one slot
+_FIRST_SLOT = 0x10
+_MANY_NICS = 16  # from here on, clients' NICs must not use up the interrupt vectors of a single CPU
+
+
+@dataclass(frozen=True)
+class Qemu:
+    """A QEMU program; `reason` says in a few words why this one."""
+
+    path: Path
+    version: str
+    reason: str = ""
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        """The version as numbers that compare: (10, 0, 2)."""
+        return tuple(int(part) for part in self.version.split("."))
+
+
+def find(explicit: Path | None = None, built: Path | None = None) -> Qemu:
+    """The QEMU to use: the one asked for, else the one the image's build brought, else the one on PATH.
+
+    Raises ToolMissing if there is none, LaunchError if it does not say its version or is older than 7.2.
+    """
+    if explicit is not None:
+        path, reason = explicit, "asked for"
+    elif built is not None:
+        path, reason = built, "built from the lock"
+    else:
+        found = shutil.which(PROGRAM)
+        if found is None:
+            raise ToolMissing(PROGRAM, PACKAGE)
+        path, reason = Path(found), "on PATH"
+    return identify(path, reason)
+
+
+def identify(path: Path, reason: str = "asked for") -> Qemu:
+    """Ask a program for its version.  Raises LaunchError."""
+    hint = "name a QEMU of version 7.2 or later, or leave it out to use the one from the lock"
+    try:
+        said = run([str(path), "--version"]).stdout
+    except CommandError as error:
+        raise LaunchError(f"{path} does not run: {error.message}", hint=hint, details=error.details) from error
+    match = _VERSION.search(said)
+    if match is None:
+        raise LaunchError(f"{path} is not QEMU: it says {said[:80]!r}", hint=hint)
+    qemu = Qemu(path, ".".join(number for number in match.groups() if number is not None), reason)
+    if qemu.release < OLDEST:
+        raise LaunchError(f"{path} is QEMU {qemu.version}; 7.2 or later is needed", hint=hint)
+    return qemu
+
+
+def require_nic(qemu: Qemu, nic: str) -> None:
+    """Raises LaunchError if this QEMU has no such NIC."""
+    since = NIC_SINCE.get(nic)
+    if since is not None and qemu.release < since:
+        raise LaunchError(
+            f"QEMU {qemu.version} ({qemu.reason}) has no {nic}: it came in {since[0]}.{since[1]}",
+            hint="leave out --qemu to use the QEMU from the lock, or choose another --nic",
+        )
+
+
+@dataclass(frozen=True)
+class ClientNic:
+    """A virtio NIC for a client's network.  `netdev` is the rest of a -netdev option, such as
+    ``stream,server=off,addr.type=fd,addr.str=7``."""
+
+    id: str
+    mac: str
+    netdev: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """All that a VM is made of.  `console`, `qmp` and `port` are chardevs as QEMU writes them, without an id.
+
+    `uplink` is a NIC model on QEMU's user network.  Client NICs sit in root ports of their own, so that each can be
+    unplugged.  `capture` takes the first 96 bytes of every packet on the uplink, in pcap format.
+    """
+
+    name: str
+    kernel: Path
+    rootfs: Path
+    cmdline: str
+    accelerator: str
+    memory_mib: int
+    cpus: int = 1
+    console: str = "stdio,mux=on"
+    qmp: str | None = None
+    port: tuple[str, str] | None = None
+    uplink: str | None = None
+    uplink_mac: str = UPLINK_MAC
+    capture: Path | None = None
+    nics: tuple[ClientNic, ...] = ()
+    disks: tuple[Path, ...] = ()
+    paused: bool = False
+
+
+def argv(qemu: Qemu, machine: Machine) -> list[str]:
+    """The command line of one VM."""
+    line = [str(qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
+    line += ["-name", f"guest={quote(machine.name)}"]
+    line += ["-machine", "q35,vmport=off"]
+    line += ["-accel", machine.accelerator, "-cpu", _cpu(machine.accelerator)]
+    line += ["-smp", str(machine.cpus), "-m", str(machine.memory_mib)]
+    line += ["-kernel", str(machine.kernel), "-append", machine.cmdline]
+    for number, disk in enumerate((machine.rootfs, *machine.disks)):
+        line += ["-drive", f"if=virtio,index={number},format=raw,readonly=on,file={quote(str(disk))}"]
+    line += ["-device", "virtio-rng-pci"]
+    line += ["-chardev", _chardev("console", machine.console), "-serial", "chardev:console"]
+    if machine.qmp is not None:
+        line += ["-chardev", _chardev("qmp", machine.qmp), "-mon", "chardev=qmp,mode=control"]
+    if machine.port is not None:
+        name, chardev = machine.port
+        line += ["-device", "virtio-serial-pci,max_ports=2", "-chardev", _chardev("port", chardev)]
+        line += ["-device", f"virtserialport,chardev=port,name={quote(name)}"]
+    line += _uplink(machine) + _client_nics(machine.nics)
+    if machine.paused:
+        line += ["-S"]
+    return line
+
+
+def _cpu(accelerator: str) -> str:
+    """All that this machine can emulate, with RDRAND; 5-level page tables only make the emulator slower."""
+    return "max,la57=off" if accelerator.startswith("tcg") else "max"
+
+
+def _chardev(identity: str, backend: str) -> str:
+    kind, comma, rest = backend.partition(",")
+    return f"{kind},id={identity}{comma}{rest}"
+
+
+def _uplink(machine: Machine) -> list[str]:
+    if machine.uplink is None:
+        return []
+    line = ["-netdev", "user,id=uplink,ipv6=off"]
+    line += ["-device", f"{machine.uplink},id=uplink-nic,netdev=uplink,mac={machine.uplink_mac},romfile="]
+    if machine.capture is not None:
+        line += ["-object", f"filter-dump,id=capture,netdev=uplink,maxlen=96,file={quote(str(machine.capture))}"]
+    return line
+
+
+def _client_nics(nics: tuple[ClientNic, ...]) -> list[str]:
+    line: list[str] = []
+    for number, nic in enumerate(nics):
+        slot, function = divmod(number, _PORTS_A_SLOT)
+        multifunction = ",multifunction=on" if function == 0 else ""
+        address = f"{_FIRST_SLOT + slot:#x}.{function}"
+        line += [
+            "-device",
+            f"pcie-root-port,id=port-{nic.id},chassis={number + 1},addr={address}{multifunction},io-reserve=0",
+        ]
+        line += ["-netdev", _chardev(nic.id, nic.netdev)]
+        properties = nic_properties(nic, len(nics))
+        driver = properties.pop("driver")
+        line += ["-device", ",".join([driver, *(f"{key}={value}" for key, value in properties.items())])]
+    return line
+
+
+def nic_properties(nic: ClientNic, count: int = 1) -> dict[str, str]:
+    """A client NIC as QMP's device_add takes it; `count` is how many such NICs the VM has in all."""
+    properties = {
+        "driver": "virtio-net-pci",
+        "id": f"nic-{nic.id}",
+        "bus": f"port-{nic.id}",
+        "netdev": nic.id,
+        "mac": nic.mac,
+        "romfile": "",
+    }
+    return properties | ({"vectors": "0"} if count > _MANY_NICS else {})
+
+
+def router(image: Image, accelerator: str, *, nic: str | None = None, memory_mib: int | None = None) -> Machine:
+    """The router VM as its manifest wants it, with its console on the terminal and no client yet."""
+    wanted = image.manifest.machine
+    return Machine(
+        name=image.manifest.name,
+        kernel=image.kernel,
+        rootfs=image.rootfs,
+        cmdline=image.manifest.cmdline,
+        accelerator=accelerator,
+        memory_mib=memory_mib or wanted.memory_mib,
+        cpus=wanted.cpus,
+        uplink=nic or wanted.nic,
+        uplink_mac=image.manifest.uplink_mac or UPLINK_MAC,
+    )
+
+
+def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = ()) -> list[str]:
+    """The shortest command line that boots the image, from the manifest's values alone, with the console here.
+
+    Each client's network ends in a multicast group of this machine, so that another QEMU can join it.
+    """
+    manifest = image.manifest
+    line = [str(qemu.path), "-M", "q35", "-m", str(manifest.machine.memory_mib), "-nographic", "-no-reboot"]
+    line += ["-kernel", str(image.kernel), "-append", manifest.cmdline]
+    line += ["-drive", f"if=virtio,format=raw,readonly=on,file={quote(str(image.rootfs))}"]
+    line += ["-nic", f"user,model={nic}" + (f",mac={manifest.uplink_mac}" if manifest.uplink_mac else "")]
+    for number, pair in enumerate(pairs):
+        line += ["-nic", f"socket,model=virtio-net-pci,mac={pair.router_mac},mcast=230.0.0.1:{12340 + number}"]
+    return line
+
+
+def quote(value: str) -> str:
+    """A value inside one of QEMU's option lists."""
+    return value.replace(",", ",,")
+
+
+def runtime_dir() -> Path:
+    """Where sockets may live: short, private, gone at logout.  A socket's path has at most 107 bytes (unix(7))."""
+    candidate = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(candidate) if candidate and len(candidate) < 60 and Path(candidate).is_dir() else Path("/tmp")  # noqa: S108

@@ -1,0 +1,181 @@
+"""Router → rendered tree: the Nix expression, the guest's files, everything Nix builds the image from.
+
+`render` is pure and needs neither Nix nor QEMU.  This is the only room that knows Jinja2.  templates/ looks just like
+the tree: `*.j2` is rendered, the rest is copied.  A value enters a file only in that file's own form: as a Nix literal
+in `*.nix`, as JSON in `*.json`, and elsewhere as text that may not break out of its line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from builder import data, nixlit
+from builder.errors import RenderError
+from builder.kconfig import KernelConfig
+from builder.model import OptionKind, OptionValue, Router
+from builder.spec import full_spec
+
+# The console is where a boot that dies early tells why, panic=-1 ends the VM instead of leaving it hanging.
+CMDLINE = ("console=ttyS0", "root=/dev/vda", "rootfstype=erofs", "ro", "init=/sbin/init", "panic=-1", "quiet")
+
+# Lists the files of a tree we wrote, so that a later write removes what is no longer part of it and nothing else.
+MARKER = ".netvm-tree"
+
+
+@dataclass(frozen=True)
+class RenderedTree:
+    """Path below the tree's folder → content, sorted by path."""
+
+    files: Mapping[str, bytes]
+
+
+def render(router: Router, kernel: KernelConfig) -> RenderedTree:
+    """The whole tree of a router.  Raises RenderError for a value that a file's format cannot hold."""
+    files: dict[str, bytes] = {}
+    _collect(data.folder("rootfs") / "static", "rootfs", files)
+    _collect(data.folder("rootfs") / "init", "rootfs/usr/lib/netvm/init", files)
+    templates = data.folder("templates")
+    _collect(templates, "", files)
+    values = _values(router, kernel)
+    for path in [path for path in files if path.endswith(".j2")]:
+        del files[path]
+        rendered = _environment(templates, path).get_template(path).render(values)
+        if rendered.strip():
+            files[path.removesuffix(".j2")] = rendered.encode()
+    return RenderedTree(dict(sorted(files.items())))
+
+
+def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
+    """What templates may name."""
+    spec = full_spec(router)
+    return {
+        "router": router,
+        "kernel": kernel,
+        "spec": spec,
+        "cmdline": " ".join((*CMDLINE, *router.kernel.parameters)),
+        "options": {option.name: str(option.value) for option in kernel.options if not option.value.optional},
+        "machine": {"arch": "x86_64", **spec["machine"]},
+        "nixpkgs": _nixpkgs(router),
+    }
+
+
+def _nixpkgs(router: Router) -> nixlit.Raw:
+    """The nixpkgs tree as Nix: a path, a tarball, or whatever <nixpkgs> is on the machine that builds."""
+    where = router.platform.nixpkgs
+    if where is None:
+        return nixlit.Raw("<nixpkgs>")
+    if "://" in where:
+        return nixlit.Raw(f"fetchTarball {nixlit.string(where)}")
+    return nixlit.Raw(f"/. + {nixlit.string(str(Path(where).resolve()))}")
+
+
+def _collect(folder: Path, prefix: str, files: dict[str, bytes]) -> None:
+    """Add every file below a folder to `files`, leaving out what Python left there."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            files[str(Path(prefix) / path.relative_to(folder))] = path.read_bytes()
+
+
+def _environment(templates: Path, path: str) -> jinja2.Environment:
+    """The Jinja environment of one file's format."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates),
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalizer(path),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        comment_start_string="{##",  # {# is a comment in shell and Nix
+        comment_end_string="##}",
+        autoescape=False,  # noqa: S701  # this is not HTML: each format has its own finalizer
+    )
+    environment.filters |= {
+        "attribute": lambda name: nixlit.Raw(nixlit.attribute(name)),
+        "bare": lambda text: nixlit.Raw(_one_line(text)),
+        "kernel_value": kernel_value,
+        "nested": lambda value, indent: nixlit.Raw(nixlit.literal(value, indent)),
+    }
+    return environment
+
+
+def _finalizer(path: str) -> Callable[[Any], Any]:
+    """What turns the value of `{{ x }}` into text of the file's format."""
+    if path.endswith(".nix.j2"):
+        return nixlit.literal
+    if path.endswith(".json.j2"):
+        return lambda value: value if isinstance(value, Markup) else json.dumps(value)
+    return _one_line
+
+
+def _one_line(value: object) -> str:
+    """Text for a line of a configuration file.  Raises RenderError where it could begin a line of its own."""
+    text = str(value)
+    if not text.isprintable():
+        raise RenderError(f"{text!r} has characters that a configuration file cannot hold")
+    return text
+
+
+def kernel_value(value: OptionValue) -> nixlit.Raw:
+    """What is asked of an option in the words of lib.kernel: ``yes``, ``option no``, ``freeform "1000"``."""
+    word = value.kind.value
+    if value.kind is OptionKind.FREEFORM:
+        word = f"freeform {nixlit.string(value.text)}"
+        if value.optional:
+            word = f"({word})"
+    return nixlit.Raw(f"option {word}" if value.optional else word)
+
+
+def write(tree: RenderedTree, folder: Path) -> None:
+    """Make `folder` hold exactly the tree.  Files that are right already are not touched.
+
+    Raises RenderError when the folder holds something else, which we would not want to remove.
+    """
+    previous = _previous(folder)
+    try:
+        for name in previous - set(tree.files):
+            (folder / name).unlink(missing_ok=True)
+        for name, content in tree.files.items():
+            path = folder / name
+            if path.is_file() and path.read_bytes() == content:
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        (folder / MARKER).write_text("".join(f"{name}\n" for name in tree.files))
+    except OSError as error:
+        raise RenderError(f"{error.filename or folder}: {error.strerror}") from error
+
+
+def _previous(folder: Path) -> set[str]:
+    """The files of the tree that was written to a folder before.  Raises RenderError for a folder of something else."""
+    marker = folder / MARKER
+    if marker.is_file():
+        names = set(marker.read_text().split("\n")) - {""}
+        return {name for name in names if not name.startswith("/") and ".." not in Path(name).parts}
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RenderError(f"{folder} is not empty and holds no rendered tree", hint="name a new folder with -o")
+    return set()
+
+
+def diff(tree: RenderedTree, folder: Path) -> str:
+    """A unified diff from what a folder holds to the tree; empty when nothing would change."""
+    old = {name: folder / name for name in _previous(folder)}
+    parts: list[str] = []
+    for name in sorted(old.keys() | tree.files.keys()):
+        before = old[name].read_bytes() if name in old and old[name].is_file() else b""
+        after = tree.files.get(name, b"")
+        if before != after:
+            parts += difflib.unified_diff(
+                before.decode(errors="replace").splitlines(keepends=True),
+                after.decode(errors="replace").splitlines(keepends=True),
+                f"a/{name}" if name in old else "/dev/null",
+                f"b/{name}" if name in tree.files else "/dev/null",
+            )
+    return "".join(parts)

@@ -1,0 +1,247 @@
+"""The lifetime of one VM: QEMU, its QMP connection, its console and its port.
+
+Everything between us and QEMU is an inherited socket pair: there is no socket file to leave behind, and an end of file
+tells at once that QEMU is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shlex
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from subprocess import Popen
+from types import TracebackType
+from typing import Any
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+from builder import qemu
+from builder.console import MAX_LINE, Lines, escape
+from builder.errors import LaunchError, QmpLost
+from builder.process import end_group, spawn
+
+CONSOLE_MAX_BYTES = 4 << 20
+TAIL_LINES = 30
+QUIT_S = 2.0
+_POLL_S = 0.02
+
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # what it would log, it also raises
+
+OnLine = Callable[[str], None]
+
+
+class Vm:
+    """One QEMU.  `machine` comes without chardevs: they are ours to make.
+
+    `on_console` and `on_port` get each line as it comes; `folder` gets console.log and qemu.log (names after `name`).
+    """
+
+    def __init__(
+        self,
+        program: qemu.Qemu,
+        machine: qemu.Machine,
+        folder: Path,
+        *,
+        on_console: OnLine,
+        on_port: OnLine,
+        port_name: str | None,
+        max_line: int = MAX_LINE,
+        inherited: Sequence[socket.socket] = (),
+        by_hand: Sequence[str] = (),
+        prefix: str = "",
+    ) -> None:
+        self.program = program
+        self.machine = machine
+        self.console_log = folder / f"{prefix}console.log"
+        self.qemu_log = folder / f"{prefix}qemu.log"
+        self.console_tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self.ended = asyncio.Event()
+        self.powered_at = 0.0
+        self._listeners: Mapping[str, OnLine] = {"console": on_console, "port": on_port}
+        self._port_name = port_name
+        self._max_line = max_line
+        self._inherited = tuple(inherited)
+        self._by_hand = tuple(by_hand)
+        self._child: Popen[bytes] | None = None
+        self._qmp = QMPClient("netvm-build")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ours: dict[str, socket.socket] = {}
+        self._argv: list[str] = []
+
+    async def __aenter__(self) -> Vm:
+        try:
+            await self._start()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since power-on."""
+        return time.monotonic() - self.powered_at if self.powered_at else 0.0
+
+    async def _start(self, deadline_s: float = 20.0) -> None:
+        names = ["qmp", "console"] + (["port"] if self._port_name else [])
+        theirs: dict[str, socket.socket] = {}
+        try:
+            for name in names:
+                self._ours[name], theirs[name] = socket.socketpair()
+            chardevs = {name: f"socket,fd={end.fileno()}" for name, end in theirs.items()}
+            machine = replace(self.machine, console=chardevs["console"], qmp=chardevs["qmp"], paused=True)
+            if self._port_name:
+                machine = replace(machine, port=(self._port_name, chardevs["port"]))
+            self._argv = qemu.argv(self.program, machine)
+            self._write_head()
+            with self.qemu_log.open("ab") as log:
+                fds = [end.fileno() for end in (*theirs.values(), *self._inherited)]
+                self._child = spawn(self._argv, stdout=log, stderr=log, pass_fds=fds)
+        finally:
+            for end in theirs.values():
+                end.close()
+        for name in names[1:]:
+            self._tasks.append(asyncio.create_task(self._read(name, self._ours[name])))
+        self._tasks.append(asyncio.create_task(self._watch()))
+        await self._connect(deadline_s)
+
+    def _write_head(self) -> None:
+        lines = ["# as it was started:", shlex.join(self._argv)]
+        if self._by_hand:
+            lines += ["# the same by hand, console here (leave with Ctrl-A X):", shlex.join(self._by_hand)]
+        self.qemu_log.write_text("\n".join([*lines, "# what QEMU said:", ""]))
+
+    async def _connect(self, deadline_s: float) -> None:
+        connecting = asyncio.create_task(self._qmp.connect(self._ours.pop("qmp")))
+        ended = asyncio.create_task(self.ended.wait())
+        try:
+            await asyncio.wait({connecting, ended}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done() and connecting.exception() is None:
+                return
+            if connecting.done():
+                await asyncio.wait({ended}, timeout=QUIT_S)
+            raise self._launch_error(deadline_s)
+        finally:
+            for task in (connecting, ended):
+                task.cancel()
+                with suppress(asyncio.CancelledError, QMPError):
+                    await task
+
+    def _launch_error(self, deadline_s: float) -> LaunchError:
+        said = self.said()
+        status = self._child.poll() if self._child else None
+        if status is None:
+            message = f"QEMU runs but did not answer on QMP within {deadline_s:g} s"
+        elif status < 0:
+            message = f"QEMU was killed by signal {-status} before it answered"
+        else:
+            message = f"QEMU exited with status {status} before it answered"
+        return LaunchError(
+            message,
+            hint=f"the whole log is {self.qemu_log}",
+            details="\n".join([shlex.join(self._argv), *(said or ["(it printed nothing)"])]),
+        )
+
+    def said(self) -> list[str]:
+        """The last lines that QEMU itself printed, safe to show."""
+        try:
+            text = self.qemu_log.read_text(errors="replace")
+        except OSError:
+            return []
+        return [escape(line) for line in text.splitlines() if not line.startswith("#")][-TAIL_LINES:][1:]
+
+    async def power_on(self) -> None:
+        """Let the CPUs run; the clock of the boot starts here."""
+        self.powered_at = time.monotonic()
+        await self.execute("cont")
+
+    async def execute(self, command: str, deadline_s: float = 10.0, **arguments: Any) -> Any:
+        """One QMP command.  Raises QmpLost if QEMU is gone or silent, ExecuteError if it says no."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await self._qmp.execute(command, arguments or None)
+        except ExecuteError:
+            raise
+        except (QMPError, TimeoutError, EOFError, OSError) as error:
+            why = "did not answer" if isinstance(error, TimeoutError) else "is gone"
+            raise QmpLost(
+                f"QEMU {why} at {command}",
+                hint=f"its log is {self.qemu_log}",
+                details="\n".join(self.said()) or None,
+            ) from error
+
+    async def events(self, name: str) -> None:
+        """Wait for one QMP event of this name."""
+        with self._qmp.listener(name) as listener:
+            await listener.get()
+
+    def listen(self, name: str) -> Any:
+        """A context in which QMP events of this name queue up, to be taken with `get()`."""
+        return self._qmp.listener(name)
+
+    async def send(self, line: str) -> None:
+        """One line to the port."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.sock_sendall(self._ours["port"], line.encode() + b"\n")
+        except OSError as error:
+            raise QmpLost("QEMU is gone", details="\n".join(self.said()) or None) from error
+
+    async def _read(self, name: str, channel: socket.socket) -> None:
+        channel.setblocking(False)
+        lines, written = Lines(self._max_line), 0
+        loop, listener = asyncio.get_running_loop(), self._listeners[name]
+        with self.console_log.open("wb") if name == "console" else suppress() as log:
+            while data := await self._receive(loop, channel):
+                if log is not None and written < CONSOLE_MAX_BYTES:
+                    log.write(data[: CONSOLE_MAX_BYTES - written])
+                    log.flush()
+                    written += len(data)
+                for line in lines.feed(data):
+                    if log is not None:
+                        self.console_tail.append(line)
+                    listener(line)
+        if log is not None and lines.rest():
+            self.console_tail.append(lines.rest())
+
+    @staticmethod
+    async def _receive(loop: asyncio.AbstractEventLoop, channel: socket.socket) -> bytes:
+        try:
+            return await loop.sock_recv(channel, 65536)
+        except OSError:
+            return b""
+
+    async def _watch(self) -> None:
+        while self._child is not None and self._child.poll() is None:
+            await asyncio.sleep(_POLL_S)
+        self.ended.set()
+
+    async def close(self) -> None:
+        """End QEMU, politely if it listens, and close all that is ours.  May be called twice."""
+        try:
+            if self._child is not None and self._child.poll() is None:
+                with suppress(QMPError, QmpLost, TimeoutError, Exception):
+                    await self.execute("quit", QUIT_S)
+                    await asyncio.wait_for(self.ended.wait(), QUIT_S)
+        finally:
+            if self._child is not None:
+                end_group(self._child, grace_s=1.0)
+            with suppress(QMPError, EOFError, OSError):
+                await self._qmp.disconnect()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for end in self._ours.values():
+                end.close()
+            self._ours.clear()

@@ -1,0 +1,243 @@
+"""The one table of the spec's keys: from it come the reader, the JSON Schema and the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from builder.address import OUI
+from builder.model import NICS, Dns, PlatformKind, Router
+from builder.spec import names, network
+from builder.spec.readers import Json, Reader, choice, list_of, optional, whole_number, word
+
+T = TypeVar("T")
+
+VERSION_READ = 1
+
+
+@dataclass(frozen=True)
+class Section:
+    """A mapping of keys; `short` is the key that a plain word in its place stands for."""
+
+    path: str
+    doc: str
+    short: str = ""
+
+
+@dataclass(frozen=True)
+class Key(Generic[T]):
+    """A key: its dotted path, how to read it, where its value is in the model, what it means, an example in YAML."""
+
+    path: str
+    reader: Reader[T]
+    of: Callable[[Router], T]
+    doc: str
+    example: str
+    required: bool = False
+
+    @property
+    def default(self) -> T:
+        """The model's own default."""
+        return self.of(Router())
+
+    def dump(self, router: Router) -> Json:
+        return self.reader.dump(self.of(router))
+
+
+SECTIONS = (
+    Section("platform", "Who makes the parts of the image.", short="platform.kind"),
+    Section("kernel", "The kernel and what is in it."),
+    Section("uplink", "How ConnMan configures the physical interfaces: all alike, or the one with `mac`."),
+    Section("clients", "The machines that the router serves, each by a virtual interface and a /31 of its own."),
+    Section("machine", "The virtual machine the image is made for."),
+)
+
+VERSION = Key(
+    "version",
+    whole_number(VERSION_READ, VERSION_READ),
+    lambda _: VERSION_READ,
+    "The version of this format. A spec of another version is refused.",
+    "1",
+    required=True,
+)
+NAME = Key("name", names.NAME, lambda r: r.name, "The router's name: its host name, and the image's.", "netvm")
+
+PLATFORM_KIND = Key(
+    "platform.kind",
+    word(PlatformKind, "a platform"),
+    lambda r: r.platform.kind,
+    "`debian` builds from Debian's signed packages, `nixpkgs` from a nixpkgs tree. `platform: debian` is short for"
+    " `platform: {kind: debian}`.",
+    "debian",
+)
+SUITE = Key(
+    "platform.suite", names.SUITE, lambda r: r.platform.suite, "The suite of Debian to take packages of.", "trixie"
+)
+MIRROR = Key(
+    "platform.mirror",
+    optional(names.MIRROR),
+    lambda r: r.platform.mirror,
+    "Where Debian's packages come from; empty: the machine's own mirror. No user name or password may stand in it.",
+    "http://mirror.example/debian",
+)
+SECURITY_MIRROR = Key(
+    "platform.security_mirror",
+    optional(names.MIRROR),
+    lambda r: r.platform.security_mirror,
+    "Where Debian's security updates come from; empty: the machine's own, or as `mirror` has it.",
+    "http://mirror.example/debian-security",
+)
+NIXPKGS = Key(
+    "platform.nixpkgs",
+    optional(names.NIXPKGS),
+    lambda r: r.platform.nixpkgs,
+    "For `kind: nixpkgs`: the path of a nixpkgs tree (a relative one starts from the spec's folder) or the URL of its"
+    " tarball.",
+    "/srv/nixpkgs",
+)
+
+KERNEL_VERSION = Key(
+    "kernel.version", names.KERNEL_SERIES, lambda r: r.kernel.version, "The series of Linux, a long-term one.", "'6.12'"
+)
+FRAGMENTS = Key(
+    "kernel.fragments",
+    list_of(names.FRAGMENT, unique=True),
+    lambda r: r.kernel.fragments,
+    "Sets of kernel options beside those every router has, mostly families of network cards. They are our own, or files"
+    " of a folder `kernel-configs` beside the spec; `netvm-build kernel list` shows both.",
+    "[intel, virtio]",
+)
+CONFIG = Key(
+    "kernel.config",
+    names.CONFIG,
+    lambda r: r.kernel.config,
+    "Kernel options of your own, without CONFIG_; they win over the fragments'. A value is `yes`, `module`, `no`,"
+    " `unset` (as the kernel has it by default), a number, a text, or `{value: …, optional: true}` where the kernel"
+    " need not have the option.",
+    "{IP_NF_NAT: yes}",
+)
+PARAMETERS = Key(
+    "kernel.parameters",
+    list_of(names.PARAMETER),
+    lambda r: r.kernel.parameters,
+    "Words that are appended to the kernel's command line.",
+    "[loglevel=4]",
+)
+
+DHCP = Key("uplink.dhcp", names.BOOLEAN, lambda r: r.uplink.dhcp, "Whether the uplink's address comes by DHCP.", "true")
+UPLINK_MAC = Key(
+    "uplink.mac",
+    optional(network.MAC),
+    lambda r: r.uplink.mac,
+    "The one interface these settings are for; empty: every physical one. Best in quotes: YAML reads some MACs as"
+    " numbers.",
+    "'52:54:00:12:34:56'",
+)
+UPLINK_ADDRESS = Key(
+    "uplink.address",
+    optional(network.INTERFACE),
+    lambda r: r.uplink.address,
+    "The uplink's own address and prefix length, with `dhcp: false` alone.",
+    "192.168.1.2/24",
+)
+GATEWAY = Key(
+    "uplink.gateway",
+    optional(network.HOST_ADDRESS),
+    lambda r: r.uplink.gateway,
+    "The next router, in the network of `address`; with `dhcp: false` alone.",
+    "192.168.1.1",
+)
+NAMESERVERS = Key(
+    "uplink.nameservers",
+    list_of(network.HOST_ADDRESS, unique=True),
+    lambda r: r.uplink.nameservers,
+    "Resolvers; they come before those of DHCP.",
+    "[192.168.1.1]",
+)
+HOSTNAME = Key(
+    "uplink.hostname",
+    optional(names.HOST_NAME),
+    lambda r: r.uplink.hostname,
+    "The host name that is told to the DHCP server; empty: none.",
+    "router.example",
+)
+TIMESERVERS = Key(
+    "uplink.timeservers",
+    list_of(names.TIME_SERVER, unique=True),
+    lambda r: r.uplink.timeservers,
+    "NTP servers, by name or address.",
+    "[ntp.example]",
+)
+
+CLIENTS_OUI = Key(
+    "clients.oui",
+    network.OUI_READER,
+    lambda _: OUI,
+    "The first three octets of every client's MAC. There is one value: the other three octets are those of the client's"
+    " address, and host and router both compute one from the other.",
+    f"'{OUI}'",
+)
+POOL = Key(
+    "clients.pool",
+    network.POOL,
+    lambda r: r.clients.pool,
+    "Where clients get their addresses from, within 100.64.0.0/10 (RFC 6598): each takes a /31, so a /24 has room for"
+    " 128.",
+    "100.64.0.0/24",
+)
+DNS = Key(
+    "clients.dns",
+    word(Dns, "a way to answer DNS"),
+    lambda r: r.clients.dns,
+    "`forward`: DNS that a client sends to its router address goes to the uplink's resolvers. `none`: it is refused.",
+    "forward",
+)
+NAMED = Key(
+    "clients.named",
+    list_of(names.NAMED_CLIENT),
+    lambda r: r.clients.named,
+    "Clients with a name and an address of their own, in the pool or outside it. `router` is the router's address, the"
+    " even one of the /31, or its MAC.",
+    "[{name: laptop, router: 100.64.1.0}]",
+)
+
+MEMORY_MIB = Key(
+    "machine.memory_mib", whole_number(32, 1 << 20, "MiB"), lambda r: r.machine.memory_mib, "The memory, in MiB.", "96"
+)
+CPUS = Key("machine.cpus", whole_number(1, 64), lambda r: r.machine.cpus, "The number of virtual CPUs.", "1")
+NIC = Key(
+    "machine.nic",
+    choice(NICS, "a network card of QEMU"),
+    lambda r: r.machine.nic,
+    "The emulated network card of the uplink, by QEMU's name; the kernel needs its driver (see `kernel.fragments`).",
+    "e1000e",
+)
+
+KEYS: tuple[Key[Any], ...] = (
+    VERSION,
+    NAME,
+    PLATFORM_KIND,
+    SUITE,
+    MIRROR,
+    SECURITY_MIRROR,
+    NIXPKGS,
+    KERNEL_VERSION,
+    FRAGMENTS,
+    CONFIG,
+    PARAMETERS,
+    DHCP,
+    UPLINK_MAC,
+    UPLINK_ADDRESS,
+    GATEWAY,
+    NAMESERVERS,
+    HOSTNAME,
+    TIMESERVERS,
+    CLIENTS_OUI,
+    POOL,
+    DNS,
+    NAMED,
+    MEMORY_MIB,
+    CPUS,
+    NIC,
+)

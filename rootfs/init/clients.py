@@ -1,0 +1,95 @@
+"""Clients: every interface with the OUI, at boot and hot-plugged.  Its MAC says which address the router has there."""
+
+from __future__ import annotations
+
+from init import sysctl
+from init.address import PREFIX_LENGTH, Refused, interface_name, pair_of_router_mac
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from init.address import Pair
+    from init.firewall import Firewall
+    from init.protocol import Voice
+    from init.rtnetlink import Link, Requests
+
+
+class Client:
+    """A client's interface in the router; `admitted` once the firewall lets it send."""
+
+    __slots__ = ("admitted", "index", "mac", "name", "pair")
+
+    def __init__(self, index: int, name: str, mac: str, pair: Pair) -> None:
+        self.index = index
+        self.name = name
+        self.mac = mac
+        self.pair = pair
+        self.admitted = False
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What events and the status say of it."""
+        return {"interface": self.name, "mac": self.mac, "router": self.pair.router, "client": self.pair.client}
+
+
+class Clients:
+    """The clients there are, by the index of their interface."""
+
+    def __init__(self, requests: Requests, firewall: Firewall, voice: Voice) -> None:
+        self._requests = requests
+        self._firewall = firewall
+        self._voice = voice
+        self._clients: dict[int, Client] = {}
+        self._duplicates: dict[int, Link] = {}
+
+    @property
+    def admitted(self) -> list[Client]:
+        """The clients that can send, in the order they came."""
+        return [client for client in self._clients.values() if client.admitted]
+
+    def attach(self, link: Link) -> None:
+        """Set up a client's new interface, or refuse it: it then stays down, and the firewall matches it nowhere."""
+        try:
+            pair = pair_of_router_mac(link.mac)
+        except Refused as refusal:
+            self._refuse(link, str(refusal))
+            return
+        other = next((client for client in self._clients.values() if client.mac == link.mac), None)
+        if other is not None:
+            self._duplicates[link.index] = link
+            self._refuse(link, f"duplicate: {other.name} has the same MAC")
+            return
+        client = Client(link.index, interface_name(link.mac), link.mac, pair)
+        try:
+            self._requests.rename(link.index, client.name)
+            sysctl.apply(sysctl.EACH, client.name)
+            self._requests.add_address(link.index, pair.router, PREFIX_LENGTH)
+            self._requests.set_up(link.index)
+        except OSError as error:
+            self._refuse(link, f"could not be set up: {error.strerror}")
+            return
+        self._clients[link.index] = client
+
+        def admitted() -> None:
+            if self._clients.get(link.index) is client:  # it may have been unplugged meanwhile
+                client.admitted = True
+                self._voice.say("client", **client.fields)
+
+        self._firewall.admit(client.name, pair, admitted)
+
+    def detach(self, index: int) -> None:
+        """An interface is gone; if it was a client's, a duplicate that waited takes its place."""
+        self._duplicates.pop(index, None)
+        client = self._clients.pop(index, None)
+        if client is None:
+            return
+        self._firewall.expel(client.name)
+        if client.admitted:
+            self._voice.say("client-gone", **client.fields)
+        for link in list(self._duplicates.values()):
+            if link.mac == client.mac:
+                del self._duplicates[link.index]
+                self.attach(link)
+                break
+
+    def _refuse(self, link: Link, reason: str) -> None:
+        self._voice.say("client-refused", interface=link.name, mac=link.mac, reason=reason)

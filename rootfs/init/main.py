@@ -1,0 +1,242 @@
+"""PID 1: what is done in which order, and why in that order.
+
+    mounts → ruleset into the kernel ─┬→ forwarding on → interfaces → clients' addresses, uplinks up
+             dbus-daemon started      └→ connmand, once dbus-daemon serves
+
+The ruleset comes before the first interface is touched, so that there is no moment without it.  Whatever is not needed
+for the first packet (power buttons, the host's requests) is set up while ConnMan waits for its lease.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from init import address, firewall, mounts, native, protocol, sysctl, uplinks
+from init.children import Children
+from init.clients import Clients
+from init.config import Config, parse
+from init.loop import EDGE, WRITE, Loop
+from init.network import Network
+from init.outlet import Outlet
+from init.ports import EventPort
+from init.resolvers import Resolvers
+from init.rtnetlink import ARPHRD_ETHER, Link, Requests
+from init.services import SERVICES
+from init.supervisor import Supervisor
+from init.uplinks import Uplinks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from init.services import Service
+
+CONFIG = "/etc/netvm/config.json"
+PROVISIONING = "/etc/netvm/connman"
+STATE = "/var/lib/connman"
+LAST_WORDS_S = 1.0
+
+
+class Failure(Exception):  # noqa: N818  (the machine's, told on the console)
+    """The router cannot work, and the machine is to be powered off; the text says why."""
+
+
+class Router:
+    """The running router: everything there is, and how one thing leads to another."""
+
+    def __init__(self, config: Config, voice: protocol.Voice, services: Sequence[Service] = SERVICES) -> None:
+        self.config = config
+        self.voice = voice
+        self.loop = Loop()
+        self.children = Children(self.loop)
+        self.supervisor = Supervisor(self.loop, self.children, voice, services, self._check_ready)
+        self.firewall = firewall.Firewall(self.loop, self.children, self._firewall_fell_behind)
+        requests = Requests()
+        self.uplinks = Uplinks(requests, voice, config.uplink_mac)
+        self.clients = Clients(requests, self.firewall, voice)
+        self.network = Network(self._link_came, self._link_went, self._network_changed)
+        self.resolvers: Resolvers | None = None
+        self.port: EventPort | None = None
+        self.ready = False
+        self._ending = ""
+        for number in (native.SIGTERM, native.SIGINT, native.SIGPWR, native.SIGUSR1, native.SIGUSR2):
+            self.loop.on_signal(number, lambda number=number: self.power_off(f"signal {number}"))  # type: ignore[misc]
+        if voice.console is not None:
+            self._serve_console(voice.console)
+
+    def start(self) -> None:
+        """Begin; the rest follows from what happens."""
+        self.firewall.load(self._firewall_stands, self._firewall_refused)
+        self.supervisor.start()
+        self.resolvers = Resolvers(self.loop, self._resolvers_changed)
+        self.loop.later(self.config.lease_timeout_s, self._lease_is_due)
+        self.loop.later(0, self._serve_host)
+
+    def power_off(self, reason: str) -> None:
+        """Stop the services in order, then the machine.  Asked twice, it is done once."""
+        if self._ending:
+            return
+        self._ending = reason
+        self.supervisor.stop(self._services_stopped)
+
+    def _services_stopped(self, clean: bool) -> None:
+        self.voice.say("shutdown", reason=self._ending, clean=clean)
+        self.loop.running = False
+
+    def _firewall_stands(self) -> None:
+        self.voice.say("firewall", loaded=True)
+        refused = sysctl.apply(sysctl.EVERYWHERE)
+        if refused:
+            self.voice.say("log", source="init", text=f"settings refused by the kernel: {', '.join(refused)}")
+        firewall.forward_packets()
+        self.network.follow(self.loop)
+        self.supervisor.meet("firewall")
+
+    def _firewall_refused(self, problem: str) -> None:
+        raise Failure(f"the firewall could not be loaded: {problem}")
+
+    def _firewall_fell_behind(self, problem: str) -> None:
+        self.voice.say("degraded", reason=f"the firewall could not be changed and is tried again: {problem}")
+
+    def _link_came(self, link: Link) -> None:
+        if link.kind != ARPHRD_ETHER:
+            return
+        if address.has_oui(link.mac, self.config.oui):
+            self.clients.attach(link)
+        elif uplinks.is_physical(link.name):
+            self.uplinks.attach(link)
+
+    def _link_went(self, link: Link) -> None:
+        self.clients.detach(link.index)
+        self.uplinks.detach(link.index)
+
+    def _network_changed(self) -> None:
+        self.uplinks.compare(self.network, self.resolvers.current if self.resolvers is not None else ())
+        self._check_ready()
+
+    def _resolvers_changed(self, found: tuple[str, ...]) -> None:
+        if self.config.dns:
+            self.firewall.resolve_by(found)
+        self._network_changed()
+
+    def _check_ready(self) -> None:
+        if self.ready or not (self.firewall.loaded and self.supervisor.all_ready and self.uplinks.any_lease):
+            return
+        self.ready = True
+        self.voice.say("ready", uplinks=len(self.uplinks.all), clients=len(self.clients.admitted))
+
+    def _lease_is_due(self) -> None:
+        if self.uplinks.any_lease:
+            return
+        names = ", ".join([f"{uplink.name} ({uplink.driver})" for uplink in self.uplinks.all])
+        where = f"on {names}" if names else "and no uplink: no physical interface has a driver in this kernel"
+        self.voice.say("degraded", reason=f"no lease in {self.config.lease_timeout_s:g} s {where}")
+
+    def _serve_console(self, console: Outlet) -> None:
+        try:
+            self.loop.watch(console.descriptor, console.flush, WRITE | EDGE)
+        except OSError:  # a file, which is always ready
+            return
+
+    def _serve_host(self) -> None:
+        """The host's port and the power buttons, which can wait until the services start."""
+        from init.power import PowerButtons
+        from init.requests import Requests as HostRequests
+        from init.uevents import UeventSocket
+
+        answers = HostRequests(self.voice, self.supervisor, self.uplinks, self.clients)
+        port = EventPort(self.loop, self.voice, answers.answer)
+        buttons = PowerButtons(self.loop, lambda: self.power_off("power button"))
+        uevents = UeventSocket()
+
+        def something_came() -> None:
+            subsystems = {event.subsystem for event in uevents.receive()}
+            if "virtio-ports" in subsystems:
+                port.look()
+            if "input" in subsystems:
+                buttons.look()
+
+        self.loop.watch(uevents.fileno(), something_came)
+        port.look()
+        buttons.look()
+
+
+def open_console() -> Outlet:
+    """Standard output as a console that never blocks us; the kernel's log where the kernel could open no console.
+
+    Descriptors 0 to 2 are filled in either case, so that nothing else ever gets one of these numbers.
+    """
+    had_console = True
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            had_console = False
+            os.open("/dev/null", os.O_RDWR)
+    descriptor = 1 if had_console else os.open("/dev/kmsg", os.O_WRONLY | os.O_CLOEXEC)
+    os.set_blocking(descriptor, False)
+    return Outlet(descriptor)
+
+
+def read_config(path: str = CONFIG) -> Config:
+    """The configuration.  Raises Failure."""
+    try:
+        with open(path) as file:
+            return parse(file.read())
+    except (OSError, ValueError) as error:
+        raise Failure(f"{path} cannot be used: {error}") from None
+
+
+def prepare(config: Config, voice: protocol.Voice) -> None:
+    """Mounts, folders, host name and the limits that all children inherit.  Raises Failure."""
+    try:
+        mounts.mount_all()
+        mounts.make_folders()
+        mounts.copy_files(PROVISIONING, STATE)
+    except OSError as error:
+        raise Failure(str(error)) from None
+    native.sethostname(config.hostname)
+    native.forbid_new_privileges()
+    voice.say("mounts")
+
+
+def tell_crash(error: BaseException, voice: protocol.Voice) -> None:
+    """Say why PID 1 cannot go on: a known failure in a sentence, anything else with its traceback."""
+    if isinstance(error, Failure):
+        reason = str(error)
+    else:
+        from traceback import format_exception
+
+        reason = f"PID 1 crashed: {type(error).__name__}: {error}"
+        if voice.console is not None:
+            for line in "".join(format_exception(error)).splitlines():
+                voice.console.put(line.encode(errors="replace") + b"\n")
+    voice.say("failed", reason=reason[:1000])
+
+
+def main() -> None:
+    """Run the machine from the first mount to power-off.  Whatever happens, it is said before the machine stops."""
+    voice = protocol.Voice(open_console())
+    try:
+        config = read_config()
+        release, version = os.uname().release, sys.version.split()[0]
+        voice.say("init", name=config.name, kernel=release, python=version)
+        prepare(config, voice)
+        router = Router(config, voice)
+        router.start()
+        router.loop.run()
+    except BaseException as error:  # the kernel would panic if PID 1 ended
+        tell_crash(error, voice)
+    voice.drain(LAST_WORDS_S)
+    end_machine()
+
+
+def end_machine() -> None:
+    """End whatever still runs, write out what is cached, and power off."""
+    try:
+        os.kill(-1, native.SIGKILL)
+    except OSError:  # nobody is left
+        pass
+    os.sync()
+    native.power_off()

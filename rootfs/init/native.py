@@ -1,0 +1,132 @@
+"""System calls that Python lacks, and the C halves of standard modules.
+
+PID 1 starts on an emulated CPU where an import is dear: `socket`, `signal` and `json` each cost tens of milliseconds
+there, nearly all of it for `enum` and `re`, which we do not use.  Their C halves are built into the interpreter and cost
+nothing.  They are private names, so this module is the only one that imports them, and a test holds it to that.
+"""
+
+from __future__ import annotations
+
+import os
+
+import _ctypes
+import _json
+import _signal  # type: ignore[import-not-found, unused-ignore]
+import _socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Socket = _socket.socket
+AF_NETLINK = 16
+SOCK_RAW_CLOEXEC = _socket.SOCK_RAW | _socket.SOCK_CLOEXEC
+SOL_SOCKET = _socket.SOL_SOCKET
+SO_RCVBUF = _socket.SO_RCVBUF
+SO_RCVBUFFORCE = 33
+sethostname = _socket.sethostname
+
+SIGHUP, SIGINT, SIGUSR1, SIGKILL, SIGUSR2, SIGPIPE, SIGTERM, SIGCHLD, SIGPWR = 1, 2, 10, 9, 12, 13, 15, 17, 30
+SIG_DFL, SIG_IGN = 0, 1
+
+# <sys/mount.h>, <linux/reboot.h>, <linux/prctl.h>, <sys/inotify.h>
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+RB_POWER_OFF = 0x4321FEDC
+PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
+IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x8, 0x80, 0x100
+IN_CLOEXEC_NONBLOCK = os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "i"
+
+
+class _Function(_ctypes.CFuncPtr):
+    """A function of the C library that returns an int and sets errno."""
+
+    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
+    _restype_ = _Int
+
+
+_libc = _ctypes.dlopen(None, 0)
+
+
+def _call(name: str, *arguments: bytes | int | None) -> int:
+    """Call a function of the C library.  Raises OSError when it returns a negative number."""
+    result: int = _Function(_ctypes.dlsym(_libc, name))(*arguments)
+    if result < 0:
+        number = _ctypes.get_errno()
+        raise OSError(number, os.strerror(number), name)
+    return result
+
+
+def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
+    """mount(2).  Raises OSError."""
+    _call("mount", source.encode(), target.encode(), kind.encode(), flags, data.encode() or None)
+
+
+def power_off() -> None:
+    """reboot(2): stop the machine at once; does not sync.  Does not return, unless it raises OSError."""
+    _call("reboot", RB_POWER_OFF)
+
+
+def forbid_new_privileges() -> None:
+    """prctl(PR_SET_NO_NEW_PRIVS): no descendant can gain privileges by executing a program."""
+    _call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def bound_capabilities(keep: frozenset[int], highest: int = 63) -> None:
+    """prctl(PR_CAPBSET_DROP) for every capability but `keep`, see capabilities(7).  Unknown numbers end the list."""
+    for capability in range(highest + 1):
+        if capability not in keep:
+            try:
+                _call("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
+            except OSError:
+                return
+
+
+def inotify(folder: str, mask: int) -> int:
+    """A non-blocking inotify(7) descriptor that watches one folder.  Raises OSError."""
+    descriptor = _call("inotify_init1", IN_CLOEXEC_NONBLOCK)
+    try:
+        _call("inotify_add_watch", descriptor, folder.encode(), mask)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def on_signal(number: int, action: Callable[[int, object], None] | int) -> None:
+    """signal(2): `action` is called by the interpreter, never inside a system call's middle; or SIG_DFL, SIG_IGN."""
+    _signal.signal(number, action)
+
+
+def wake_on_signals(descriptor: int) -> None:
+    """Write a byte with the signal's number to `descriptor` (non-blocking) whenever a signal arrives."""
+    _signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+
+
+def quoted(text: str) -> str:
+    """A JSON string, ASCII only."""
+    return _json.encode_basestring_ascii(text)
+
+
+class _Settings:
+    """What json.JSONDecoder hands to its C scanner."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = float
+    memo: dict[str, str] = {}  # noqa: RUF012  (the scanner keeps its strings here)
+
+
+def scan_json(text: str) -> tuple[object, int]:
+    """The first JSON value of a text without leading blanks, and where it ends.  Raises ValueError."""
+    try:
+        value, end = _json.make_scanner(_Settings())(text, 0)  # type: ignore[arg-type]
+    except StopIteration as stop:
+        raise ValueError(f"no JSON value at character {stop.value}") from None
+    return value, end

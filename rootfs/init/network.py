@@ -1,0 +1,108 @@
+"""What the kernel's network looks like now: links, IPv4 addresses and default routes, kept up by rtnetlink."""
+
+from __future__ import annotations
+
+from init import rtnetlink as rt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from init.loop import Loop
+
+    OnLink = Callable[[rt.Link], None]
+    OnChange = Callable[[], None]
+
+
+class Network:
+    """The state, and what to call: a link seen for the first time, a link gone, anything else changed.
+
+    A link's name is always its latest.  Losing messages to an overflow costs a new dump, never a wrong picture.
+    """
+
+    def __init__(self, on_link: OnLink, on_gone: OnLink, on_change: OnChange) -> None:
+        self.links: dict[int, rt.Link] = {}
+        self.addresses: dict[int, dict[str, int]] = {}
+        self.routes: dict[int, dict[int, str | None]] = {}
+        self._on_link = on_link
+        self._on_gone = on_gone
+        self._on_change = on_change
+
+    def follow(self, loop: Loop) -> None:
+        """Take in all there is, and from then on every change."""
+        self._changes = rt.Changes()
+        loop.watch(self._changes.fileno(), self._receive)
+        self.replace(self._changes.dump())
+
+    def address_of(self, index: int) -> tuple[str, int] | None:
+        """An interface's first address and its prefix length, if it has one."""
+        return next(iter(self.addresses.get(index, {}).items()), None)
+
+    def default_route_of(self, index: int) -> tuple[str | None] | None:
+        """(gateway,) of an interface's best default route, (None,) for one without gateway; None if it has no route."""
+        routes = self.routes.get(index)
+        return (routes[min(routes)],) if routes else None
+
+    def replace(self, dump: list[tuple[int, bytes]]) -> None:
+        """Make the state what a dump says."""
+        self.addresses.clear()
+        self.routes.clear()
+        present = {link.index for kind, payload in dump if kind == rt.RTM_NEWLINK and (link := rt.parse_link(payload))}
+        for index in [index for index in self.links if index not in present]:
+            self._forget(index)
+        self.apply(dump)
+
+    def apply(self, messages: list[tuple[int, bytes]]) -> None:
+        """Take in messages, in their order, and then say that something changed."""
+        for kind, payload in messages:
+            if kind in (rt.RTM_NEWLINK, rt.RTM_DELLINK):
+                self._apply_link(kind, payload)
+            elif kind in (rt.RTM_NEWADDR, rt.RTM_DELADDR):
+                self._apply_address(kind, payload)
+            elif kind in (rt.RTM_NEWROUTE, rt.RTM_DELROUTE):
+                self._apply_route(kind, payload)
+        if messages:
+            self._on_change()
+
+    def _receive(self) -> None:
+        try:
+            self.apply(self._changes.receive())
+        except OSError:  # ENOBUFS: some messages were lost
+            self.replace(self._changes.dump())
+
+    def _apply_link(self, kind: int, payload: bytes) -> None:
+        link = rt.parse_link(payload)
+        if link is None:
+            return
+        if kind == rt.RTM_DELLINK:
+            self._forget(link.index)
+            return
+        known = self.links.get(link.index)
+        self.links[link.index] = link
+        if known is None:
+            self._on_link(link)
+
+    def _forget(self, index: int) -> None:
+        self.addresses.pop(index, None)
+        self.routes.pop(index, None)
+        link = self.links.pop(index, None)
+        if link is not None:
+            self._on_gone(link)
+
+    def _apply_address(self, kind: int, payload: bytes) -> None:
+        address = rt.parse_address(payload)
+        if address is None:
+            return
+        if kind == rt.RTM_NEWADDR:
+            self.addresses.setdefault(address.index, {})[address.address] = address.prefix
+        else:
+            self.addresses.get(address.index, {}).pop(address.address, None)
+
+    def _apply_route(self, kind: int, payload: bytes) -> None:
+        route = rt.parse_default_route(payload)
+        if route is None:
+            return
+        if kind == rt.RTM_NEWROUTE:
+            self.routes.setdefault(route.index, {})[route.metric] = route.gateway
+        else:
+            self.routes.get(route.index, {}).pop(route.metric, None)

@@ -1,0 +1,97 @@
+"""Answers to the host's requests.  One row of the table each; docs/boot-protocol.md says what they answer."""
+
+from __future__ import annotations
+
+from binascii import b2a_base64
+
+from init.protocol import BadRequest, Request, boot_time, parse_request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from init.clients import Clients
+    from init.protocol import Voice
+    from init.supervisor import Supervisor
+    from init.uplinks import Uplinks
+
+    Answer = dict[str, object]
+
+KERNEL_CONFIG = "/proc/config.gz"
+MEMINFO = "/proc/meminfo"
+MAX_CONFIG_BYTES = 1024 * 1024
+
+
+class Unanswerable(Exception):  # noqa: N818  (an answer, of the kind that says no)
+    """Why a request has no answer."""
+
+
+def memory(text: str) -> dict[str, object]:
+    """Total and available memory, in KiB, from the text of /proc/meminfo (proc_meminfo(5))."""
+    found = {line.split(":")[0]: line.split()[1] for line in text.splitlines() if len(line.split()) >= 2}
+    return {"total_kib": int(found.get("MemTotal", 0)), "available_kib": int(found.get("MemAvailable", 0))}
+
+
+class Requests:
+    """Answers each line from the port."""
+
+    def __init__(self, voice: Voice, supervisor: Supervisor, uplinks: Uplinks, clients: Clients) -> None:
+        self._voice = voice
+        self._supervisor = supervisor
+        self._uplinks = uplinks
+        self._clients = clients
+        self._table: dict[str, Callable[[Request], Answer]] = {
+            "ping": lambda _: {},
+            "kernel-config": lambda _: self._kernel_config(),
+            "status": lambda _: self._status(),
+            "kill": self._kill,
+        }
+
+    def answer(self, line: bytes) -> None:
+        """Answer one line, whatever it holds."""
+        if not line.strip():
+            return
+        try:
+            request = parse_request(line)
+        except BadRequest as bad:
+            self._voice.reply(bad.number, {"error": str(bad)})
+            return
+        row = self._table.get(request.name)
+        try:
+            if row is None:
+                raise Unanswerable(f"unknown request {request.name[:64]!r}; known: {', '.join(self._table)}")
+            self._voice.reply(request.number, row(request))
+        except Unanswerable as no:
+            self._voice.reply(request.number, {"error": str(no)})
+
+    def _kernel_config(self) -> Answer:
+        try:
+            with open(KERNEL_CONFIG, "rb") as file:
+                data = file.read(MAX_CONFIG_BYTES)
+        except OSError as error:
+            raise Unanswerable(f"{KERNEL_CONFIG}: {error.strerror}; the kernel needs IKCONFIG_PROC") from None
+        return {"config_gz": b2a_base64(data, newline=False).decode()}
+
+    def _status(self) -> Answer:
+        with open(MEMINFO) as file:
+            meminfo = memory(file.read())
+        return {
+            "uptime_s": boot_time(),
+            "uplinks": [
+                uplink.fields | (uplink.lease.fields if uplink.lease is not None else {"address": None})
+                for uplink in self._uplinks.all
+            ],
+            "clients": [client.fields for client in self._clients.admitted],
+            "services": [
+                {"name": one.service.name, "running": bool(one.pid), "pid": one.pid, "restarts": one.restarts}
+                for one in self._supervisor.states
+            ],
+            "meminfo": meminfo,
+        }
+
+    def _kill(self, request: Request) -> Answer:
+        service = request.fields.get("service")
+        try:
+            return {"service": service, "pid": self._supervisor.kill(str(service))}
+        except LookupError:
+            raise Unanswerable(f"no service {str(service)[:64]!r} is running") from None

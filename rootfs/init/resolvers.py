@@ -1,0 +1,63 @@
+"""Follows the resolv.conf that `connmand -r` writes (resolv.conf(5)): where the clients' DNS goes."""
+
+from __future__ import annotations
+
+import os
+
+from init import native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from init.loop import Loop
+
+    OnChange = Callable[[tuple[str, ...]], None]
+
+FOLDER = "/run/connman"
+NAME = "resolv.conf"
+MAX_RESOLVERS = 3
+LOOPBACK, MULTICAST = 127, 224
+
+
+def parse(text: str) -> tuple[str, ...]:
+    """The IPv4 resolvers of a resolv.conf, in its order; addresses that no other machine can have are left out."""
+    found: list[str] = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0] == "nameserver" and words[1] not in found and _usable(words[1]):
+            found.append(words[1])
+    return tuple(found[:MAX_RESOLVERS])
+
+
+def _usable(address: str) -> bool:
+    octets = address.split(".")
+    if len(octets) != 4 or not all(octet.isascii() and octet.isdigit() and len(octet) <= 3 for octet in octets):
+        return False
+    numbers = [int(octet) for octet in octets]
+    return max(numbers) <= 255 and numbers[0] not in (0, LOOPBACK) and numbers[0] < MULTICAST
+
+
+class Resolvers:
+    """The current resolvers; calls back whenever they change."""
+
+    def __init__(self, loop: Loop, on_change: OnChange, folder: str = FOLDER) -> None:
+        self.current: tuple[str, ...] = ()
+        self._path = f"{folder}/{NAME}"
+        self._on_change = on_change
+        self._descriptor = native.inotify(folder, native.IN_CLOSE_WRITE | native.IN_MOVED_TO)
+        loop.watch(self._descriptor, self._changed)
+
+    def _changed(self) -> None:
+        try:
+            os.read(self._descriptor, 4096)
+        except BlockingIOError:
+            return
+        try:
+            with open(self._path, encoding="ascii", errors="replace") as file:
+                found = parse(file.read(65536))
+        except OSError:
+            found = ()
+        if found != self.current:
+            self.current = found
+            self._on_change(found)

@@ -1,0 +1,75 @@
+"""What runs beside PID 1, as a table: the order, the user, and the capabilities."""
+
+from __future__ import annotations
+
+from init.children import Program
+
+# capabilities(7)
+CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_TIME = 10, 12, 13, 25
+
+DBUS_USER = 100
+"""`messagebus` of /etc/passwd."""
+
+UPLINK_PATTERN = "up*"
+"""What ConnMan may touch: the names that only uplinks.py gives.  A client, or a card not yet judged, never matches."""
+
+
+class Service:
+    """A program that is kept running.
+
+    `needs` are services that must be ready first.  With `tells_when_ready` its argv ends with a descriptor's number,
+    to which it writes once it serves; others are ready as soon as they run.  Lines that hold one of `harmless` are not
+    worth showing.
+    """
+
+    __slots__ = ("harmless", "name", "needs", "program", "tells_when_ready")
+
+    def __init__(
+        self,
+        name: str,
+        program: Program,
+        *,
+        needs: tuple[str, ...] = (),
+        tells_when_ready: bool = False,
+        harmless: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self.program = program
+        self.needs = needs
+        self.tells_when_ready = tells_when_ready
+        self.harmless = harmless
+
+
+CONNMAN_CHATTER = (
+    "Connection Manager version",
+    "{newlink}", "{dellink}", "{create}", "{remove}", "{update}", "{add}", "{del}", "{scan}",
+    "Checking loopback", "Adding interface", "Removing interface", "(filtered)", "(type unknown)",
+    "RFKILL", "rfkill",  # there is no radio switch in a VM
+    "iptables", "mangle", "ip_tables",  # its own tables are not wanted: ours is the firewall
+    "wpa_supplicant", "wifi", "Backtrace", "setting domainname", "online check", "online_check",
+    "Interface lo", "lo {",
+    "Deprecated", "deprecated",
+    "rp_filter set to", "rp_filter restored",
+    "Skipping server", "Setting hostname", "Failed to set hostname",
+)  # fmt: skip
+
+SERVICES: tuple[Service, ...] = (
+    Service(
+        "dbus-daemon",
+        Program(
+            ("/usr/bin/dbus-daemon", "--config-file=/etc/dbus-1/system.conf", "--nofork", "--nopidfile", "--print-address={fd}"),
+            owner=DBUS_USER,
+        ),
+        tells_when_ready=True,
+    ),
+    Service(
+        "connmand",
+        Program(
+            ("/usr/sbin/connmand", "-n", "-r", "-i", UPLINK_PATTERN),
+            capabilities=frozenset({CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_TIME}),
+        ),
+        needs=("dbus-daemon", "firewall"),
+        harmless=CONNMAN_CHATTER,
+    ),
+)
+"""In the order of starting; they are stopped the other way round.  `firewall` is a need that main.py meets."""

@@ -1,0 +1,239 @@
+"""Keeps services running: order of starting, bounded back-off, `degraded` for one that keeps dying; never a reboot."""
+
+from __future__ import annotations
+
+import os
+from _functools import partial
+
+from init import native
+from init.children import Program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from init.children import Children
+    from init.loop import Loop, Timer
+    from init.protocol import Voice
+    from init.services import Service
+
+    Callback = Callable[[], None]
+
+FIRST_DELAY_S = 0.1
+LONGEST_DELAY_S = 30.0
+HEALTHY_S = 10.0
+KEEPS_DYING = 5
+STOP_GRACE_S = 3.0
+LINES_PER_WINDOW = 20
+WINDOW_S = 10.0
+MAX_TEXT = 300
+
+
+class Backoff:
+    """How long to wait before a service is started again: doubling from 0.1 s to 30 s, anew after 10 s of health."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def next_delay(self, ran_s: float) -> float:
+        """Seconds to wait, after a run of so many seconds."""
+        self.failures = 1 if ran_s >= HEALTHY_S else self.failures + 1
+        delay: float = FIRST_DELAY_S * 2 ** min(self.failures - 1, 16)
+        return min(LONGEST_DELAY_S, delay)
+
+
+class RateLimit:
+    """Lets a bounded number of lines through in each window; counts the others."""
+
+    def __init__(self, lines: int = LINES_PER_WINDOW, window_s: float = WINDOW_S) -> None:
+        self._lines = lines
+        self._window_s = window_s
+        self._begun = float("-inf")
+        self._count = 0
+        self.held = 0
+
+    def allows(self, now: float) -> bool:
+        """Whether a line may pass now."""
+        if now - self._begun >= self._window_s:
+            self._begun, self._count, self.held = now, 0, 0
+        self._count += 1
+        if self._count > self._lines:
+            self.held += 1
+            return False
+        return True
+
+
+class Running:
+    """The state of one service."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.pid = 0
+        self.ready = False
+        self.restarts = 0
+        self.started_at = 0.0
+        self.backoff = Backoff()
+        self.limit = RateLimit()
+        self.timer: Timer | None = None
+        self.dying = False
+
+
+class Supervisor:
+    """Starts each service of a table when what it needs is ready, and again when it ends."""
+
+    def __init__(
+        self, loop: Loop, children: Children, voice: Voice, table: Sequence[Service], on_ready: Callback
+    ) -> None:
+        self._loop = loop
+        self._children = children
+        self._voice = voice
+        self._on_ready = on_ready
+        self._running = {service.name: Running(service) for service in table}
+        self._met: set[str] = set()
+        self._stopping = False
+        self._on_stopped: Callable[[bool], None] | None = None
+        self._killed = False
+
+    @property
+    def all_ready(self) -> bool:
+        """Whether every service runs and serves."""
+        return all(running.ready for running in self._running.values())
+
+    @property
+    def states(self) -> list[Running]:
+        """Every service's state, in the table's order."""
+        return list(self._running.values())
+
+    def meet(self, need: str) -> None:
+        """Something that is no service, yet needed by one, is there."""
+        self._met.add(need)
+        self.start()
+
+    def start(self) -> None:
+        """Start every service that is not running, is not waiting its time out, and whose needs are met."""
+        for running in self._running.values():
+            waits = running.timer is not None
+            if not (running.pid or waits or self._stopping) and all(map(self._is_met, running.service.needs)):
+                self._launch(running)
+
+    def kill(self, name: str) -> int:
+        """Send SIGKILL to a service, for a fault test, and return its pid.  Raises LookupError when none runs."""
+        running = self._running.get(name)
+        if running is None or not running.pid:
+            raise LookupError(name)
+        os.kill(running.pid, native.SIGKILL)
+        return running.pid
+
+    def stop(self, on_stopped: Callable[[bool], None]) -> None:
+        """Stop all services, last started first; `on_stopped` gets False if one had to be killed."""
+        self._stopping = True
+        self._on_stopped = on_stopped
+        for running in self._running.values():
+            if running.timer is not None:
+                running.timer.cancel()
+                running.timer = None
+        self._stop_next()
+
+    def _is_met(self, need: str) -> bool:
+        running = self._running.get(need)
+        return running.ready if running is not None else need in self._met
+
+    def _launch(self, running: Running) -> None:
+        service = running.service
+        program = service.program
+        told = telling = -1
+        if service.tells_when_ready:
+            told, telling = os.pipe2(os.O_CLOEXEC)
+            program = _with_descriptor(program, telling)
+        running.started_at = self._loop.clock()
+        try:
+            running.pid = self._children.start(
+                program,
+                lambda line: self._heard(running, line),
+                lambda status: self._ended(running, status),
+                keep=[telling] if service.tells_when_ready else [],
+            )
+        except OSError as error:
+            self._voice.say("log", source=service.name, text=f"could not be started: {error}"[:MAX_TEXT])
+            self._back_off(running)
+            return
+        finally:
+            if telling >= 0:
+                os.close(telling)
+        self._voice.say("service", name=service.name, state="started", pid=running.pid, restarts=running.restarts)
+        if service.tells_when_ready:
+            self._loop.watch(told, lambda: self._told(running, told))
+        else:
+            self._became_ready(running)
+
+    def _told(self, running: Running, descriptor: int) -> None:
+        """The service wrote to its descriptor, or closed it by ending."""
+        serves = bool(os.read(descriptor, 4096))
+        self._loop.unwatch(descriptor)
+        os.close(descriptor)
+        if serves and running.pid:
+            self._became_ready(running)
+
+    def _became_ready(self, running: Running) -> None:
+        running.ready = True
+        self.start()
+        if self.all_ready:
+            self._on_ready()
+
+    def _heard(self, running: Running, line: str) -> None:
+        service = running.service
+        if any(text in line for text in service.harmless) or self._stopping:
+            return
+        if running.limit.allows(self._loop.clock()):
+            self._voice.say("log", source=service.name, text=line[:MAX_TEXT])
+        elif running.limit.held == 1:
+            self._voice.say("log", source=service.name, text="says too much: further lines are not shown for a while")
+
+    def _ended(self, running: Running, status: int) -> None:
+        name, pid = running.service.name, running.pid
+        running.pid = 0
+        running.ready = False
+        self._voice.say("service", name=name, state="exited", pid=pid, restarts=running.restarts, status=status)
+        if self._stopping:
+            self._stop_next()
+        else:
+            self._back_off(running)
+
+    def _back_off(self, running: Running) -> None:
+        name = running.service.name
+        delay = running.backoff.next_delay(self._loop.clock() - running.started_at)
+        running.restarts += 1
+
+        def again() -> None:
+            running.timer = None
+            self.start()
+
+        running.timer = self._loop.later(delay, again)
+        self._voice.say("service", name=name, state="backing-off", restarts=running.restarts, delay_s=delay)
+        if running.backoff.failures == KEEPS_DYING:
+            self._voice.say("degraded", reason=f"{name} keeps dying: it is started again at most every 30 s")
+
+    def _stop_next(self) -> None:
+        """Ask the last service that still runs to end; all gone, say so."""
+        for running in reversed(self.states):
+            if not running.pid:
+                continue
+            if not running.dying:
+                running.dying = True
+                os.kill(running.pid, native.SIGTERM)
+                self._loop.later(STOP_GRACE_S, partial(self._insist, running))
+            return
+        if self._on_stopped is not None:
+            done, self._on_stopped = self._on_stopped, None
+            done(not self._killed)
+
+    def _insist(self, running: Running) -> None:
+        """The time to end in peace is over."""
+        if running.pid:
+            self._killed = True
+            os.kill(running.pid, native.SIGKILL)
+
+
+def _with_descriptor(program: Program, descriptor: int) -> Program:
+    argv = [word.replace("{fd}", str(descriptor)) for word in program.argv]
+    return Program(argv, program.owner, program.capabilities)

@@ -1,0 +1,127 @@
+"""Uplinks: the physical interfaces, which ConnMan configures.  We name them, take them up, and tell what became of them."""
+
+from __future__ import annotations
+
+import os
+
+from init import sysctl
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from init.network import Network
+    from init.protocol import Voice
+    from init.rtnetlink import Link, Requests
+
+PREFIX = "up"
+"""Interfaces named so are ConnMan's (services.UPLINK_PATTERN) and the firewall's uplinks; the kernel never names one so."""
+
+SYSFS = "/sys/class/net"
+
+
+def is_physical(name: str) -> bool:
+    """Whether a device stands behind an interface: not so for lo, sit0, dummies, bridges, VLANs."""
+    return os.path.exists(f"{SYSFS}/{name}/device")
+
+
+def driver_of(name: str) -> str:
+    """The name of an interface's driver, such as e1000e; empty when sysfs does not say."""
+    try:
+        return os.path.basename(os.readlink(f"{SYSFS}/{name}/device/driver"))
+    except OSError:
+        return ""
+
+
+class Lease:
+    """What an uplink was given: by DHCP or from the spec."""
+
+    __slots__ = ("address", "gateway", "nameservers")
+
+    def __init__(self, address: str, gateway: str | None, nameservers: tuple[str, ...]) -> None:
+        self.address = address
+        self.gateway = gateway
+        self.nameservers = nameservers
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What events and the status say of it."""
+        return {"address": self.address, "gateway": self.gateway, "nameservers": self.nameservers}
+
+
+class Uplink:
+    """A physical interface that we gave to ConnMan."""
+
+    __slots__ = ("driver", "index", "lease", "mac", "name")
+
+    def __init__(self, index: int, name: str, mac: str, driver: str) -> None:
+        self.index = index
+        self.name = name
+        self.mac = mac
+        self.driver = driver
+        self.lease: Lease | None = None
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What events and the status say of it."""
+        return {"interface": self.name, "mac": self.mac, "driver": self.driver}
+
+
+class Uplinks:
+    """The uplinks there are, by the index of their interface."""
+
+    def __init__(self, requests: Requests, voice: Voice, wanted_mac: str | None) -> None:
+        self._requests = requests
+        self._voice = voice
+        self._wanted_mac = wanted_mac
+        self._uplinks: dict[int, Uplink] = {}
+
+    @property
+    def all(self) -> list[Uplink]:
+        """The uplinks, in the order they came."""
+        return list(self._uplinks.values())
+
+    @property
+    def any_lease(self) -> bool:
+        """Whether an uplink has an address and a default route."""
+        return any(uplink.lease for uplink in self._uplinks.values())
+
+    def attach(self, link: Link) -> None:
+        """Name a physical interface and take it up, so that it negotiates its link while ConnMan starts."""
+        driver = driver_of(link.name)
+        if self._wanted_mac is not None and link.mac != self._wanted_mac:
+            text = f"{link.name} ({link.mac}, {driver}) is left alone: the uplink is to be {self._wanted_mac}"
+            self._voice.say("log", source="init", text=text)
+            return
+        taken = {uplink.name for uplink in self._uplinks.values()}
+        name = next(name for number in range(len(taken) + 1) if (name := f"{PREFIX}{number}") not in taken)
+        try:
+            self._requests.rename(link.index, name)
+            sysctl.apply(sysctl.EACH, name)
+            self._requests.set_up(link.index)
+        except OSError as error:
+            text = f"{link.name} ({link.mac}, {driver}) could not be set up: {error.strerror}"
+            self._voice.say("log", source="init", text=text)
+            return
+        uplink = self._uplinks[link.index] = Uplink(link.index, name, link.mac, driver)
+        self._voice.say("uplink", state="found", **uplink.fields)
+
+    def detach(self, index: int) -> None:
+        """An interface is gone."""
+        uplink = self._uplinks.pop(index, None)
+        if uplink is not None:
+            self._voice.say("uplink", state="gone", **uplink.fields)
+
+    def compare(self, network: Network, nameservers: tuple[str, ...]) -> None:
+        """Tell which uplink has come by a lease (address and default route), by another one, or has lost it."""
+        for uplink in self._uplinks.values():
+            address = network.address_of(uplink.index)
+            route = network.default_route_of(uplink.index)
+            before = uplink.lease
+            if address is None or route is None:
+                uplink.lease = None
+                if before is not None:
+                    self._voice.say("uplink", state="lost", **uplink.fields)
+                continue
+            lease = Lease(f"{address[0]}/{address[1]}", route[0], nameservers)
+            uplink.lease = lease
+            if before is None or before.fields != lease.fields:
+                self._voice.say("uplink", state="lease", **(uplink.fields | lease.fields))

@@ -1,0 +1,57 @@
+# The debian platform: every part of the image from Debian's packages, pinned by the lock, built in Nix's sandbox.
+{ lock, system ? "x86_64-linux" }:
+let
+  packages = import ./packages.nix { inherit lock system; };
+  kernelLib = import ./kernel-lib.nix;
+  source = part: file: packages.fetch lock.sources.${part}.files.${file};
+in
+rec {
+  lib.kernel = { inherit (kernelLib) yes module no unset freeform option; };
+
+  # → { kernel, kernel.config, release }
+  buildKernel = { version, structuredExtraConfig, check }: packages.runIn {
+    name = "linux-${packages.version "linux"}";
+    root = packages.root "toolchain";
+    script = ./kernel.sh;
+    linuxSource = builtins.head (packages.debs "linux");
+    linuxTarball = "linux-source-${version}.tar.xz";
+    seed = builtins.toFile "seed" (kernelLib.seed structuredExtraConfig);
+    requests = builtins.toFile "requests.json" (builtins.toJSON (kernelLib.requests structuredExtraConfig));
+    inherit check;
+  };
+
+  connman = packages.runIn {
+    name = "connman-${packages.version "connman"}";
+    root = packages.root "connman-dev";
+    script = ./connman.sh;
+    orig = source "connman" "orig";
+    debian = source "connman" "debian";
+  };
+
+  # The guest's root as a file system image: what `tree` holds, and the programs it runs with the libraries they need.
+  buildRootfs = { tree, programs, modules }: packages.runIn {
+    name = "rootfs";
+    root = packages.root "imager";
+    script = ./rootfs.sh;
+    maker = ./make_rootfs.py;
+    parts = [ (packages.root "guest") connman ];
+    inherit tree programs modules;
+  };
+
+  # → { manifest.json, kernel, kernel.config, rootfs.img }
+  assemble = { manifest, kernel, rootfs }: packages.runIn {
+    name = "image";
+    root = packages.root "imager";
+    script = ./image.sh;
+    maker = ./make_image.py;
+    inherit kernel rootfs;
+    manifest = builtins.toFile "manifest.json" (builtins.toJSON (manifest // { inherit (lock) versions; }));
+  };
+
+  # A QEMU for the host, so that every machine tests with the same one.
+  qemu = packages.derive {
+    name = "qemu-${packages.storeName (packages.version "qemu")}";
+    script = ./qemu.sh;
+    root = packages.root "qemu";
+  };
+}

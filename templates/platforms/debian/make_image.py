@@ -1,0 +1,23 @@
+"""Write manifest.json into an image folder: what Nix knows of the image, and the SHA-256 of each of its files.
+
+usage: make_image.py MANIFEST FOLDER
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+FILES = {"kernel": "kernel", "rootfs": "rootfs.img", "config": "kernel.config"}
+
+
+def main(known: Path, folder: Path) -> None:
+    manifest = json.loads(known.read_text())
+    for part, name in FILES.items():
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        manifest[part] = {"path": name, "sha256": digest}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

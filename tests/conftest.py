@@ -1,0 +1,29 @@
+"""What tests of all rooms share: golden files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write what is made now over the golden files")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[Path | str, str], None]:
+    """Hold a text against a golden file: `path` is absolute, or below tests/golden.  --update-golden writes it."""
+
+    def hold(path: Path | str, text: str) -> None:
+        file = GOLDEN / path
+        if request.config.getoption("--update-golden"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        assert file.is_file(), f"{file} is missing: run pytest --update-golden and look at what it writes"
+        assert text == file.read_text(encoding="utf-8"), f"{file.name} is otherwise; --update-golden accepts the change"
+
+    return hold
