@@ -47,7 +47,8 @@ class Wanted:
 @dataclass(frozen=True)
 class Manifest:
     """Version 1 of manifest.json.  `options` maps kernel options (without CONFIG_) to what was asked: y, m, n or text;
-    `spec` is the whole router as JSON, every default filled in."""
+    `spec` is the whole router as JSON, every default filled in.
+    """
 
     name: str
     kernel: Part

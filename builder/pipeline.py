@@ -13,7 +13,7 @@ from pathlib import Path
 
 from builder import data, debian, kconfig, manifest, nix, qemu, spec
 from builder import render as rendering
-from builder.errors import LockError, ManifestError, NetvmError
+from builder.errors import KernelConfigError, LockError, ManifestError, NetvmError
 from builder.events import Note, Sink
 from builder.model import PlatformKind, Router, Source
 from builder.workspace import claim, new_folder
@@ -106,7 +106,10 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
         _refuse_foreign(out)
         tree = prepare(loaded, work, sink, update_lock=update_lock)
         log = work / "build.log"
-        (store_path,) = nix.build(tree, ["image"], sink, stage="build image", out_link=work / "image", log=log)
+        try:
+            (store_path,) = nix.build(tree, ["image"], sink, stage="build image", out_link=work / "image", log=log)
+        except KernelConfigError as error:
+            raise kconfig.mismatch_error(kconfig.with_sources(error.mismatches, loaded.kernel), log=log) from error
         if rebuild:
             nix.build(tree, REPRODUCIBLE, sink, stage="build again", rebuild=True, log=log)
         if _holds(out, store_path):

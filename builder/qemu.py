@@ -91,7 +91,8 @@ def require_nic(qemu: Qemu, nic: str) -> None:
 @dataclass(frozen=True)
 class ClientNic:
     """A virtio NIC for a client's network.  `netdev` is the rest of a -netdev option, such as
-    ``stream,server=off,addr.type=fd,addr.str=7``."""
+    ``stream,server=off,addr.type=fd,addr.str=7``.
+    """
 
     id: str
     mac: str

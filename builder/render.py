@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from builder import data, nixlit
+from builder import address, data, nixlit
 from builder.errors import RenderError
 from builder.kconfig import KernelConfig
 from builder.model import OptionKind, OptionValue, Router
@@ -57,6 +57,7 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
     """What templates may name."""
     spec = full_spec(router)
     return {
+        "address": address,
         "router": router,
         "kernel": kernel,
         "spec": spec,

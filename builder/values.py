@@ -110,11 +110,12 @@ def text(node: Scalar) -> str:
 
 def fragment_name(node: Scalar) -> str:
     """The name of a kernel fragment.  Raises ReadError."""
-    name = text(node)
-    if not _FRAGMENT_NAME.fullmatch(name):
+    if node.text and not _FRAGMENT_NAME.fullmatch(node.text):
         hint = "a fragment is named after its file without `.yaml`: lower-case letters, digits and hyphens"
-        raise ReadError(f"{shown(name)} cannot be the name of a fragment", hint)
-    return name
+        raise ReadError(f"{shown(node.text)} cannot be the name of a fragment", hint)
+    if node.quoted and not node.text:
+        raise ReadError("has no value", "give the name of a fragment")
+    return text(node)
 
 
 def option_name(name: str) -> str:
@@ -144,7 +145,9 @@ def option_value(node: Node) -> OptionValue:
         hint = "use printable ASCII without double quote, backslash, backtick, dollar sign, or space at the ends"
         raise ReadError(f"{shown(node.text)} cannot be the text of a kernel option", hint)
     if not node.quoted and (near := did_you_mean(node.text, _SPELLED_OUT, closeness=0.75)):
-        raise ReadError(f"{shown(node.text)} is none of the usual values", f"{near} A text as it stands goes in quotes")
+        raise ReadError(
+            f"{shown(node.text)} is none of the usual values", f"{near} put a text that is meant as it stands in quotes"
+        )
     return OptionValue(OptionKind.FREEFORM, node.text)
 
 

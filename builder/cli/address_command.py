@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address
 
 import click
 
-from builder.address import SHARED, AddressError, Pair, allocate, pair_of_address, pair_of_mac
+from builder.address import AddressError, Pair, allocate, pair_of_address, pair_of_mac, parse_pool
 from builder.cli.app import netvm_build
 from builder.cli.screen import Screen, table
 
@@ -56,21 +56,6 @@ def parse(value: str) -> Pair:
     if slash and parsed != pair.router:
         raise AddressError(f"{value!r} does not begin a /31", hint=f"did you mean {pair.network}?")
     return pair
-
-
-def parse_pool(text: str) -> IPv4Network:
-    """A pool of /31s inside 100.64.0.0/10.  Raises AddressError."""
-    try:
-        pool = IPv4Network(text)
-    except ValueError as error:
-        raise AddressError(f"--pool: {error}", hint=f"such as {POOL}") from error
-    if not pool.subnet_of(SHARED):
-        raise AddressError(
-            f"--pool: {pool} is outside {SHARED} (RFC 6598 shared address space)", hint=f"such as {POOL}"
-        )
-    if pool.prefixlen > 31:
-        raise AddressError(f"--pool: {pool} does not hold one /31", hint=f"such as {POOL}")
-    return pool
 
 
 def as_object(pair: Pair) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from builder.cli.app import FILE, FOLDER, PROGRAM_FILE, netvm_build, spec_path
 from builder.cli.build_commands import default_out
 from builder.cli.draw import drawing
 from builder.cli.screen import Screen
+from builder.errors import NetvmError
 from builder.model import NICS
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def smoke(
     screen: Screen = context.obj
     with drawing(screen) as sink:
         image, qemu = _booted(what, program, sink)
-        folder = out or image.folder.parent / f"{image.folder.name}-smoke"
+        folder = _writable(out or image.folder.parent / f"{image.folder.name}-smoke")
         report = boot(image, qemu, nics=nics or (image.manifest.machine.nic,), accel=accel, out=folder, sink=sink)
     if junit is not None:
         _write(junit, reporting.junit(report))
@@ -63,6 +65,18 @@ def smoke(
         screen.result(_text(report, screen))
     screen.say(f"report: {folder}")
     context.exit(report.exit_code)
+
+
+def _writable(folder: Path) -> Path:
+    """A folder for the report, made if need be.  Raises NetvmError before a long boot instead of after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        usable = os.access(folder, os.W_OK)
+    except OSError:
+        usable = False
+    if not usable:
+        raise NetvmError(f"the report cannot be written to {folder}", hint="name another folder with --out DIR")
+    return folder
 
 
 def _booted(what: str, program: Path | None, sink: Sink) -> tuple[Image, Qemu]:

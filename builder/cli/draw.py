@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-
 from builder.cli.escape import escape
 from builder.cli.screen import Screen
 from builder.events import Event, Note, Output, Progress, Sink, StageEnded, StageStarted, discard
@@ -36,7 +34,7 @@ def plain_sink(screen: Screen) -> Sink:
 
     def sink(event: Event, /) -> None:
         for line in _plain_lines(event, screen, last):
-            click.echo(line, err=True, color=True)
+            print(line, file=sys.stderr, flush=True)
 
     return sink
 

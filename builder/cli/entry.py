@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -39,21 +41,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     70: a bug, with its traceback; 130: Ctrl-C; 141: nobody reads our output any more.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone must not end us
+    _prepare_streams()
     try:
         with stopping_once():
             status = _run(arguments)
             sys.stdout.flush()
             return status
-    except Stopped as stopped:
-        return 128 + stopped.signal
+    except KeyboardInterrupt as stopped:
+        return 128 + (stopped.signal if isinstance(stopped, Stopped) else signal.SIGINT)
     except BrokenPipeError:
         if not _output_closed():
             return _bug()
         _discard_output()
         return CLOSED_PIPE
+
+
+def _prepare_streams() -> None:
+    """Make stdout and stderr take whatever we write: closed ones, and those that know ASCII alone, too."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: list[str]) -> int:
@@ -82,7 +91,7 @@ def _run(arguments: list[str]) -> int:
 
 def _failed(error: NetvmError, context: click.Context | None) -> int:
     screen = context.obj if context is not None and isinstance(context.obj, Screen) else Screen()
-    click.echo(describe(error, screen), err=True, color=True)
+    print(describe(error, screen), file=sys.stderr)
     return error.exit_code
 
 
@@ -100,8 +109,8 @@ def _misused(error: click.UsageError) -> NetvmError:
 def _bug() -> int:
     """Everything we did not foresee keeps its traceback."""
     for line in traceback.format_exc().splitlines():
-        click.echo(escape(line), err=True)
-    click.echo("this is a bug in netvm-build: please report it with these lines and the command you gave", err=True)
+        print(escape(line), file=sys.stderr)
+    print("this is a bug in netvm-build: please report it with these lines and the command you gave", file=sys.stderr)
     return BUG
 
 

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-import click
-
 STYLES = {"error": "1;31", "hint": "36", "ok": "32", "warn": "33", "missing": "31", "dim": "2", "bold": "1"}
 
 
@@ -39,16 +37,16 @@ class Screen:
 
     def result(self, text: str) -> None:
         """What was asked for: to stdout."""
-        click.echo(text, color=True)
+        print(text, flush=True)
 
     def result_json(self, value: object) -> None:
         """What was asked for, for a program to read: to stdout."""
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False), color=True)
+        print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
 
     def say(self, text: str) -> None:
         """What a person might like to know: to stderr, unless --quiet."""
         if self.verbosity >= 0:
-            click.echo(text, err=True, color=True)
+            print(text, file=sys.stderr, flush=True)
 
 
 def table(rows: Iterable[Sequence[str]], *, gap: int = 2, indent: str = "") -> str:

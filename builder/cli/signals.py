@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from builder.process import spawn
+
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AGAIN_S = 0.005
 
 
 class Stopped(KeyboardInterrupt):
@@ -21,23 +24,41 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stopping_once() -> Iterator[None]:
-    """Raise Stopped at the first of SIGINT, SIGTERM and SIGHUP; let later ones pass with a word."""
-    stopping = False
+    """Raise Stopped at the first of SIGINT, SIGTERM and SIGHUP; let later ones pass with a word.
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        nonlocal stopping
-        if stopping:
-            os.write(2, b"\nstill cleaning up, one moment\n")
+    A program that is just being started is not known to anyone who would end it, so the signal waits for that moment to
+    pass: a timer asks again.
+    """
+    first = 0
+    raised = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal first, raised
+        if raised:
+            if number != signal.SIGALRM:
+                os.write(2, b"\nstill cleaning up, one moment\n")
             return
-        stopping = True
-        raise Stopped(number)
+        first = first or number
+        if _is_starting_a_program(frame):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+            return
+        raised = True
+        raise Stopped(first)
 
-    before = {number: signal.getsignal(number) for number in ENDING}
-    for number in ENDING:
-        if before[number] != signal.SIG_IGN:  # nohup stays in force
+    before = {number: signal.getsignal(number) for number in (*ENDING, signal.SIGALRM)}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:  # nohup stays in force
             signal.signal(number, stop)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_starting_a_program(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code is spawn.__code__:
+            return True
+        frame = frame.f_back
+    return False

@@ -39,9 +39,11 @@ def _data_member(deb: bytes) -> bytes:
         header = deb[offset : offset + 60]
         size = int(header[48:58])
         if header.startswith(b"data.tar"):
+            if offset + 60 + size > len(deb):
+                break
             return deb[offset + 60 : offset + 60 + size]
         offset += 60 + size + size % 2
-    raise ValueError("no data.tar")
+    raise ValueError("no whole data.tar")
 
 
 def nar_sha256(busybox: bytes) -> str:

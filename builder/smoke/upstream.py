@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 HOST = "10.0.2.2"
 """Where the user network shows this host."""
@@ -127,8 +128,7 @@ class _Echo(asyncio.DatagramProtocol):
         self.token = token.encode()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)  # noqa: S101 - for the type checker
-        self.transport = transport
+        self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if data.startswith(self.token):
@@ -191,7 +191,7 @@ def address_in(message: bytes, number: int, name: str) -> IPv4Address | None:
 
 
 def host_resolver(file: Path = Path("/etc/resolv.conf")) -> str | None:
-    """This host's first IPv4 resolver, which QEMU's user network shows as 10.0.2.3."""
+    """The host's first IPv4 resolver, which QEMU's user network shows as 10.0.2.3."""
     try:
         lines = file.read_text(errors="replace").splitlines()
     except OSError:
@@ -210,7 +210,7 @@ async def resolver_answers(address: str, deadline_s: float = 1.5) -> bool:
     got: asyncio.Future[bytes] = loop.create_future()
 
     class Once(asyncio.DatagramProtocol):
-        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        def datagram_received(self, data: bytes, _: tuple[str, int]) -> None:
             if not got.done() and answers(data, number):
                 got.set_result(data)
 

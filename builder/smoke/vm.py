@@ -13,7 +13,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
@@ -166,11 +166,13 @@ class Vm:
         self.powered_at = time.monotonic()
         await self.execute("cont")
 
-    async def execute(self, command: str, deadline_s: float = 10.0, **arguments: Any) -> Any:
-        """One QMP command.  Raises QmpLost if QEMU is gone or silent, ExecuteError if it says no."""
+    async def execute(
+        self, command: str, arguments: Mapping[str, object] | None = None, deadline_s: float = 10.0
+    ) -> Any:
+        """One QMP command with its arguments.  Raises QmpLost if QEMU is gone or silent, ExecuteError if it says no."""
         try:
             async with asyncio.timeout(deadline_s):
-                return await self._qmp.execute(command, arguments or None)
+                return await self._qmp.execute(command, dict(arguments) if arguments else None)
         except ExecuteError:
             raise
         except (QMPError, TimeoutError, EOFError, OSError) as error:
@@ -180,11 +182,6 @@ class Vm:
                 hint=f"its log is {self.qemu_log}",
                 details="\n".join(self.said()) or None,
             ) from error
-
-    async def events(self, name: str) -> None:
-        """Wait for one QMP event of this name."""
-        with self._qmp.listener(name) as listener:
-            await listener.get()
 
     def listen(self, name: str) -> Any:
         """A context in which QMP events of this name queue up, to be taken with `get()`."""
@@ -202,7 +199,7 @@ class Vm:
         channel.setblocking(False)
         lines, written = Lines(self._max_line), 0
         loop, listener = asyncio.get_running_loop(), self._listeners[name]
-        with self.console_log.open("wb") if name == "console" else suppress() as log:
+        with self.console_log.open("wb") if name == "console" else nullcontext() as log:
             while data := await self._receive(loop, channel):
                 if log is not None and written < CONSOLE_MAX_BYTES:
                     log.write(data[: CONSOLE_MAX_BYTES - written])
@@ -232,7 +229,7 @@ class Vm:
         try:
             if self._child is not None and self._child.poll() is None:
                 with suppress(QMPError, QmpLost, TimeoutError, Exception):
-                    await self.execute("quit", QUIT_S)
+                    await self.execute("quit", deadline_s=QUIT_S)
                     await asyncio.wait_for(self.ended.wait(), QUIT_S)
         finally:
             if self._child is not None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from builder import marks, model
 from builder.errors import Problem, SpecError
-from builder.marks import Broken, Entry, Node, Scalar, joined
+from builder.marks import Broken, Entry, Scalar, joined
 from builder.model import Router, Source, Violation
 from builder.spec import keys
 from builder.spec.keys import KEYS, SECTIONS, Key
@@ -51,9 +51,12 @@ def parse(text: str, file: str, base_dir: Path) -> Loaded:
     """
     document = marks.compose(text, file)
     log = Log(file, base_dir.absolute(), list(document.problems))
-    if document.root is None:
-        if not log.problems:
-            log.add(0, "", "the file is empty", "`netvm-build init` writes a spec to start from")
+    if document.root is None and not log.problems:
+        log.add(0, "", "the file is empty", "`netvm-build init` writes a spec to start from")
+    elif isinstance(document.root, marks.Items | Scalar):
+        what = describe(document.root)
+        log.add(document.root.line, "", f"{what} is not a spec", "write keys and values, beginning with `version: 1`")
+    if not isinstance(document.root, marks.Mapping):
         raise SpecError(log.problems)
     router = _router(_Values(_entries(document.root, log), log))
     _hold_against_rules(router, log)
@@ -62,7 +65,7 @@ def parse(text: str, file: str, base_dir: Path) -> Loaded:
     return Loaded(router, log.origins)
 
 
-def _entries(root: Node, log: Log) -> dict[str, Entry]:
+def _entries(root: marks.Mapping, log: Log) -> dict[str, Entry]:
     """The entries of all sections by dotted path; whatever is no key of the format is reported."""
     entries: dict[str, Entry] = {}
     if not isinstance(root, marks.Mapping):

@@ -81,7 +81,7 @@ def _parse_time_server(node: Scalar) -> str:
     if re.fullmatch(r"[0-9.]+", value):
         return str(parse_host(node))
     if not re.fullmatch(_HOST_NAME, value):
-        raise ReadError(f"{shown(value)} is neither a host name nor an IPv4 address", "write one, such as pool.ntp.org")
+        raise ReadError(f"{shown(value)} is neither a host name nor an IPv4 address", "write one, such as ntp.example")
     return value
 
 

@@ -186,9 +186,9 @@ def pattern(expression: str, kind: str, hint: str, mend: Callable[[str], str] | 
     compiled = re.compile(expression)
 
     def parse(node: Scalar) -> str:
-        value = text(node)
+        value = node.text
         if compiled.fullmatch(value):
-            return value
+            return text(node)
         proposal = mend(value) if mend and len(value) < 200 else ""
         better = f"did you mean {proposal}? {hint}" if compiled.fullmatch(proposal) else hint
         raise ReadError(f"{shown(value)} is not {kind}", better)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from builder.marks import joined, written
@@ -12,7 +13,7 @@ from builder.spec.load import Loaded
 from builder.spec.readers import Json
 
 COMMENT_COLUMN = 40
-_OPTION_WORDS = ("yes", "no")  # read as a kernel option's value, these need no quotes
+_PLAIN_OPTION = re.compile(r"yes|no|[0-9]+|0x[0-9a-f]+")  # as a kernel option's value these need no quotes
 
 
 def full_spec(router: Router) -> dict[str, Json]:
@@ -55,8 +56,8 @@ def _value(start: str, value: Json, path: str, indent: str) -> Iterator[tuple[st
         for number, item in enumerate(value):
             yield f"{indent}  - {flow(item)}", f"{path}[{number}]"
     else:
-        word = path.startswith("kernel.config.") and value in _OPTION_WORDS
-        yield f"{start} {value if word else flow(value)}", path
+        plain = path.startswith("kernel.config.") and isinstance(value, str) and _PLAIN_OPTION.fullmatch(value)
+        yield f"{start} {value if plain else flow(value)}", path
 
 
 def flow(value: Json) -> str:

@@ -11,7 +11,7 @@ PREFIX_LENGTH = 31
 LOWEST, HIGHEST = 0x40, 0x7F
 
 
-class Refused(ValueError):  # noqa: N818  (a verdict on a client, not an error of ours)
+class Refused(ValueError):
     """A MAC with the clients' OUI that cannot be a router's side of a pair; the text says why."""
 
 

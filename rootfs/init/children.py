@@ -91,7 +91,7 @@ def _become(program: Program, output: int, keep: Sequence[int]) -> None:
             os.setgroups([])
             os.setgid(program.owner)
             os.setuid(program.owner)
-        os.execve(program.argv[0], program.argv, ENVIRONMENT)
+        os.execve(program.argv[0], program.argv, ENVIRONMENT)  # noqa: S606  (there is no shell)
     except BaseException as error:  # noqa: BLE001, RUF100  (whatever it is, a copy of PID 1 must not live on)
         os.write(2, f"{program.argv[0]} could not be executed: {error}\n".encode())
     finally:

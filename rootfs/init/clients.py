@@ -83,6 +83,7 @@ class Clients:
         if client is None:
             return
         self._firewall.expel(client.name)
+        self._forget_connections(client)
         if client.admitted:
             self._voice.say("client-gone", **client.fields)
         for link in list(self._duplicates.values()):
@@ -90,6 +91,13 @@ class Clients:
                 del self._duplicates[link.index]
                 self.attach(link)
                 break
+
+    def _forget_connections(self, client: Client) -> None:
+        from init.conntrack import forget
+
+        problem = forget(client.pair.client)
+        if problem:
+            self._voice.say("log", source="init", text=problem)
 
     def _refuse(self, link: Link, reason: str) -> None:
         self._voice.say("client-refused", interface=link.name, mac=link.mac, reason=reason)

@@ -38,7 +38,7 @@ STATE = "/var/lib/connman"
 LAST_WORDS_S = 1.0
 
 
-class Failure(Exception):  # noqa: N818  (the machine's, told on the console)
+class Failure(Exception):
     """The router cannot work, and the machine is to be powered off; the text says why."""
 
 
@@ -236,7 +236,6 @@ def end_machine() -> None:
     """End whatever still runs, write out what is cached, and power off."""
     try:
         os.kill(-1, native.SIGKILL)
-    except OSError:  # nobody is left
-        pass
-    os.sync()
-    native.power_off()
+    finally:  # with nobody left to kill it fails, which is as well
+        os.sync()
+        native.power_off()

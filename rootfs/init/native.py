@@ -1,18 +1,17 @@
 """System calls that Python lacks, and the C halves of standard modules.
 
-PID 1 starts on an emulated CPU where an import is dear: `socket`, `signal` and `json` each cost tens of milliseconds
-there, nearly all of it for `enum` and `re`, which we do not use.  Their C halves are built into the interpreter and cost
-nothing.  They are private names, so this module is the only one that imports them, and a test holds it to that.
+PID 1 may start on an emulated CPU, where an import is dear: `socket`, `signal` and `json` together cost a quarter of a
+second there, nearly all of it for `enum` and `re`, which we do not use.  Their C halves are built into the interpreter
+and cost nothing.  They are private names, so this module alone imports them, and a test holds it to that.
 """
 
 from __future__ import annotations
-
-import os
 
 import _ctypes
 import _json
 import _signal  # type: ignore[import-not-found, unused-ignore]
 import _socket
+import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class _Function(_ctypes.CFuncPtr):
     _restype_ = _Int
 
 
-_libc = _ctypes.dlopen(None, 0)
+_libc = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # None is the program itself, as for dlopen(3)
 
 
 def _call(name: str, *arguments: bytes | int | None) -> int:
@@ -61,7 +60,7 @@ def _call(name: str, *arguments: bytes | int | None) -> int:
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
-    """mount(2).  Raises OSError."""
+    """Mount a file system: the system call of section 2.  Raises OSError."""
     _call("mount", source.encode(), target.encode(), kind.encode(), flags, data.encode() or None)
 
 
@@ -86,7 +85,7 @@ def bound_capabilities(keep: frozenset[int], highest: int = 63) -> None:
 
 
 def inotify(folder: str, mask: int) -> int:
-    """A non-blocking inotify(7) descriptor that watches one folder.  Raises OSError."""
+    """Watch one folder through a new, non-blocking descriptor of the inotify interface.  Raises OSError."""
     descriptor = _call("inotify_init1", IN_CLOEXEC_NONBLOCK)
     try:
         _call("inotify_add_watch", descriptor, folder.encode(), mask)

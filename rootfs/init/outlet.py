@@ -13,7 +13,7 @@ MAX_BYTES = 256 * 1024
 class Outlet:
     """Whole lines on their way to a non-blocking descriptor.
 
-    When the queue is full its oldest lines are dropped and counted in `dropped`; a line that is half written stays whole.
+    When the queue is full its oldest lines are dropped and counted in `dropped`; a line half written is kept.
     A descriptor that fails (unplugged, closed) swallows everything.
     """
 

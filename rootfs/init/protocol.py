@@ -109,7 +109,7 @@ class Request:
         self.fields = fields
 
 
-class BadRequest(ValueError):  # noqa: N818  (what the host sent, not how we failed)
+class BadRequest(ValueError):
     """A line that is no request; `number` is its id where that could be read."""
 
     def __init__(self, text: str, number: object = None) -> None:

@@ -22,7 +22,7 @@ MEMINFO = "/proc/meminfo"
 MAX_CONFIG_BYTES = 1024 * 1024
 
 
-class Unanswerable(Exception):  # noqa: N818  (an answer, of the kind that says no)
+class Unanswerable(Exception):
     """Why a request has no answer."""
 
 
@@ -56,13 +56,13 @@ class Requests:
         except BadRequest as bad:
             self._voice.reply(bad.number, {"error": str(bad)})
             return
-        row = self._table.get(request.name)
         try:
-            if row is None:
-                raise Unanswerable(f"unknown request {request.name[:64]!r}; known: {', '.join(self._table)}")
-            self._voice.reply(request.number, row(request))
+            self._voice.reply(request.number, self._table.get(request.name, self._unknown)(request))
         except Unanswerable as no:
             self._voice.reply(request.number, {"error": str(no)})
+
+    def _unknown(self, request: Request) -> Answer:
+        raise Unanswerable(f"unknown request {request.name[:64]!r}; known: {', '.join(self._table)}")
 
     def _kernel_config(self) -> Answer:
         try:

@@ -10,13 +10,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from init.loop import Loop
+    from init.loop import Loop, Timer
 
     OnChange = Callable[[tuple[str, ...]], None]
 
 FOLDER = "/run/connman"
 NAME = "resolv.conf"
 MAX_RESOLVERS = 3
+SETTLE_S = 0.05
+"""ConnMan rewrites the file for each server it adds or takes away; we read it once it has stopped."""
+
 LOOPBACK, MULTICAST = 127, 224
 
 
@@ -43,6 +46,8 @@ class Resolvers:
 
     def __init__(self, loop: Loop, on_change: OnChange, folder: str = FOLDER) -> None:
         self.current: tuple[str, ...] = ()
+        self._loop = loop
+        self._timer: Timer | None = None
         self._path = f"{folder}/{NAME}"
         self._on_change = on_change
         self._descriptor = native.inotify(folder, native.IN_CLOSE_WRITE | native.IN_MOVED_TO)
@@ -53,6 +58,11 @@ class Resolvers:
             os.read(self._descriptor, 4096)
         except BlockingIOError:
             return
+        if self._timer is None:
+            self._timer = self._loop.later(SETTLE_S, self._read)
+
+    def _read(self) -> None:
+        self._timer = None
         try:
             with open(self._path, encoding="ascii", errors="replace") as file:
                 found = parse(file.read(65536))

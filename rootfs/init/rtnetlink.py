@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from _struct import Struct, error as StructError  # noqa: N812
+import struct
+from struct import Struct
 
 from init import native
 
@@ -117,7 +118,7 @@ def parse_link(payload: bytes) -> Link | None:
     """A link from RTM_NEWLINK or RTM_DELLINK, or None when the message is torn, nameless or a bridge's."""
     try:
         family, kind, index, flags, _ = LINK.unpack_from(payload)
-    except StructError:
+    except struct.error:
         return None
     if family != AF_UNSPEC:
         return None
@@ -132,7 +133,7 @@ def parse_address(payload: bytes) -> Address | None:
     """An IPv4 address from RTM_NEWADDR or RTM_DELADDR, or None for anything else."""
     try:
         family, prefix, _, _, index = ADDRESS.unpack_from(payload)
-    except StructError:
+    except struct.error:
         return None
     found = attributes(payload, ADDRESS.size)
     local = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS) or b""
@@ -143,7 +144,7 @@ def parse_default_route(payload: bytes) -> DefaultRoute | None:
     """An IPv4 unicast default route of the main table from RTM_NEWROUTE or RTM_DELROUTE, or None for anything else."""
     try:
         family, length, _, _, table, _, _, kind, _ = ROUTE.unpack_from(payload)
-    except StructError:
+    except struct.error:
         return None
     if family != AF_INET or length != 0 or kind != RTN_UNICAST:
         return None
@@ -184,6 +185,18 @@ def new_address(index: int, address: str, prefix: int) -> bytes:
     return ADDRESS.pack(AF_INET, prefix, 0, 0, index) + attribute(IFA_LOCAL, octets) + attribute(IFA_ADDRESS, octets)
 
 
+def transact(socket: native.Socket, kind: int, flags: int, sequence: int, payload: bytes) -> None:
+    """Ask for one change, with NLM_F_ACK among the flags, and wait for the answer.  Raises OSError when it is a no."""
+    socket.send(message(kind, flags, sequence, payload))
+    while True:
+        for answer, number, body in messages(socket.recv(RECEIVE_BYTES)):
+            if answer == NLMSG_ERROR and number == sequence:
+                error = -S32.unpack_from(body)[0]
+                if error:
+                    raise OSError(error, os.strerror(error))
+                return
+
+
 class Requests:
     """Changes, one at a time.  The kernel answers before sendto(2) returns, so waiting for the answer never blocks."""
 
@@ -207,14 +220,7 @@ class Requests:
 
     def _change(self, kind: int, flags: int, payload: bytes) -> None:
         self._sequence += 1
-        self._socket.send(message(kind, NLM_F_REQUEST | NLM_F_ACK | flags, self._sequence, payload))
-        while True:
-            for answer, sequence, body in messages(self._socket.recv(RECEIVE_BYTES)):
-                if answer == NLMSG_ERROR and sequence == self._sequence:
-                    number = -S32.unpack_from(body)[0]
-                    if number:
-                        raise OSError(number, os.strerror(number))
-                    return
+        transact(self._socket, kind, NLM_F_REQUEST | NLM_F_ACK | flags, self._sequence, payload)
 
 
 class Changes:

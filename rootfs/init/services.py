@@ -41,23 +41,26 @@ class Service:
 
 
 CONNMAN_CHATTER = (
-    "Connection Manager version",
-    "{newlink}", "{dellink}", "{create}", "{remove}", "{update}", "{add}", "{del}", "{scan}",
-    "Checking loopback", "Adding interface", "Removing interface", "(filtered)", "(type unknown)",
-    "RFKILL", "rfkill",  # there is no radio switch in a VM
-    "iptables", "mangle", "ip_tables",  # its own tables are not wanted: ours is the firewall
-    "wpa_supplicant", "wifi", "Backtrace", "setting domainname", "online check", "online_check",
-    "Interface lo", "lo {",
-    "Deprecated", "deprecated",
-    "rp_filter set to", "rp_filter restored",
-    "Skipping server", "Setting hostname", "Failed to set hostname",
+    # what it tells of every interface and every step, which our own events tell better
+    "Connection Manager version", "{newlink}", "{dellink}", "{create}", "{remove}", "{update}", "{add}", "{del}",
+    "{scan}", "{RX}", "{TX}", "(filtered)", "(type unknown)", "Adding configuration", "Removing configuration",
+    "Adding interface", "Removing interface", "Remove interface", "Ignoring interface", "] state is ",
+    "is the default", "ipconfig state", "nline check", "rp_filter ",
+    # what the guest lacks on purpose: a radio switch, iptables (the firewall is ours), IPv6, Wi-Fi's daemon, time zones
+    "RFKILL", "rfkill", "iptables", "mangle", "ip_tables", "/proc/sys/net/ipv6", "wpa_supplicant", "localtime",
 )  # fmt: skip
 
 SERVICES: tuple[Service, ...] = (
     Service(
         "dbus-daemon",
         Program(
-            ("/usr/bin/dbus-daemon", "--config-file=/etc/dbus-1/system.conf", "--nofork", "--nopidfile", "--print-address={fd}"),
+            (
+                "/usr/bin/dbus-daemon",
+                "--config-file=/etc/dbus-1/system.conf",
+                "--nofork",
+                "--nopidfile",
+                "--print-address={fd}",
+            ),
             owner=DBUS_USER,
         ),
         tells_when_ready=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from _functools import partial
 
 from init import native
 from init.children import Program
@@ -221,17 +220,21 @@ class Supervisor:
             if not running.dying:
                 running.dying = True
                 os.kill(running.pid, native.SIGTERM)
-                self._loop.later(STOP_GRACE_S, partial(self._insist, running))
+                self._loop.later(STOP_GRACE_S, self._insist_on(running))
             return
         if self._on_stopped is not None:
             done, self._on_stopped = self._on_stopped, None
             done(not self._killed)
 
-    def _insist(self, running: Running) -> None:
-        """The time to end in peace is over."""
-        if running.pid:
-            self._killed = True
-            os.kill(running.pid, native.SIGKILL)
+    def _insist_on(self, running: Running) -> Callback:
+        """What to do with a service when its time to end in peace is over."""
+
+        def kill() -> None:
+            if running.pid:
+                self._killed = True
+                os.kill(running.pid, native.SIGKILL)
+
+        return kill
 
 
 def _with_descriptor(program: Program, descriptor: int) -> Program:

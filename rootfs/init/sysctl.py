@@ -34,7 +34,7 @@ EACH: tuple[tuple[str, str], ...] = (
 
 
 def apply(table: Sequence[tuple[str, str]], name: str = "", root: str = ROOT) -> list[str]:
-    """Write every row; return the settings that exist and could not be written.  One that is not there is passed over."""
+    """Write every row; return the settings that could not be written.  One that does not exist is passed over."""
     refused: list[str] = []
     for key, value in table:
         path = f"{root}/{key.format(name=name)}"

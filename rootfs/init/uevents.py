@@ -51,7 +51,7 @@ class UeventSocket:
         return self._socket.fileno()
 
     def receive(self) -> list[Uevent]:
-        """All that has arrived.  Messages that did not come from the kernel are left out; an overflow is passed over."""
+        """All that has arrived from the kernel; what others sent is left out, and an overflow is passed over."""
         found: list[Uevent] = []
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Uplinks: the physical interfaces, which ConnMan configures.  We name them, take them up, and tell what became of them."""
+"""Uplinks: the physical interfaces, which ConnMan configures.  We name them, take them up and tell of their leases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from init.rtnetlink import Link, Requests
 
 PREFIX = "up"
-"""Interfaces named so are ConnMan's (services.UPLINK_PATTERN) and the firewall's uplinks; the kernel never names one so."""
+"""Interfaces named so are ConnMan's (services.UPLINK_PATTERN) and the firewall's uplinks; only we name one so."""
 
 SYSFS = "/sys/class/net"
 

@@ -164,7 +164,9 @@ def test_a_byte_order_mark_is_passed_by(tmp_path: Path) -> None:
 
 def test_a_text_of_the_largest_size_is_read_and_a_larger_one_is_not() -> None:
     assert compose("#" * marks.MAX_BYTES, "f.yaml").problems == ()
-    assert [problem.message for problem in compose("#" * (marks.MAX_BYTES + 1), "f").problems] == ["is larger than 1 MiB"]
+    assert [problem.message for problem in compose("#" * (marks.MAX_BYTES + 1), "f").problems] == [
+        "is larger than 1 MiB"
+    ]
 
 
 def test_a_users_text_is_shown_without_control_characters_and_never_at_length() -> None:

@@ -59,7 +59,9 @@ def test_a_sound_router_breaks_no_rule(router: Router) -> None:
         (Router(platform=Platform(PlatformKind.NIXPKGS)), ["platform.nixpkgs"]),
         (Router(platform=Platform(nixpkgs="/srv/nixpkgs")), ["platform.nixpkgs"]),
         (
-            Router(platform=Platform(PlatformKind.NIXPKGS, mirror="file:///a", security_mirror="file:///b", nixpkgs="/n")),
+            Router(
+                platform=Platform(PlatformKind.NIXPKGS, mirror="file:///a", security_mirror="file:///b", nixpkgs="/n")
+            ),
             ["platform.mirror", "platform.security_mirror"],
         ),
         (Router(uplink=replace(STATIC, dhcp=True)), ["uplink.address", "uplink.gateway"]),

@@ -7,5 +7,8 @@ for dir in build dev nix/store proc; do
   "$busybox" mount --rbind "/$dir" "$root/$dir"
 done
 "$busybox" mount -t tmpfs tmpfs "$root/tmp"
+# 0 stands for all cores, and is what Nix hands on where its `cores` is 0.
+[ "${NIX_BUILD_CORES:-0}" -gt 0 ] || NIX_BUILD_CORES=$("$busybox" nproc)
+export NIX_BUILD_CORES
 export PATH=/usr/sbin:/usr/bin LC_ALL=C TZ=UTC HOME=/tmp SOURCE_DATE_EPOCH=1
 exec "$busybox" chroot "$root" /bin/sh -eu "$inside"

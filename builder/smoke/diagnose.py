@@ -1,0 +1,136 @@
+"""From the evidence of a failed boot to its cause, and the option or key to change.  Pure: facts in, diagnosis out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from builder.console import PATTERNS, Failed, GuestEvent, Service, Uplink, escape
+from builder.report import CheckResult, Diagnosis, Status
+
+SHOWN_LINES = 12
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What a kernel needs for a NIC: the option, and the fragment that brings it."""
+
+    option: str
+    fragment: str
+
+
+DRIVERS: Mapping[str, Driver] = {
+    "e1000e": Driver("E1000E", "intel"),
+    "igb": Driver("IGB", "intel"),
+    "e1000": Driver("E1000", "intel"),
+    "virtio-net-pci": Driver("VIRTIO_NET", "virtio"),
+    "rtl8139": Driver("8139CP", "realtek"),
+    "vmxnet3": Driver("VMXNET3", "vmware"),
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The evidence.  `pci_id` is the uplink's vendor:device as QEMU has it on the bus, such as 8086:10c9."""
+
+    nic: str
+    accelerator: str
+    checks: Sequence[CheckResult]
+    events: Sequence[GuestEvent]
+    console: Sequence[str]
+    options: Mapping[str, str]
+    pci_id: str | None = None
+    lost: str | None = None
+
+
+def diagnose(facts: Facts) -> Diagnosis | None:
+    """Why the first check that failed did; None if none failed."""
+    failed = next((check for check in facts.checks if check.status is Status.FAILED), None)
+    if failed is None:
+        return None
+    cause, hint = (
+        _kernel_says(facts)
+        or _silence(facts)
+        or _no_driver(facts, failed)
+        or _gave_up(facts)
+        or _dying_service(facts)
+        or _no_lease(facts, failed)
+        or (failed.detail, "netvm-build run shows the console live; the files of the report hold it too")
+    )
+    shown = tuple(escape(line, 160) for line in facts.console if line.strip())[-SHOWN_LINES:]
+    return Diagnosis(failed.name, cause, hint, shown)
+
+
+def _kernel_says(facts: Facts) -> tuple[str, str] | None:
+    """The kernel's or PID 1's own last words, if the router is lost."""
+    if facts.lost is None:
+        return None
+    for pattern in PATTERNS:
+        for line in facts.console:
+            match = pattern.match.search(line)
+            if match is not None and (pattern.fatal or _has_traceback(facts.console)):
+                words = {name: escape(text or "", 200) for name, text in match.groupdict().items()}
+                return pattern.cause.format_map(words), pattern.hint
+    return None
+
+
+def _has_traceback(lines: Sequence[str]) -> bool:
+    return any("Traceback (most recent call last):" in line for line in lines)
+
+
+def _silence(facts: Facts) -> tuple[str, str] | None:
+    if facts.console or facts.events:
+        return None
+    if facts.accelerator == "kvm":
+        return "The guest printed nothing under KVM.", "try again with --accel tcg"
+    return (
+        "The guest printed nothing.",
+        "kernel.parameters in netvm.yaml must leave console=ttyS0 alone, and SERIAL_8250_CONSOLE must be y",
+    )
+
+
+def _no_driver(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
+    found = any(isinstance(event, Uplink) and event.state == "found" for event in facts.events)
+    if failed.name != "lease" or found or not facts.events or facts.pci_id is None:
+        return None
+    driver = DRIVERS.get(facts.nic)
+    if driver is None:
+        return None
+    on_bus = f"The uplink has no driver: PCI {facts.pci_id} ({facts.nic}) is on the bus, and"
+    if facts.options.get(driver.option, "n") == "n":
+        return (
+            f"{on_bus} {driver.option} was not asked of this kernel.",
+            f"add `{driver.fragment}` to kernel.fragments in netvm.yaml, then run `netvm-build smoke` again",
+        )
+    return (
+        f"{on_bus} {driver.option}={facts.options[driver.option]} did not bind to it.",
+        f"`netvm-build kernel explain {driver.option}` says what asks for it;"
+        " uplink.mac in netvm.yaml, if set, must be the NIC's",
+    )
+
+
+def _gave_up(facts: Facts) -> tuple[str, str] | None:
+    for event in facts.events:
+        if isinstance(event, Failed):
+            return f"The router gave up: {escape(event.reason)}", "netvm-build run shows the console live"
+    return None
+
+
+def _dying_service(facts: Facts) -> tuple[str, str] | None:
+    backing_off = [event for event in facts.events if isinstance(event, Service) and event.state == "backing-off"]
+    if not backing_off:
+        return None
+    last = backing_off[-1]
+    return (
+        f"The service {escape(last.name)} keeps dying: status {last.status}, {last.restarts} restarts.",
+        "its own words are among the `log` events of the console",
+    )
+
+
+def _no_lease(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
+    if failed.name != "lease":
+        return None
+    return (
+        f"The uplink {facts.nic} has a driver, but got no lease from QEMU's user network.",
+        "uplink in netvm.yaml must ask for DHCP (or fit 10.0.2.0/24); a slow machine may need a second try",
+    )

@@ -1,0 +1,321 @@
+"""A smoke run: for each NIC, one boot of the router, the table of checks over it, and a report."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from builder import accelerator as accelerators
+from builder import console, qemu, report
+from builder.accelerator import Accelerator
+from builder.address import AddressError, allocate
+from builder.errors import BootError, QmpLost
+from builder.events import Note, Progress, Sink, StageEnded, StageStarted
+from builder.manifest import Image
+from builder.report import BootReport, CheckResult, ImageFacts, Moment, NicReport, Status
+from builder.smoke import clients, diagnose
+from builder.smoke.checks import CHECKS, REFUSED, Check, Lab, NotApplicable
+from builder.smoke.clients import Client, ClientError
+from builder.smoke.guest import Guest, RouterLost
+from builder.smoke.upstream import Upstream
+from builder.smoke.vm import Vm
+
+AGENT = Path(__file__).with_name("client_agent.py")
+
+
+@dataclass(frozen=True)
+class Rig:
+    """What all boots of a run share."""
+
+    image: Image
+    program: qemu.Qemu
+    accelerator: Accelerator
+    out: Path
+    sink: Sink
+    checks: tuple[Check, ...] = CHECKS
+
+
+def smoke(
+    image: Image,
+    program: qemu.Qemu,
+    *,
+    nics: Sequence[str] = (),
+    accel: str | None = None,
+    out: Path,
+    sink: Sink,
+) -> BootReport:
+    """Boot the image once for each NIC (default: the one its manifest names) and check that it routes.
+
+    Writes report.json, junit.xml and boot.svg to `out`, and each boot's logs to a folder named after its NIC.  Raises
+    LaunchError if QEMU cannot run, QmpLost if it dies meanwhile; a router that fails is a verdict, not an exception.
+    Whatever happens, no process is left.
+    """
+    wanted = tuple(dict.fromkeys(nics)) or (image.manifest.machine.nic,)
+    for nic in wanted:
+        qemu.require_nic(program, nic)
+    chosen = accelerators.choose(program, accel)
+    sink(Note(f"QEMU {program.version} ({program.reason}), {chosen}"))
+    rig = Rig(image, program, chosen, out, sink)
+    out.mkdir(parents=True, exist_ok=True)
+    with _terminated_as_interrupt():
+        entries = tuple(asyncio.run(boot(rig, nic)) for nic in wanted)
+    result = BootReport(
+        image=_facts(image),
+        qemu_version=program.version,
+        qemu_reason=program.reason,
+        accelerator=chosen.kind,
+        accelerator_reason=chosen.reason,
+        nics=entries,
+    )
+    report.write(result, out)
+    return result
+
+
+@contextmanager
+def _terminated_as_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP end us as Ctrl-C does, so that every VM is ended too.  In the main thread alone."""
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = {}
+    with suppress(ValueError):  # not the main thread
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _facts(image: Image) -> ImageFacts:
+    manifest = image.manifest
+    return ImageFacts(
+        name=manifest.name,
+        kernel_sha256=manifest.kernel.sha256,
+        rootfs_sha256=manifest.rootfs.sha256,
+        versions=dict(manifest.versions),
+        size_bytes=image.size_bytes,
+        memory_mib=manifest.machine.memory_mib,
+    )
+
+
+async def boot(rig: Rig, nic: str) -> NicReport:
+    """One boot with one NIC, to a verdict."""
+    stage = f"smoke {nic}"
+    rig.sink(StageStarted(stage))
+    started = time.monotonic()
+    folder = rig.out / nic
+    folder.mkdir(parents=True, exist_ok=True)
+    ok = False
+    try:
+        async with AsyncExitStack() as stack:
+            lab = await _set_up(rig, nic, folder, stack)
+            await lab.router.power_on()
+            checks = await _run_checks(rig, lab, stage)
+            entry = await _judge(rig, nic, lab, checks, time.monotonic() - started)
+        ok = entry.passed
+        return entry
+    finally:
+        rig.sink(StageEnded(stage, ok, time.monotonic() - started, "passed" if ok else "failed"))
+
+
+async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> Lab:
+    """The servers, and all VMs with their CPUs still halted."""
+    manifest = rig.image.manifest
+    try:
+        pairs = allocate(manifest.pool, (), 2)
+    except AddressError:
+        pairs = allocate(manifest.pool, (), 1)
+    script = folder / "client.img"
+    script.write_bytes(clients.disk(AGENT.read_bytes()))
+    servers = await stack.enter_async_context(Upstream())
+    links = []
+    for _ in pairs:
+        links.append(socket.socketpair())
+        for end in links[-1]:
+            stack.callback(end.close)
+    nics = tuple(
+        qemu.ClientNic(f"c{number}", pair.router_mac, clients.link(here))
+        for number, (pair, (here, _)) in enumerate(zip(pairs, links, strict=True), 1)
+    )
+    capture = folder / "uplink.pcap"
+    capture.unlink(missing_ok=True)
+    machine = replace(qemu.router(rig.image, rig.accelerator.kind, nic=nic), nics=nics, capture=capture)
+    guest = Guest()
+    router = Vm(
+        rig.program,
+        machine,
+        folder,
+        on_console=guest.on_console,
+        on_port=guest.on_port,
+        port_name=qemu.EVENTS_PORT,
+        max_line=console.MAX_REPLY,
+        inherited=[here for here, _ in links],
+        by_hand=qemu.by_hand(rig.image, rig.program, nic, pairs),
+    )
+    await stack.enter_async_context(router)
+    others = []
+    for pair, (_, there) in zip(pairs, links, strict=True):
+        client = Client(rig.image, rig.program, pair, rig.accelerator.kind, folder, script, there)
+        await stack.enter_async_context(client.vm)
+        others.append(client)
+    return Lab(rig.image, rig.accelerator, router, guest, tuple(others), nics, servers, capture)
+
+
+def expand(
+    checks: Sequence[Check], others: Sequence[Client]
+) -> Iterator[tuple[Check, Callable[[Lab], Awaitable[str]]]]:
+    """The table's rows, with those for each client repeated."""
+    for check in checks:
+        if not check.each_client:
+            yield check, check.run
+            continue
+        for client in others:
+            yield replace(check, name=check.name.format(client.address)), partial(check.run, client=client)
+
+
+async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
+    results: list[CheckResult] = []
+    not_passed: set[str] = set()
+    rows = list(expand(rig.checks, lab.clients))
+    total = len(rows)
+    watching = asyncio.create_task(_watch_end(lab))
+    try:
+        for check, function in rows:
+            missing = [name for name in check.needs if name in not_passed]
+            started = time.monotonic()
+            if missing:
+                status, detail = Status.SKIPPED, f"needs {missing[0]}, which did not pass"
+            elif check.live and lab.guest.lost.done():
+                status, detail = Status.SKIPPED, "the router is gone"
+            else:
+                status, detail = await _one(check, function, lab)
+            if status is not Status.PASSED:
+                not_passed.add(check.name)
+            seconds = time.monotonic() - started
+            results.append(CheckResult(check.name, status, detail, round(seconds, 3), round(lab.router.elapsed_s, 3)))
+            rig.sink(Progress(stage, len(results), total, report.check_text(results[-1])))
+    finally:
+        watching.cancel()
+    return results
+
+
+async def _watch_end(lab: Lab) -> None:
+    """A router whose machine stops unasked is lost."""
+    await lab.router.ended.wait()
+    said = lab.router.said()
+    lab.guest.lose("the router's machine stopped" + (f": {said[-1]}" if said else ""))
+
+
+async def _one(check: Check, function: Callable[[Lab], Awaitable[str]], lab: Lab) -> tuple[Status, str]:
+    """Run one check against its deadline, and against the end of the router."""
+    deadline_s = check.deadline_s * lab.accelerator.patience
+    try:
+        async with asyncio.timeout(deadline_s):
+            detail = await _unless_lost(function(lab), lab.guest if check.live else None)
+    except TimeoutError:
+        return Status.FAILED, f"not done in {deadline_s:g} s"
+    except NotApplicable as reason:
+        return Status.SKIPPED, str(reason)
+    except QmpLost as gone:
+        await asyncio.wait({lab.guest.lost}, timeout=1.0)
+        if not lab.guest.lost.done():
+            raise
+        return Status.FAILED, f"{lab.guest.lost.result()} ({gone.message})"
+    except (RouterLost, ClientError, OSError, *REFUSED) as trouble:
+        return Status.FAILED, console.escape(str(trouble))
+    return Status.PASSED, detail
+
+
+async def _unless_lost(running: Awaitable[str], guest: Guest | None) -> str:
+    if guest is None:
+        return await running
+    work = asyncio.ensure_future(running)
+    try:
+        await asyncio.wait({work, guest.lost}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        raise RouterLost(guest.lost.result())
+    finally:
+        work.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await work
+
+
+async def _judge(rig: Rig, nic: str, lab: Lab, checks: list[CheckResult], seconds: float) -> NicReport:
+    facts = diagnose.Facts(
+        nic=nic,
+        accelerator=rig.accelerator.kind,
+        checks=checks,
+        events=[heard.event for heard in lab.guest.heard],
+        console=list(lab.router.console_tail),
+        options=rig.image.manifest.options,
+        pci_id=await _uplink_pci_id(lab.router),
+        lost=lab.guest.lost.result() if lab.guest.lost.done() else None,
+    )
+    folder = rig.out / nic
+    kept = sorted(path for path in folder.iterdir() if path.is_file())
+    return NicReport(
+        nic=nic,
+        checks=tuple(checks),
+        timeline=timeline(lab.guest, lab.router.powered_at),
+        seconds=round(seconds, 3),
+        diagnosis=diagnose.diagnose(facts),
+        memory=lab.memory,
+        artefacts=tuple(str(path.relative_to(rig.out)) for path in kept),
+    )
+
+
+async def _uplink_pci_id(router: Vm) -> str | None:
+    """Vendor and device of the uplink as it is on the bus; None if QEMU is gone."""
+    try:
+        buses = await router.execute("query-pci", deadline_s=2.0)
+    except (BootError, *REFUSED):
+        return None
+    return next(
+        (
+            f"{device['id']['vendor']:04x}:{device['id']['device']:04x}"
+            for bus in buses
+            for device in bus["devices"]
+            if device.get("qdev_id") == "uplink-nic"
+        ),
+        None,
+    )
+
+
+def timeline(guest: Guest, powered_at: float) -> tuple[Moment, ...]:
+    """When each phase of the boot began, from power-on.
+
+    The guest's clock and ours are tied by the event that reached us soonest: the time before the kernel's clock started
+    is the firmware's, with loading and unpacking the kernel.
+    """
+    if not guest.heard:
+        return (Moment("firmware", 0.0),)
+    kernel_at = max(0.0, min(heard.at - powered_at - heard.event.t for heard in guest.heard))
+    moments = [Moment("firmware", 0.0), Moment("kernel", round(kernel_at, 3))]
+    for name, kind, where in _PHASES:
+        heard = guest.find(kind, where)
+        if heard is not None:
+            moments.append(Moment(name, round(kernel_at + heard.event.t, 3)))
+    return tuple(sorted(moments, key=lambda moment: moment.at_s))
+
+
+_PHASES: tuple[tuple[str, type[console.GuestEvent], Callable[[Any], bool]], ...] = (
+    ("init", console.Init, lambda _: True),
+    ("firewall", console.Firewall, lambda _: True),
+    ("dbus", console.Service, lambda event: event.name == "dbus-daemon" and event.state == "started"),
+    ("connmand", console.Service, lambda event: event.name == "connmand" and event.state == "started"),
+    ("uplink", console.Uplink, lambda event: event.state == "found"),
+    ("lease", console.Uplink, lambda event: event.state == "lease"),
+    ("ready", console.Ready, lambda _: True),
+)

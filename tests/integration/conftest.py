@@ -1,0 +1,80 @@
+"""One real image for all tests that need one, built from the starter spec by the project's own pipeline.
+
+Where a tool is missing a test is skipped and says so; in CI that is a failure instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builder import pipeline, spec
+from builder.events import Event, Note, StageEnded
+from builder.manifest import Image
+from builder.qemu import Qemu
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def need(tool: str) -> None:
+    """Skip the test where a tool is missing, visibly; fail in CI, where everything must be there."""
+    if shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{tool} is not installed, and CI must run every test")
+        pytest.skip(f"{tool} is not installed")
+
+
+def tell(event: Event, /) -> None:
+    """What a long build did, for the log of the test run."""
+    match event:
+        case StageEnded(stage, ok, seconds, note):
+            print(f"{stage}: {'done' if ok else 'failed'} in {seconds:.1f} s {note}", flush=True)
+        case Note(text):
+            print(text, flush=True)
+
+
+@pytest.fixture(scope="session")
+def workshop() -> Path:
+    """A folder that stays between runs, with the starter spec in it; its lock is made once."""
+    for tool in ("nix", "apt-get"):
+        need(tool)
+    folder = ROOT / "build" / "tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "netvm.yaml").write_text(spec.starter("netvm"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(workshop: Path) -> pipeline.Loaded:
+    return pipeline.load(workshop / "netvm.yaml")
+
+
+@pytest.fixture(scope="session")
+def image(loaded: pipeline.Loaded, workshop: Path) -> Image:
+    """The default image."""
+    return pipeline.build(loaded, workshop / "image", tell)
+
+
+@pytest.fixture(scope="session")
+def qemu(loaded: pipeline.Loaded, workshop: Path) -> Qemu:
+    """The QEMU that the lock pins."""
+    return pipeline.qemu_for(loaded, workshop / "image", tell)
+
+
+@pytest.fixture
+def variant(workshop: Path, tmp_path: Path) -> Callable[[str, str], Path]:
+    """A spec in a folder of its own, beside the workshop's lock: variant(old, new) replaces a part of its text."""
+
+    def make(old: str, new: str) -> Path:
+        text = (workshop / "netvm.yaml").read_text()
+        assert old in text
+        (tmp_path / "netvm.yaml").write_text(text.replace(old, new))
+        if (workshop / pipeline.LOCK_NAME).exists():
+            shutil.copy(workshop / pipeline.LOCK_NAME, tmp_path / pipeline.LOCK_NAME)
+        return tmp_path / "netvm.yaml"
+
+    return make

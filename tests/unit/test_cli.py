@@ -1,0 +1,365 @@
+"""The command line in one process: help, results, errors and exit codes."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import jsonschema
+import pytest
+
+from builder import errors, pipeline, spec
+from builder.cli import main
+from builder.cli.app import ORDER, netvm_build
+from builder.errors import NetvmError, OptionMismatch, Problem
+
+STARTER = spec.starter("netvm")
+
+
+def commands(group: click.Group = netvm_build, *above: str) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = [above]
+    for name, command in group.commands.items():
+        path = (*above, name)
+        found += commands(command, *path) if isinstance(command, click.Group) else [path]
+    return found
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+# ---- help
+
+
+@pytest.mark.parametrize("path", sorted(commands()), ids=" ".join)
+def test_help_fits_a_screen_and_has_an_example(
+    path: tuple[str, ...],
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    golden: Callable[[str, str], None],
+) -> None:
+    assert main([*path, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) <= 24
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("Example: ") == 1
+    assert "..." not in text.replace("[ARGS]...", "").replace("[ADDRESS]...", "")
+    golden(f"help/{'-'.join(path) or 'netvm-build'}.txt", text)
+
+
+def test_every_command_is_listed_in_its_place() -> None:
+    assert set(netvm_build.commands) == set(ORDER)
+
+
+def test_no_argument_at_all_shows_the_help(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "Commands:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "hint"),
+    [
+        (["bild"], "No such command 'bild'", "netvm-build --help"),
+        (["build", "--outt", "x"], "No such option", "netvm-build build --help"),
+        (["smoke", "--nic", "e100"], "'e100' is not one of", "netvm-build smoke --help"),
+        (["-q", "-v", "schema"], "contradict each other", "netvm-build --help"),
+        (["address"], "--allocate N", "netvm-build address --help"),
+        (["render"], "-o DIR", "netvm-build render --help"),
+    ],
+)
+def test_wrong_usage_is_2_with_a_hint(
+    arguments: list[str], said: str, hint: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert said in err
+    assert err.endswith(f"hint: {hint}\n")
+
+
+# ---- init, check, schema
+
+
+def test_init_writes_a_spec_that_passes_check(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "router"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "router/netvm.yaml\n"
+    assert err == "next: netvm-build -C router check, then netvm-build -C router build\n"
+    assert sorted(path.name for path in (here / "router").iterdir()) == [".gitignore", "netvm.yaml"]
+    assert main(["-C", "router", "check"]) == 0
+    assert capsys.readouterr().out == "netvm.yaml: ok\n"
+
+
+def test_init_never_overwrites(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "netvm.yaml").write_text("mine")
+    assert main(["init"]) == 1
+    assert (here / "netvm.yaml").read_text() == "mine"
+    assert [path.name for path in here.iterdir()] == ["netvm.yaml"]
+    assert capsys.readouterr().err == "error: netvm.yaml is there already\nhint: netvm-build check netvm.yaml\n"
+
+
+def test_init_follows_no_link_that_leads_nowhere(here: Path) -> None:
+    (here / "netvm.yaml").symlink_to(here / "elsewhere")
+    assert main(["init"]) == 1
+    assert not (here / "elsewhere").exists()
+
+
+def test_init_leaves_a_gitignore_alone(here: Path) -> None:
+    (here / ".gitignore").write_text("mine\n")
+    assert main(["init"]) == 0
+    assert (here / ".gitignore").read_text() == "mine\n"
+
+
+def test_init_where_nobody_may_write(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "file").touch()
+    assert main(["init", "file/router"]) == 1
+    assert "cannot be written to" in capsys.readouterr().err
+
+
+def test_check_reports_every_problem_with_its_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "netvm.yaml").write_text("version: 1\nnam: x\nclients:\n  pool: 10.0.0.0/24\nmachine:\n  cpus: many\n")
+    assert main(["check"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    problems = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert [problem.split(":")[1:3] for problem in problems] == [
+        [" netvm.yaml", "2"],
+        [" netvm.yaml", "4"],
+        [" netvm.yaml", "6"],
+    ]
+    assert err.count("\nhint: ") == 3
+
+
+def test_check_json_tells_the_same_problems(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "netvm.yaml").write_text("version: 1\nnam: x\n")
+    assert main(["check", "--json"]) == 2
+    said = json.loads(capsys.readouterr().out)
+    assert said["ok"] is False
+    assert [(problem["file"], problem["line"], problem["path"]) for problem in said["problems"]] == [
+        ("netvm.yaml", 2, "nam")
+    ]
+
+
+def test_check_shows_the_full_spec_and_its_origins(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "netvm.yaml").write_text("version: 1\nname: gate\n")
+    assert main(["check", "--show"]) == 0
+    shown = capsys.readouterr().out
+    assert "name: gate" in shown
+    assert "# netvm.yaml:2" in shown
+    assert "# default" in shown
+    assert main(["check", "--show", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["spec"]["name"] == "gate"
+    assert said["origins"]["name"] == {"file": "netvm.yaml", "line": 2}
+
+
+def test_a_folder_means_the_spec_in_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "router").mkdir()
+    (here / "router" / "netvm.yaml").write_text(STARTER)
+    assert main(["check", "router"]) == 0
+    assert capsys.readouterr().out == "router/netvm.yaml: ok\n"
+
+
+def test_a_spec_that_is_not_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: netvm.yaml: ")
+    assert "netvm-build init" in err
+
+
+def test_schema_is_a_schema_that_takes_the_starter(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    jsonschema.Draft202012Validator.check_schema(json.loads(capsys.readouterr().out))
+
+
+# ---- render
+
+
+def test_render_and_diff(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "netvm.yaml").write_text(STARTER)
+    assert main(["render", "-o", "tree"]) == 0
+    assert (here / "tree" / "default.nix").is_file()
+    assert capsys.readouterr().out == ""
+    assert main(["render", "--diff", "tree"]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "tree: nothing would change\n")
+    (here / "netvm.yaml").write_text(STARTER.replace("name: netvm", "name: gate"))
+    assert main(["render", "--diff", "tree"]) == 0
+    assert "+" in capsys.readouterr().out
+
+
+# ---- address
+
+
+def test_address_converts_each_form_to_all(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    forms = ["0A:B3:EC:40:00:02", "0a:b3:ec:40:00:03", "100.64.0.2", "100.64.0.3", "100.64.0.2/31"]
+    assert main(["address", "--json", *forms]) == 0
+    pairs = json.loads(capsys.readouterr().out)["pairs"]
+    assert pairs == [
+        {
+            "pair": "100.64.0.2/31",
+            "router": "100.64.0.2",
+            "router_mac": "0A:B3:EC:40:00:02",
+            "client": "100.64.0.3",
+            "client_mac": "0A:B3:EC:40:00:03",
+        }
+    ] * len(forms)
+
+
+def test_address_allocates_beside_what_is_taken(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["address", "--allocate", "2", "100.64.0.1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["pair", "100.64.0.2/31", "100.64.0.4/31"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["100.128.0.0"],
+        ["10.0.0.1"],
+        ["52:54:00:12:34:56"],
+        ["0A:B3:EC:80:00:00"],
+        ["100.64.0.0/24"],
+        ["100.64.0.1/31"],
+        ["nonsense"],
+        ["--allocate", "129"],
+        ["--allocate", "1", "--pool", "10.0.0.0/24"],
+        ["--allocate", "1", "--pool", "100.64.0.0/32"],
+        ["--allocate", "1", "--pool", "100.64.0.1/24"],
+        ["--allocate", "0"],
+    ],
+    ids=" ".join,
+)
+def test_an_address_that_cannot_be(arguments: list[str], here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["address", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert "\nhint: " in err
+
+
+# ---- completion
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_for_our_name(shell: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    assert "netvm-build" in capsys.readouterr().out
+
+
+def test_the_script_gets_its_proposals(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_NETVM_BUILD_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "netvm-build sm")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    main([])
+    assert capsys.readouterr().out == "plain,smoke\n"
+
+
+# ---- errors
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def load(path: Path) -> Any:
+        raise error
+
+    monkeypatch.setattr(pipeline, "load", load)
+
+
+MISMATCHES = [
+    OptionMismatch("IP_NF_NAT", "y", "n", "needs NF_CONNTRACK=y, which netvm.yaml:9 sets to n"),
+    OptionMismatch("E1000E", "y", "m"),
+]
+PROBLEMS = [
+    Problem("netvm.yaml", 14, "clients.pool", "'100.128.0.0/16' is outside 100.64.0.0/10", "the fourth octet …"),
+    Problem("netvm.yaml", 2, "nam", "no such key", "did you mean name?"),
+]
+ERRORS = {
+    "spec": (errors.SpecError(PROBLEMS), 2),
+    "render": (errors.RenderError("tree cannot be written", hint="another folder"), 3),
+    "tool": (errors.ToolMissing("nix", "nix-bin"), 4),
+    "command": (errors.CommandError("nix failed", argv=["nix", "a b"], status=1, tail="one\ntwo", log=Path("log")), 5),
+    "kernel": (errors.KernelConfigError(MISMATCHES, hint="add `nat` to kernel.fragments"), 5),
+    "manifest": (errors.ManifestError("two things:\none\ntwo", hint="netvm-build build"), 6),
+    "boot": (errors.QmpLost("QEMU went away", details="its last\nwords"), 7),
+}
+
+
+@pytest.mark.parametrize("name", sorted(ERRORS))
+def test_an_error_says_what_where_and_what_next(
+    name: str,
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    golden: Callable[[str, str], None],
+) -> None:
+    error, code = ERRORS[name]
+    failing(monkeypatch, error)
+    assert main(["build"]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    golden(f"errors/cli-{name}.txt", err)
+
+
+def test_no_control_character_of_an_error_reaches_the_terminal(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = errors.CommandError("bad \x1b]0;title\x07", argv=["a\x1b[2J"], tail="x\rover\x9b\u202e\udc80")
+    failing(monkeypatch, error)
+    assert main(["build"]) == 5
+    err = capsys.readouterr().err
+    assert all(char == "\n" or char.isprintable() for char in err)
+
+
+def test_a_full_disk_is_named(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "build/netvm"))
+    assert main(["build"]) == 1
+    assert capsys.readouterr().err.startswith("error: no space left on the disk, writing build/netvm\nhint: ")
+
+
+def test_a_full_disk_without_a_name_names_the_fullest(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+    assert main(["build"]) == 1
+    assert "MiB free)\nhint: " in capsys.readouterr().err
+
+
+def test_a_bug_keeps_its_traceback(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, RuntimeError("never"))
+    assert main(["build"]) == 70
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "RuntimeError: never" in err
+    assert err.endswith("this is a bug in netvm-build: please report it with these lines and the command you gave\n")
+
+
+def test_every_error_class_has_a_code_of_its_own_room() -> None:
+    codes = {kind.__name__: kind.exit_code for kind in NetvmError.__subclasses__()}
+    assert codes.items() >= {"SpecError": 2, "RenderError": 3, "ToolMissing": 4, "CommandError": 5}.items()
+    assert codes["ManifestError"] == 6
+    assert codes["BootError"] == 7
+
+
+# ---- colour
+
+
+def test_colour_only_where_it_is_wanted(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, NetvmError("x"))
+    main(["build"])
+    assert capsys.readouterr().err == "error: x\n"
+    main(["--color", "build"])
+    assert capsys.readouterr().err == "\x1b[1;31merror:\x1b[0m x\n"

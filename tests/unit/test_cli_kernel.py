@@ -1,0 +1,88 @@
+"""kernel list, show and explain, over our own fragments and a user's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from builder.cli import main
+
+MINE = "description: A thing of my own\nrequires: [packet]\noptions: {DUMMY: yes}\n"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "netvm.yaml").write_text(
+        "version: 1\nname: netvm\nkernel:\n  fragments: [mine]\n  config:\n    DUMMY: module\n"
+    )
+    (tmp_path / "kernel-configs").mkdir()
+    (tmp_path / "kernel-configs" / "mine.yaml").write_text(MINE)
+    return tmp_path
+
+
+def test_list_stars_what_the_spec_is_made_of(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kernel", "list"]) == 0
+    rows = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    starred = {row[1] for row in rows if row[0] == "*"}
+    assert {"mine", "packet", "router"} <= starred
+    assert "wifi" in {row[0] for row in rows}
+
+
+def test_list_works_without_any_spec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["kernel", "list", "--json"]) == 0
+    fragments = {row["name"]: row for row in json.loads(capsys.readouterr().out)["fragments"]}
+    assert fragments["router"]["chosen"] is True
+    assert fragments["wifi"]["chosen"] is False
+    assert all(row["description"] for row in fragments.values())
+
+
+def test_list_still_lists_when_the_spec_names_a_fragment_that_is_not_there(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "netvm.yaml").write_text("version: 1\nname: netvm\nkernel:\n  fragments: [mien]\n")
+    assert main(["kernel", "list"]) == 0
+    assert "mine" in capsys.readouterr().out
+
+
+def test_show_lists_the_options(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kernel", "show", "mine"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "mine: A thing of my own"
+    assert "  requires packet" in lines
+    assert "  DUMMY=y" in lines
+
+
+def test_show_says_for_which_kernels(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kernel", "show", "nat"]) == 0
+    assert "  from Linux 6.17:\n" in capsys.readouterr().out
+
+
+def test_show_of_a_misspelt_name_knows_better(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kernel", "show", "mien"]) == 1
+    assert capsys.readouterr().err == "error: there is no fragment 'mien'\nhint: did you mean mine?\n"
+
+
+def test_explain_names_both_sides(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kernel", "explain", "CONFIG_DUMMY"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("DUMMY=y")
+    assert first.endswith("mine.yaml:3 (mine), overridden")
+    assert second.startswith("DUMMY=m")
+    assert second.endswith("netvm.yaml:6 (the spec)")
+    assert main(["kernel", "explain", "DUMMY", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["value"] == "m"
+    assert [one["used"] for one in said["asked"]] == [False, True]
+
+
+def test_explain_of_what_nobody_asks(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kernel", "explain", "E1000E"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("E1000E: nothing asks for it")
+    assert err == "hint: these fragments would ask for it: intel\n"

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builder import nix
+from builder.errors import CommandError, KernelConfigError, LockError, NixBuildError, NixEvalError
+from builder.events import Event, Output, Progress
+from builder.nixlog import NixLog
+
+
+def test_the_command_lines() -> None:
+    tree = Path("tree")
+    assert nix.build_argv("nix", tree, ["image"], out_link=Path("link")) == [
+        "nix", "build", "--file", "tree", "image", "--out-link", "link", "--json", "--log-format", "internal-json",
+    ]  # fmt: skip
+    assert "--rebuild" in nix.build_argv("nix", tree, ["kernel", "rootfs"], out_link=None, rebuild=True)
+    (expression,) = [a for a in nix.fetch_argv("nix", "http://m.example/${x}", "00", "n") if "fetchurl" in a]
+    assert "\\${x}" in expression
+
+
+def test_root_builds_in_the_sandbox_without_build_users() -> None:
+    text = nix.settings(root=True)
+    assert "sandbox = true" in text
+    assert "build-users-group =\n" in text
+    assert "sandbox" not in nix.settings(root=False)
+
+
+def test_given_settings_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIX_CONFIG", "connect-timeout = 5")
+    assert nix.environment()["NIX_CONFIG"].startswith("connect-timeout = 5\n")
+
+
+LOG = r"""
+@nix {"action":"start","id":1,"level":0,"parent":0,"text":"","type":104}
+@nix {"action":"result","id":1,"type":105,"fields":[1,3,1,0]}
+@nix {"action":"start","id":2,"type":105,"fields":["/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-linux-6.12.drv","",1,1]}
+@nix {"action":"result","id":2,"type":101,"fields":["netvm-stage: compile"]}
+@nix {"action":"result","id":2,"type":101,"fields":["CC main.o"]}
+@nix {"action":"start","id":3,"level":4,"text":"","type":101,"fields":["http://m.example/pool/a.deb"]}
+@nix {"action":"stop","id":2}
+@nix {"action":"msg","level":0,"msg":"\u001b[31merror:\u001b[0m builder for '/nix/store/x.drv' failed with exit code 1"}
+@nix {broken
+@nix []
+plain words
+"""
+
+
+def test_the_log_becomes_progress_and_output() -> None:
+    events: list[Event] = []
+    log = NixLog("build image", events.append)
+    for line in LOG.splitlines():
+        log.feed(line)
+    assert Progress("build image", 1, 3, "linux-6.12: compile") in events
+    assert Progress("build image", 1, 3, "fetch a.deb") in events
+    assert Output("build image", "CC main.o") in events
+    assert log.errors == ["error: builder for '/nix/store/x.drv' failed with exit code 1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "hint"),
+    [
+        ("error: unable to download 'http://m.example/p/a.deb': HTTP error 404", LockError, "netvm-build lock"),
+        ("error: unable to download 'http://m.example/p/a.deb': timed out", LockError, "run the same command again"),
+        ("error: hash mismatch in fixed-output derivation '/nix/store/x-a.drv':", LockError, "netvm-build lock"),
+        ("error: builder for '/nix/store/x.drv' failed with exit code 1", NixBuildError, "the whole log is in"),
+        ("error: writing to file: No space left on device", NixEvalError, "disk is full"),
+        ("error: undefined variable 'x'", NixEvalError, "the whole log is in"),
+    ],
+)
+def test_what_went_wrong_and_what_to_do(said: str, kind: type[CommandError], hint: str) -> None:
+    log = NixLog("build", lambda event: None)
+    log.lines.append(said)
+    log.errors.append(said)
+    error = nix.explained(CommandError("nix failed", argv=["nix"], status=1), log, Path("build.log"))
+    assert type(error) is kind
+    assert hint in (error.hint or "")
+    assert not error.message.startswith("error: ")
+
+
+def test_a_kernel_that_differs_is_a_table() -> None:
+    log = NixLog("build", lambda event: None)
+    log.feed(
+        'netvm-kconfig-mismatch: {"option": "IP_NF_NAT", "wanted": "y", "got": "n", "because": "needs NF_CONNTRACK=y"}'
+    )
+    error = nix.explained(CommandError("nix failed"), log, None)
+    assert isinstance(error, KernelConfigError)
+    assert error.mismatches[0].option == "IP_NF_NAT"

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from builder import process
+from builder.errors import CommandError, LockError, ToolMissing
+
+
+def test_output_and_each_line_of_stderr() -> None:
+    lines: list[str] = []
+    done = process.run(["sh", "-c", "echo out; echo one >&2; printf two >&2"], on_stderr=lines.append)
+    assert done.stdout == "out\n"
+    assert lines == ["one", "two"]
+
+
+def test_a_failure_carries_the_evidence() -> None:
+    with pytest.raises(LockError, match="sh failed with exit status 3") as raised:
+        process.run(["sh", "-c", "echo why >&2; exit 3"], failure=LockError)
+    assert raised.value.status == 3
+    assert raised.value.tail == "why"
+
+
+def test_a_program_that_is_not_there() -> None:
+    with pytest.raises(CommandError, match="could not be started"):
+        process.run(["/nonexistent/tool"])
+    with pytest.raises(ToolMissing) as raised:
+        process.find_tool("no-such-tool-at-all", "some-package")
+    assert "some-package" in (raised.value.hint or "")
+
+
+def test_ending_a_group_ends_its_children_too() -> None:
+    child = process.spawn(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    grandchild = int(child.stdout.readline())
+    process.end_group(child, grace_s=2)
+    child.stdout.close()
+    for _ in range(50):
+        try:
+            os.kill(grandchild, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.02)
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(grandchild)], capture_output=True, text=True).stdout
+    assert state.startswith("Z")  # dead, and nobody reaps orphans in this container
+
+
+def test_an_interrupt_ends_the_program() -> None:
+    code = (
+        "from builder import process\n"
+        "process.run(['sh', '-c', 'echo $$ >&2; exec sleep 60'], on_stderr=lambda line: print(line, flush=True))"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert child.stdout is not None
+    inner = int(child.stdout.readline())
+    child.send_signal(signal.SIGINT)
+    child.wait(10)
+    child.stdout.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(inner, 0)

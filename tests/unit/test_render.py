@@ -1,0 +1,98 @@
+"""The rendered tree, whole: a change shows as a diff of tests/golden/tree; --update-golden accepts it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builder import pipeline, render, spec
+from builder.errors import RenderError
+from builder.model import OptionKind, OptionValue, Router, Uplink
+
+RENDERED = (
+    "default.nix",
+    "router.nix",
+    "kernel/options.nix",
+    "rootfs/etc/connman/main.conf",
+    "rootfs/etc/netvm/config.json",
+    "rootfs/etc/netvm/ruleset.nft",
+)
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> pipeline.Loaded:
+    path = tmp_path / "netvm.yaml"
+    path.write_text(spec.starter("netvm"))
+    return pipeline.load(path)
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_the_starter_renders_as_it_did(loaded: pipeline.Loaded, name: str, golden) -> None:  # type: ignore[no-untyped-def]
+    golden(f"tree/{name}", pipeline.render(loaded).files[name].decode())
+
+
+def test_rendering_is_pure(loaded: pipeline.Loaded) -> None:
+    assert pipeline.render(loaded) == pipeline.render(loaded)
+
+
+def test_every_template_leaves_a_file_without_its_suffix(loaded: pipeline.Loaded) -> None:
+    files = pipeline.render(loaded).files
+    assert not [name for name in files if name.endswith(".j2") or "__pycache__" in name]
+    assert "rootfs/sbin/init" in files
+    assert "rootfs/usr/lib/netvm/init/main.py" in files
+
+
+def test_what_a_user_writes_stays_a_literal(loaded: pipeline.Loaded) -> None:
+    hostile = '${builtins.abort "out"}"; x = "'
+    router = replace(loaded.router, kernel=replace(loaded.router.kernel, parameters=(hostile,)))
+    text = render.render(router, loaded.kernel).files["router.nix"].decode()
+    assert '\\${builtins.abort \\"out\\"}\\"; x = \\"' in text
+
+
+def test_a_line_end_cannot_enter_a_configuration_file(loaded: pipeline.Loaded) -> None:
+    router: Router = replace(loaded.router, uplink=Uplink(timeservers=("one\ntwo",)))
+    with pytest.raises(RenderError, match="characters"):
+        render.render(router, loaded.kernel)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (OptionValue(OptionKind.YES), "yes"),
+        (OptionValue(OptionKind.NO, optional=True), "option no"),
+        (OptionValue(OptionKind.FREEFORM, "1000"), 'freeform "1000"'),
+        (OptionValue(OptionKind.FREEFORM, "a b", optional=True), 'option (freeform "a b")'),
+    ],
+)
+def test_kernel_values_in_the_words_of_nixpkgs(value: OptionValue, text: str) -> None:
+    assert render.kernel_value(value) == text
+
+
+def test_write_removes_what_is_no_longer_rendered_and_nothing_else(loaded: pipeline.Loaded, tmp_path: Path) -> None:
+    tree = pipeline.render(loaded)
+    folder = tmp_path / "tree"
+    render.write(render.RenderedTree({**tree.files, "old.nix": b"1"}), folder)
+    (folder / "mine").write_text("kept")
+    before = (folder / "image.nix").stat().st_mtime_ns
+    render.write(tree, folder)
+    assert not (folder / "old.nix").exists()
+    assert (folder / "mine").read_text() == "kept"
+    assert (folder / "image.nix").stat().st_mtime_ns == before
+
+
+def test_write_refuses_a_folder_of_something_else(loaded: pipeline.Loaded, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(RenderError, match="holds no rendered tree"):
+        render.write(pipeline.render(loaded), tmp_path)
+
+
+def test_diff_shows_what_would_change(loaded: pipeline.Loaded, tmp_path: Path) -> None:
+    tree = pipeline.render(loaded)
+    render.write(tree, tmp_path / "tree")
+    assert render.diff(tree, tmp_path / "tree") == ""
+    changed = pipeline.render(replace(loaded, router=replace(loaded.router, name="other")))
+    text = render.diff(changed, tmp_path / "tree")
+    assert '-  name = "netvm";' in text
+    assert '+  name = "other";' in text
