@@ -261,13 +261,13 @@ PATTERNS: tuple[Pattern, ...] = (
     _pattern(
         r"VFS: (?:Unable to mount root|Cannot open root device)",
         "The kernel found no root file system on the first virtio disk.",
-        "kernel.fragments in netvm.yaml must keep VIRTIO_PCI, VIRTIO_BLK and the root's file system (EROFS_FS or SQUASHFS)"
-        " as y: see `netvm-build kernel explain VIRTIO_BLK`",
+        "kernel.config in netvm.yaml must leave VIRTIO_PCI, VIRTIO_BLK and the root's file system (EROFS_FS or"
+        " SQUASHFS) at y: see `netvm-build kernel explain VIRTIO_BLK`",
     ),
     _pattern(
         r"(?:Requested init (?P<init>\S+) failed|No working init found|Failed to execute /\S* ?.*\(error -2\))",
         "The root file system has no init that runs.",
-        "the image is incomplete: run `netvm-build build` again; a kernel.parameters with init=… in netvm.yaml also does this",
+        "build the image again: netvm-build build; an init=… among kernel.parameters in netvm.yaml does this too",
     ),
     _pattern(
         r"(?:Out of memory|Kernel panic - not syncing: (?:System is deadlocked on memory|Out of memory)"

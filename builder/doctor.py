@@ -59,12 +59,12 @@ def check_nix() -> Finding:
     except CommandError as error:
         reason = error.tail.strip().splitlines()
         found = f"{version}, but no store that this user may use: {reason[-1] if reason else error.message}"
-        return Finding("Nix", State.MISSING, found, _mend_store())
+        return Finding("Nix", State.MISSING, found, mend_store())
     how = "through its daemon" if "daemon" in said.stdout + said.stderr else "by itself, without a daemon"
     return Finding("Nix", State.OK, f"{version}, builds {how}")
 
 
-def _mend_store(socket: Path = Path("/nix/var/nix/daemon-socket/socket")) -> str:
+def mend_store(socket: Path = Path("/nix/var/nix/daemon-socket/socket")) -> str:
     """What lets an ordinary user build; as Debian's nix-setup-systemd sets it up."""
     if not socket.parent.exists():
         return "sudo apt-get install nix-setup-systemd"
@@ -105,12 +105,12 @@ def check_sandbox() -> Finding:
 
 def _mend_namespaces() -> str:
     for file, bad, mend in _NAMESPACE_SWITCHES:
-        if _read(file) == bad:
+        if read(file) == bad:
             return mend
     return "a container needs more rights for this: docker run --privileged, or podman run --security-opt unmask=ALL"
 
 
-def _read(file: str) -> str:
+def read(file: str) -> str:
     """A file of /proc or /sys, or nothing where it is not there."""
     try:
         return Path(file).read_text().strip()
@@ -212,7 +212,7 @@ def check_disk(store: Path = Path("/nix/store")) -> Finding:
 
 def check_memory(file: str = "/proc/meminfo") -> Finding:
     """Room for the compiler and for the VMs of a smoke boot."""
-    sizes = dict(line.split(":", 1) for line in _read(file).splitlines() if ":" in line)
+    sizes = dict(line.split(":", 1) for line in read(file).splitlines() if ":" in line)
     available_mib = int(sizes.get("MemAvailable", "0 kB").split()[0]) // 1024
     found = f"{available_mib} MiB available"
     if available_mib < 512:

@@ -63,7 +63,7 @@ def lock(screen: Screen, spec: str) -> None:
     screen.result(str(loaded.lock_path))
 
 
-@netvm_build.command(epilog="Example: netvm-build build examples/starter -o build/netvm")
+@netvm_build.command(epilog="Example: netvm-build build examples/minimal.yaml -o build/minimal")
 @click.argument("spec", default="netvm.yaml")
 @click.option(
     "-o",

@@ -27,7 +27,7 @@ def kernel() -> None:
     """Look at kernel fragments and at what a spec makes of them."""
 
 
-@kernel.command("list", epilog="Example: netvm-build kernel list --spec examples/starter")
+@kernel.command("list", epilog="Example: netvm-build kernel list --spec examples/minimal.yaml")
 @SPEC
 @JSON
 @click.pass_obj

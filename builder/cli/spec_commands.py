@@ -66,7 +66,7 @@ def _write_new(path: Path, text: str) -> bool:
     return True
 
 
-@netvm_build.command(epilog="Example: netvm-build check --show examples/starter")
+@netvm_build.command(epilog="Example: netvm-build check --show examples/minimal.yaml")
 @click.argument("spec", default="netvm.yaml")
 @click.option("--show", is_flag=True, help="Print the full spec, and where each value came from.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict, or the problems, as JSON.")

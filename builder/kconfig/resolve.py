@@ -128,7 +128,7 @@ def _exclusions(selected: Iterable[Fragment], chosen_by: Mapping[str, str]) -> I
 
 def _called(name: str, chosen_by: Mapping[str, str]) -> str:
     by = chosen_by[name]
-    return f"{name!r}, which {by!r} requires," if by else repr(name)
+    return f"{name!r} (required by {by!r})" if by else repr(name)
 
 
 def _brought_by(one: str, other: str, chosen_by: Mapping[str, str]) -> str:

@@ -1,7 +1,7 @@
 """The smoke boot as a table: a row says what is checked, by which function, after which rows, and for how long.
 
-To add a check, write a function that takes the `Lab` and returns a line of detail, and add its row to `CHECKS`.  It raises
-`CheckFailed` with what went wrong, or `NotApplicable` with why there is nothing to judge.
+To add a check, write a function that takes the `Lab` and returns a line of detail, and add its row to `CHECKS`.
+It raises `CheckFailed` with what went wrong, or `NotApplicable` with why there is nothing to judge.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ import asyncio
 import base64
 import binascii
 import secrets
-import struct
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,12 @@ from qemu.qmp import ExecuteError
 
 from builder import console
 from builder.accelerator import Accelerator
-from builder.address import SHARED
 from builder.manifest import Image
 from builder.qemu import ClientNic, nic_properties
 from builder.report import Memory
 from builder.smoke import upstream
 from builder.smoke.clients import Client
+from builder.smoke.evidence import leaked, mismatches
 from builder.smoke.guest import Guest, Unanswered
 from builder.smoke.vm import Vm
 
@@ -119,20 +117,6 @@ async def kernel_options(lab: Lab) -> str:
     if wrong:
         raise CheckFailed("; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else ""))
     return f"{len(asked)} of {len(asked)} as asked"
-
-
-def mismatches(asked: Mapping[str, str], config: str) -> list[str]:
-    """What differs between options asked for and a .config; an option that is not there is n."""
-    got: dict[str, str] = {}
-    for line in config.splitlines():
-        name, equals, value = line.strip().partition("=")
-        if equals and name.startswith("CONFIG_"):
-            got[name.removeprefix("CONFIG_")] = value.strip('"')
-    return [
-        f"{name} is {console.escape(got.get(name, 'n'), 60)}, asked {value}"
-        for name, value in sorted(asked.items())
-        if got.get(name, "n") != value.strip('"')
-    ]
 
 
 async def reach(lab: Lab, client: Client) -> str:
@@ -277,22 +261,6 @@ async def quiet_uplink(lab: Lab) -> str:
     if not count:
         raise NotApplicable("no packet was seen on the uplink")
     return f"{count} packets, none with a client's address"
-
-
-def leaked(pcap: bytes) -> tuple[int, list[str]]:
-    """From a capture of QEMU's: how many packets, and each address of a client that one of them has as its source."""
-    count, leaks, at = 0, [], 24
-    while at + 16 <= len(pcap):
-        size = struct.unpack_from("=I", pcap, at + 8)[0]
-        frame = pcap[at + 16 : at + 16 + size]
-        at += 16 + size
-        count += 1
-        offset = {b"\x08\x00": 26, b"\x08\x06": 28}.get(frame[12:14])  # the source in IPv4, the sender in ARP
-        if offset is not None and len(frame) >= offset + 4:
-            source = IPv4Address(frame[offset : offset + 4])
-            if source in SHARED:
-                leaks.append(str(source))
-    return count, leaks
 
 
 async def console_quiet(lab: Lab) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from builder import accelerator as accelerators
 from builder import console, qemu, report
@@ -20,11 +18,12 @@ from builder.address import AddressError, allocate
 from builder.errors import BootError, QmpLost
 from builder.events import Note, Progress, Sink, StageEnded, StageStarted
 from builder.manifest import Image
-from builder.report import BootReport, CheckResult, ImageFacts, Moment, NicReport, Status
+from builder.report import BootReport, CheckResult, ImageFacts, NicReport, Status
 from builder.smoke import clients, diagnose
 from builder.smoke.checks import CHECKS, REFUSED, Check, Lab, NotApplicable
 from builder.smoke.clients import Client, ClientError
 from builder.smoke.guest import Guest, RouterLost
+from builder.smoke.timeline import timeline
 from builder.smoke.upstream import Upstream
 from builder.smoke.vm import Vm
 
@@ -65,8 +64,7 @@ def smoke(
     sink(Note(f"QEMU {program.version} ({program.reason}), {chosen}"))
     rig = Rig(image, program, chosen, out, sink)
     out.mkdir(parents=True, exist_ok=True)
-    with _terminated_as_interrupt():
-        entries = tuple(asyncio.run(boot(rig, nic)) for nic in wanted)
+    entries = tuple(asyncio.run(boot(rig, nic)) for nic in wanted)
     result = BootReport(
         image=_facts(image),
         qemu_version=program.version,
@@ -77,24 +75,6 @@ def smoke(
     )
     report.write(result, out)
     return result
-
-
-@contextmanager
-def _terminated_as_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end us as Ctrl-C does, so that every VM is ended too.  In the main thread alone."""
-
-    def interrupt(_number: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = {}
-    with suppress(ValueError):  # not the main thread
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            before[number] = signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _facts(image: Image) -> ImageFacts:
@@ -291,31 +271,3 @@ async def _uplink_pci_id(router: Vm) -> str | None:
         ),
         None,
     )
-
-
-def timeline(guest: Guest, powered_at: float) -> tuple[Moment, ...]:
-    """When each phase of the boot began, from power-on.
-
-    The guest's clock and ours are tied by the event that reached us soonest: the time before the kernel's clock started
-    is the firmware's, with loading and unpacking the kernel.
-    """
-    if not guest.heard:
-        return (Moment("firmware", 0.0),)
-    kernel_at = max(0.0, min(heard.at - powered_at - heard.event.t for heard in guest.heard))
-    moments = [Moment("firmware", 0.0), Moment("kernel", round(kernel_at, 3))]
-    for name, kind, where in _PHASES:
-        heard = guest.find(kind, where)
-        if heard is not None:
-            moments.append(Moment(name, round(kernel_at + heard.event.t, 3)))
-    return tuple(sorted(moments, key=lambda moment: moment.at_s))
-
-
-_PHASES: tuple[tuple[str, type[console.GuestEvent], Callable[[Any], bool]], ...] = (
-    ("init", console.Init, lambda _: True),
-    ("firewall", console.Firewall, lambda _: True),
-    ("dbus", console.Service, lambda event: event.name == "dbus-daemon" and event.state == "started"),
-    ("connmand", console.Service, lambda event: event.name == "connmand" and event.state == "started"),
-    ("uplink", console.Uplink, lambda event: event.state == "found"),
-    ("lease", console.Uplink, lambda event: event.state == "lease"),
-    ("ready", console.Ready, lambda _: True),
-)

@@ -175,9 +175,10 @@ class Supervisor:
 
     def _became_ready(self, running: Running) -> None:
         running.ready = True
-        self.start()
         if self.all_ready:
             self._on_ready()
+        else:
+            self.start()
 
     def _heard(self, running: Running, line: str) -> None:
         service = running.service

@@ -208,15 +208,17 @@ class Reasons:
 
     def _stays_on(self, symbol: Any) -> str:
         """Why an option that was asked to be off is on."""
-        lib = self.lib
-        selectors = [part for part in lib.split_expr(symbol.rev_dep, lib.OR) if lib.expr_value(part)]
-        names = sorted({self._selector(part) for part in selectors})
-        if names:
-            return "is selected by " + _listed(names)
+        if by := self._selecting(symbol):
+            return "is selected by " + _listed(by)
         if symbol.choice is not None and symbol.choice.selection is symbol:
             others = [other.name for other in symbol.choice.syms if other is not symbol and other.visibility]
             return "is what its choice falls back to: ask for another of it, " + _or(others) if others else ""
         return self._no_question(symbol, 1) or "has no question here: it follows from its defaults"
+
+    def _selecting(self, symbol: Any) -> list[str]:
+        """The symbols that select it as things are."""
+        parts = self.lib.split_expr(symbol.rev_dep, self.lib.OR)
+        return sorted({self._selector(part) for part in parts if self.lib.expr_value(part)})
 
     def _selector(self, expression: Any) -> str:
         """The symbol that selects: `select X if Y` is kept as SELECTOR && Y."""
@@ -306,6 +308,8 @@ class Reasons:
         if request is not None and request.value != value:
             asks = f"{request.source} sets to" if request.source else "is asked to be"
             return f"{text}, which {asks} {request.value}"
+        if value == "n" and (by := self._selecting(symbol)):
+            return f"{text}, which {_listed(by)} selects"
         if value == "y" and not any(node.prompt for node in symbol.nodes):
             by = self._selectors(symbol)
             return f"{text}, which comes with {_or(by)}" if by else f"{text}, which this machine or compiler lacks"

@@ -1,14 +1,18 @@
 # QEMU from the lock, runnable on any x86-64 Linux: its own loader, libraries, firmware and modules, nothing of the host's.
-"$busybox" mkdir -p "$out/bin"
-for binary in "$root"/usr/bin/qemu-system-x86_64 "$root"/usr/bin/qemu-img; do
-  [ -e "$binary" ] || continue
-  wrapper=$out/bin/${binary##*/}
-  firmware=
-  case $binary in */qemu-system-*) firmware="-L $root/usr/share/qemu -L $root/usr/share/seabios -L $root/usr/lib/ipxe/qemu" ;; esac
-  {
-    echo "#!$busybox sh"
-    echo "export QEMU_MODULE_DIR=$root/usr/lib/x86_64-linux-gnu/qemu"
-    echo "exec $root/usr/lib64/ld-linux-x86-64.so.2 --argv0 ${binary##*/} --library-path $root/usr/lib/x86_64-linux-gnu:$root/usr/lib/x86_64-linux-gnu/pulseaudio $binary $firmware \"\$@\""
-  } > "$wrapper"
-  "$busybox" chmod 755 "$wrapper"
-done
+bb() { "$busybox" "$@"; }
+binary=$root/usr/bin/qemu-system-x86_64
+libraries=$root/usr/lib/x86_64-linux-gnu
+
+bb mkdir -p "$out/bin" "$out/libexec"
+# QEMU would load modules that it misses here from the same folder of the host, made for another QEMU.  So that folder's
+# name is replaced by one that never exists, of the same length, since it lies in the binary.
+bb sed 's|/usr/lib/x86_64-linux-gnu/qemu|/nix/not/x86_64-linux-gnu/qemu|g' "$binary" > "$out/libexec/qemu-system-x86_64"
+[ "$(bb stat -c %s "$binary")" = "$(bb stat -c %s "$out/libexec/qemu-system-x86_64")" ]
+
+bb cat > "$out/bin/qemu-system-x86_64" <<END
+#!$busybox sh
+export QEMU_MODULE_DIR=$libraries/qemu
+exec $root/usr/lib64/ld-linux-x86-64.so.2 --argv0 qemu-system-x86_64 --library-path $libraries:$libraries/pulseaudio \\
+  $out/libexec/qemu-system-x86_64 -L $root/usr/share/qemu -L $root/usr/share/seabios -L $root/usr/lib/ipxe/qemu "\$@"
+END
+bb chmod 755 "$out/bin/qemu-system-x86_64" "$out/libexec/qemu-system-x86_64"

@@ -1,0 +1,40 @@
+"""Raw evidence into findings: a kernel's configuration, and a capture of the uplink.  Pure."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+
+from builder.address import SHARED
+from builder.console import escape
+
+
+def mismatches(asked: Mapping[str, str], config: str) -> list[str]:
+    """What differs between options asked for and a .config; an option that is not there is n."""
+    got: dict[str, str] = {}
+    for line in config.splitlines():
+        name, equals, value = line.strip().partition("=")
+        if equals and name.startswith("CONFIG_"):
+            got[name.removeprefix("CONFIG_")] = value.strip('"')
+    return [
+        f"{name} is {escape(got.get(name, 'n'), 60)}, asked {value}"
+        for name, value in sorted(asked.items())
+        if got.get(name, "n") != value.strip('"')
+    ]
+
+
+def leaked(pcap: bytes) -> tuple[int, list[str]]:
+    """From a capture of QEMU's: how many packets, and each address of a client that one of them has as its source."""
+    count, leaks, at = 0, [], 24
+    while at + 16 <= len(pcap):
+        size = struct.unpack_from("=I", pcap, at + 8)[0]
+        frame = pcap[at + 16 : at + 16 + size]
+        at += 16 + size
+        count += 1
+        offset = {b"\x08\x00": 26, b"\x08\x06": 28}.get(frame[12:14])  # the source in IPv4, the sender in ARP
+        if offset is not None and len(frame) >= offset + 4:
+            source = IPv4Address(frame[offset : offset + 4])
+            if source in SHARED:
+                leaks.append(str(source))
+    return count, leaks

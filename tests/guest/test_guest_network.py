@@ -1,0 +1,145 @@
+"""rtnetlink messages, uevents, and the picture of the network that is made of them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from init import rtnetlink as rt
+from init import uevents
+from init.network import Network
+
+# As `strace -e sendto,recvfrom -x ip …` shows them on x86-64.
+NEWLINK = rt.LINK.pack(0, rt.ARPHRD_ETHER, 2, rt.IFF_UP, 0) + bytes.fromhex(
+    "0900 0300 6574 6830 0000 0000"  # IFLA_IFNAME eth0
+    "0a00 0100 5254 0012 3456 0000"  # IFLA_ADDRESS 52:54:00:12:34:56
+    "0800 0400 dc05 0000"  # IFLA_MTU 1500
+)
+
+
+def link_message(index: int, name: str, mac: str = "52:54:00:12:34:56", kind: int = rt.ARPHRD_ETHER) -> bytes:
+    return (
+        rt.LINK.pack(0, kind, index, 0, 0)
+        + rt.attribute(rt.IFLA_IFNAME, name.encode() + b"\0")
+        + rt.attribute(rt.IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+    )
+
+
+def route_message(index: int, gateway: str | None, metric: int = 0, table: int = 254, length: int = 0) -> bytes:
+    tail = rt.attribute(rt.RTA_OIF, rt.U32.pack(index)) + rt.attribute(rt.RTA_PRIORITY, rt.U32.pack(metric))
+    tail += rt.attribute(rt.RTA_TABLE, rt.U32.pack(table))
+    if gateway is not None:
+        tail += rt.attribute(rt.RTA_GATEWAY, rt.packed(gateway))
+    return rt.ROUTE.pack(rt.AF_INET, length, 0, 0, table & 0xFF, 0, 0, rt.RTN_UNICAST, 0) + tail
+
+
+def test_a_link_is_read() -> None:
+    link = rt.parse_link(NEWLINK)
+    assert link is not None
+    assert (link.index, link.name, link.mac, link.kind) == (2, "eth0", "52:54:00:12:34:56", rt.ARPHRD_ETHER)
+    assert link.flags & rt.IFF_UP
+
+
+def test_a_bridge_port_s_message_is_no_link() -> None:
+    assert rt.parse_link(b"\x07" + NEWLINK[1:]) is None
+
+
+def test_an_address_is_read() -> None:
+    address = rt.parse_address(rt.new_address(3, "100.64.0.0", 31))
+    assert address is not None
+    assert (address.index, address.address, address.prefix) == (3, "100.64.0.0", 31)
+
+
+def test_a_default_route_is_read() -> None:
+    route = rt.parse_default_route(route_message(4, "10.0.2.2", metric=20))
+    assert route is not None
+    assert (route.index, route.gateway, route.metric) == (4, "10.0.2.2", 20)
+    without = rt.parse_default_route(route_message(4, None))
+    assert without is not None
+    assert without.gateway is None
+
+
+@pytest.mark.parametrize("other", [{"table": 255}, {"table": 1000}, {"length": 24}])
+def test_other_routes_are_passed_over(other: dict[str, int]) -> None:
+    assert rt.parse_default_route(route_message(4, "10.0.2.2", **other)) is None
+
+
+def test_messages_are_cut_where_their_lengths_say() -> None:
+    data = rt.message(rt.RTM_NEWLINK, 0, 7, NEWLINK) + rt.message(rt.NLMSG_DONE, 0, 8, b"\0\0\0\0")
+    assert list(rt.messages(data)) == [(rt.RTM_NEWLINK, 7, NEWLINK), (rt.NLMSG_DONE, 8, b"\0\0\0\0")]
+
+
+def test_torn_messages_never_raise() -> None:
+    whole = rt.message(rt.RTM_NEWLINK, 0, 7, NEWLINK) + rt.message(rt.RTM_NEWROUTE, 0, 8, route_message(4, "10.0.2.2"))
+    dice = random.Random(1)
+    for _ in range(3000):
+        data = bytearray(whole[: dice.randrange(len(whole) + 1)])
+        for _ in range(dice.randrange(3)):
+            if data:
+                data[dice.randrange(len(data))] = dice.randrange(256)
+        for _, _, payload in rt.messages(bytes(data)):
+            rt.parse_link(payload)
+            rt.parse_address(payload)
+            rt.parse_default_route(payload)
+
+
+def test_renaming_and_raising_a_link() -> None:
+    rename = rt.set_link(2, name="up0")
+    assert rt.LINK.unpack_from(rename) == (0, 0, 2, 0, 0)
+    assert rt.attributes(rename, rt.LINK.size) == {rt.IFLA_IFNAME: b"up0\0"}
+    assert rt.LINK.unpack_from(rt.set_link(2, up=True)) == (0, 0, 2, rt.IFF_UP, rt.IFF_UP)
+    assert rt.LINK.unpack_from(rt.set_link(2, up=False)) == (0, 0, 2, 0, rt.IFF_UP)
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.came: list[str] = []
+        self.gone: list[str] = []
+        self.changes = 0
+        self.network = Network(
+            lambda link: self.came.append(link.name), lambda link: self.gone.append(link.name), self.change
+        )
+
+    def change(self) -> None:
+        self.changes += 1
+
+
+def test_the_picture_follows_the_messages() -> None:
+    seen = Seen()
+    net = seen.network
+    net.apply([(rt.RTM_NEWLINK, link_message(2, "eth0")), (rt.RTM_NEWLINK, link_message(2, "up0"))])
+    assert seen.came == ["eth0"]
+    assert net.links[2].name == "up0"
+    net.apply([(rt.RTM_NEWADDR, rt.new_address(2, "10.0.2.15", 24))])
+    net.apply(
+        [(rt.RTM_NEWROUTE, route_message(2, "10.0.2.9", 30)), (rt.RTM_NEWROUTE, route_message(2, "10.0.2.2", 10))]
+    )
+    assert net.address_of(2) == ("10.0.2.15", 24)
+    assert net.default_route_of(2) == ("10.0.2.2",)
+    net.apply([(rt.RTM_DELROUTE, route_message(2, "10.0.2.2", 10))])
+    assert net.default_route_of(2) == ("10.0.2.9",)
+    net.apply([(rt.RTM_DELADDR, rt.new_address(2, "10.0.2.15", 24))])
+    assert net.address_of(2) is None
+    net.apply([(rt.RTM_DELLINK, link_message(2, "up0"))])
+    assert (seen.gone, net.default_route_of(2)) == (["up0"], None)
+
+
+def test_after_an_overflow_a_dump_mends_the_picture() -> None:
+    seen = Seen()
+    seen.network.apply([(rt.RTM_NEWLINK, link_message(2, "eth0")), (rt.RTM_NEWADDR, rt.new_address(2, "10.0.0.1", 8))])
+    seen.network.replace([(rt.RTM_NEWLINK, link_message(3, "eth1"))])
+    assert (seen.came, seen.gone) == (["eth0", "eth1"], ["eth0"])
+    assert seen.network.address_of(2) is None
+
+
+def test_an_uevent_is_read() -> None:
+    message = b"add@/devices/pci0000:00/net/eth1\0ACTION=add\0SUBSYSTEM=net\0INTERFACE=eth1\0SEQNUM=7\0"
+    event = uevents.parse(message)
+    assert event is not None
+    assert (event.action, event.subsystem, event.variables["INTERFACE"]) == ("add", "net", "eth1")
+
+
+@pytest.mark.parametrize("message", [b"", b"libudev\0\xfe\xed\xca\xfe", b"add", b"add@relative\0A=1", b"\xff\xff@\0\0"])
+def test_what_is_no_uevent_is_none(message: bytes) -> None:
+    assert uevents.parse(message) is None

@@ -1,0 +1,249 @@
+"""The smaller parts: configuration, resolvers, power button, firewall script, sysctl, memory, loop, and what is imported."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from init import conntrack, mounts, ports, power, resolvers, rtnetlink, sysctl
+from init.address import Pair
+from init.config import parse
+from init.firewall import elements
+from init.loop import Loop
+from init.outlet import Outlet
+from init.ports import EventPort
+from init.protocol import Voice
+from init.requests import memory
+
+ROOT = Path(__file__).parents[2]
+INIT = ROOT / "rootfs/init"
+GOOD: dict[str, Any] = {
+    "version": 1,
+    "name": "netvm",
+    "oui": "0A:B3:EC",
+    "dns": "forward",
+    "uplink": {"mac": None},
+    "lease_timeout_s": 30,
+}
+
+
+def test_the_configuration_is_read() -> None:
+    config = parse(json.dumps(GOOD | {"uplink": {"mac": "52:54:00:aa:bb:cc"}, "dns": "none", "new": 1}))
+    assert (config.name, config.hostname, config.dns, config.uplink_mac) == (
+        "netvm",
+        "netvm",
+        False,
+        "52:54:00:AA:BB:CC",
+    )
+    assert config.lease_timeout_s == 30
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"version": 2}, "version"),
+        ({"name": ""}, "name"),
+        ({"oui": "0A"}, "oui"),
+        ({"dns": "maybe"}, "dns"),
+        ({"uplink": {"mac": 7}}, "uplink.mac"),
+        ({"lease_timeout_s": 0}, "lease_timeout_s"),
+        ({"lease_timeout_s": True}, "lease_timeout_s"),
+        ({"hostname": 1}, "hostname"),
+    ],
+)
+def test_a_wrong_configuration_names_its_key(change: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        parse(json.dumps(GOOD | change))
+
+
+def test_resolvers_are_read_in_order_without_the_unusable() -> None:
+    text = (
+        "# Generated\nsearch example.org\nnameserver 10.0.2.3\nnameserver 127.0.0.1\nnameserver fe80::1\nnameserver\n"
+        "nameserver 10.0.2.3\nnameserver 1.1.1.300\nnameserver 8.8.8.8\nnameserver 9.9.9.9\nnameserver 1.0.0.1\n"
+        "nameserver 224.0.0.1\nnameserver 1.1.1.1;drop\nnameserver \u0661.1.1.1\n"
+    )
+    assert resolvers.parse(text) == ("10.0.2.3", "8.8.8.8", "9.9.9.9")
+
+
+def test_resolvers_follow_the_file(tmp_path: Path) -> None:
+    loop = Loop()
+    seen: list[tuple[str, ...]] = []
+    resolvers.Resolvers(loop, seen.append, str(tmp_path))
+    for text in ("nameserver 10.0.2.3\n", "", "nameserver 10.0.2.4\n"):  # what came of it counts, not each step
+        (tmp_path / "resolv.conf").write_text(text)
+    end = time.monotonic() + 2
+    while not seen and time.monotonic() < end:
+        loop.step(0.1)
+    assert seen == [("10.0.2.4",)]
+    (tmp_path / "resolv.conf").write_text("")
+    while len(seen) < 2 and time.monotonic() < end:
+        loop.step(0.1)
+    assert seen[-1] == ()
+
+
+def test_the_power_key_among_capabilities() -> None:
+    assert power.has_power_key("10000000000000 0")  # ACPI's button: bit 116
+    assert not power.has_power_key("0")
+    assert not power.has_power_key("8000000000000 ffffffffffffffff")  # every key but that one, which is bit 115
+    assert not power.has_power_key("not hex")
+
+
+def key_event(code: int, value: int, kind: int = 1) -> bytes:
+    return struct.pack("=qqHHi", 0, 0, kind, code, value)
+
+
+def test_only_a_press_of_the_power_key_counts() -> None:
+    assert power.pressed(key_event(30, 1) + key_event(116, 1))
+    assert not power.pressed(key_event(116, 0) + key_event(30, 1) + key_event(116, 1, kind=4))
+    assert not power.pressed(key_event(116, 1)[:-1])
+
+
+def test_the_firewalls_elements() -> None:
+    script = elements({"c400000": Pair("100.64.0.0", "100.64.0.1")}, ["10.0.2.3"])
+    assert script.splitlines() == [
+        "flush set ip netvm clients",
+        "flush set ip netvm routers",
+        "flush map ip netvm resolvers",
+        'add element ip netvm clients { "c400000" . 100.64.0.1 }',
+        'add element ip netvm routers { "c400000" . 100.64.0.0 }',
+        "add element ip netvm resolvers { 0 : 10.0.2.3, 1 : 10.0.2.3 }",
+    ]
+    assert elements({}, ["1.1.1.1", "9.9.9.9", "8.8.8.8"]).splitlines()[-1].endswith("{ 0 : 1.1.1.1, 1 : 9.9.9.9 }")
+    assert "add" not in elements({}, [])
+
+
+def test_forgetting_connections_always_names_an_exact_source() -> None:
+    payload = conntrack.delete_by_source("100.64.0.1")
+    found = rtnetlink.attributes(payload, 4)
+    assert set(found) == {conntrack.CTA_TUPLE_ORIG, conntrack.CTA_FILTER}
+    assert found[conntrack.CTA_TUPLE_ORIG].endswith(bytes([100, 64, 0, 1]))
+
+
+def test_sysctl_writes_what_is_there_and_tells_what_refuses(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/up0").write_text("")
+    assert sysctl.apply((("a/{name}", "1"), ("missing", "1"), ("a", "1")), "up0", str(tmp_path)) == ["a"]
+    assert (tmp_path / "a/up0").read_text() == "1"
+
+
+def test_memory_is_read() -> None:
+    assert memory("MemTotal:  84232 kB\nMemFree: 1 kB\nMemAvailable:   67240 kB\nodd\n") == {
+        "total_kib": 84232,
+        "available_kib": 67240,
+    }
+
+
+def test_files_are_copied_for_root_alone(tmp_path: Path) -> None:
+    (tmp_path / "from").mkdir()
+    (tmp_path / "to").mkdir()
+    (tmp_path / "from/uplink.config").write_text("[global]\n")
+    mounts.copy_files(str(tmp_path / "from"), str(tmp_path / "to"))
+    mounts.copy_files(str(tmp_path / "missing"), str(tmp_path / "to"))
+    copy = tmp_path / "to/uplink.config"
+    assert (copy.read_text(), copy.stat().st_mode & 0o777) == ("[global]\n", 0o600)
+
+
+def test_timers_and_signals_come_through_the_loop() -> None:
+    loop = Loop()
+    calls: list[str] = []
+    loop.later(0.02, lambda: calls.append("later"))
+    loop.later(0.0, lambda: calls.append("now"))
+    loop.later(0.01, lambda: calls.append("cancelled")).cancel()
+    loop.on_signal(10, lambda: calls.append("signal"))
+    os.kill(os.getpid(), 10)
+    end = time.monotonic() + 1
+    while len(calls) < 3 and time.monotonic() < end:
+        loop.step(0.1)
+    assert sorted(calls) == ["later", "now", "signal"]
+    assert calls.index("now") < calls.index("later")
+
+
+def test_the_port_is_found_by_its_name(tmp_path: Path) -> None:
+    for number, name in enumerate(("org.qemu.guest_agent.0", "netvm.events")):
+        (tmp_path / f"vport1p{number}").mkdir()
+        (tmp_path / f"vport1p{number}/name").write_text(name + "\n")
+    (tmp_path / "vport2p0").mkdir()
+    assert ports.find(sysfs=str(tmp_path)) == "/dev/vport1p1"
+    assert ports.find("other", str(tmp_path)) is None
+    assert ports.find(sysfs=str(tmp_path / "missing")) is None
+
+
+def test_the_port_hands_on_lines_and_survives_its_end() -> None:
+    loop, lines = Loop(), list[bytes]()
+    voice = Voice(None)
+    port = EventPort(loop, voice, lines.append)
+    host, guest = socket.socketpair()
+    guest.setblocking(False)
+    port.serve(os.dup(guest.fileno()))
+    guest.close()
+    host.sendall(b"\x03\x03\none\n")
+    voice.say("mounts")
+    loop.step(1)
+    assert lines == [b"\x03\x03", b"one"]
+    assert json.loads(host.recv(1000))["event"] == "mounts"
+    host.close()
+    voice.say("mounts")  # to nobody: the port breaks, and is closed
+    loop.step(0.1)
+    assert voice.port is None
+    voice.say("firewall", loaded=True)
+
+
+def imports(file: Path) -> set[str]:
+    """The modules a file imports when it runs: not those under `if TYPE_CHECKING`."""
+    tree = ast.parse(file.read_text())
+    found: set[str] = set()
+    skip: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            skip.update(inner for statement in node.body for inner in ast.walk(statement))
+    for node in ast.walk(tree):
+        if node in skip:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+CHEAP = {"__future__", "binascii", "os", "select", "struct", "sys", "time", "traceback"}
+
+
+@pytest.mark.parametrize("file", sorted(INIT.glob("*.py")), ids=lambda file: file.stem)
+def test_the_init_imports_little_and_never_the_builder(file: Path) -> None:
+    own = {name for name in imports(file) if name == "init" or name.startswith("init.")}
+    private = {"_ctypes", "_json", "_signal", "_socket"} if file.stem == "native" else set()
+    assert imports(file) - own <= CHEAP | private
+
+
+def test_no_dear_module_comes_in_by_a_back_door() -> None:
+    code = "import sys; sys.path.append(sys.argv[1]); import init.main; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-ISBc", code, str(INIT.parent)], capture_output=True, text=True, check=True)
+    assert not {"json", "re", "enum", "typing", "socket", "signal", "dataclasses", "traceback"} & set(
+        done.stdout.split()
+    )
+
+
+def test_the_script_the_kernel_starts() -> None:
+    script = ROOT / "rootfs/static/sbin/init"
+    first = script.read_text().splitlines()[0]
+    assert first == "#!/usr/bin/python3.13 -ISB"  # the kernel passes one argument to an interpreter, not several
+    assert script.stat().st_mode & 0o111 == 0o111
+
+
+def test_an_outlet_to_a_file_is_served_at_once(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+    outlet = Outlet(descriptor)
+    outlet.put(b"line\n")
+    os.close(descriptor)
+    assert (tmp_path / "log").read_bytes() == b"line\n"

@@ -1,0 +1,252 @@
+"""Services: order, readiness, back-off and stopping, with a clock that only the test turns."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from init.children import Program
+from init.loop import Timer
+from init.services import SERVICES, UPLINK_PATTERN, Service
+from init.supervisor import HEALTHY_S, KEEPS_DYING, LONGEST_DELAY_S, Backoff, RateLimit, Supervisor
+from init.uplinks import PREFIX
+
+
+class FakeLoop:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[Timer] = []
+        self.watched: dict[int, Callable[[], None]] = {}
+
+    def clock(self) -> float:
+        return self.now
+
+    def later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        timer = Timer(self.now + seconds, callback)
+        self.timers.append(timer)
+        return timer
+
+    def watch(self, descriptor: int, callback: Callable[[], None]) -> None:
+        self.watched[descriptor] = callback
+
+    def unwatch(self, descriptor: int) -> None:
+        self.watched.pop(descriptor, None)
+
+    def pass_time(self, seconds: float) -> None:
+        end = self.now + seconds
+        while due := sorted((one for one in self.timers if one.callback and one.due <= end), key=lambda one: one.due):
+            self.now = max(self.now, due[0].due)
+            self.timers.remove(due[0])
+            assert due[0].callback is not None
+            due[0].callback()
+        self.now = end
+
+
+class FakeChildren:
+    def __init__(self) -> None:
+        self.started: list[tuple[int, Program, list[int]]] = []
+        self.on_exit: dict[int, Callable[[int], None]] = {}
+        self.on_line: dict[int, Callable[[str], None]] = {}
+        self.impossible = False
+
+    def start(
+        self, program: Program, on_line: Callable[[str], None], on_exit: Callable[[int], None], keep: Sequence[int] = ()
+    ) -> int:
+        if self.impossible:
+            raise OSError(11, "Resource temporarily unavailable")
+        pid = 100 + len(self.started)
+        self.started.append((pid, program, [os.dup(descriptor) for descriptor in keep]))
+        self.on_exit[pid] = on_exit
+        self.on_line[pid] = on_line
+        return pid
+
+    def end(self, pid: int, status: int) -> None:
+        for _, _, descriptors in [one for one in self.started if one[0] == pid]:
+            while descriptors:
+                os.close(descriptors.pop())
+        self.on_exit.pop(pid)(status)
+
+
+class FakeVoice:
+    def __init__(self) -> None:
+        self.said: list[dict[str, Any]] = []
+
+    def say(self, event: str, **fields: Any) -> None:
+        self.said.append({"event": event, **fields})
+
+    def count(self, event: str, **fields: Any) -> int:
+        return sum(one["event"] == event and fields.items() <= one.items() for one in self.said)
+
+
+class World:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, table: Sequence[Service]) -> None:
+        self.loop, self.children, self.voice = FakeLoop(), FakeChildren(), FakeVoice()
+        self.ready = 0
+        self.killed: list[tuple[int, int]] = []
+        monkeypatch.setattr("init.supervisor.os.kill", lambda pid, number: self.killed.append((pid, number)))
+        self.supervisor = Supervisor(self.loop, self.children, self.voice, table, self.became_ready)  # type: ignore[arg-type]
+
+    def became_ready(self) -> None:
+        self.ready += 1
+
+
+BUS = Service("bus", Program(("/bus", "--fd={fd}")), tells_when_ready=True)
+USER = Service("user", Program(("/user",)), needs=("bus", "firewall"), harmless=("chatter",))
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch, (BUS, USER))
+
+
+def tell_ready(world: World) -> None:
+    _, program, (descriptor,) = world.children.started[-1]
+    assert program.argv[1].startswith("--fd=")
+    os.write(descriptor, b"unix:path=/x\n")
+    for callback in list(world.loop.watched.values()):
+        callback()
+
+
+def test_a_service_waits_for_all_it_needs(world: World) -> None:
+    world.supervisor.start()
+    assert [program.argv[0] for _, program, _ in world.children.started] == ["/bus"]
+    tell_ready(world)
+    assert len(world.children.started) == 1
+    assert not world.supervisor.all_ready
+    world.supervisor.meet("firewall")
+    assert [program.argv[0] for _, program, _ in world.children.started] == ["/bus", "/user"]
+    assert (world.supervisor.all_ready, world.ready) == (True, 1)
+
+
+def test_a_service_that_ends_before_it_is_ready_meets_nobodys_need(world: World) -> None:
+    world.supervisor.meet("firewall")
+    world.children.end(100, 1)
+    for callback in list(world.loop.watched.values()):
+        callback()
+    assert len(world.children.started) == 1
+    assert not world.supervisor.all_ready
+
+
+def run_both(world: World) -> None:
+    world.supervisor.meet("firewall")
+    tell_ready(world)
+
+
+def test_a_killed_service_is_back_in_a_moment(world: World) -> None:
+    run_both(world)
+    world.loop.pass_time(60)
+    world.children.end(101, -9)
+    assert world.voice.said[-2:] == [
+        {"event": "service", "name": "user", "state": "exited", "pid": 101, "restarts": 0, "status": -9},
+        {"event": "service", "name": "user", "state": "backing-off", "restarts": 1, "delay_s": 0.1},
+    ]
+    world.loop.pass_time(0.11)
+    assert world.children.started[-1][1].argv == ("/user",)
+    assert world.ready == 2
+
+
+def test_one_that_keeps_dying_is_told_once_and_tried_for_ever(world: World) -> None:
+    run_both(world)
+    for _ in range(KEEPS_DYING + 10):
+        world.children.end(world.children.started[-1][0], 1)
+        world.loop.pass_time(world.voice.said[-1].get("delay_s", LONGEST_DELAY_S))
+    assert world.voice.count("degraded") == 1
+    assert len(world.children.started) == 2 + KEEPS_DYING + 10
+
+
+def test_one_that_cannot_be_started_backs_off(world: World) -> None:
+    world.children.impossible = True
+    world.supervisor.start()
+    assert world.voice.count("service", name="bus", state="backing-off") == 1
+    world.children.impossible = False
+    world.loop.pass_time(1)
+    assert world.voice.count("service", name="bus", state="started") == 1
+
+
+def test_the_delay_doubles_to_its_bound_and_begins_anew_after_health() -> None:
+    backoff = Backoff()
+    delays = [backoff.next_delay(0.5) for _ in range(12)]
+    assert delays[:4] == [0.1, 0.2, 0.4, 0.8]
+    assert max(delays) == delays[-1] == LONGEST_DELAY_S
+    assert backoff.next_delay(HEALTHY_S) == 0.1
+
+
+def test_services_are_stopped_last_first(world: World) -> None:
+    stopped: list[bool] = []
+    run_both(world)
+    world.supervisor.stop(stopped.append)
+    assert world.killed == [(101, signal.SIGTERM)]
+    world.children.end(101, 0)
+    assert world.killed[1:] == [(100, signal.SIGTERM)]
+    world.children.end(100, -15)
+    assert stopped == [True]
+    world.loop.pass_time(100)
+    assert len(world.killed) == 2
+    assert len(world.children.started) == 2
+
+
+def test_one_that_does_not_stop_is_killed_and_that_is_told(world: World) -> None:
+    stopped: list[bool] = []
+    run_both(world)
+    world.supervisor.stop(stopped.append)
+    world.loop.pass_time(10)
+    assert world.killed[1] == (101, signal.SIGKILL)
+    world.children.end(101, -9)
+    world.children.end(100, 0)
+    assert stopped == [False]
+
+
+def test_stopping_while_one_backs_off_does_not_wait_for_it(world: World) -> None:
+    stopped: list[bool] = []
+    world.supervisor.start()
+    world.children.end(100, 1)
+    world.supervisor.stop(stopped.append)
+    assert stopped == [True]
+    world.loop.pass_time(100)
+    assert len(world.children.started) == 1
+
+
+def test_lines_worth_showing_are_shown_at_a_bounded_rate(world: World) -> None:
+    run_both(world)
+    for _ in range(100):
+        world.children.on_line[101]("mere chatter of it")
+    assert world.voice.count("log") == 0
+    for _ in range(100):
+        world.children.on_line[101]("x" * 5000)
+    logs = [one for one in world.voice.said if one["event"] == "log"]
+    assert len(logs) == 21
+    assert max(len(one["text"]) for one in logs) == 300
+    world.loop.pass_time(11)
+    world.children.on_line[101]("again")
+    assert world.voice.said[-1]["text"] == "again"
+
+
+def test_the_rate_limit_counts_what_it_holds() -> None:
+    limit = RateLimit(lines=2, window_s=10)
+    assert [limit.allows(now) for now in (0, 1, 2, 3, 10)] == [True, True, False, False, True]
+
+
+def test_kill_needs_a_running_service(world: World) -> None:
+    run_both(world)
+    assert world.supervisor.kill("user") == 101
+    assert world.killed == [(101, signal.SIGKILL)]
+    with pytest.raises(LookupError):
+        world.supervisor.kill("nobody")
+
+
+def test_connman_gets_the_uplinks_and_nothing_else() -> None:
+    connmand = next(service for service in SERVICES if service.name == "connmand")
+    assert ("-i", UPLINK_PATTERN) == connmand.program.argv[-2:]
+    assert UPLINK_PATTERN == PREFIX + "*"
+    assert "firewall" in connmand.needs
+    assert "-r" in connmand.program.argv  # no DNS proxy
+
+
+def test_dbus_runs_without_root_and_without_capabilities() -> None:
+    bus = next(service for service in SERVICES if service.name == "dbus-daemon")
+    assert bus.program.owner != 0
+    assert not bus.program.capabilities

@@ -1,0 +1,189 @@
+"""The table of docs/architecture.md held against the imports, so that the picture cannot drift from the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TABLE = ROOT / "docs" / "architecture.md"
+
+# What comes from outside, and the rooms that may know it.
+OUTSIDE = {
+    "yaml": {"marks"},
+    "jinja2": {"render"},
+    "markupsafe": {"render"},
+    "asyncio": {"smoke", "run"},
+    "qemu": {"smoke", "run"},
+    "click": {"cli"},
+    "rich": {"cli"},
+}
+
+
+def rooms_of_table(text: str) -> dict[str, set[str]]:
+    """Room → the rooms it may import, in the order of the table under ``## Rooms``.
+
+    A row reads ``| `spec` | job | marks, model |``; "all above" stands for every room of the rows before, "–" for none.
+    """
+    section = re.search(r"^## Rooms\b.*?$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert section, "there is no heading `## Rooms`"
+    rooms: dict[str, set[str]] = {}
+    for line in section.group(1).splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        named = re.fullmatch(r"`(\w+)`", cells[0])
+        if line.startswith("|") and len(cells) == 3 and named:
+            room = named.group(1)
+            assert room not in rooms, f"{room} has two rows"
+            rooms[room] = set(rooms) if cells[2] == "all above" else set(re.findall(r"\w+", cells[2]))
+    return rooms
+
+
+def room_of(path: Path, package: Path) -> str:
+    return path.relative_to(package).parts[0].removesuffix(".py")
+
+
+def modules(package: Path) -> Iterator[Path]:
+    for path in sorted(package.rglob("*.py")):
+        if "data" not in path.relative_to(package).parts[:1]:
+            yield path
+
+
+def imported(source: str, package: str) -> Iterator[str]:
+    """Every module a file imports, anywhere in it, dotted; names taken from the package itself are modules."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            if node.module == package:
+                yield from (f"{package}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module or ""
+
+
+def rooms_imported(source: str, package: str = "builder") -> set[str]:
+    names = (name.split(".") for name in imported(source, package))
+    return {parts[1] for parts in names if parts[0] == package and len(parts) > 1} - {"__version__"}
+
+
+def violations(files: Iterable[tuple[str, str]], rooms: dict[str, set[str]]) -> list[str]:
+    """What the (room, source) pairs import against the table and against OUTSIDE."""
+    found = []
+    for room, source in files:
+        for other in sorted(rooms_imported(source) - {room}):
+            if other not in rooms.get(room, set()):
+                found.append(f"{room} imports {other}")
+        for outside in sorted({name.split(".")[0] for name in imported(source, "builder")} & set(OUTSIDE)):
+            if room not in OUTSIDE[outside]:
+                found.append(f"{room} imports {outside}, which is for {' and '.join(sorted(OUTSIDE[outside]))}")
+        if room != "process":
+            found += [f"{room} uses {name}, which is for process" for name in starters(source)]
+    return sorted(set(found))
+
+
+# What names a program that runs is no program started.
+HARMLESS = {"Popen", "TimeoutExpired"}
+STARTERS = re.compile(r"os\.(system|popen|fork|forkpty|exec\w+|spawn\w+|posix_spawn\w*)|asyncio\.create_subprocess_\w+")
+
+
+def starters(source: str) -> Iterator[str]:
+    """Whatever in a file could start a program."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if STARTERS.fullmatch(called) or called in ("Popen", "subprocess.Popen"):
+                yield called
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "subprocess":
+            if node.attr not in HARMLESS:
+                yield f"subprocess.{node.attr}"
+        elif isinstance(node, ast.ImportFrom) and node.module == "subprocess":
+            yield from (f"subprocess.{alias.name}" for alias in node.names if alias.name not in HARMLESS)
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, set[str]]:
+    return rooms_of_table(TABLE.read_text(encoding="utf-8"))
+
+
+def ours() -> list[tuple[str, str]]:
+    package = ROOT / "builder"
+    found = [(room_of(path, package), path.read_text(encoding="utf-8")) for path in modules(package)]
+    return [(room, source) for room, source in found if room != "__init__"]
+
+
+def test_every_room_has_a_row_and_every_row_a_room(table: dict[str, set[str]]) -> None:
+    assert set(table) == {room for room, _ in ours()}
+
+
+def test_imports_run_one_way_only(table: dict[str, set[str]]) -> None:
+    above: set[str] = set()
+    for room, may in table.items():
+        assert may <= above, f"{room} may import {sorted(may - above)}, which must then stand above it"
+        above.add(room)
+
+
+def test_no_room_imports_more_than_the_table_says(table: dict[str, set[str]]) -> None:
+    assert violations(ours(), table) == []
+
+
+def test_the_table_allows_no_more_than_is_used(table: dict[str, set[str]]) -> None:
+    used: dict[str, set[str]] = {}
+    for room, source in ours():
+        used.setdefault(room, set()).update(rooms_imported(source) - {room})
+    unused = {room: sorted(may - used[room]) for room, may in table.items() if may - used[room]}
+    unused.pop("cli")  # all above: it draws what any of them says
+    assert unused == {}
+
+
+def test_the_guest_knows_nothing_but_the_standard_library() -> None:
+    package = ROOT / "rootfs" / "init"
+    for path in modules(package):
+        names = {name.split(".")[0] for name in imported(path.read_text(encoding="utf-8"), "init")}
+        assert names - {"init"} <= sys.stdlib_module_names, path
+
+
+# ---- the test itself can fail
+
+EXAMPLE = """
+## Rooms
+
+| room | job | may import |
+|---|---|---|
+| `errors` | the error tree | – |
+| `model` | values; see `errors` | errors |
+| `cli` | arguments in | all above |
+
+## Next
+
+| `other` | x | – |
+"""
+
+
+def test_a_table_is_read_as_it_is_meant() -> None:
+    assert rooms_of_table(EXAMPLE) == {"errors": set(), "model": {"errors"}, "cli": {"errors", "model"}}
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "said"),
+    [
+        ("model", "from builder import cli", "model imports cli"),
+        ("model", "import builder.cli.app", "model imports cli"),
+        ("errors", "def f():\n    from builder.model import Router", "errors imports model"),
+        ("model", "import subprocess\nsubprocess.run([])", "model uses subprocess.run, which is for process"),
+        ("model", "from subprocess import Popen\nPopen([])", "model uses Popen, which is for process"),
+        ("model", "import os\nos.execv('a', [])", "model uses os.execv, which is for process"),
+        ("model", "from qemu.qmp import QMPClient", "model imports qemu, which is for run and smoke"),
+    ],
+)
+def test_a_violation_is_seen(room: str, source: str, said: str) -> None:
+    assert violations([(room, source)], rooms_of_table(EXAMPLE)) == [said]
+
+
+def test_what_is_allowed_is_no_violation() -> None:
+    source = "import json\nfrom builder import __version__, errors\nfrom builder.model import Router"
+    assert violations([("cli", source), ("model", "from builder.errors import Problem")], rooms_of_table(EXAMPLE)) == []

@@ -1,0 +1,346 @@
+"""Kernel fragments: what is read, what is refused, and what a spec's choice comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from builder import data, kconfig
+from builder.errors import OptionMismatch, SpecError
+from builder.kconfig import Fragment, KernelConfig
+from builder.model import Kernel, OptionKind, OptionValue, RequestedOption, Source
+
+OURS = data.folder("kernel-configs")
+ROUTER = "description: always there\n"
+SEED = ("E1000E", "IGB", "PACKET", "IP_NF_NAT", "IP_NF_IPTABLES", "IP_NF_TARGET_MASQUERADE", "NF_CONNTRACK")
+GUEST = ("VIRTIO_PCI", "VIRTIO_BLK", "VIRTIO_NET", "DEVTMPFS_MOUNT", "HW_RANDOM", "HW_RANDOM_VIRTIO")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of fragments that messages call `own`."""
+    monkeypatch.chdir(tmp_path)
+    Path("own").mkdir()
+    return Path("own")
+
+
+def _write(folder: Path, **files: str) -> Mapping[str, Fragment]:
+    files.setdefault("router", ROUTER)
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return kconfig.load_fragments([folder])
+
+
+def _problems(call: Callable[[], object]) -> str:
+    with pytest.raises(SpecError) as caught:
+        call()
+    return "".join(f"{problem}\n    hint: {problem.hint}\n" for problem in caught.value.problems)
+
+
+def _ours(*fragments: str, version: str = "6.12") -> KernelConfig:
+    return kconfig.resolve(Kernel(version=version, fragments=fragments), kconfig.load_fragments([OURS]))
+
+
+def _own(name: str, kind: OptionKind, line: int = 9) -> RequestedOption:
+    return RequestedOption(name, OptionValue(kind), Source("netvm.yaml", line))
+
+
+class TestOurs:
+    def test_each_is_well_formed_and_described_in_a_line(self) -> None:
+        for fragment in kconfig.load_fragments([OURS]).values():
+            assert 10 < len(fragment.description) <= 110, fragment.name
+            assert fragment.options or fragment.requires, fragment.name
+            assert fragment.source.file == f"kernel-configs/{fragment.name}.yaml"
+
+    def test_all_of_them_go_together(self) -> None:
+        names = tuple(kconfig.load_fragments([OURS]))
+        assert {fragment.name for fragment in _ours(*names).fragments} == set(names)
+
+    def test_the_starter_has_what_the_design_asks_for(self) -> None:
+        starter = _ours("intel", "virtio")
+        assert {name: starter.value(name) for name in (*SEED, *GUEST)} == dict.fromkeys((*SEED, *GUEST), "y")
+
+    def test_the_starter_as_a_seed(self, golden: Callable[[str, str], None]) -> None:
+        golden("kconfig/starter.seed", kconfig.seed_text(_ours("intel", "virtio").options))
+
+    @pytest.mark.parametrize("nic", ["8139CP", "8139TOO", "VMXNET3", "E1000"])
+    def test_every_emulated_card_has_a_fragment(self, nic: str) -> None:
+        assert _ours("intel", "realtek", "vmware").value(nic) == "y"
+
+    def test_the_tables_that_linux_6_17_hid_are_asked_for_from_there_on(self) -> None:
+        for version, value in (("6.9", "n"), ("6.12", "n"), ("6.16.12", "n"), ("6.17", "y"), ("6.18", "y"), ("7.0", "y")):
+            assert _ours(version=version).value("IP_NF_IPTABLES_LEGACY") == value, version
+
+
+class TestReading:
+    def test_every_kind_of_value(self, folder: Path) -> None:
+        text = (
+            "description: d\n"
+            "options:\n"
+            "  A: yes\n"
+            "  B: module\n"
+            "  C: no\n"
+            "  D: unset\n"
+            "  E: 16\n"
+            "  F: 0x10\n"
+            "  G: some text\n"
+            "  64BIT: {value: yes, optional: true}\n"
+        )
+        options = _write(folder, kinds=text)["kinds"].options
+        assert [(option.name, str(option.value), option.value.optional) for option in options] == [
+            ("A", "y", False),
+            ("B", "m", False),
+            ("C", "n", False),
+            ("D", "n", False),
+            ("E", "16", False),
+            ("F", "0x10", False),
+            ("G", "some text", False),
+            ("64BIT", "y", True),
+        ]
+        assert [option.source.line for option in options] == list(range(3, 11))
+        assert options[0].source.file == "own/kinds.yaml"
+
+    def test_everything_wrong_at_once(self, folder: Path, golden: Callable[[str, str], None]) -> None:
+        files = {
+            "keys": "descripton: misspelt\noptions: [A]\n",
+            "values": (
+                "description: ''\n"
+                "requires: nat\n"
+                "conflicts: [No, 12, [a], nat, nat]\n"
+                "options:\n"
+                "  CONFIG_A: yes\n"
+                "  B-C: yes\n"
+                "  D:\n"
+                "  E: [1]\n"
+                "  F: {value: yes, optinal: true}\n"
+                "  G: $(reboot)\n"
+                "  H: yes\n"
+                "  H: no\n"
+            ),
+            "nat": "description: d\nrequires: [circle, nftable]\n",
+            "circle": "description: d\nrequires:\n- nftables\n",
+            "nftables": "description: d\nrequires: [nat]\n",
+            "selfish": "description: d\nrequires: [selfish]\n",
+            "versions": (
+                "description: d\n"
+                "when:\n"
+                "- {at_least: six, options: {A: yes}}\n"
+                "- {options: {A: yes}}\n"
+                "- {at_least: 6.17}\n"
+                "- {at_least: 6.12, older_than: 6.9, options: {A: yes}}\n"
+                "- {at_lest: 6.12, older_than: 6.19, options: {A: maybe`}}\n"
+                "- 6.12\n"
+            ),
+            "tabs": "description: d\noptions:\n\tA: yes\n",
+            "list": "- a\n",
+            "empty": "# nothing\n",
+            "Upper": "description: d\n",
+        }
+        (folder / "nic.yml").write_text("description: d\n")
+        text = _problems(lambda: _write(folder, **files))
+        golden("errors/fragments.txt", text)
+
+    def test_a_name_that_is_taken(self, folder: Path) -> None:
+        (folder / "intel.yaml").write_text("description: mine\noptions: {IGB: yes}\n")
+        assert _problems(lambda: kconfig.load_fragments([folder, OURS])) == (
+            "own/intel.yaml: a fragment 'intel' is also in kernel-configs/intel.yaml\n"
+            "    hint: rename one of the two: mv own/intel.yaml own/my-intel.yaml\n"
+        )
+
+    def test_a_users_fragment_works_like_ours(self, folder: Path) -> None:
+        (folder / "lab.yaml").write_text("description: mine\nrequires: [realtek]\noptions: {TUN: yes}\n")
+        fragments = kconfig.load_fragments([folder, OURS])
+        kernel = kconfig.resolve(Kernel(fragments=("lab",)), fragments)
+        assert (kernel.value("TUN"), kernel.value("R8169")) == ("y", "y")
+        assert kernel.chosen_by["realtek"] == "lab"
+
+    def test_a_folder_that_is_not_there(self) -> None:
+        text = _problems(lambda: kconfig.load_fragments([Path("gone")]))
+        assert text.startswith("gone: cannot be read: No such file or directory")
+
+    def test_other_files_are_left_alone(self, folder: Path) -> None:
+        (folder / "README.md").write_text("text")
+        (folder / ".swap.yaml").write_text("[")
+        assert list(_write(folder)) == ["router"]
+
+
+class TestVersions:
+    @pytest.mark.parametrize(
+        ("older", "newer"),
+        [("6.9", "6.12"), ("6.12", "6.12.1"), ("6.12.9", "6.12.10"), ("6.19", "7.0"), ("5.19", "6.0")],
+    )
+    def test_order_is_by_number(self, older: str, newer: str) -> None:
+        assert kconfig.version_key(older) < kconfig.version_key(newer)
+
+    def test_a_series_is_its_first_release(self) -> None:
+        assert kconfig.version_key("6.12") == kconfig.version_key("6.12.0")
+
+    @pytest.mark.parametrize(("version", "holds"), [("6.9", False), ("6.12", True), ("6.12.30", True), ("6.17", False)])
+    def test_limits(self, version: str, holds: bool) -> None:
+        assert kconfig.Condition("6.12", "6.17", ()).holds(version) is holds
+
+
+class TestResolving:
+    def test_requirements_follow(self, folder: Path) -> None:
+        fragments = _write(
+            folder,
+            a="description: d\nrequires: [b]\noptions: {A: yes}\n",
+            b="description: d\nrequires: [c]\noptions: {B: yes}\n",
+            c="description: d\noptions: {C: yes}\n",
+            d="description: d\noptions: {D: yes}\n",
+        )
+        kernel = kconfig.resolve(Kernel(fragments=("a",)), fragments)
+        assert [option.name for option in kernel.options] == ["A", "B", "C"]
+        assert kernel.chosen_by == {"a": "", "router": "", "b": "a", "c": "b"}
+
+    def test_an_unknown_fragment(self, folder: Path) -> None:
+        fragments = _write(folder, intel="description: d\n")
+        origins = {"kernel.fragments[0]": Source("lab.yaml", 6)}
+        kernel = Kernel(fragments=("intle", "zzz"))
+        assert _problems(lambda: kconfig.resolve(kernel, fragments, origins=origins)) == (
+            "lab.yaml:6: kernel.fragments[0]: there is no fragment 'intle'\n"
+            "    hint: did you mean intel?\n"
+            "netvm.yaml: kernel.fragments[1]: there is no fragment 'zzz'\n"
+            "    hint: `netvm-build kernel list` shows them all\n"
+        )
+
+    def test_a_conflict_names_both_and_who_brought_them(self, folder: Path) -> None:
+        fragments = _write(
+            folder,
+            small="description: d\nconflicts:\n- ipv6\n",
+            ipv6="description: d\n",
+            dual="description: d\nrequires: [ipv6]\n",
+        )
+        assert _problems(lambda: kconfig.resolve(Kernel(fragments=("small", "dual")), fragments)) == (
+            "own/small.yaml:3: conflicts: 'small' cannot go with 'ipv6' (required by 'dual')\n"
+            "    hint: leave small or dual out of kernel.fragments\n"
+        )
+        kconfig.resolve(Kernel(fragments=("small",)), fragments)
+
+    def test_two_values_name_both_lines(self, folder: Path) -> None:
+        fragments = _write(
+            folder, a="description: d\noptions:\n  HZ: 250\n", b="description: d\noptions:\n  A: yes\n  HZ: 1000\n"
+        )
+        assert _problems(lambda: kconfig.resolve(Kernel(fragments=("a", "b")), fragments)) == (
+            "own/b.yaml:4: options.HZ: is 1000 here, but own/a.yaml:3 asks for 250\n"
+            "    hint: select one of the two fragments, or decide in the spec: kernel.config.HZ\n"
+        )
+
+    def test_the_spec_has_the_last_word(self, folder: Path) -> None:
+        fragments = _write(folder, a="description: d\noptions: {X: yes}\n", b="description: d\noptions: {X: no}\n")
+        kernel = kconfig.resolve(Kernel(fragments=("a", "b"), config=(_own("X", OptionKind.MODULE),)), fragments)
+        assert [(str(option.value), str(option.source)) for option in kernel.options] == [("m", "netvm.yaml:9")]
+
+    def test_no_and_unset_are_the_same_to_a_kernel(self, folder: Path) -> None:
+        fragments = _write(folder, a="description: d\noptions: {X: no}\n", b="description: d\noptions: {X: unset}\n")
+        assert kconfig.resolve(Kernel(fragments=("a", "b")), fragments).value("X") == "n"
+
+    @pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+    def test_a_plain_request_counts_more_than_an_optional_one(self, folder: Path, names: tuple[str, ...]) -> None:
+        optional = "description: d\noptions: {X: {value: yes, optional: true}}\n"
+        fragments = _write(folder, a=optional, b="description: d\noptions: {X: yes}\n")
+        (option,) = kconfig.resolve(Kernel(fragments=names), fragments).options
+        assert (option.value.optional, option.source.file) == (False, "own/b.yaml")
+
+    def test_options_are_sorted_whatever_the_order_of_selection(self) -> None:
+        assert _ours("intel", "realtek").options == _ours("realtek", "intel").options
+        names = [option.name for option in _ours("intel").options]
+        assert names == sorted(names)
+
+
+class TestExplaining:
+    def test_who_asks_and_why(self) -> None:
+        fragments = kconfig.load_fragments([OURS])
+        kernel = kconfig.resolve(Kernel(config=(_own("IP_NF_NAT", OptionKind.NO),)), fragments)
+        said = kconfig.explain("CONFIG_IP_NF_NAT", kernel, fragments)
+        assert [(one.fragment, one.because, one.used) for one in said.asked] == [
+            ("nat", ("nat", "router"), False),
+            ("", (), True),
+        ]
+        assert said.option is not None
+        assert str(said.option.source) == "netvm.yaml:9"
+
+    def test_who_would_ask(self) -> None:
+        fragments = kconfig.load_fragments([OURS])
+        said = kconfig.explain("R8169", kconfig.resolve(Kernel(), fragments), fragments)
+        assert (said.option, said.asked, [one.name for one in said.elsewhere]) == (None, (), ["realtek"])
+
+    def test_a_name_nobody_knows(self) -> None:
+        fragments = kconfig.load_fragments([OURS])
+        said = kconfig.explain("IP_NF_NATT", kconfig.resolve(Kernel(), fragments), fragments)
+        assert said.nearest == "did you mean IP_NF_NAT?"
+
+
+class TestDotConfig:
+    def test_read(self) -> None:
+        text = '# a comment\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C="say \\"hi\\""\nCONFIG_D=0x10\nCONFIG_E=""\n'
+        assert kconfig.parse_dot_config(text) == {"A": "y", "B": "n", "C": 'say "hi"', "D": "0x10", "E": ""}
+
+    def test_a_seed_reads_back_as_it_was_asked(self) -> None:
+        values = [
+            OptionValue(OptionKind.YES),
+            OptionValue(OptionKind.MODULE),
+            OptionValue(OptionKind.UNSET),
+            OptionValue(OptionKind.FREEFORM, "16"),
+            OptionValue(OptionKind.FREEFORM, "0x1F"),
+            OptionValue(OptionKind.FREEFORM, "(none) or so"),
+        ]
+        options = [RequestedOption(f"O{number}", value, Source("f", 1)) for number, value in enumerate(values)]
+        seed = kconfig.seed_text(options)
+        assert seed.splitlines()[2:] == [
+            "# CONFIG_O2 is not set",
+            "CONFIG_O3=16",
+            "CONFIG_O4=0x1F",
+            'CONFIG_O5="(none) or so"',
+        ]
+        assert kconfig.compare(options, seed) == ()
+
+    def test_mismatches_are_sorted_and_say_what_came_out(self) -> None:
+        asked = [_own("B", OptionKind.YES), _own("A", OptionKind.YES), _own("C", OptionKind.NO)]
+        assert kconfig.compare(asked, "CONFIG_A=m\nCONFIG_C=y\n") == (
+            OptionMismatch("A", "y", "m"),
+            OptionMismatch("B", "y", "absent"),
+            OptionMismatch("C", "n", "y"),
+        )
+
+
+class TestLog:
+    LOG = (
+        "netvm-stage: configure\n"
+        "linux> "
+        'netvm-kconfig-mismatch: {"option": "IP_NF_NAT", "wanted": "y", "got": "absent",'
+        ' "because": "needs NF_CONNTRACK=y, which is asked to be n"}\n'
+        'netvm-kconfig-mismatch: {"option": "PERF_EVENTS", "wanted": "n", "got": "y",'
+        ' "because": "is selected by X86, IGB"}\n'
+        "netvm-kconfig-mismatch: {cut off\n"
+        'netvm-kconfig-mismatch: ["other"]\n'
+        'netvm-kconfig-mismatch: {"option": "IP_NF_NAT", "wanted": "y", "got": "n", "because": ""}\n'
+    )
+
+    def test_read(self) -> None:
+        assert kconfig.mismatches_in(self.LOG) == (
+            OptionMismatch("IP_NF_NAT", "y", "n", ""),
+            OptionMismatch("PERF_EVENTS", "n", "y", "is selected by X86, IGB"),
+        )
+        assert kconfig.mismatches_in("nothing\n") == ()
+
+    def test_the_lines_of_the_spec_are_put_in(self) -> None:
+        fragments = kconfig.load_fragments([OURS])
+        kernel = kconfig.resolve(
+            Kernel(fragments=("intel",), config=(_own("NF_CONNTRACK", OptionKind.NO),)), fragments
+        )
+        (line,) = [str(option.source) for option in kernel.options if option.name == "IGB"]
+        first = kconfig.mismatches_in("\n".join(self.LOG.splitlines()[:3]))
+        assert [mismatch.because for mismatch in kconfig.with_sources(first, kernel)] == [
+            "needs NF_CONNTRACK=y, which netvm.yaml:9 sets to n",
+            f"is selected by X86, IGB ({line})",
+        ]
+
+    def test_the_error_carries_the_table_and_the_next_step(self) -> None:
+        error = kconfig.mismatch_error((OptionMismatch("IGB", "y", "n", "needs PCI=y"),), log=Path("build.log"))
+        assert error.mismatches[0].because == "needs PCI=y"
+        assert error.exit_code == 5
+        assert error.hint is not None
+        assert "netvm-build kernel explain IGB" in error.hint
