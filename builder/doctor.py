@@ -188,7 +188,7 @@ def check_iommu(groups: Path = Path("/sys/kernel/iommu_groups")) -> Finding:
     except OSError:
         count = 0
     if count:
-        return Finding("IOMMU", State.OK, f"{count} groups")
+        return Finding("IOMMU", State.OK, f"{count} group" + "s" * (count > 1))
     mend = "for a physical NIC alone: VT-d or AMD-Vi in the firmware, and intel_iommu=on for Linux"
     return Finding("IOMMU", State.WARN, "no groups", mend)
 

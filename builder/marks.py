@@ -152,11 +152,17 @@ def compose(text: str, file: str) -> Document:
     composer = _Composer(text, file)
     try:
         root = composer.document()
+    except _TooDeepError:
+        root = None
     except yaml.MarkedYAMLError as error:
         return _syntax(error, file, text)
     except (yaml.YAMLError, ValueError) as error:
         return _unreadable(file, 0, f"is not YAML: {error}", "is this the right file?")
     return Document(root, tuple(composer.problems))
+
+
+class _TooDeepError(Exception):
+    """Collections within collections beyond MAX_DEPTH: reported already."""
 
 
 class _Composer:
@@ -196,8 +202,7 @@ class _Composer:
             node: Node = self.scalar(event)
         elif depth >= MAX_DEPTH:
             self.problem(line, path, f"is nested deeper than {MAX_DEPTH} levels", "is this the right file?")
-            self.skip()
-            return Broken(line)
+            raise _TooDeepError  # and read no further: libyaml's time grows with the square of the depth
         elif isinstance(event, yaml.SequenceStartEvent):
             items = [self.node(item, f"{path}[{number}]", depth + 1) for number, item in enumerate(self.until_end())]
             node = Items(tuple(items), line)
@@ -208,13 +213,6 @@ class _Composer:
     def until_end(self) -> Iterator[yaml.Event]:
         while not isinstance(event := self.loader.get_event(), yaml.CollectionEndEvent):
             yield event
-
-    def skip(self) -> None:
-        """Read past the collection that has just begun."""
-        depth = 1
-        while depth:
-            event = self.loader.get_event()
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
 
     def usual(self, event: Any, path: str) -> bool:  # Any: the stubs know no event with both a tag and an anchor
         """Whether a node has no tag; an anchor is reported, but its value can be read all the same."""

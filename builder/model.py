@@ -90,7 +90,7 @@ class Kernel:
     """
 
     version: str = "6.12"
-    fragments: tuple[str, ...] = ("intel", "virtio")
+    fragments: tuple[str, ...] = ("intel", "realtek", "virtio", "vmware")
     fragment_dirs: tuple[Path, ...] = ()
     config: tuple[RequestedOption, ...] = ()
     parameters: tuple[str, ...] = ()

@@ -56,11 +56,8 @@ OPTION_HINT = "write yes, module, no, unset, a number or a text, or {value: …,
 
 # The text ends up between double quotes in a .config, and in a shell that reads it: nothing that either would expand.
 OPTION_TEXT = r"[!#%-\[\]^_a-~](?:[ !#%-\[\]^_a-~]{0,1022}[!#%-\[\]^_a-~])?"
-_OPTION_TEXT = re.compile(OPTION_TEXT)
 OPTION_NAME = r"[A-Za-z0-9_]{1,128}"
-_OPTION_NAME = re.compile(OPTION_NAME)
 FRAGMENT_NAME = r"[a-z][a-z0-9-]{0,62}"
-_FRAGMENT_NAME = re.compile(FRAGMENT_NAME)
 
 
 def did_you_mean(word: str, choices: Iterable[str], closeness: float = 0.6) -> str | None:
@@ -110,7 +107,7 @@ def text(node: Scalar) -> str:
 
 def fragment_name(node: Scalar) -> str:
     """The name of a kernel fragment.  Raises ReadError."""
-    if node.text and not _FRAGMENT_NAME.fullmatch(node.text):
+    if node.text and not re.fullmatch(FRAGMENT_NAME, node.text):
         hint = "a fragment is named after its file without `.yaml`: lower-case letters, digits and hyphens"
         raise ReadError(f"{shown(node.text)} cannot be the name of a fragment", hint)
     if node.quoted and not node.text:
@@ -120,9 +117,9 @@ def fragment_name(node: Scalar) -> str:
 
 def option_name(name: str) -> str:
     """The name of a kernel option without CONFIG_.  Raises ReadError."""
-    if name.startswith("CONFIG_") and _OPTION_NAME.fullmatch(name):
+    if name.startswith("CONFIG_") and re.fullmatch(OPTION_NAME, name):
         raise ReadError("options are named without CONFIG_", f"write {name.removeprefix('CONFIG_')}")
-    if not _OPTION_NAME.fullmatch(name):
+    if not re.fullmatch(OPTION_NAME, name):
         raise ReadError(f"{shown(name)} cannot be a kernel option", "option names are letters, digits and underscores")
     return name
 
@@ -141,7 +138,7 @@ def option_value(node: Node) -> OptionValue:
     kind = _OPTION_WORDS.get(node.text.lower())
     if kind is not None:
         return OptionValue(kind)
-    if not _OPTION_TEXT.fullmatch(node.text):
+    if not re.fullmatch(OPTION_TEXT, node.text):
         hint = "use printable ASCII without double quote, backslash, backtick, dollar sign, or space at the ends"
         raise ReadError(f"{shown(node.text)} cannot be the text of a kernel option", hint)
     if not node.quoted and (near := did_you_mean(node.text, _SPELLED_OUT, closeness=0.75)):

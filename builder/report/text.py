@@ -35,12 +35,9 @@ def nic_text(nic: NicReport, width: int = 100) -> list[str]:
     detail = min(60, max((len(check.detail) for check in nic.checks), default=0))
     lines += ["  " + check_text(check, wide, detail) for check in nic.checks]
     lines.append(f"  {'passed' if nic.passed else 'failed'} in {nic.seconds:.1f} s")
-    if nic.memory is not None:
-        used = nic.memory.total_kib - nic.memory.available_kib
-        lines[-1] += f" · {used / 1024:.0f} of {nic.memory.total_kib / 1024:.0f} MiB used"
     if nic.diagnosis is not None:
         lines += ["", *diagnosis_text(nic.diagnosis)]
-    if nic.timeline:
+    if len(nic.timeline) > 1:
         lines += ["", f"  {line(nic.timeline, width - 4)}"]
     return [*lines, ""]
 

@@ -32,6 +32,9 @@ from builder.smoke.vm import Vm
 
 ECHO_PORT = 7
 UPSTREAM_RESOLVER = "10.0.2.3"
+FOUND_S = 3.0
+"""From the firewall, after which the router looks at its interfaces, to an uplink being found."""
+
 MAX_CONFIG_BYTES = 4 << 20
 
 
@@ -80,8 +83,9 @@ class Check:
 
 async def lease(lab: Lab) -> str:
     """ConnMan's lease on the uplink, and `ready`."""
+    await lab.guest.wait(console.Firewall)
     try:
-        async with asyncio.timeout(10 * lab.accelerator.patience):
+        async with asyncio.timeout(FOUND_S * lab.accelerator.patience):
             found = await lab.guest.wait(console.Uplink, lambda uplink: uplink.state == "found")
     except TimeoutError:
         raise CheckFailed("the router found no uplink") from None

@@ -19,9 +19,9 @@ if MYPY:
     from collections.abc import Callable
     from typing import Any
 
-RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE = 16, 20, 24
+RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_NEWROUTE = 16, 18, 20, 24
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_REPLACE, NLM_F_CREATE = 0x1, 0x4, 0x100, 0x400
-IFF_UP = 0x1
+IFF_UP, IFF_RUNNING = 0x1, 0x40
 ECHO_PORT = 7
 PORT_DEADLINE_S = 20.0
 CHUNK = 65536
@@ -97,6 +97,14 @@ def ethernet() -> tuple[int, str, bytes]:
     raise OSError("no Ethernet interface: is VIRTIO_NET in this kernel?")
 
 
+def running(index: int) -> bool:
+    """Whether the kernel has seen the link's carrier: before, it drops what is sent (IFF_RUNNING of netdevice(7))."""
+    with Socket(_socket.AF_NETLINK, _socket.SOCK_RAW, 0) as netlink:
+        body = pack("=BxHiII", _socket.AF_UNSPEC, 0, index, 0, 0)
+        netlink.send(pack("=IHHII", len(body) + 16, RTM_GETLINK, NLM_F_REQUEST, 1, 0) + body)
+        return bool(unpack_from("=I", netlink.recv(CHUNK), 16 + 8)[0] & IFF_RUNNING)
+
+
 def configure() -> dict[str, object]:
     """Give this machine the address its MAC encodes, and the router, one below, as its default route."""
     index, name, mac = ethernet()
@@ -110,6 +118,9 @@ def configure() -> dict[str, object]:
     route = pack("=BBBBBBBBI", _socket.AF_INET, 0, 0, 0, 254, 3, 0, 1, 0)
     gateway = attribute(5, router) + attribute(4, pack("=i", index))
     rtnetlink(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route + gateway)
+    deadline = time.monotonic() + PORT_DEADLINE_S
+    while not running(index) and time.monotonic() < deadline:
+        time.sleep(0.02)
     return {"interface": name, "mac": mac.hex(":"), "address": _socket.inet_ntoa(address)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from builder.console import PATTERNS, Failed, GuestEvent, Service, Uplink, escape
 from builder.report import CheckResult, Diagnosis, Status
@@ -39,12 +39,14 @@ class Facts:
     events: Sequence[GuestEvent]
     console: Sequence[str]
     options: Mapping[str, str]
+    memory_mib: int = 0
     pci_id: str | None = None
     lost: str | None = None
 
 
 def diagnose(facts: Facts) -> Diagnosis | None:
     """Why the first check that failed did; None if none failed."""
+    facts = replace(facts, console=[escape(line) for line in facts.console if line.strip()])
     failed = next((check for check in facts.checks if check.status is Status.FAILED), None)
     if failed is None:
         return None
@@ -57,7 +59,7 @@ def diagnose(facts: Facts) -> Diagnosis | None:
         or _no_lease(facts, failed)
         or (failed.detail, "netvm-build run shows the console live; the files of the report hold it too")
     )
-    shown = tuple(escape(line, 160) for line in facts.console if line.strip())[-SHOWN_LINES:]
+    shown = tuple(escape(line, 160) for line in facts.console[-SHOWN_LINES:])
     return Diagnosis(failed.name, cause, hint, shown)
 
 
@@ -81,6 +83,11 @@ def _has_traceback(lines: Sequence[str]) -> bool:
 def _silence(facts: Facts) -> tuple[str, str] | None:
     if facts.console or facts.events:
         return None
+    if facts.lost is not None:
+        return (
+            f"The guest stopped before its kernel printed anything, with {facts.memory_mib} MiB of memory.",
+            "raise machine.memory_mib in netvm.yaml; qemu.log holds what QEMU itself said",
+        )
     if facts.accelerator == "kvm":
         return "The guest printed nothing under KVM.", "try again with --accel tcg"
     return (

@@ -15,7 +15,7 @@ from builder import accelerator as accelerators
 from builder import console, qemu, report
 from builder.accelerator import Accelerator
 from builder.address import AddressError, allocate
-from builder.errors import BootError, QmpLost
+from builder.errors import QmpLost
 from builder.events import Note, Progress, Sink, StageEnded, StageStarted
 from builder.manifest import Image
 from builder.report import BootReport, CheckResult, ImageFacts, NicReport, Status
@@ -100,9 +100,10 @@ async def boot(rig: Rig, nic: str) -> NicReport:
     try:
         async with AsyncExitStack() as stack:
             lab = await _set_up(rig, nic, folder, stack)
+            pci_id = await _uplink_pci_id(lab.router)
             await lab.router.power_on()
             checks = await _run_checks(rig, lab, stage)
-            entry = await _judge(rig, nic, lab, checks, time.monotonic() - started)
+            entry = _judge(rig, nic, lab, checks, pci_id, time.monotonic() - started)
         ok = entry.passed
         return entry
     finally:
@@ -232,7 +233,8 @@ async def _unless_lost(running: Awaitable[str], guest: Guest | None) -> str:
             await work
 
 
-async def _judge(rig: Rig, nic: str, lab: Lab, checks: list[CheckResult], seconds: float) -> NicReport:
+def _judge(rig: Rig, nic: str, lab: Lab, checks: list[CheckResult], pci_id: str | None, seconds: float) -> NicReport:
+    """The checks' results with the evidence and, if one failed, why."""
     facts = diagnose.Facts(
         nic=nic,
         accelerator=rig.accelerator.kind,
@@ -240,7 +242,8 @@ async def _judge(rig: Rig, nic: str, lab: Lab, checks: list[CheckResult], second
         events=[heard.event for heard in lab.guest.heard],
         console=list(lab.router.console_tail),
         options=rig.image.manifest.options,
-        pci_id=await _uplink_pci_id(lab.router),
+        memory_mib=rig.image.manifest.machine.memory_mib,
+        pci_id=pci_id,
         lost=lab.guest.lost.result() if lab.guest.lost.done() else None,
     )
     folder = rig.out / nic
@@ -257,11 +260,8 @@ async def _judge(rig: Rig, nic: str, lab: Lab, checks: list[CheckResult], second
 
 
 async def _uplink_pci_id(router: Vm) -> str | None:
-    """Vendor and device of the uplink as it is on the bus; None if QEMU is gone."""
-    try:
-        buses = await router.execute("query-pci", deadline_s=2.0)
-    except (BootError, *REFUSED):
-        return None
+    """Vendor and device of the uplink as it is on the bus."""
+    buses = await router.execute("query-pci")
     return next(
         (
             f"{device['id']['vendor']:04x}:{device['id']['device']:04x}"

@@ -52,6 +52,7 @@ class Guest:
         self.heard: list[Heard] = []
         self.trouble: list[str] = []
         self.lines = 0
+        self.first_line_at = 0.0
         self.port_speaks = False
         self.leaving = False
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -63,6 +64,7 @@ class Guest:
     def on_console(self, line: str) -> None:
         """One line of the console."""
         self.lines += 1
+        self.first_line_at = self.first_line_at or time.monotonic()
         event = from_console(line[:MAX_LINE])
         if event is not None:
             self._hear(event)

@@ -16,8 +16,10 @@ def timeline(guest: Guest, powered_at: float) -> tuple[Moment, ...]:
     The guest's clock and ours are tied by the event that reached us soonest: the time before the kernel's clock started
     is the firmware's, with loading and unpacking the kernel.
     """
-    if not guest.heard:
+    if not guest.heard and not guest.first_line_at:
         return (Moment("firmware", 0.0),)
+    if not guest.heard:
+        return Moment("firmware", 0.0), Moment("kernel", round(guest.first_line_at - powered_at, 3))
     kernel_at = max(0.0, min(heard.at - powered_at - heard.event.t for heard in guest.heard))
     moments = [Moment("firmware", 0.0), Moment("kernel", round(kernel_at, 3))]
     for name, kind, where in _PHASES:

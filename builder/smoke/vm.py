@@ -31,6 +31,7 @@ CONSOLE_MAX_BYTES = 4 << 20
 TAIL_LINES = 30
 QUIT_S = 2.0
 _POLL_S = 0.02
+_SAID = "# what QEMU said:"
 
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # what it would log, it also raises
 
@@ -120,7 +121,7 @@ class Vm:
         lines = ["# as it was started:", shlex.join(self._argv)]
         if self._by_hand:
             lines += ["# the same by hand, console here (leave with Ctrl-A X):", shlex.join(self._by_hand)]
-        self.qemu_log.write_text("\n".join([*lines, "# what QEMU said:", ""]))
+        self.qemu_log.write_text("\n".join([*lines, _SAID, ""]))
 
     async def _connect(self, deadline_s: float) -> None:
         connecting = asyncio.create_task(self._qmp.connect(self._ours.pop("qmp")))
@@ -159,7 +160,7 @@ class Vm:
             text = self.qemu_log.read_text(errors="replace")
         except OSError:
             return []
-        return [escape(line) for line in text.splitlines() if not line.startswith("#")][-TAIL_LINES:][1:]
+        return [escape(line) for line in text.partition(_SAID)[2].splitlines() if line][-TAIL_LINES:]
 
     async def power_on(self) -> None:
         """Let the CPUs run; the clock of the boot starts here."""

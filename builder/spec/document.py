@@ -28,7 +28,8 @@ A spec is one file, by custom `netvm.yaml`. Everything but `version` has a defau
 The file is YAML in UTF-8 of at most 1 MiB, with one document. What it has no use for is refused: anchors, aliases,
 merge keys, tags, keys given twice. Texts that YAML would read as something else must be in quotes: a MAC of digits
 alone such as '52:54:00:12:34:56' is a number to YAML, and `no` a boolean. A boolean is true or false (yes, no, on and
-off are read too). Kernel versions and kernel options are read as they are written, so 6.10 stays 6.10. A key whose default is none, a list or a mapping can stand without a value, and so can a section.
+off are read too). Kernel versions and kernel options are read as they are written, so 6.10 stays 6.10. A key whose
+default is none, a list or a mapping can stand without a value, and so can a section.
 
 All problems are reported at once, each with its line. `netvm-build check` exits with 2 where there is one.
 """
@@ -39,7 +40,7 @@ version: 1
 name: {name}
 
 kernel:
-  fragments: [intel, virtio]       # families of network cards; `netvm-build kernel list` shows all
+  fragments: [intel, realtek, virtio, vmware]   # `netvm-build kernel list` shows all
   config:
     IP_NF_NAT: yes                 # any kernel option: yes, module, no, unset, a number or a text
 

@@ -106,7 +106,7 @@ FRAGMENTS = Key(
     lambda r: r.kernel.fragments,
     "Sets of kernel options beside those every router has, mostly families of network cards. They are our own, or files"
     " of a folder `kernel-configs` beside the spec; `netvm-build kernel list` shows both.",
-    "[intel, virtio]",
+    "[intel, realtek, virtio, vmware]",
 )
 CONFIG = Key(
     "kernel.config",

@@ -12,8 +12,8 @@ from builder.values import ReadError, text
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
-_DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+)*")
-_CIDR = re.compile(r"[0-9]+(?:\.[0-9]+){3}/[0-9]{1,2}")
+_DOTTED = r"[0-9]+(?:\.[0-9]+)*"
+_CIDR = r"[0-9]+(?:\.[0-9]+){3}/[0-9]{1,2}"
 
 
 def _ipv4(value: str, hint: str) -> IPv4Address:
@@ -43,7 +43,7 @@ HOST_ADDRESS = scalar("an IPv4 address", parse_host, {"type": "string", "pattern
 def _parse_interface(node: Scalar) -> IPv4Interface:
     value = text(node)
     hint = "write the address and its prefix length: 192.168.1.2/24"
-    if not _CIDR.fullmatch(value):
+    if not re.fullmatch(_CIDR, value):
         _ipv4(value.partition("/")[0], hint)
         raise ReadError(f"{shown(value)} has no prefix length", hint)
     try:
@@ -117,7 +117,7 @@ def _parse_router(node: Scalar) -> Pair:
     try:
         if re.fullmatch(_MAC, value):
             return pair_of_router_mac(value)
-        if _DOTTED.fullmatch(value):
+        if re.fullmatch(_DOTTED, value):
             return Pair(_ipv4(value, "write a router address such as 100.64.0.0"))
     except AddressError as error:
         raise ReadError(error.message, error.hint or "") from None

@@ -182,15 +182,17 @@ def whole_number(low: int, high: int, unit: str = "") -> Reader[int]:
 
 
 def pattern(expression: str, kind: str, hint: str, mend: Callable[[str], str] | None = None) -> Reader[str]:
-    """A reader of text that matches an expression; `mend` makes of a wrong text one that the hint may propose."""
-    compiled = re.compile(expression)
+    """A reader of text that matches an expression, which is compiled when it is first needed.
+
+    `mend` makes of a wrong text one that the hint may propose.
+    """
 
     def parse(node: Scalar) -> str:
         value = node.text
-        if compiled.fullmatch(value):
+        if re.fullmatch(expression, value):
             return text(node)
         proposal = mend(value) if mend and len(value) < 200 else ""
-        better = f"did you mean {proposal}? {hint}" if compiled.fullmatch(proposal) else hint
+        better = f"did you mean {proposal}? {hint}" if re.fullmatch(expression, proposal) else hint
         raise ReadError(f"{shown(value)} is not {kind}", better)
 
     return scalar(kind, parse, {"type": "string", "pattern": f"^(?:{expression})$"})

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from init.jsontext import decode, decode_object, encode
 from init.outlet import Outlet
 from init.protocol import CONSOLE_PREFIX, BadRequest, LineReader, Voice, event_line, parse_request

@@ -227,4 +227,4 @@ def test_iommu(tmp_path: Path) -> None:
     assert doctor.check_iommu(tmp_path / "nowhere").state is State.WARN
     assert doctor.check_iommu(tmp_path).state is State.WARN
     (tmp_path / "0").mkdir()
-    assert doctor.check_iommu(tmp_path) == Finding("IOMMU", State.OK, "1 groups")
+    assert doctor.check_iommu(tmp_path) == Finding("IOMMU", State.OK, "1 group")

@@ -264,7 +264,7 @@ class TestExplaining:
 
     def test_who_would_ask(self) -> None:
         fragments = kconfig.load_fragments([OURS])
-        said = kconfig.explain("R8169", kconfig.resolve(Kernel(), fragments), fragments)
+        said = kconfig.explain("R8169", kconfig.resolve(Kernel(fragments=("intel",)), fragments), fragments)
         assert (said.option, said.asked, [one.name for one in said.elsewhere]) == (None, (), ["realtek"])
 
     def test_a_name_nobody_knows(self) -> None:

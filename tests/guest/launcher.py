@@ -1,0 +1,71 @@
+"""PID 1 of a test's namespaces: the real init, told what differs from a virtual machine.
+
+usage: launcher.py SETTINGS   (a JSON file: etc, connmand, port, services, crash)
+
+What differs: veths stand in for physical interfaces, the event port is an inherited socket, /tmp stays the machine's, and
+the files of /etc lie in a folder of the test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "rootfs"))
+
+from init import firewall, main, mounts, native, ports, services, uplinks
+from init.children import Program
+from init.services import Service
+
+
+def table(etc: str, connmand: list[str]) -> tuple[Service, ...]:
+    """The services of the guest with this machine's paths."""
+    bus, connman = services.SERVICES
+    bus_argv = [f"--config-file={etc}/dbus-1/system.conf" if "--config" in word else word for word in bus.program.argv]
+    connman_argv = [*connmand, *connman.program.argv[1:], "-c", f"{etc}/connman/main.conf"]
+    capabilities = connman.program.capabilities
+    return (
+        Service(bus.name, Program(bus_argv, bus.program.owner, bus.program.capabilities), tells_when_ready=True),
+        Service(connman.name, Program(connman_argv, 0, capabilities), needs=connman.needs, harmless=connman.harmless),
+    )
+
+
+def crash() -> None:
+    """A mistake of ours, deep in the event loop."""
+    raise ZeroDivisionError("a mistake")
+
+
+def launch(settings: dict[str, object]) -> None:
+    """Set what differs, and be PID 1."""
+    etc = str(settings["etc"])
+    for name in ("passwd", "group"):
+        native._call("mount", f"{etc}/{name}".encode(), f"/etc/{name}".encode(), None, 4096, None)  # MS_BIND
+    table_of_mounts = tuple(row for row in mounts.MOUNTS if row[1] in ("/sys", "/run", "/var"))
+    mount_all = mounts.mount_all
+    mounts.mount_all = lambda: mount_all(table_of_mounts)  # type: ignore[assignment,misc]
+    uplinks.is_physical = lambda name: name.startswith("eth")
+    firewall.Firewall.load.__defaults__ = (f"{etc}/netvm/ruleset.nft",)  # type: ignore[attr-defined]
+    main.PROVISIONING = f"{etc}/netvm/connman"
+    main.read_config.__defaults__ = (f"{etc}/netvm/config.json",)
+    connmand = settings["connmand"]
+    assert isinstance(connmand, list)
+    rows = table(etc, connmand)
+    main.Router.__init__.__defaults__ = (rows,)  # type: ignore[misc]
+    port = settings["port"]
+    assert isinstance(port, int)
+
+    def look(self: ports.EventPort) -> None:
+        if settings["crash"]:
+            self._loop.later(0.1, crash)
+        self.serve(port)
+
+    ports.EventPort.look = look  # type: ignore[method-assign]
+    main.main()
+
+
+if __name__ == "__main__":
+    os.set_blocking(1, False)
+    with open(sys.argv[1]) as file:
+        launch(json.load(file))

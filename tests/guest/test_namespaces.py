@@ -1,0 +1,289 @@
+"""The whole init as PID 1 of its own namespaces, with real nft, dbus-daemon and, where there is one, a real connmand.
+
+NETVM_CONNMAND may name a connmand; without one a stand-in gives the uplink its address.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from world import World
+
+HERE = Path(__file__).parent
+VECTORS = json.loads((HERE.parent / "vectors/events.json").read_text())
+TOOLS = ("nft", "dbus-daemon", "unshare", "nsenter", "ip", "ping")
+CONNMAND = os.environ.get("NETVM_CONNMAND") or shutil.which("connmand", path="/usr/sbin:/usr/bin")
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and firewalls need root"),
+    *(pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is not installed") for tool in TOOLS),
+]
+
+REAL = pytest.param(
+    "real",
+    marks=[
+        pytest.mark.skipif(CONNMAND is None, reason="there is no connmand; NETVM_CONNMAND may name one"),
+        pytest.mark.skipif(shutil.which("dnsmasq") is None, reason="dnsmasq is not installed"),
+    ],
+)
+
+
+def make(folder: Path, kind: str) -> World:
+    stand_in = [sys.executable, str(HERE / "standin_connmand.py")]
+    return World(folder, [str(CONNMAND)] if kind == "real" else stand_in)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = make(tmp_path, "stand-in")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module", params=["stand-in", REAL])
+def router(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A router that is ready, for all tests that leave it so."""
+    made = make(tmp_path_factory.mktemp("router"), request.param)
+    made.prepare()
+    made.boot()
+    try:
+        made.wait_for("ready")
+        made.wait_for("uplink", state="lease", nameservers=["10.0.2.3"])
+        yield made
+    finally:
+        made.close()
+
+
+def shape(event: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(key for key in event if event["event"] == "reply" or key)
+
+
+def test_the_boot_in_its_order(router: World) -> None:
+    names = [event["event"] for event in router.events]
+    assert names[:2] == ["init", "mounts"]
+    assert names.index("firewall") < names.index("uplink") < names.index("ready")
+    lease = router.wait_for("uplink", state="lease")
+    assert (lease["interface"], lease["address"], lease["gateway"]) == ("up0", "10.0.2.15/24", "10.0.2.2")
+    assert names.count("ready") == 1
+    assert [event["t"] for event in router.events] == sorted(event["t"] for event in router.events)
+
+
+def test_nothing_that_is_no_failure_looks_like_one(router: World) -> None:
+    assert [event for event in router.events if event["event"] in ("log", "degraded", "failed")] == []
+
+
+def test_the_console_says_the_same_as_the_port(router: World) -> None:
+    end = time.monotonic() + 2
+    while "ready" not in router.console and time.monotonic() < end:
+        time.sleep(0.01)
+    lines = [json.loads(line.removeprefix("netvm: ")) for line in router.console.splitlines() if "netvm: " in line]
+    assert [line["event"] for line in lines[:4]] == [event["event"] for event in router.events[:4]]
+
+
+def test_a_client_reaches_upstream_and_nobody_else(router: World) -> None:
+    assert router.inside is not None
+    first, second = router.client(0x10), router.client(0x12)
+    for number in (0x10, 0x12):
+        router.wait_for("client", router=f"100.64.0.{number}")
+    links = {one["ifname"]: one for one in json.loads(router.inside.ip("-j", "addr"))}
+    own = links["c400010"]["addr_info"][0]
+    assert (own["local"], own["prefixlen"]) == ("100.64.0.16", 31)
+    assert first.pings("100.64.0.16")
+    assert first.pings("10.0.2.2")
+    assert first.ask("udp", "10.0.2.2", 7) == "10.0.2.15"  # masqueraded: upstream sees the uplink's address
+    assert first.ask("tcp", "10.0.2.2", 7) == "10.0.2.15"
+    assert first.ask("udp", "100.64.0.16", 53) == "resolved hello"
+    before = router.counters()
+    assert not first.pings("100.64.0.19")
+    assert not first.pings("100.64.0.18")  # another client's router
+    assert first.ask("tcp", "10.0.2.15", 22) == "TimeoutError"  # the router itself serves nothing
+    assert not first.pings("100.64.0.201")  # an address of the pool that is nobody's does not leak upstream
+    after = router.counters()
+    assert after["isolated"] >= before["isolated"] + 2
+    assert after["to_router"] >= before["to_router"] + 2
+    second.ip("addr", "add", "100.64.0.17/32", "dev", "eth0")
+    assert second.ask("udp", "10.0.2.2", 7, "100.64.0.17") == "TimeoutError"
+    assert router.counters()["spoofed"] > after["spoofed"]
+    assert router.counters()["unmasqueraded"] == 0
+
+
+def test_upstream_reaches_no_client_by_itself(router: World) -> None:
+    client = router.client(0x20)
+    router.wait_for("client", router="100.64.0.32")
+    assert client.pings("10.0.2.2")
+    router.upstream.ip("route", "replace", "100.64.0.0/24", "via", "10.0.2.15")
+    before = router.counters()["from_uplink"]
+    assert not router.upstream.pings("100.64.0.33")
+    assert router.counters()["from_uplink"] > before
+    assert router.upstream.pings("10.0.2.15")
+
+
+def test_a_client_comes_and_goes(router: World) -> None:
+    assert router.inside is not None
+    after = len(router.events)
+    client = router.client(0x30)
+    event = router.wait_for("client", after)
+    assert list(event) == list(next(one for one in VECTORS["events"] if one["event"] == "client"))
+    assert client.ask("udp", "10.0.2.2", 7) == "10.0.2.15"
+    router.inside.ip("link", "del", "c400030")
+    gone = router.wait_for("client-gone", after)
+    assert (gone["interface"], gone["client"]) == ("c400030", "100.64.0.49")
+    end = time.monotonic() + 3
+    while "c400030" in router.inside.run("nft", "list", "set", "ip", "netvm", "clients"):
+        assert time.monotonic() < end
+    tracked = Path(f"/proc/{router.inside.pid}/net/nf_conntrack")
+    if tracked.exists():
+        assert "src=100.64.0.49" not in tracked.read_text()
+
+
+def test_a_wrong_mac_is_refused_and_a_duplicate_waits_its_turn(router: World) -> None:
+    assert router.inside is not None
+    after = len(router.events)
+    other = router.namespace()
+    for mac, reason in (("0A:B3:EC:40:00:41", "odd"), ("0A:B3:EC:80:00:00", "outside")):
+        router.plug(mac, other, f"v{mac[-5:-3]}{mac[-2:]}")
+        refused = router.wait(lambda event, mac=mac: event["event"] == "client-refused" and event["mac"] == mac)  # type: ignore[misc]
+        assert reason in refused["reason"]
+    router.plug("0A:B3:EC:40:00:40", other, "first")
+    router.wait_for("client", after, interface="c400040")
+    second = router.plug("0A:B3:EC:40:00:40", other, "second")
+    assert router.wait_for("client-refused", after, interface=second)["reason"].startswith("duplicate")
+    flags = json.loads(router.inside.ip("-j", "link", "show", second))[0]["flags"]
+    assert "UP" not in flags
+    now = len(router.events)
+    router.inside.ip("link", "del", "c400040")
+    router.wait_for("client-gone", now)
+    router.wait_for("client", now, interface="c400040")
+
+
+def test_a_second_uplink_is_named_and_counted(router: World) -> None:
+    after = len(router.events)
+    other = router.namespace()
+    kernel_name = router.plug("52:54:00:AA:BB:CC", other, "lan")
+    found = router.wait_for("uplink", after, state="found")
+    assert (found["interface"], found["mac"]) == ("up1", "52:54:00:AA:BB:CC")
+    assert kernel_name.startswith("eth")
+    other.ip("link", "del", "lan")
+    router.wait_for("uplink", after, state="gone", interface="up1")
+
+
+def test_hostile_lines_harm_nothing(router: World) -> None:
+    router.port.sendall(b"\x03\x03\n\xff\xfe\n[[[[\n" + b"[" * 60000 + b"\n" + b"x" * 200_000 + b"\n")
+    router.port.sendall(b'{"v":1,"id":1e999,"request":"ping"}\n{"v":1,"id":[[]],"request":{}}\n\n\n')
+    assert "error" not in router.request("ping")
+    assert "known:" in router.request("dance")["error"]
+    assert "no service" in router.request("kill", service=["/"])["error"]
+
+
+def test_the_status(router: World) -> None:
+    status = router.request("status")
+    vector = next(event for event in VECTORS["events"] if event["event"] == "reply" and "uplinks" in event)
+    assert set(status) == set(vector)
+    for key in ("uplinks", "services"):
+        assert set(status[key][0]) == set(vector[key][0])
+    assert status["meminfo"]["total_kib"] > status["meminfo"]["available_kib"] > 0
+    assert status["uplinks"][0]["address"] == "10.0.2.15/24"
+
+
+@pytest.mark.parametrize("service", ["connmand", "dbus-daemon"])
+def test_a_killed_service_is_back_and_the_lease_with_it(router: World, service: str) -> None:
+    after = len(router.events)
+    pid = router.request("kill", service=service)["pid"]
+    assert router.wait_for("service", after, name=service, state="exited")["pid"] == pid
+    router.wait_for("service", after, name=service, state="started")
+
+    def well() -> bool:
+        status = router.request("status")
+        return all(one["running"] for one in status["services"]) and status["uplinks"][0]["address"] == "10.0.2.15/24"
+
+    end = time.monotonic() + 10
+    while not well():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_services_run_with_what_the_table_says(router: World) -> None:
+    services = {one["name"]: one["pid"] for one in router.request("status")["services"]}
+    assert router.router is not None
+    found: dict[str, dict[str, str]] = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            lines = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        pids = lines.get("NSpid", "").split()
+        for name, pid in services.items():
+            in_ours = len(pids) > 1 and pids[-1] == str(pid)
+            if in_ours and os.readlink(status.parent / "ns/net") == os.readlink(f"/proc/{router.inside.pid}/ns/net"):  # type: ignore[union-attr]
+                found[name] = lines
+    assert found["dbus-daemon"]["Uid"].split() == ["100"] * 4
+    assert int(found["dbus-daemon"]["CapBnd"], 16) == 0
+    assert int(found["connmand"]["CapBnd"], 16) == 1 << 10 | 1 << 12 | 1 << 13 | 1 << 25
+    assert {one["NoNewPrivs"] for one in found.values()} == {"1"}
+
+
+def test_the_machine_is_powered_off_in_order(world: World) -> None:
+    world.prepare()
+    world.boot()
+    world.wait_for("ready")
+    after = len(world.events)
+    world.term()
+    assert world.ends() == -signal.SIGINT  # what reboot(RB_POWER_OFF) makes of a PID namespace
+    last = world.events[after:]
+    assert [event["name"] for event in last if event["event"] == "service"] == ["connmand", "dbus-daemon"]
+    assert last[-1]["event"] == "shutdown"
+    assert (last[-1]["reason"], last[-1]["clean"]) == ("signal 15", True)
+
+
+def test_without_a_firewall_nothing_is_touched(world: World) -> None:
+    world.prepare(ruleset="table ip netvm { nonsense }\n")
+    world.boot()
+    assert world.ends() == -signal.SIGINT
+    assert "firewall could not be loaded" in world.wait_for("failed")["reason"]
+    assert not {"firewall", "uplink", "client"} & {event["event"] for event in world.events}
+    assert world.inside is not None
+    assert world.inside.run("cat", "/proc/sys/net/ipv4/ip_forward").strip() == "0"
+    assert "UP" not in json.loads(world.inside.ip("-j", "link", "show", "eth1"))[0]["flags"]
+
+
+def test_dns_none_refuses_dns(world: World) -> None:
+    world.prepare(dns=False)
+    world.boot()
+    world.wait_for("ready")
+    client = world.client(0)
+    world.wait_for("client")
+    assert client.ask("udp", "100.64.0.0", 53) == "ConnectionRefusedError"
+    assert client.ask("tcp", "100.64.0.0", 53) == "ConnectionRefusedError"
+    assert world.counters()["dns_refused"] >= 2
+
+
+def test_a_service_that_cannot_run_degrades_and_no_more(world: World) -> None:
+    world.connmand = ["/nonexistent/connmand"]
+    world.prepare()
+    world.boot()
+    assert "connmand keeps dying" in world.wait_for("degraded")["reason"]
+    assert "could not be executed" in world.wait_for("log", source="connmand")["text"]
+    client = world.client(0)
+    world.wait_for("client")
+    assert client.pings("100.64.0.0")
+    world.term()
+    assert world.ends() == -signal.SIGINT
+
+
+def test_a_crash_says_why(world: World) -> None:
+    world.prepare()
+    world.boot(crash=True)
+    assert world.ends() == -signal.SIGINT
+    assert world.wait_for("failed")["reason"] == "PID 1 crashed: ZeroDivisionError: a mistake"
+    assert "Traceback" in world.console
+    assert 'raise ZeroDivisionError("a mistake")' in world.console

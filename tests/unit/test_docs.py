@@ -1,0 +1,218 @@
+"""What the documents tell people to type is something the command line takes, and every link leads somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from builder.cli.app import netvm_build
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+# ---- commands
+
+
+def typed(text: str) -> Iterator[str]:
+    """The command lines of a document's sh and console blocks; continued lines are joined, here-documents left out."""
+    for kind, block in re.findall(r"^```(sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        lines = iter(block.replace("\\\n", " ").splitlines())
+        for line in lines:
+            if kind == "console" and not line.startswith("$ "):
+                continue  # what the command prints
+            yield line.removeprefix("$ ")
+            here = re.search(r"<<-?'?(\w+)'?", line)
+            if here:
+                while next(lines) != here.group(1):
+                    pass
+
+
+def ours(text: str) -> Iterator[list[str]]:
+    """The arguments of each call of netvm-build, from blocks and from inline code."""
+    inline = re.findall(r"`(netvm-build [^`…]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    for line in [*typed(text), *inline]:
+        substituted = re.sub(r'"?\$\((.*?)\)"?', r"; \1", line)
+        for part in re.split(r"&&|\|\||[|;]", re.sub(r">>?\s*\S+", "", substituted)):
+            words = shlex.split(part, comments=True)
+            while words and "=" in words[0]:
+                words = words[1:]
+            if words and words[0] == "netvm-build":
+                yield words[1:]
+
+
+def parse(arguments: list[str]) -> None:
+    """Let click read the arguments of a command, and run nothing.  Raises click.UsageError."""
+    command: click.Command = netvm_build
+    context = command.make_context("netvm-build", list(arguments), resilient_parsing=False)
+    while isinstance(command, click.Group):
+        rest = [*context._protected_args, *context.args] if hasattr(context, "_protected_args") else context.args
+        if not rest:
+            return  # the bare name in a sentence
+        name, found, rest = command.resolve_command(context, rest)
+        assert found is not None
+        command = found
+        context = command.make_context(name, rest, parent=context)
+
+
+CALLS = [
+    pytest.param(arguments, id=f"{name_of(path)}: {' '.join(arguments)}")
+    for path in DOCUMENTS
+    for arguments in ours(path.read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize("arguments", CALLS)
+def test_the_command_line_takes_what_documents_say(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "-C" in arguments:
+        (tmp_path / arguments[arguments.index("-C") + 1]).mkdir()
+    with suppress(click.MissingParameter):  # a command's bare name in a sentence
+        parse(arguments)
+
+
+def test_a_call_that_does_not_exist_is_seen() -> None:
+    (arguments,) = ours("```sh\nnetvm-build smoke --nick igb  # try\n```")
+    with pytest.raises(click.UsageError):
+        parse(arguments)
+
+
+def test_calls_are_found_wherever_they_stand() -> None:
+    block = "A=b netvm-build init x && netvm-build build \\\n  -o y > z\ncat <<'E'\nnetvm-build no\nE\n"
+    text = f"`netvm-build check` and\n```sh\n{block}```\n"
+    assert list(ours(text)) == [["init", "x"], ["build", "-o", "y"], ["check"]]
+
+
+def examples_in_help() -> Iterator[str]:
+    def walk(command: click.Command) -> Iterator[click.Command]:
+        yield command
+        if isinstance(command, click.Group):
+            for one in command.commands.values():
+                yield from walk(one)
+
+    for command in walk(netvm_build):
+        yield from re.findall(r"Example: (.*)", command.epilog or "")
+
+
+@pytest.mark.parametrize("example", sorted(set(examples_in_help())))
+def test_the_examples_of_help_are_taken_and_name_files_that_are_there(
+    example: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    calls = list(ours(f"```sh\n{example}\n```"))
+    assert calls
+    for arguments in calls:
+        parse(arguments)
+        assert all((ROOT / word).exists() for word in arguments if word.startswith("examples/"))
+
+
+def test_scripts_and_targets_that_documents_name_exist() -> None:
+    known = set(re.findall(r"^  ([a-z-]+)  ", usage(), re.MULTILINE)) | {"all"}
+    targets = set(re.findall(r"^([a-z -]+):$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split())
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        for command in re.findall(r"(?:^ *|`)\./make\.sh ([a-z][a-z-]*)", text, re.MULTILINE):
+            assert command in known, f"{name_of(path)}: ./make.sh {command}"
+        for target in re.findall(r"`make ([a-z-]+)`", text):
+            assert target in targets, f"{name_of(path)}: make {target}"
+    assert known <= targets
+
+
+def usage() -> str:
+    return subprocess.run([ROOT / "make.sh", "help"], capture_output=True, text=True, check=True).stdout
+
+
+# ---- the tutorial, tried
+
+
+NEEDS_A_BUILD = {"build", "lock", "smoke", "run", "doctor"}
+
+
+def test_the_tutorial_works_as_far_as_it_needs_no_nix(tmp_path: Path) -> None:
+    """Every command of the tutorial in one shell, with those that build left out."""
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    lines = []
+    for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            words = line.split()
+            if line.startswith(("./make.sh", "PATH=")) or (words[:1] == ["netvm-build"] and words[1] in NEEDS_A_BUILD):
+                continue
+            lines.append(line)
+    assert sum(line.startswith("netvm-build") for line in lines) >= 8
+    script = f'set -eu\nnetvm-build() {{ "{sys.executable}" -m builder "$@"; }}\n'.replace("netvm-build()", "tool()")
+    script += "\n".join(re.sub(r"^netvm-build ", "tool ", line) for line in lines)
+    done = subprocess.run(
+        ["sh"],
+        input=script,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "VLAN_8021Q=y" in done.stdout
+    assert "vlan" in (tmp_path / "my-router" / "netvm.yaml").read_text()
+
+
+def test_the_readme_shows_what_address_prints() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^\$ netvm-build (address .*)\n((?:.*\n)*?)```", text, re.MULTILINE)
+    assert CliRunner().invoke(netvm_build, shlex.split(shown[0])).output == shown[1]
+
+
+# ---- links
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+LINKS = [
+    pytest.param(path, link, id=f"{name_of(path)}: {link}")
+    for path in DOCUMENTS
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8"))
+    if not re.match(r"[a-z]+:", link)
+]
+
+
+@pytest.mark.parametrize(("path", "link"), LINKS)
+def test_every_relative_link_leads_somewhere(path: Path, link: str) -> None:
+    file, _, anchor = link.partition("#")
+    target = (path.parent / file).resolve() if file else path
+    assert target.exists()
+    assert target.is_relative_to(ROOT)
+    if anchor:
+        assert anchor in anchors(target)
+
+
+def test_every_document_can_be_reached_from_the_readme() -> None:
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        path = waiting.pop()
+        if path in reached or path.suffix != ".md":
+            continue
+        reached.add(path)
+        for link in re.findall(r"\]\(([^)\s#]+)", path.read_text(encoding="utf-8")):
+            if not re.match(r"[a-z]+:", link):
+                target = (path.parent / link).resolve()
+                waiting += target.rglob("*.md") if target.is_dir() else [target] if target.is_file() else []
+    assert reached >= set(DOCUMENTS)
