@@ -66,7 +66,7 @@ test_packages() {
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
-    elif [ -t 0 ] && [ -t 2 ]; then
+    elif [ "$terminal" ]; then
         sudo "$@"
     else
         sudo -n "$@"
@@ -86,10 +86,12 @@ install_missing() {
     say "missing: $*"
     if [ "$(id -u)" -ne 0 ]; then
         have sudo || fail "installing needs root, and there is no sudo here" "as root: apt-get install $*"
-        if [ -t 0 ] && [ -t 2 ]; then
+        if [ "$terminal" ]; then
             printf 'install with sudo apt-get? [Y/n] ' >&2
             read -r answer || answer=n
             case $answer in '' | [Yy]*) ;; *) fail "not installed: $*" "sudo apt-get install $*" ;; esac
+        elif ! sudo -n true >/dev/null 2>&1; then
+            fail "installing needs sudo, which wants a password, and this is no terminal" "sudo apt-get install $*"
         fi
     fi
     # Old lists, or none, are the usual reason for a failure: fetch them then, and then only.
@@ -164,10 +166,12 @@ main() {
         help | -h | --help) usage; return ;;
     esac
     cd "$(dirname "$0")"
+    # Asked here, where nothing is redirected yet.
+    if [ -t 0 ] && [ -t 2 ]; then terminal=yes; else terminal=; fi
     PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
     # Bare containers set neither; pip, Nix and our own caches ask for them.
     if [ -z "${HOME:-}" ]; then
-        HOME=$(getent passwd "$(id -u)" | cut -d: -f6)
+        HOME=$(getent passwd "$(id -u)" | cut -d: -f5)
         export HOME
     fi
     case $command in

@@ -33,7 +33,9 @@ SETS: Mapping[str, tuple[str, ...]] = {
         "python3-minimal", "zstd",
     ),
     "linux": ("linux-source-{kernel}",),
-    "connman-dev": (*_SHELL, *_COMPILER, "file", "libdbus-1-dev", "libglib2.0-dev", "libmnl-dev", "libnftnl-dev", "pkgconf"),
+    "connman-dev": (
+        *_SHELL, *_COMPILER, "file", "libdbus-1-dev", "libglib2.0-dev", "libmnl-dev", "libnftnl-dev", "pkgconf",
+    ),
     "guest": ("dbus-daemon", "libglib2.0-0t64", "libnftnl11", "libpython3-stdlib", "nftables", "python3-minimal"),
     "imager": ("coreutils", "dash", "erofs-utils", "libc-bin", "python3"),
     "qemu": ("qemu-system-x86",),
@@ -106,5 +108,5 @@ def refuse_vulnerable(part: str, version: str) -> None:
     if open_cves:
         raise LockError(
             f"{part} {upstream(version)} is known to be vulnerable: {', '.join(open_cves)}",
-            hint=f"the mirror's {SOURCES.get(part, 'archive')} is older than it should be: set platform.mirror to a current one",
+            hint=f"the mirror's {SOURCES.get(part, 'archive')} is old: set platform.mirror to a current one",
         )

@@ -147,7 +147,8 @@ async def reach(lab: Lab, client: Client) -> str:
 async def _ping(client: Client, to: str, who: str, wait_s: float) -> None:
     said = await client.ask("ping", to=to, count=3, interval_s=0.05, timeout_s=wait_s)
     if said.get("received") != 3:
-        raise CheckFailed(f"{said.get('received')} of 3 pings of {who} ({to}) were answered")
+        why = f", not number {said.get('lost')}" + (f": {said['trouble']}" if "trouble" in said else "")
+        raise CheckFailed(f"{said.get('received')} of 3 pings of {who} ({to}) were answered{why}")
 
 
 async def _resolve(lab: Lab, client: Client, wait_s: float) -> None:

@@ -141,7 +141,7 @@ class Pinger:
         self.ident = id(self) >> 4 & 0xFFFF
         self.sent: dict[int, float] = {}
         self.rtts_ms: list[float] = []
-        self.errors = 0
+        self.trouble: dict[str, object] = {}
         self.next_at = time.monotonic()
 
     def tick(self) -> float:
@@ -156,8 +156,8 @@ class Pinger:
             self.next_at = now + self.interval_s
             try:
                 self.socket.sendto(packet, (self.to, 0))
-            except OSError:
-                self.errors += 1  # counts as lost, as a packet without an answer does
+            except OSError as error:  # counts as lost, as a packet without an answer does
+                self.trouble = {"trouble": str(error)}
         return max(0.0, self.next_at - time.monotonic())
 
     def take(self) -> None:
@@ -173,7 +173,8 @@ class Pinger:
 
     def result(self) -> dict[str, object]:
         worst = round(max(self.rtts_ms), 3) if self.rtts_ms else None
-        return {"sent": len(self.sent), "received": len(self.rtts_ms), "worst_ms": worst}
+        lost = " ".join([str(number) for number, at in self.sent.items() if at])
+        return {"sent": len(self.sent), "received": len(self.rtts_ms), "worst_ms": worst, "lost": lost} | self.trouble
 
     def drain(self, seconds: float) -> None:
         """Wait for answers still on their way, no longer than needed."""

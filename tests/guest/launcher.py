@@ -2,14 +2,15 @@
 
 usage: launcher.py SETTINGS   (a JSON file: etc, connmand, port, services, crash)
 
-What differs: veths stand in for physical interfaces, the event port is an inherited socket, /tmp stays the machine's, and
-the files of /etc lie in a folder of the test.
+What differs: veths stand in for physical interfaces, the event port is an inherited socket, /tmp stays the machine's,
+and the files of /etc lie in a folder of the test.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from init import firewall, main, mounts, native, ports, services, uplinks
 from init.children import Program
 from init.services import Service
 
+BUS_CONFIG = "/run/system.conf"
+
 
 def table(etc: str, connmand: list[str]) -> tuple[Service, ...]:
     """The services of the guest with this machine's paths."""
     bus, connman = services.SERVICES
-    bus_argv = [f"--config-file={etc}/dbus-1/system.conf" if "--config" in word else word for word in bus.program.argv]
+    bus_argv = [f"--config-file={BUS_CONFIG}" if "--config" in word else word for word in bus.program.argv]
     connman_argv = [*connmand, *connman.program.argv[1:], "-c", f"{etc}/connman/main.conf"]
     capabilities = connman.program.capabilities
     return (
@@ -43,16 +46,21 @@ def launch(settings: dict[str, object]) -> None:
     for name in ("passwd", "group"):
         native._call("mount", f"{etc}/{name}".encode(), f"/etc/{name}".encode(), None, 4096, None)  # MS_BIND
     table_of_mounts = tuple(row for row in mounts.MOUNTS if row[1] in ("/sys", "/run", "/var"))
-    mount_all = mounts.mount_all
-    mounts.mount_all = lambda: mount_all(table_of_mounts)  # type: ignore[assignment,misc]
+    real_mount_all = mounts.mount_all
+
+    def mount_all() -> None:
+        real_mount_all(table_of_mounts)
+        shutil.copy(f"{etc}/dbus-1/system.conf", BUS_CONFIG)  # where another user than root may read it
+
+    mounts.mount_all = mount_all  # type: ignore[assignment]
     uplinks.is_physical = lambda name: name.startswith("eth")
-    firewall.Firewall.load.__defaults__ = (f"{etc}/netvm/ruleset.nft",)  # type: ignore[attr-defined]
+    firewall.Firewall.load.__defaults__ = (f"{etc}/netvm/ruleset.nft",)
     main.PROVISIONING = f"{etc}/netvm/connman"
     main.read_config.__defaults__ = (f"{etc}/netvm/config.json",)
     connmand = settings["connmand"]
     assert isinstance(connmand, list)
     rows = table(etc, connmand)
-    main.Router.__init__.__defaults__ = (rows,)  # type: ignore[misc]
+    main.Router.__init__.__defaults__ = (rows,)
     port = settings["port"]
     assert isinstance(port, int)
 

@@ -1,6 +1,6 @@
 """Does what the init relies on of connmand, for machines that have none: addresses, routes and resolv.conf for up*.
 
-It waits for an uplink to be named, as ConnMan waits for rtnetlink, and gives it the one address that the tests' network has.
+It waits for an uplink to be named, as ConnMan waits for rtnetlink, and gives it the one address of the tests' network.
 """
 
 from __future__ import annotations

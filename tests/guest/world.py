@@ -1,4 +1,4 @@
-"""A router's surroundings in network namespaces: upstream, clients, and the router itself as PID 1 of its own namespaces.
+"""A router and its surroundings in network namespaces: upstream, clients, and the router as PID 1 of its own.
 
 Each namespace lives as long as a process of ours; ending those leaves nothing behind.
 """
@@ -59,11 +59,15 @@ class Namespace:
 
     def __init__(self) -> None:
         self.holder = subprocess.Popen(["unshare", "-n", "sleep", "infinity"])
-        mine = os.readlink("/proc/self/ns/net")
-        while os.readlink(f"/proc/{self.holder.pid}/ns/net") == mine:
-            time.sleep(0.005)
         self.pid = self.holder.pid
+        while self.identity(self.pid) == self.identity("self"):
+            time.sleep(0.005)
         self.ip("link", "set", "lo", "up")
+
+    @staticmethod
+    def identity(pid: int | str) -> Path:
+        """What tells a process's network namespace from others."""
+        return Path(f"/proc/{pid}/ns/net").readlink()
 
     def run(self, *argv: str) -> str:
         """The output of a program that is run in here."""
@@ -121,8 +125,19 @@ class World:
         self.processes.append(self.upstream.spawn(sys.executable, "-c", SERVER))
         if self.connmand[0] != sys.executable:
             leases = self.folder / "leases"
-            argv = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", f"--dhcp-leasefile={leases}"]
-            argv += ["--interface=lan0", "--bind-interfaces", "--dhcp-range=10.0.2.15,10.0.2.15,1h", "--dhcp-authoritative"]
+            argv = [
+                "dnsmasq",
+                "--keep-in-foreground",
+                "--conf-file=/dev/null",
+                "--port=0",
+                f"--dhcp-leasefile={leases}",
+            ]
+            argv += [
+                "--interface=lan0",
+                "--bind-interfaces",
+                "--dhcp-range=10.0.2.15,10.0.2.15,1h",
+                "--dhcp-authoritative",
+            ]
             argv += ["--dhcp-option=option:router,10.0.2.2", "--dhcp-option=option:dns-server,10.0.2.3", "--no-ping"]
             self.processes.append(self.upstream.spawn(*argv, "--user=root", f"--pid-file={self.folder}/dnsmasq.pid"))
 
@@ -157,11 +172,13 @@ class World:
             self.console += line.decode(errors="replace")
 
     def plug(self, mac: str, other: Namespace, name: str, *addresses: str) -> str:
-        """Plug a veth into the router with this MAC; its other end lies in `other`.  Returns the kernel's name for it."""
+        """Plug a veth of this MAC into the router, its other end into `other`.  Returns its name inside."""
         assert self.inside is not None
         self._veths += 1
         inside = f"eth{self._veths}"
-        self.inside.ip("link", "add", inside, "address", mac, "type", "veth", "peer", "name", name, "netns", str(other.pid))
+        self.inside.ip(
+            "link", "add", inside, "address", mac, "type", "veth", "peer", "name", name, "netns", str(other.pid)
+        )
         for address in addresses:
             other.ip("addr", "add", address, "dev", name)
         other.ip("link", "set", name, "up")
@@ -184,9 +201,9 @@ class World:
             time.sleep(0.01)
         raise AssertionError(f"it did not come; events: {json.dumps(self.events, indent=0)}\nconsole: {self.console}")
 
-    def wait_for(self, name: str, after: int = 0, **fields: Any) -> dict[str, Any]:
+    def wait_for(self, event_name: str, /, after: int = 0, **fields: Any) -> dict[str, Any]:
         """The first event, after so many, of that name and with these fields."""
-        return self.wait(lambda event: event["event"] == name and fields.items() <= event.items(), after=after)
+        return self.wait(lambda event: event["event"] == event_name and fields.items() <= event.items(), after=after)
 
     def request(self, name: str, **fields: Any) -> dict[str, Any]:
         """The reply to a request."""

@@ -52,7 +52,9 @@ def _check(tmp_path: Path, asked: dict[str, str], sources: dict[str, str] | None
     """Option → (got, because), for a configuration made of the requests as `make allnoconfig` would."""
     config = tmp_path / ".config"
     config.write_text(_allnoconfig(asked))
-    requests = [check_config.Request(name, value, False, (sources or {}).get(name, "")) for name, value in asked.items()]
+    requests = [
+        check_config.Request(name, value, False, (sources or {}).get(name, "")) for name, value in asked.items()
+    ]
     return {row.option: (row.got, row.because) for row in check_config.mismatches(TREE, config, requests)}
 
 
@@ -109,6 +111,7 @@ class TestWhy:
             ("NET", {"NET": "m"}, "cannot be a module: it is yes or no"),
             ("E1000E", {"NET": "y", "E1000E": "m", "MODULES": "n"}, "needs MODULES=y, which is asked to be n"),
             ("STAND_IN", {"NET": "y", "STAND_IN": "y"}, "needs NETFILTER=y or EXPERT=y"),
+            ("HERE_OR_ELSEWHERE", {"NET": "y", "HERE_OR_ELSEWHERE": "y"}, "needs NETFILTER=y"),
             ("ALONE", {"NET": "y", "NETFILTER": "y", "ALONE": "y"}, "needs NETFILTER=n, which is asked to be y"),
             ("MAGIC", {"NET": "y", "MAGIC": "y"}, "needs CC_HAS_MAGIC=y, which this machine or compiler lacks"),
             ("ELSEWHERE", {"NET": "y", "ELSEWHERE": "y"}, "needs S390=y, which this kernel does not have"),
@@ -154,7 +157,9 @@ class TestTable:
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "kconfiglib", None)
-        arguments = self._write(tmp_path, "CONFIG_NR_CPUS=64\n", [{"name": "NR_CPUS", "value": "16", "optional": False}])
+        arguments = self._write(
+            tmp_path, "CONFIG_NR_CPUS=64\n", [{"name": "NR_CPUS", "value": "16", "optional": False}]
+        )
         assert check_config.main(arguments) == 1
         captured = capsys.readouterr()
         assert kconfig.mismatches_in(captured.out) == (OptionMismatch("NR_CPUS", "16", "64", ""),)

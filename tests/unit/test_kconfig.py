@@ -70,7 +70,8 @@ class TestOurs:
         assert _ours("intel", "realtek", "vmware").value(nic) == "y"
 
     def test_the_tables_that_linux_6_17_hid_are_asked_for_from_there_on(self) -> None:
-        for version, value in (("6.9", "n"), ("6.12", "n"), ("6.16.12", "n"), ("6.17", "y"), ("6.18", "y"), ("7.0", "y")):
+        expected = {"6.9": "n", "6.12": "n", "6.16.12": "n", "6.17": "y", "6.18": "y", "7.0": "y"}
+        for version, value in expected.items():
             assert _ours(version=version).value("IP_NF_IPTABLES_LEGACY") == value, version
 
 
@@ -328,9 +329,7 @@ class TestLog:
 
     def test_the_lines_of_the_spec_are_put_in(self) -> None:
         fragments = kconfig.load_fragments([OURS])
-        kernel = kconfig.resolve(
-            Kernel(fragments=("intel",), config=(_own("NF_CONNTRACK", OptionKind.NO),)), fragments
-        )
+        kernel = kconfig.resolve(Kernel(fragments=("intel",), config=(_own("NF_CONNTRACK", OptionKind.NO),)), fragments)
         (line,) = [str(option.source) for option in kernel.options if option.name == "IGB"]
         first = kconfig.mismatches_in("\n".join(self.LOG.splitlines()[:3]))
         assert [mismatch.because for mismatch in kconfig.with_sources(first, kernel)] == [

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shutil
 import subprocess
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 # What make.sh may take for granted: the essential packages of Debian.
 ESSENTIAL = (
-    "sh", "cat", "cut", "cksum", "dirname", "env", "flock", "grep", "mkdir", "rm", "touch", "tr",
+    "sh", "true", "cat", "cut", "cksum", "dirname", "env", "flock", "grep", "mkdir", "rm", "touch", "tr",
 )  # fmt: skip
 
 APT = """
@@ -214,7 +216,8 @@ def test_a_user_without_a_terminal_is_asked_nothing(computer: Computer) -> None:
     computer.has("sudo")
     done = computer.type(UID_IS="1000", DAEMON="1", GROUPS_ARE="ann nix-users")
     assert "[Y/n]" not in done.stderr
-    assert next(line for line in computer.log if line.startswith("sudo")).startswith("sudo -n env DEBIAN_FRONTEND=")
+    assert computer.log[:1] == ["sudo -n true"]
+    assert computer.log[2].startswith("sudo -n env DEBIAN_FRONTEND=")
     assert "nix-setup-systemd" in installed(computer.log)
 
 
@@ -222,13 +225,35 @@ def test_a_user_whom_sudo_refuses(computer: Computer) -> None:
     computer.has("sudo")
     done = computer.type(UID_IS="1000", SUDO_REFUSES="1")
     assert done.returncode == 4
-    assert "error: apt-get could not install: " in done.stderr
+    assert done.stderr.endswith("hint: sudo apt-get install python3 python3-venv gpgv nix-setup-systemd\n")
 
 
 def test_a_user_without_sudo_is_told_what_to_type_as_root(computer: Computer) -> None:
     done = computer.type(UID_IS="1000")
     assert done.returncode == 4
     assert "hint: as root: apt-get install python3 python3-venv gpgv nix-setup-systemd" in done.stderr
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 4), ("", 0), ("y", 0)])
+def test_a_user_at_a_terminal_is_asked_once(computer: Computer, answer: str, code: int) -> None:
+    computer.has("sudo")
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    environment = {**computer.environment, "UID_IS": "1000", "DAEMON": "1", "GROUPS_ARE": "ann nix-users"}
+    socket = computer.folder / "nix" / "var" / "nix" / "daemon-socket" / "socket"
+    socket.parent.mkdir(parents=True)
+    socket.touch()
+    script = computer.folder / "src" / "make.sh"
+    child = subprocess.Popen(["/bin/sh", script], env=environment, stdin=theirs, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    with suppress(OSError):  # the other side is closed
+        while data := os.read(ours, 4096):
+            said += data
+    os.close(ours)
+    assert child.wait(timeout=60) == code
+    assert said.count(b"[Y/n]") == 1
+    assert any(line.startswith("sudo env") for line in computer.log) is (code == 0)
 
 
 @pytest.fixture

@@ -87,7 +87,30 @@ def test_a_problem_of_a_wrong_value_brings_no_other_with_it() -> None:
     assert len(problems("uplink: {dhcp: maybe, address: 192.168.1.2/24, gateway: 192.168.1.1}")) == 1
     assert len(problems("uplink: {dhcp: false, address: x, gateway: 192.168.1.1, nameservers: [192.168.1.1]}")) == 1
     assert len(problems("platform: {kind: nix, nixpkgs: /srv/nixpkgs}")) == 1
+    assert len(problems("uplink: {gateway: !!str somewhere}")) == 1
     assert len(problems("clients: {named: [{name: a, router: &x 100.64.0.0}, {name: *x, router: 100.64.0.2}]}")) == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("224.0.0.1/24", "is not the address of a host"),
+        ("127.0.0.1/8", "is not the address of a host"),
+        ("0.0.0.0/8", "is not the address of a host"),
+        ("192.168.1.0/24", "is not a host's address in 192.168.1.0/24"),
+        ("192.168.1.255/24", "is not a host's address in 192.168.1.0/24"),
+        ("192.168.1.1/32", "leaves no room for a gateway"),
+        ("192.168.1.1/0", "leaves no room for a gateway"),
+        ("192.168.1.1/33", "is not an IPv4 address with a prefix length"),
+        ("192.168.1.1/255.255.255.0", "has no prefix length"),
+        ("192.168.1/24", "is not an IPv4 address"),
+    ],
+)
+def test_an_uplinks_address_is_a_hosts_in_a_network_with_room_for_another(address: str, message: str) -> None:
+    uplink = f"uplink: {{dhcp: false, address: {address}, gateway: 192.168.1.9, nameservers: [192.168.1.9]}}"
+    (found,) = problems(uplink)
+    assert found.startswith("netvm.yaml:2: uplink.address: ")
+    assert message in found
 
 
 def test_an_item_of_a_list_is_counted_as_the_spec_has_it() -> None:
@@ -517,6 +540,15 @@ def test_the_full_spec_is_read_back_into_the_same_router(file: Path) -> None:
             loaded.router.clients,
             loaded.router.machine,
         )
+
+
+@pytest.mark.parametrize("text", ["yes", "no", "m", "64", "0x1f", "1 # x", "a: b", "0777", "~", "'", "[x]", "on"])
+def test_a_shown_kernel_option_is_read_back(text: str) -> None:
+    loaded = parse(f"kernel: {{config: {{A: {json.dumps(text)}, B: {{value: {json.dumps(text)}, optional: true}}}}}}\n")
+    again = spec.parse(spec.show(loaded), "again.yaml", Path("/srv"))
+    assert [(o.name, o.value) for o in again.router.kernel.config] == [
+        (o.name, o.value) for o in loaded.router.kernel.config
+    ]
 
 
 def test_the_full_spec_has_every_key() -> None:

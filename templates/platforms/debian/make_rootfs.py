@@ -2,8 +2,8 @@
 
 usage: make_rootfs.py ROOT TREE PROGRAMS MODULES PART…
 
-PROGRAMS and MODULES are lists separated by spaces.  A program is looked up in each PART in turn, and its libraries as the
-guest's own loader finds them, so nothing is in the image that nothing loads.  The same input gives the same files.
+PROGRAMS and MODULES are lists separated by spaces.  A program is looked up in each PART in turn, and its libraries as
+the guest's own loader finds them, so nothing is in the image that nothing loads.  The same input gives the same files.
 """
 
 import compileall
@@ -22,14 +22,16 @@ LOADER = "usr/lib64/ld-linux-x86-64.so.2"
 MOUNT_POINTS = ("dev", "proc", "sys", "run", "tmp", "var", "root")
 
 # Modules the standard library tries and does without: each would bring libraries that nobody uses.
-UNWANTED = (
+UNWANTED = (  # noqa: SIM905  # read as a list of words
     "_hashlib _ssl ssl _bz2 _lzma _sqlite3 _curses readline _decimal _ctypes_test _testcapi doctest unittest pdb pydoc"
     " tkinter distutils multiprocessing asyncio concurrent email http urllib xml logging zipfile tempfile"
     " _strptime calendar argparse gettext optparse inspect dis ast typing"
 ).split()
 
 # What the interpreter itself imports before our first line.
-BOOT_MODULES = ("encodings.utf_8", "encodings.ascii", "encodings.latin_1", "codecs", "io", "os", "stat", "abc", "linecache")
+BOOT_MODULES = (
+    "encodings.utf_8", "encodings.ascii", "encodings.latin_1", "codecs", "io", "os", "stat", "abc", "linecache",
+)  # fmt: skip
 
 
 def find(parts: list[Path], name: str) -> Path:
@@ -129,7 +131,7 @@ def main(root: Path, tree: Path, programs: list[str], modules: list[str], parts:
     install(find(parts, LOADER), root, f"{LIBRARIES}/{find(parts, LOADER).resolve().name}")
     install_python(parts, root, sorted((root / "usr/lib/netvm").glob("init/*.py")), modules)
     compile_init(root)
-    os.chmod(root / "sbin/init", 0o755)
+    (root / "sbin/init").chmod(0o755)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@
 
   # What was asked of the kernel, for the manifest and the smoke boot.
   options = {
+    "8139CP" = "y";
+    "8139TOO" = "y";
     ACPI = "y";
     ACPI_BUTTON = "y";
     ADVISE_SYSCALLS = "y";
@@ -114,6 +116,7 @@
     NET_CORE = "y";
     NET_NS = "y";
     NET_VENDOR_INTEL = "y";
+    NET_VENDOR_REALTEK = "y";
     NFT_CONNLIMIT = "y";
     NFT_CT = "y";
     NFT_FIB_IPV4 = "y";
@@ -140,6 +143,7 @@
     PARAVIRT = "y";
     PARTITION_ADVANCED = "y";
     PCI = "y";
+    PCIEASPM = "y";
     PCIEPORTBUS = "y";
     PCI_MMCONFIG = "y";
     PCI_MSI = "y";
@@ -152,6 +156,7 @@
     PROC_FS = "y";
     PROC_MEM_NO_FORCE = "y";
     PROC_SYSCTL = "y";
+    R8169 = "y";
     RANDOMIZE_BASE = "y";
     RANDOMIZE_KSTACK_OFFSET = "y";
     RANDOMIZE_KSTACK_OFFSET_DEFAULT = "y";
@@ -193,6 +198,7 @@
     VIRTIO_PCI = "y";
     VIRTIO_PCI_LEGACY = "y";
     VMAP_STACK = "y";
+    VMXNET3 = "y";
     X86_IOPL_IOPERM = "n";
     X86_PM_TIMER = "y";
     X86_UMIP = "y";
@@ -220,7 +226,9 @@
       version = "6.12";
       fragments = [
         "intel"
+        "realtek"
         "virtio"
+        "vmware"
       ];
       config = {
         IP_NF_NAT = "yes";

@@ -7,12 +7,16 @@
 #   nat
 #   nftables
 #   packet
+#   realtek
 #   router
 #   virtio
+#   vmware
 { lib }:
 with lib.kernel;
 {
   "64BIT" = option yes;
+  "8139CP" = yes;
+  "8139TOO" = yes;
   ACPI = yes;
   ACPI_BUTTON = yes;
   ADVISE_SYSCALLS = yes;
@@ -121,6 +125,7 @@ with lib.kernel;
   NET_CORE = yes;
   NET_NS = yes;
   NET_VENDOR_INTEL = yes;
+  NET_VENDOR_REALTEK = yes;
   NFT_CONNLIMIT = yes;
   NFT_CT = yes;
   NFT_FIB_IPV4 = yes;
@@ -147,6 +152,7 @@ with lib.kernel;
   PARAVIRT = yes;
   PARTITION_ADVANCED = yes;
   PCI = yes;
+  PCIEASPM = yes;
   PCIEPORTBUS = yes;
   PCI_MMCONFIG = yes;
   PCI_MSI = yes;
@@ -159,6 +165,7 @@ with lib.kernel;
   PROC_FS = yes;
   PROC_MEM_NO_FORCE = yes;
   PROC_SYSCTL = yes;
+  R8169 = yes;
   RANDOMIZE_BASE = yes;
   RANDOMIZE_KSTACK_OFFSET = yes;
   RANDOMIZE_KSTACK_OFFSET_DEFAULT = yes;
@@ -200,6 +207,7 @@ with lib.kernel;
   VIRTIO_PCI = yes;
   VIRTIO_PCI_LEGACY = yes;
   VMAP_STACK = yes;
+  VMXNET3 = yes;
   X86_IOPL_IOPERM = no;
   X86_PM_TIMER = yes;
   X86_UMIP = yes;

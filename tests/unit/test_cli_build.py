@@ -1,0 +1,197 @@
+"""lock, build, smoke and run, with the engines behind them replaced: what goes in, what is printed, how it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder import manifest, pipeline, qemu, run, smoke, spec
+from builder.cli import main
+from builder.events import Note, Sink
+from builder.manifest import Image
+from builder.qemu import Qemu
+from builder.report import BootReport, CheckResult, ImageFacts, Moment, NicReport, Status
+
+LOCKED = Qemu(Path("/nix/store/x/bin/qemu-system-x86_64"), "10.0.2", "built from the lock")
+
+
+def write_image(folder: Path) -> Image:
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {}
+    for name, path in (("kernel", "kernel"), ("rootfs", "rootfs.img"), ("config", "kernel.config")):
+        (folder / path).write_bytes(name.encode() * 1000)
+        digest = hashlib.sha256((folder / path).read_bytes()).hexdigest()
+        parts[name] = {"path": path, "sha256": digest}
+    document = {
+        "version": 1,
+        "name": "netvm",
+        **parts,
+        "cmdline": "console=ttyS0",
+        "versions": {"linux": "6.12.1", "connman": "2.0"},
+        "options": {"E1000E": "y"},
+        "spec": {"name": "netvm"},
+        "machine": {"arch": "x86_64", "memory_mib": 96, "cpus": 1, "nic": "igb"},
+    }
+    (folder / "manifest.json").write_text(json.dumps(document))
+    return manifest.load(folder)
+
+
+@dataclass
+class Engines:
+    """What the engines were asked, and whether the router passes."""
+
+    asked: dict[str, Any] = field(default_factory=dict)
+    status: Status = Status.PASSED
+
+
+@pytest.fixture
+def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engines:
+    """A folder with a starter spec, and engines that only remember."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "netvm.yaml").write_text(spec.starter("netvm"))
+    made = Engines()
+
+    def build(loaded: pipeline.Loaded, out: Path, sink: Sink, **options: bool) -> Image:
+        sink(Note(f"building {loaded.router.name}"))
+        made.asked["build"] = (out, options)
+        return write_image(out)
+
+    def plan(loaded: pipeline.Loaded, out: Path, sink: Sink, **options: bool) -> pipeline.Plan:
+        made.asked["plan"] = (out, options)
+        return pipeline.Plan(("linux.deb", "kernel"), Path("netvm.lock"), 3 << 20)
+
+    def lock(loaded: pipeline.Loaded, lock_path: Path, sink: Sink) -> None:
+        made.asked["lock"] = lock_path
+
+    def boot(image: Image, program: Qemu, *, nics: Any, accel: Any, out: Path, sink: Sink) -> BootReport:
+        made.asked["smoke"] = (image.folder, program, nics, accel, out)
+        check = CheckResult("lease", made.status, "10.0.2.15/24", 1.0, 2.5)
+        facts = ImageFacts("netvm", "0" * 64, "0" * 64, {"linux": "6.12.1"}, 4096, 96)
+        each = tuple(NicReport(nic, (check,), (Moment("firmware", 0.0), Moment("ready", 2.5)), 3.0) for nic in nics)
+        return BootReport(facts, "10.0.2", "built from the lock", "tcg", "asked for", each)
+
+    def interactive(image: Image, program: Qemu, *, nic: Any, accel: Any, say: Any) -> int:
+        made.asked["run"] = (image.folder, program, nic, accel)
+        return 3
+
+    def found(explicit: Path | None = None, built: Path | None = None) -> Qemu:
+        made.asked["find"] = (explicit, built)
+        return Qemu(explicit or built or Path("/usr/bin/qemu-system-x86_64"), "9.0.0")
+
+    monkeypatch.setattr(pipeline, "build", build)
+    monkeypatch.setattr(pipeline, "plan", plan)
+    monkeypatch.setattr(pipeline, "lock", lock)
+    monkeypatch.setattr(pipeline, "qemu_for", lambda loaded, out, sink: LOCKED)
+    monkeypatch.setattr(smoke, "smoke", boot)
+    monkeypatch.setattr(run, "run", interactive)
+    monkeypatch.setattr(qemu, "find", found)
+    return made
+
+
+def test_lock_names_its_file(engines: Engines, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lock"]) == 0
+    assert engines.asked["lock"] == Path("netvm.lock")
+    assert capsys.readouterr().out == "netvm.lock\n"
+
+
+def test_build_goes_to_build_name(engines: Engines, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build"]) == 0
+    assert engines.asked["build"] == (Path("build/netvm"), {"update_lock": False, "rebuild": False})
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == "build/netvm: linux 6.12.1, connman 2.0"
+    assert hashlib.sha256(b"kernel" * 1000).hexdigest() in out
+    assert err == "note: building netvm\n"
+
+
+def test_build_hands_its_options_on(engines: Engines) -> None:
+    assert main(["-q", "build", "--rebuild", "--update-lock", "-o", "there"]) == 0
+    assert engines.asked["build"] == (Path("there"), {"update_lock": True, "rebuild": True})
+
+
+def test_build_json_is_the_manifest(engines: Engines, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["folder"] == "build/netvm"
+    assert said["size_bytes"] == 12000
+    assert said["manifest"] == json.loads(Path("build/netvm/manifest.json").read_text())
+
+
+def test_a_dry_run_builds_nothing(engines: Engines, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "--dry-run"]) == 0
+    assert "build" not in engines.asked
+    assert capsys.readouterr().out == "linux.deb\nkernel\n2 to build or fetch, 3 MiB to download\n"
+    assert main(["build", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["derivations"] == ["linux.deb", "kernel"]
+
+
+def test_smoke_of_a_spec_builds_it_and_takes_the_locks_qemu(
+    engines: Engines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["smoke"]) == 0
+    image, program, nics, accel, out = engines.asked["smoke"]
+    assert (image, program, tuple(nics), accel) == (Path("build/netvm"), LOCKED, ("igb",), None)
+    assert out == Path("build/netvm-smoke")
+    said, err = capsys.readouterr()
+    assert "✓ lease" in said
+    assert err.endswith("report: build/netvm-smoke\n")
+
+
+def test_smoke_of_an_image_builds_nothing(engines: Engines, tmp_path: Path) -> None:
+    write_image(tmp_path / "image")
+    assert main(["smoke", "image", "--accel", "tcg", "--out", "here"]) == 0
+    assert "build" not in engines.asked
+    image, program, _, accel, out = engines.asked["smoke"]
+    assert (image, accel, out) == (Path("image"), "tcg", Path("here"))
+    assert program.path == Path("/usr/bin/qemu-system-x86_64")
+
+
+def test_an_image_we_built_brings_its_qemu(engines: Engines, tmp_path: Path) -> None:
+    write_image(tmp_path / "image")
+    program = tmp_path / ".netvm" / "image" / "qemu" / "bin" / "qemu-system-x86_64"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    assert main(["smoke", "image"]) == 0
+    assert engines.asked["find"] == (None, program)
+
+
+def test_the_qemu_asked_for_wins(engines: Engines, tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    assert main(["smoke", "--qemu", "mine"]) == 0
+    assert engines.asked["find"] == (Path("mine"), None)
+
+
+def test_an_altered_image_is_not_booted(engines: Engines, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "image")
+    (tmp_path / "image" / "kernel").write_bytes(b"other")
+    assert main(["smoke", "image"]) == 6
+    assert "smoke" not in engines.asked
+    assert capsys.readouterr().err.startswith("error: a file is not what image/manifest.json says:")
+
+
+def test_a_router_that_fails_is_1_with_a_full_report(engines: Engines, capsys: pytest.CaptureFixture[str]) -> None:
+    engines.status = Status.FAILED
+    assert main(["smoke", "--nic", "e1000e", "--nic", "igb", "--json", "--junit", "junit.xml"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["verdict"] == "failed"
+    assert [nic["nic"] for nic in said["nics"]] == ["e1000e", "igb"]
+    assert Path("junit.xml").read_text().count('failures="1"') == 2
+
+
+def test_a_report_that_cannot_be_written_is_known_before_the_boot(
+    engines: Engines, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["smoke", "--out", "file/x"]) == 1
+    assert "smoke" not in engines.asked
+    assert "--out DIR" in capsys.readouterr().err
+
+
+def test_run_ends_as_qemu_does(engines: Engines, tmp_path: Path) -> None:
+    write_image(tmp_path / "image")
+    assert main(["run", "image", "--nic", "virtio-net-pci"]) == 3
+    assert engines.asked["run"][2:] == ("virtio-net-pci", None)

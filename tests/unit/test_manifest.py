@@ -1,0 +1,135 @@
+"""The image folder: shape, hashes, and what is said when either is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder import manifest
+from builder.errors import ManifestError
+
+CONTENT = {"kernel": b"K" * 100, "rootfs": b"R" * 5000, "config": b"CONFIG_PACKET=y\n"}
+NAMES = {"kernel": "kernel", "rootfs": "rootfs.img", "config": "kernel.config"}
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    parts = {
+        part: {"path": NAMES[part], "sha256": hashlib.sha256(content).hexdigest()} for part, content in CONTENT.items()
+    }
+    return {
+        "version": 1,
+        "name": "netvm",
+        **parts,
+        "cmdline": "console=ttyS0 root=/dev/vda ro",
+        "versions": {"linux": "6.12.117"},
+        "options": {"E1000E": "y", "8139CP": "y"},
+        "spec": {"clients": {"pool": "100.64.1.0/24", "dns": "none"}, "uplink": {"mac": None, "dhcp": True}},
+        "machine": {"arch": "x86_64", "memory_mib": 64, "cpus": 2, "nic": "igb"},
+        **changes,
+    }
+
+
+def folder(tmp_path: Path, **changes: Any) -> Path:
+    for part, content in CONTENT.items():
+        (tmp_path / NAMES[part]).write_bytes(content)
+    (tmp_path / "manifest.json").write_text(json.dumps(document(**changes)))
+    return tmp_path
+
+
+def test_a_whole_image(tmp_path: Path) -> None:
+    image = manifest.load(folder(tmp_path))
+    manifest.verify(image)
+    assert image.kernel == tmp_path / "kernel"
+    assert image.size_bytes == 5100
+    assert image.manifest.machine == manifest.Wanted("x86_64", 64, 2, "igb")
+    assert str(image.manifest.pool) == "100.64.1.0/24"
+    assert not image.manifest.forwards_dns
+    assert image.manifest.uplink_mac is None
+
+
+def test_a_truncated_root_names_the_file_and_both_hashes(tmp_path: Path) -> None:
+    image = manifest.load(folder(tmp_path))
+    image.rootfs.write_bytes(CONTENT["rootfs"][:17])
+    with pytest.raises(ManifestError) as caught:
+        manifest.verify(image)
+    message = caught.value.message
+    assert str(image.rootfs) in message
+    assert "17 bytes" in message
+    assert hashlib.sha256(CONTENT["rootfs"]).hexdigest() in message
+    assert hashlib.sha256(CONTENT["rootfs"][:17]).hexdigest() in message
+    assert caught.value.hint == f"make it again: netvm-build build -o {tmp_path}"
+    assert caught.value.exit_code == 6
+
+
+def test_every_bad_file_is_named_at_once(tmp_path: Path) -> None:
+    image = manifest.load(folder(tmp_path))
+    image.kernel.unlink()
+    image.config.write_bytes(b"")
+    with pytest.raises(ManifestError, match="2 files are not what") as caught:
+        manifest.verify(image)
+    assert f"{image.kernel}: No such file or directory" in caught.value.message
+    assert str(image.config) in caught.value.message
+
+
+def test_no_manifest(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="is not an image"):
+        manifest.load(tmp_path)
+
+
+def test_half_a_manifest(tmp_path: Path) -> None:
+    file = folder(tmp_path) / "manifest.json"
+    file.write_text(file.read_text()[:200])
+    with pytest.raises(ManifestError, match="cut off or not JSON"):
+        manifest.load(tmp_path)
+
+
+def test_a_manifest_too_large(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(b" " * (manifest.MAX_BYTES + 1))
+    with pytest.raises(ManifestError, match="larger than"):
+        manifest.load(tmp_path)
+
+
+def test_another_version() -> None:
+    with pytest.raises(ManifestError, match="version 2 is unknown"):
+        manifest.parse(document(version=2), "m")
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../kernel", "a/../../b", "", ".", "a\nb", None, 3])
+def test_a_path_may_not_leave_the_folder(path: object) -> None:
+    with pytest.raises(ManifestError, match=r"kernel\.path"):
+        manifest.parse(document(kernel={"path": path, "sha256": "0" * 64}), "m")
+
+
+def test_every_problem_at_once() -> None:
+    wrong = document(
+        name=3,
+        rootfs={"path": "r", "sha256": "ABC"},
+        cmdline="x" * 2048,
+        options={"e1000": "y", "OK": 1},
+        machine={"arch": "arm", "memory_mib": 0, "cpus": True, "nic": "ne2k"},
+        spec={"clients": {"pool": "100.64.0.1/24"}},
+    )
+    with pytest.raises(ManifestError) as caught:
+        manifest.parse(wrong, "m")
+    lines = caught.value.message.splitlines()
+    for key in (
+        "name", "rootfs.sha256", "cmdline", "options.e1000", "options.OK", "machine.arch", "machine.memory_mib",
+        "machine.cpus", "machine.nic", "spec.clients.pool",
+    ):  # fmt: skip
+        assert any(line.startswith(f"m: {key}:") for line in lines), key
+
+
+@pytest.mark.parametrize("value", [[], None, "text", 1])
+def test_not_an_object(value: object) -> None:
+    with pytest.raises(ManifestError, match="must be a JSON object"):
+        manifest.parse(value, "m")
+
+
+@pytest.mark.parametrize("key", ["kernel", "rootfs", "config", "versions", "options", "spec", "machine"])
+def test_sections_of_another_type(key: str) -> None:
+    with pytest.raises(ManifestError, match=key):
+        manifest.parse(document(**{key: ["x"]}), "m")

@@ -1,0 +1,187 @@
+"""Which QEMU, its command lines, and the accelerator by trial."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builder import accelerator, qemu
+from builder.address import allocate
+from builder.errors import LaunchError, ToolMissing
+from builder.manifest import Image, parse
+from tests.unit.test_manifest import document
+
+FAKE = Path(__file__).parents[1] / "fakes" / "qemu_system.py"
+PROGRAM = qemu.Qemu(Path("/opt/qemu/bin/qemu-system-x86_64"), "10.0.2", "built from the lock")
+IMAGE = Image(Path("/images/netvm, the first"), parse(document(), "m"))
+Golden = Callable[[Path | str, str], None]
+
+
+def lines(argv: list[str]) -> str:
+    """One option a line."""
+    return " ".join(shlex.quote(part) for part in argv).replace(" -", " \\\n  -") + "\n"
+
+
+def test_router_argv(golden: Golden) -> None:
+    pairs = allocate(IMAGE.manifest.pool, (), 2)
+    machine = replace(
+        qemu.router(IMAGE, "tcg", nic="virtio-net-pci"),
+        console="socket,fd=4",
+        qmp="socket,fd=3",
+        port=(qemu.EVENTS_PORT, "socket,fd=5"),
+        capture=Path("/out/uplink.pcap"),
+        nics=tuple(
+            qemu.ClientNic(f"c{number}", pair.router_mac, f"stream,server=off,addr.type=fd,addr.str={number + 5}")
+            for number, pair in enumerate(pairs, 1)
+        ),
+        paused=True,
+    )
+    golden("argv/router", lines(qemu.argv(PROGRAM, machine)))
+
+
+def test_terminal_argv(golden: Golden) -> None:
+    golden("argv/terminal", lines(qemu.argv(PROGRAM, qemu.router(IMAGE, "kvm"))))
+
+
+def test_by_hand_argv(golden: Golden) -> None:
+    golden("argv/by_hand", lines(qemu.by_hand(IMAGE, PROGRAM, "e1000e", allocate(IMAGE.manifest.pool, ()))))
+
+
+def test_probe_argv(golden: Golden) -> None:
+    golden("argv/probe", lines(accelerator.probe_argv(PROGRAM, "kvm", 3)))
+
+
+def test_commas_in_paths_are_doubled() -> None:
+    drive = next(part for part in qemu.argv(PROGRAM, qemu.router(IMAGE, "tcg")) if part.startswith("if=virtio"))
+    assert drive.endswith("file=/images/netvm,, the first/rootfs.img")
+
+
+def test_the_spec_s_uplink_mac_is_the_nic_s() -> None:
+    mac = "52:54:00:AA:BB:CC"
+    image = replace(IMAGE, manifest=replace(IMAGE.manifest, spec={"uplink": {"mac": mac}}))
+    assert any(f"mac={mac}" in part for part in qemu.argv(PROGRAM, qemu.router(image, "tcg")))
+    assert any(f"mac={mac}" in part for part in qemu.by_hand(image, PROGRAM, "igb"))
+
+
+def test_many_nics_get_root_ports_of_their_own_and_no_vectors() -> None:
+    pairs = allocate(IMAGE.manifest.pool, (), 40)
+    nics = tuple(qemu.ClientNic(f"c{n}", pair.router_mac, f"stream,fd={n}") for n, pair in enumerate(pairs))
+    argv = qemu.argv(PROGRAM, replace(qemu.router(IMAGE, "tcg"), nics=nics))
+    ports = [part for part in argv if part.startswith("pcie-root-port")]
+    addresses = [part.split("addr=")[1].split(",")[0] for part in ports]
+    assert len(set(addresses)) == 40
+    assert all(int(address.split(".")[0], 16) < 0x1F for address in addresses)  # 0x1f is q35's own
+    assert all("vectors=0" in part for part in argv if part.startswith("virtio-net-pci,id=nic-c"))
+
+
+def test_the_version_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_QEMU_VERSION", "10.0.13")
+    assert qemu.identify(FAKE).release == (10, 0, 13)
+
+
+def test_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_QEMU_VERSION", "6.2.0")
+    with pytest.raises(LaunchError, match=r"6\.2\.0; 7\.2 or later"):
+        qemu.identify(FAKE)
+
+
+def test_not_qemu() -> None:
+    with pytest.raises(LaunchError, match="is not QEMU"):
+        qemu.identify(Path("/bin/echo"))
+
+
+def test_not_a_program(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match="does not run"):
+        qemu.identify(tmp_path / "nothing")
+
+
+def test_found_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / qemu.PROGRAM).symlink_to(FAKE)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert qemu.find().reason == "on PATH"
+    assert qemu.find(built=FAKE).reason == "built from the lock"
+    assert qemu.find(explicit=FAKE, built=Path("/nowhere")).reason == "asked for"
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ToolMissing, match="qemu-system-x86_64 is not installed"):
+        qemu.find()
+
+
+def test_igb_needs_8() -> None:
+    qemu.require_nic(PROGRAM, "igb")
+    qemu.require_nic(replace(PROGRAM, version="7.2.22"), "e1000e")
+    with pytest.raises(LaunchError, match=r"has no igb: it came in 8\.0"):
+        qemu.require_nic(replace(PROGRAM, version="7.2.22"), "igb")
+
+
+# ------------------------------------------------------------------ the accelerator
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Path:
+    """Something that opens, as /dev/kvm would."""
+    file = tmp_path / "kvm"
+    file.touch()
+    return file
+
+
+def test_asked_for_is_not_tried(tmp_path: Path) -> None:
+    chosen = accelerator.choose(qemu.Qemu(Path("/nowhere"), "9.0"), "kvm", cache=tmp_path)
+    assert str(chosen) == "KVM: asked for"
+    with pytest.raises(LaunchError, match="no accelerator"):
+        accelerator.choose(PROGRAM, "hvf")
+
+
+def test_no_device(tmp_path: Path) -> None:
+    chosen = accelerator.choose(PROGRAM, device=tmp_path / "kvm", cache=tmp_path)
+    assert (chosen.kind, chosen.reason) == ("tcg", f"{tmp_path / 'kvm'} is not there")
+    assert chosen.patience > accelerator.Accelerator("kvm", "").patience
+
+
+def test_a_device_that_boots(device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = tmp_path / "record"
+    monkeypatch.setenv("FAKE_QEMU_RECORD", str(record))
+    fake = qemu.identify(FAKE)
+    for _ in range(2):
+        assert accelerator.choose(fake, device=device, cache=tmp_path).kind == "kvm"
+    assert len(record.read_text().splitlines()) == 1  # the second time it is remembered
+    accelerator.choose(replace(fake, version="9.9.9"), device=device, cache=tmp_path)
+    assert len(record.read_text().splitlines()) == 2  # another QEMU is tried anew
+
+
+def test_a_device_that_hangs(device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_QEMU", "kvm-hangs")
+    monkeypatch.setattr(accelerator.probe, "__defaults__", (0.5,))
+    started = time.monotonic()
+    chosen = accelerator.choose(qemu.identify(FAKE), device=device, cache=tmp_path)
+    assert chosen.kind == "tcg"
+    assert "opens but does not boot a guest (nothing ran within 0.5 s)" in chosen.reason
+    assert time.monotonic() - started < 5
+
+
+def test_a_device_that_aborts_qemu(device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_QEMU", "kvm-aborts")
+    chosen = accelerator.choose(qemu.identify(FAKE), device=device, cache=tmp_path)
+    assert chosen.kind == "tcg"
+    assert "failed to set MSR" in chosen.reason
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"x": 1}', "\x00"])
+def test_a_broken_cache_costs_a_probe(content: str, device: Path, tmp_path: Path) -> None:
+    (tmp_path / "accelerator.json").write_text(content)
+    assert accelerator.choose(qemu.identify(FAKE), device=device, cache=tmp_path).kind == "kvm"
+
+
+def test_a_cache_that_cannot_be_written(device: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert accelerator.choose(qemu.identify(FAKE), device=device, cache=tmp_path / "file" / "x").kind == "kvm"
+
+
+def test_boot_sector() -> None:
+    assert len(accelerator.BOOT_SECTOR) == 512
+    assert accelerator.BOOT_SECTOR.endswith(b"\x55\xaa")
