@@ -56,10 +56,12 @@ missing_packages() {
     case $1 in test*) test_packages ;; esac
 }
 
-# What the tests hold our work against.
+# What the guest's tests run, in namespaces of their own.  None of these packages starts a service.
 test_packages() {
     have nft || echo nftables
+    have dbus-daemon || echo dbus-daemon
     have ip || echo iproute2
+    have ping || echo iputils-ping
 }
 
 # Runs a command as root: as we are, or by sudo, which may ask for a password on a terminal alone.
@@ -171,7 +173,7 @@ main() {
     PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
     # Bare containers set neither; pip, Nix and our own caches ask for them.
     if [ -z "${HOME:-}" ]; then
-        HOME=$(getent passwd "$(id -u)" | cut -d: -f5)
+        HOME=$(getent passwd "$(id -u)" | cut -d: -f6)
         export HOME
     fi
     case $command in

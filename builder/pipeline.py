@@ -52,7 +52,8 @@ def load(path: Path) -> Loaded:
     """Read a spec and the kernel fragments it names.  Raises SpecError with every problem of both."""
     loaded = spec.load(path)
     fragments = kconfig.load_fragments((*loaded.router.kernel.fragment_dirs, data.folder("kernel-configs")))
-    return Loaded(path, loaded.router, loaded.origins, kconfig.resolve(loaded.router.kernel, fragments))
+    kernel = kconfig.resolve(loaded.router.kernel, fragments, origins=loaded.origins)
+    return Loaded(path, loaded.router, loaded.origins, kernel)
 
 
 def render(loaded: Loaded) -> rendering.RenderedTree:

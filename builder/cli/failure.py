@@ -57,27 +57,28 @@ def _evidence(error: NetvmError) -> Iterator[str]:
             yield escape(f"  whole log: {error.log}")
 
 
-def disk_full(error: OSError) -> NetvmError | None:
-    """A full disk or quota as an error that names the folder; None for any other trouble."""
+def disk_full(error: OSError, folder: Path | None = None) -> NetvmError | None:
+    """A full disk or quota as an error that names the place; None for any other trouble.
+
+    `folder` is where we were writing, for those errors that do not say.
+    """
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     what = "the disk quota is used up" if error.errno == errno.EDQUOT else "no space left on the disk"
-    if isinstance(error.filename, str | bytes):
-        return NetvmError(
-            f"{what}, writing {os.fsdecode(error.filename)}", hint="free some space, then run the same command again"
-        )
-    full = [f"{folder} ({free // MIB} MiB free)" for folder, free in _fullest()]
-    return NetvmError(
-        f"{what}: {', '.join(full) or Path.cwd()}", hint="free some space, then run the same command again"
-    )
+    where = error.filename or folder
+    if where is not None:
+        what += f", writing {os.fsdecode(where)}"
+    elif short := [f"{place} ({free // MIB} MiB free)" for place, free in _short_of_space()]:
+        what += f": {', '.join(short)}"
+    return NetvmError(what, hint="free some space, then run the same command again")
 
 
-def _fullest(limit_bytes: int = 64 * MIB) -> Iterator[tuple[Path, int]]:
-    """The folders we write to that have next to nothing left; the fullest alone where none is below the limit."""
-    folders = (Path.cwd(), Path(tempfile.gettempdir()), Path("/nix/store"))
-    free = {folder: _free_bytes(folder) for folder in folders if folder.is_dir()}
-    short = {folder: left for folder, left in free.items() if left < limit_bytes}
-    yield from (short or dict([min(free.items(), key=lambda item: item[1])])).items()
+def _short_of_space(limit_bytes: int = 64 * MIB) -> Iterator[tuple[Path, int]]:
+    """Those of the folders we write to that have next to nothing left."""
+    for place in (Path.cwd(), Path(tempfile.gettempdir()), Path("/nix/store")):
+        free = _free_bytes(place) if place.is_dir() else limit_bytes
+        if free < limit_bytes:
+            yield place, free
 
 
 def _free_bytes(folder: Path) -> int:

@@ -44,7 +44,7 @@ def init(screen: Screen, folder: Path) -> None:
 def _unwritable(error: OSError, folder: Path) -> NetvmError:
     from builder.cli.failure import disk_full
 
-    return disk_full(error) or NetvmError(
+    return disk_full(error, folder) or NetvmError(
         f"{folder} cannot be written to: {error.strerror}", hint="name a folder of your own: netvm-build init DIR"
     )
 

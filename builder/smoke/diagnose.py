@@ -53,8 +53,9 @@ def diagnose(facts: Facts) -> Diagnosis | None:
     cause, hint = (
         _kernel_says(facts)
         or _silence(facts)
-        or _no_driver(facts, failed)
         or _gave_up(facts)
+        or _stopped(facts)
+        or _no_driver(facts, failed)
         or _dying_service(facts)
         or _no_lease(facts, failed)
         or (failed.detail, "netvm-build run shows the console live; the files of the report hold it too")
@@ -121,6 +122,12 @@ def _gave_up(facts: Facts) -> tuple[str, str] | None:
         if isinstance(event, Failed):
             return f"The router gave up: {escape(event.reason)}", "netvm-build run shows the console live"
     return None
+
+
+def _stopped(facts: Facts) -> tuple[str, str] | None:
+    if facts.lost is None:
+        return None
+    return f"{facts.lost[:1].upper()}{facts.lost[1:]}.", "qemu.log holds what QEMU itself said, and how it was started"
 
 
 def _dying_service(facts: Facts) -> tuple[str, str] | None:

@@ -178,7 +178,9 @@ async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
             if missing:
                 status, detail = Status.SKIPPED, f"needs {missing[0]}, which did not pass"
             elif check.live and lab.guest.lost.done():
-                status, detail = Status.SKIPPED, "the router is gone"
+                told = any(result.status is Status.FAILED for result in results)
+                status = Status.SKIPPED if told else Status.FAILED
+                detail = "the router is gone" if told else lab.guest.lost.result()
             else:
                 status, detail = await _one(check, function, lab)
             if status is not Status.PASSED:

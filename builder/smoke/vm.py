@@ -30,6 +30,7 @@ from builder.process import end_group, spawn
 CONSOLE_MAX_BYTES = 4 << 20
 TAIL_LINES = 30
 QUIT_S = 2.0
+CONNECT_S = 20.0
 _POLL_S = 0.02
 _SAID = "# what QEMU said:"
 
@@ -94,7 +95,7 @@ class Vm:
         """Seconds since power-on."""
         return time.monotonic() - self.powered_at if self.powered_at else 0.0
 
-    async def _start(self, deadline_s: float = 20.0) -> None:
+    async def _start(self) -> None:
         names = ["qmp", "console"] + (["port"] if self._port_name else [])
         theirs: dict[str, socket.socket] = {}
         try:
@@ -115,7 +116,7 @@ class Vm:
         for name in names[1:]:
             self._tasks.append(asyncio.create_task(self._read(name, self._ours[name])))
         self._tasks.append(asyncio.create_task(self._watch()))
-        await self._connect(deadline_s)
+        await self._connect(CONNECT_S)
 
     def _write_head(self) -> None:
         lines = ["# as it was started:", shlex.join(self._argv)]
@@ -226,20 +227,15 @@ class Vm:
         self.ended.set()
 
     async def close(self) -> None:
-        """End QEMU, politely if it listens, and close all that is ours.  May be called twice."""
-        try:
-            if self._child is not None and self._child.poll() is None:
-                with suppress(QMPError, QmpLost, TimeoutError, Exception):
-                    await self.execute("quit", deadline_s=QUIT_S)
-                    await asyncio.wait_for(self.ended.wait(), QUIT_S)
-        finally:
-            if self._child is not None:
-                end_group(self._child, grace_s=1.0)
-            with suppress(QMPError, EOFError, OSError):
+        """End QEMU, which takes SIGTERM as its order to quit, and close all that is ours.  May be called twice."""
+        if self._child is not None:
+            end_group(self._child, grace_s=1.0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(QMPError, EOFError, OSError, TimeoutError):
+            async with asyncio.timeout(QUIT_S):
                 await self._qmp.disconnect()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            for end in self._ours.values():
-                end.close()
-            self._ours.clear()
+        for end in self._ours.values():
+            end.close()
+        self._ours.clear()

@@ -30,6 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from init.requests import Requests as HostRequests
     from init.services import Service
 
 CONFIG = "/etc/netvm/config.json"
@@ -57,7 +58,8 @@ class Router:
         self.clients = Clients(requests, self.firewall, voice)
         self.network = Network(self._link_came, self._link_went, self._network_changed)
         self.resolvers: Resolvers | None = None
-        self.port: EventPort | None = None
+        self.port = EventPort(self.loop, voice, self._asked)
+        self._answers: HostRequests | None = None
         self.ready = False
         self._ending = ""
         for number in (native.SIGTERM, native.SIGINT, native.SIGPWR, native.SIGUSR1, native.SIGUSR2):
@@ -67,11 +69,12 @@ class Router:
 
     def start(self) -> None:
         """Begin; the rest follows from what happens."""
+        self.port.look()  # first of all, so that the host hears even of what fails at once
         self.firewall.load(self._firewall_stands, self._firewall_refused)
         self.supervisor.start()
         self.resolvers = Resolvers(self.loop, self._resolvers_changed)
         self.loop.later(self.config.lease_timeout_s, self._lease_is_due)
-        self.loop.later(0, self._serve_host)
+        self.loop.later(0, self._follow_uevents)
 
     def power_off(self, reason: str) -> None:
         """Stop the services in order, then the machine.  Asked twice, it is done once."""
@@ -139,26 +142,31 @@ class Router:
         except OSError:  # a file, which is always ready
             return
 
-    def _serve_host(self) -> None:
-        """The host's port and the power buttons, which can wait until the services start."""
+    def _asked(self, line: bytes) -> None:
+        """The host asks something; until it does, what answers is not even loaded."""
+        if self._answers is None:
+            from init.requests import Requests as HostRequests
+
+            self._answers = HostRequests(self.voice, self.supervisor, self.uplinks, self.clients)
+        self._answers.answer(line)
+
+    def _follow_uevents(self) -> None:
+        """Power buttons, and a port that is plugged in later: both can wait until the services start."""
         from init.power import PowerButtons
-        from init.requests import Requests as HostRequests
         from init.uevents import UeventSocket
 
-        answers = HostRequests(self.voice, self.supervisor, self.uplinks, self.clients)
-        port = EventPort(self.loop, self.voice, answers.answer)
         buttons = PowerButtons(self.loop, lambda: self.power_off("power button"))
         uevents = UeventSocket()
 
         def something_came() -> None:
             subsystems = {event.subsystem for event in uevents.receive()}
             if "virtio-ports" in subsystems:
-                port.look()
+                self.port.look()
             if "input" in subsystems:
                 buttons.look()
 
         self.loop.watch(uevents.fileno(), something_came)
-        port.look()
+        self.port.look()  # once more: it may have come between the first look and our listening
         buttons.look()
 
 

@@ -54,8 +54,8 @@ class Fake:
     def port(self, **fields: object) -> None:
         self.ends["port"].sendall(json.dumps(fields).encode() + b"\n")
 
-    def event(self, name: str, **fields: object) -> None:
-        body = {"v": 1, "t": self.t(), "event": name, **fields}
+    def event(self, kind: str, /, **fields: object) -> None:
+        body = {"v": 1, "t": self.t(), "event": kind, **fields}
         self.console("netvm: " + json.dumps(body))
         if self.fault != "no-port":
             self.port(**body)
@@ -162,6 +162,8 @@ class Fake:
                 data = self.ends[key.data].recv(65536)
                 if not data:
                     return
+                if key.data == "qmp":  # no newline ends a message there
+                    data = data.replace(b"}{", b"}\n{") + b"\n"
                 *lines, buffers[key.data] = (buffers[key.data] + data).split(b"\n")
                 for line in filter(bytes.strip, lines):
                     {"qmp": self.command, "port": self.request}.get(key.data, lambda _: None)(line.decode())

@@ -65,9 +65,10 @@ def launch(settings: dict[str, object]) -> None:
     assert isinstance(port, int)
 
     def look(self: ports.EventPort) -> None:
-        if settings["crash"]:
-            self._loop.later(0.1, crash)
-        self.serve(port)
+        if self._outlet is None:
+            self.serve(port)
+            if settings["crash"]:
+                self._loop.later(0.1, crash)
 
     ports.EventPort.look = look  # type: ignore[method-assign]
     main.main()

@@ -12,11 +12,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any
 
 import pytest
 from world import Namespace, World
+
+from builder.model import Clients, Dns, Router, Uplink
 
 HERE = Path(__file__).parent
 VECTORS = json.loads((HERE.parent / "vectors/events.json").read_text())
@@ -257,8 +260,42 @@ def test_without_a_firewall_nothing_is_touched(world: World) -> None:
     assert "UP" not in json.loads(world.inside.ip("-j", "link", "show", "eth1"))[0]["flags"]
 
 
+@pytest.mark.parametrize("kind", [REAL])
+def test_an_uplink_with_static_settings(tmp_path: Path, kind: str) -> None:
+    world = make(tmp_path, kind)
+    try:
+        static = Uplink(
+            dhcp=False,
+            address=IPv4Interface("10.0.2.77/24"),
+            gateway=IPv4Address("10.0.2.2"),
+            nameservers=(IPv4Address("10.0.2.3"),),
+            mac="52:54:00:12:34:56",
+        )
+        world.prepare(Router(name="fixed", uplink=static))
+        world.boot()
+        lease = world.wait_for("uplink", state="lease", nameservers=["10.0.2.3"])
+        assert (lease["address"], lease["gateway"]) == ("10.0.2.77/24", "10.0.2.2")
+        world.wait_for("ready")
+        client = world.client(0)
+        world.wait_for("client")
+        assert client.ask("udp", "10.0.2.2", 7) == "10.0.2.77"
+    finally:
+        world.close()
+
+
+def test_only_the_uplink_that_the_spec_names_is_touched(world: World) -> None:
+    world.prepare(Router(uplink=Uplink(mac="52:54:00:00:00:01")))
+    world.boot()
+    assert "eth1 (52:54:00:12:34:56, ) is left alone" in world.wait_for("log", source="init")["text"]
+    other = world.namespace()
+    world.plug("52:54:00:00:00:01", other, "lan1")
+    assert world.wait_for("uplink", state="found")["mac"] == "52:54:00:00:00:01"
+    assert world.inside is not None
+    assert "UP" not in json.loads(world.inside.ip("-j", "link", "show", "eth1"))[0]["flags"]
+
+
 def test_dns_none_refuses_dns(world: World) -> None:
-    world.prepare(dns=False)
+    world.prepare(Router(clients=Clients(dns=Dns.NONE)))
     world.boot()
     world.wait_for("ready")
     client = world.client(0)

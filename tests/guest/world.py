@@ -14,12 +14,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from builder.kconfig import KernelConfig
-from builder.model import Clients, Dns, Router
+from builder.model import Router
 from builder.render import render, write
 
 HERE = Path(__file__).parent
@@ -112,9 +111,9 @@ class World:
         self.processes.append(made.holder)
         return made
 
-    def prepare(self, *, dns: bool = True, ruleset: str | None = None) -> None:
-        """Write the router's /etc as the builder renders it, and give upstream its servers."""
-        router = replace(Router(), clients=Clients(dns=Dns.FORWARD if dns else Dns.NONE))
+    def prepare(self, router: Router = Router(), *, ruleset: str | None = None) -> None:  # noqa: B008  (frozen)
+        """Write the router's /etc as the builder renders it, or with another ruleset."""
+        self.spec = router
         write(render(router, KernelConfig("6.12", (), (), {}, ())), self.folder / "tree")
         self.etc = self.folder / "tree/rootfs/etc"
         if ruleset is not None:
@@ -123,7 +122,7 @@ class World:
     def serve_upstream(self) -> None:
         """Servers upstream, and DHCP for a real ConnMan."""
         self.processes.append(self.upstream.spawn(sys.executable, "-c", SERVER))
-        if self.connmand[0] != sys.executable:
+        if self.connmand[0] != sys.executable and self.spec.uplink.dhcp:
             leases = self.folder / "leases"
             argv = [
                 "dnsmasq",
@@ -152,7 +151,8 @@ class World:
         theirs.setblocking(False)
         settings = {"etc": str(self.etc), "connmand": self.connmand, "port": theirs.fileno(), "crash": crash}
         (self.folder / "settings.json").write_text(json.dumps(settings))
-        enter = ["nsenter", "-t", str(self.inside.pid), "-n", "unshare", "--pid", "--fork", "--mount", "--mount-proc"]
+        enter = ["nsenter", "-t", str(self.inside.pid), "-n"]
+        enter += ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"]
         launch = [sys.executable, "-ISB", str(HERE / "launcher.py"), str(self.folder / "settings.json")]
         self.router = subprocess.Popen(
             [*enter, *launch], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=(theirs.fileno(),)

@@ -56,7 +56,7 @@ def test_a_misspelt_option_fails_with_the_table(
     with pytest.raises(KernelConfigError) as raised:
         pipeline.build(pipeline.load(spec), tmp_path / "out", discard)
     (row,) = raised.value.mismatches
-    assert (row.option, row.wanted, row.got) == ("IP_NF_NATT", "y", "n")
+    assert (row.option, row.wanted, row.got) == ("IP_NF_NATT", "y", "absent")
     assert "IP_NF_NAT" in row.because
     assert not (tmp_path / "out").exists()
 

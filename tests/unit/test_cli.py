@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import jsonschema
 import pytest
 
 from builder import errors, pipeline, spec
-from builder.cli import main
+from builder.cli import failure, main
 from builder.cli.app import ORDER, netvm_build
 from builder.errors import NetvmError, OptionMismatch, Problem
 
@@ -326,12 +327,25 @@ def test_a_full_disk_is_named(here: Path, capsys: pytest.CaptureFixture[str], mo
     assert capsys.readouterr().err.startswith("error: no space left on the disk, writing build/netvm\nhint: ")
 
 
-def test_a_full_disk_without_a_name_names_the_fullest(
+def test_a_full_disk_without_a_name_names_what_is_full(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+    monkeypatch.setattr(failure, "_free_bytes", lambda place: 5 << 20 if place == here else 1 << 40)
     assert main(["build"]) == 1
-    assert "MiB free)\nhint: " in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"error: no space left on the disk: {here} (5 MiB free)\nhint: ")
+
+
+def test_output_to_a_full_device(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open("/dev/full", "w") as full, monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", full)
+        assert main(["schema"]) == 1
+        patched.undo()
+        with suppress(OSError):
+            full.close()
+    assert capsys.readouterr().err.startswith("error: no space left on the disk")
 
 
 def test_a_bug_keeps_its_traceback(

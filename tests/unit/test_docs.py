@@ -29,7 +29,11 @@ def name_of(path: Path) -> str:
 
 
 def typed(text: str) -> Iterator[str]:
-    """The command lines of a document's sh and console blocks; continued lines are joined, here-documents left out."""
+    """The command lines of a document's sh, console and indented blocks.
+
+    Continued lines are joined, here-documents left out.
+    """
+    yield from re.findall(r"^(?: {4}|\t)(?:\$ )?(netvm-build .*)", text, re.MULTILINE)
     for kind, block in re.findall(r"^```(sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         lines = iter(block.replace("\\\n", " ").splitlines())
         for line in lines:

@@ -1,0 +1,451 @@
+"""The smoke engine against a fake QEMU with faults, its servers, its client's agent, and its diagnoses."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from builder import accelerator, qemu
+from builder.console import Failed, GuestEvent, Init, Lines, Service, Uplink
+from builder.errors import LaunchError
+from builder.events import Event, Progress, StageEnded, StageStarted
+from builder.manifest import Image, load
+from builder.process import end_group, spawn
+from builder.report import BootReport, CheckResult, Status, from_json
+from builder.smoke import checks, client_agent, clients, diagnose, evidence, smoke, upstream
+from tests.unit.test_manifest import folder
+from tests.unit.test_qemu import FAKE
+
+OPTIONS = {"E1000E": "y", "PACKET": "y"}
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    (tmp_path / "image").mkdir()
+    return load(folder(tmp_path / "image", options=OPTIONS, spec={"clients": {"pool": "100.64.0.0/24"}}))
+
+
+@pytest.fixture(autouse=True)
+def _quiet_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Short waits, and after each test no process that knows its folder."""
+    monkeypatch.setattr(checks, "FOUND_S", 0.3)
+    yield
+    assert left_behind(tmp_path) == []
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Command lines of other processes that name a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found += [line] if str(folder) in line else []
+    return found
+
+
+def run(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str = "") -> BootReport:
+    monkeypatch.setenv("FAKE_QEMU", fault)
+    events: list[Event] = []
+    try:
+        return smoke(image, qemu.identify(FAKE), nics=["e1000e"], accel="kvm", out=tmp_path / "out", sink=events.append)
+    finally:
+        stages = [event for event in events if isinstance(event, StageStarted | StageEnded)]
+        assert [type(event) for event in stages] == [StageStarted, StageEnded]
+
+
+def statuses(report: BootReport) -> dict[str, str]:
+    return {check.name: check.status.value for check in report.nics[0].checks}
+
+
+def test_what_the_fake_can_do_passes(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = run(image, tmp_path, monkeypatch)
+    got = statuses(report)
+    for name in ("lease", "kernel options", "clients", "memory", "power-down", "console"):
+        assert got[name] == "passed", name
+    assert got["client 100.64.0.1"] == "failed"  # the fake has no network
+    assert report.nics[0].memory is not None
+    names = [moment.name for moment in report.nics[0].timeline]
+    assert names[:3] == ["firmware", "kernel", "init"]
+    assert names[-1] == "ready"
+    out = tmp_path / "out"
+    assert from_json((out / "report.json").read_text()) == report
+    assert (out / "junit.xml").exists()
+    assert (out / "boot.svg").exists()
+    assert "Linux version" in (out / "e1000e" / "console.log").read_text()
+    assert "-nographic" in (out / "e1000e" / "qemu.log").read_text()
+
+
+def test_an_option_that_came_out_otherwise(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {**OPTIONS, "IGB": "y"}
+    report = run(replace(image, manifest=replace(image.manifest, options=asked)), tmp_path, monkeypatch)
+    check = next(check for check in report.nics[0].checks if check.name == "kernel options")
+    assert (check.status, check.detail) == (Status.FAILED, "IGB is n, asked y")
+
+
+def test_without_the_event_port_the_console_speaks(
+    image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = run(image, tmp_path, monkeypatch, "no-port")
+    assert statuses(report)["lease"] == "passed"
+    detail = next(check.detail for check in report.nics[0].checks if check.name == "kernel options")
+    assert "no event port" in detail
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause", "hint"),
+    [
+        ("panics", "no root file system", "VIRTIO_BLK"),
+        ("flood", "no root file system", "VIRTIO_BLK"),
+        ("failed", "The router gave up: the firewall could not be loaded", "netvm-build run"),
+        ("dies", "stopped before its kernel printed", "machine.memory_mib"),
+        ("vanishes", "stopped before its kernel printed", "machine.memory_mib"),
+        ("no-uplink", "PCI 8086:10d3 (e1000e) is on the bus, and E1000E=y did not bind", "kernel explain E1000E"),
+    ],
+)
+def test_faults_are_verdicts_with_a_cause(
+    fault: str, cause: str, hint: str, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = time.monotonic()
+    report = run(image, tmp_path, monkeypatch, fault)
+    diagnosis = report.nics[0].diagnosis
+    assert report.exit_code == 1
+    assert diagnosis is not None
+    assert cause in diagnosis.cause
+    assert hint in diagnosis.hint
+    assert diagnosis.check == "lease"
+    assert all(line.isprintable() for line in diagnosis.console)
+    assert time.monotonic() - started < 8  # nobody waited for a router that was lost
+
+
+def test_a_warning_fails_the_console(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = run(image, tmp_path, monkeypatch, "warns")
+    check = next(check for check in report.nics[0].checks if check.name == "console")
+    assert check.status is Status.FAILED
+    assert "WARNING: CPU: 0" in check.detail
+    assert check.detail.isprintable()
+
+
+def test_a_power_button_that_does_nothing(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [replace(row, deadline_s=0.3) if row.name == "power-down" else row for row in checks.CHECKS]
+    monkeypatch.setattr("builder.smoke.engine.Rig.checks", tuple(rows), raising=True)
+    monkeypatch.setattr("builder.smoke.engine.Rig.__init__.__defaults__", (tuple(rows),))
+    report = run(image, tmp_path, monkeypatch, "stubborn")
+    check = next(check for check in report.nics[0].checks if check.name == "power-down")
+    assert (check.status, check.detail) == (Status.FAILED, "not done in 0.3 s")
+
+
+def test_the_console_log_is_bounded(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builder.smoke.vm.CONSOLE_MAX_BYTES", 1000)
+    run(image, tmp_path, monkeypatch, "flood")
+    assert (tmp_path / "out" / "e1000e" / "console.log").stat().st_size == 1000
+
+
+def test_a_qemu_that_exits_at_once(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LaunchError, match="exited with status 1") as caught:
+        run(image, tmp_path, monkeypatch, "exits")
+    assert caught.value.details is not None
+    assert str(FAKE) in caught.value.details.splitlines()[0]
+    assert "Could not open 'x'" in caught.value.details
+    assert caught.value.exit_code == 7
+
+
+@pytest.mark.parametrize("fault", ["mute", "torn"])
+def test_a_qemu_that_never_speaks_qmp(
+    fault: str, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builder.smoke.vm.CONNECT_S", 0.5)
+    with pytest.raises(LaunchError, match="QMP|before it answered"):
+        run(image, tmp_path, monkeypatch, fault)
+
+
+@pytest.mark.parametrize("delay_s", [0.02, 0.2, 0.4, 0.6, 1.0])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_at_any_moment(number: int, delay_s: float, image: Image, tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from builder import manifest, qemu\n"
+        "from builder.cli.signals import stopping_once; from builder.smoke import smoke\n"
+        "with stopping_once():\n"
+        "    image = manifest.load(Path(sys.argv[1]))\n"
+        "    fake = qemu.Qemu(Path(sys.argv[3]), '9.2.0')\n"
+        "    print('ready', flush=True)\n"
+        "    smoke(image, fake, accel='kvm', out=Path(sys.argv[2]), sink=lambda event: None)\n"
+    )
+    here, there = socket.socketpair()
+    root = Path(__file__).parents[2]
+    env = {"FAKE_QEMU": "stubborn", "PYTHONPATH": str(root), "TMPDIR": str(tmp_path)}
+    argv = [sys.executable, "-c", program, str(image.folder), str(tmp_path / "out"), str(FAKE)]
+    child = spawn(argv, env=env, stdout=there.makefile("wb"))
+    there.close()
+    try:
+        assert here.recv(10).startswith(b"ready")
+        time.sleep(delay_s)
+        child.send_signal(number)
+        assert child.wait(10) != 0
+    finally:
+        end_group(child)
+        here.close()
+    assert left_behind(tmp_path) == []
+    assert [path for path in tmp_path.rglob("*") if path.is_socket()] == []
+
+
+# ------------------------------------------------------------------ upstream
+
+
+def test_udp_echo_and_dns_answer_this_run_alone() -> None:
+    async def scene() -> None:
+        async with upstream.Upstream() as servers:
+            loop = asyncio.get_running_loop()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+                channel.setblocking(False)
+                for to, data, wanted in (
+                    (servers.udp_port, b"stranger", None),
+                    (servers.udp_port, servers.token.encode() + b"!", servers.token.encode() + b"!"),
+                    (servers.dns_port, b"short", None),
+                ):
+                    await loop.sock_sendto(channel, data, ("127.0.0.1", to))
+                    if wanted is None:
+                        with pytest.raises(TimeoutError):
+                            await asyncio.wait_for(loop.sock_recv(channel, 512), 0.1)
+                    else:
+                        assert await asyncio.wait_for(loop.sock_recv(channel, 512), 2) == wanted
+                question = upstream.query(77, servers.name)
+                await loop.sock_sendto(channel, question, ("127.0.0.1", servers.dns_port))
+                answer = await asyncio.wait_for(loop.sock_recv(channel, 512), 2)
+                assert upstream.address_in(answer, 77, servers.name) == upstream.ANSWER
+                assert upstream.address_in(answer, 78, servers.name) is None
+
+    asyncio.run(scene())
+
+
+def test_dns_messages_are_what_the_rfc_says() -> None:
+    message = upstream.query(0x1234, "a.bc", upstream.DNS_A)
+    assert message == bytes.fromhex("1234 0100 0001 0000 0000 0000 01 61 02 6263 00 0001 0001")
+    answer = upstream.respond(message, "a.bc", IPv4Address("192.0.2.1"))
+    assert answer == bytes.fromhex(
+        "1234 8580 0001 0001 0000 0000 01 61 02 6263 00 0001 0001  c00c 0001 0001 0000003c 0004 c0000201"
+    )
+    other = upstream.respond(upstream.query(1, "x.y"), "a.bc", IPv4Address("192.0.2.1"))
+    assert other is not None
+    assert other[3] & 0xF == 3  # NXDOMAIN
+    assert upstream.answers(other, 1)
+    assert upstream.address_in(other, 1, "a.bc") is None
+    assert upstream.respond(answer, "a.bc", IPv4Address("192.0.2.1")) is None  # an answer is no question
+    assert upstream.respond(b"\0" * 600, "a.bc", IPv4Address("192.0.2.1")) is None
+
+
+@pytest.mark.parametrize("spoil", [False, True])
+def test_the_transfer_is_judged_by_what_returns(spoil: bool) -> None:
+    async def scene() -> upstream.Transfer:
+        async with upstream.Upstream(size_bytes=300_000) as servers:
+            token, result = servers.expect("c")
+            reader, writer = await asyncio.open_connection("127.0.0.1", servers.tcp_port)
+            writer.write(token.encode() + b"\n")
+            total = 0
+            while data := await reader.read(65536):
+                total += len(data)
+                writer.write(b"\0" * len(data) if spoil else data)
+                await writer.drain()
+                if total == 300_000:
+                    break
+            transfer = await asyncio.wait_for(result, 5)
+            writer.close()
+            return transfer
+
+    transfer = asyncio.run(scene())
+    assert transfer.returned_bytes == 300_000
+    assert transfer.intact is not spoil
+
+
+def test_a_stranger_gets_no_transfer() -> None:
+    async def scene() -> bytes:
+        async with upstream.Upstream() as servers:
+            reader, writer = await asyncio.open_connection("127.0.0.1", servers.tcp_port)
+            writer.write(b"guess\n")
+            data = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            return data
+
+    assert asyncio.run(scene()) == b""
+
+
+def test_the_hosts_resolver(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_text("# nameserver 192.0.2.9\nsearch x\nnameserver fe80::1\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n")
+    assert upstream.host_resolver(file) == "192.0.2.1"
+    file.write_text("")
+    assert upstream.host_resolver(file) is None
+    assert upstream.host_resolver(tmp_path / "none") is None
+
+
+# ------------------------------------------------------------------ clients
+
+
+def test_the_disk_is_whole_sectors_of_valid_python() -> None:
+    for size in (0, 1, 511, 512, 513):
+        content = clients.disk(b"#" * size)
+        assert len(content) % 512 == 0
+        compile(content, "/dev/vdb", "exec")
+
+
+def test_the_client_s_command_line() -> None:
+    line = clients.cmdline("console=ttyS0 root=/dev/vda ro init=/sbin/init -- --old")
+    assert line == "console=ttyS0 root=/dev/vda ro init=/sbin/init init=/usr/bin/python3 -- -ISB /dev/vdb"
+
+
+def test_the_agent_imports_only_what_every_python_has_built_in() -> None:
+    """With the two names that only mypy imports, the image would have to hold more than it does."""
+    built_in = {"__future__", "_socket", "_struct", "os", "select", "time"}
+    body = [node for node in ast.parse(clients_source()).body if not isinstance(node, ast.If)]
+    imports = [node for top in body for node in ast.walk(top) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {node.module if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imports}
+    assert names == built_in
+
+
+def clients_source() -> str:
+    return Path(client_agent.__file__).read_text()
+
+
+@pytest.mark.parametrize("value", [None, True, False, 3, 2.5, "plain", 'quo"te\\ \n\x00 é', {"a": {"b": "c"}}])
+def test_the_agent_s_json(value: object) -> None:
+    assert json.loads(client_agent.encode({"x": value})) == {"x": value}
+
+
+def test_the_agent_s_requests() -> None:
+    assert client_agent.decode(b'{"id": 1, "ok": true, "no": null, "x": [1.5, "a\\n"]}') == {
+        "id": 1,
+        "ok": True,
+        "no": None,
+        "x": [1.5, "a\n"],
+    }
+    with pytest.raises(TypeError):
+        client_agent.decode(b"3")
+
+
+def test_the_agent_s_checksum() -> None:
+    assert client_agent.checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0x220D  # RFC 1071, section 3
+    data = random.Random(1).randbytes(64)
+    whole = struct.pack("!H", client_agent.checksum(data)) + data
+    assert client_agent.checksum(whole) == 0
+
+
+# ------------------------------------------------------------------ evidence
+
+
+def frame(kind: bytes, source: str) -> bytes:
+    address = IPv4Address(source).packed
+    head = b"\xff" * 12 + kind
+    return head + (b"\0" * 12 + address if kind == b"\x08\x00" else b"\0" * 14 + address) + b"\0" * 20
+
+
+def capture(*frames: bytes) -> bytes:
+    return b"\0" * 24 + b"".join(struct.pack("=4I", 0, 0, len(data), len(data)) + data for data in frames)
+
+
+def test_leaks_are_seen() -> None:
+    quiet = [frame(b"\x08\x00", "10.0.2.15"), frame(b"\x08\x06", "10.0.2.15"), frame(b"\x86\xdd", "100.64.0.1"), b"x"]
+    assert evidence.leaked(capture(*quiet)) == (4, [])
+    assert evidence.leaked(capture(frame(b"\x08\x00", "100.64.0.1"), *quiet)) == (5, ["100.64.0.1"])
+    assert evidence.leaked(capture(frame(b"\x08\x06", "100.127.0.3"))) == (1, ["100.127.0.3"])
+    assert evidence.leaked(b"") == (0, [])
+    assert evidence.leaked(capture(frame(b"\x08\x00", "100.64.0.1"))[:50])[0] == 1  # cut off
+
+
+def test_options_are_compared() -> None:
+    config = 'CONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\nCONFIG_D="text"\nCONFIG_E=5\n'
+    asked = {"A": "y", "B": "y", "C": "n", "D": "text", "E": "5", "F": "n", "G": "m"}
+    assert evidence.mismatches(asked, config) == ["B is m, asked y", "G is n, asked m"]
+
+
+# ------------------------------------------------------------------ diagnoses
+
+FAILED = CheckResult("lease", Status.FAILED, "not done in 20 s", 20.0, 21.0)
+
+
+def told(
+    *,
+    nic: str = "igb",
+    events: Sequence[GuestEvent] = (),
+    console: Sequence[str] = (),
+    options: Mapping[str, str] | None = None,
+    lost: str | None = None,
+    kind: str = "tcg",
+) -> tuple[str, str]:
+    facts = diagnose.Facts(
+        nic=nic, accelerator=kind, checks=[FAILED], events=events, console=console, options=options or {},
+        memory_mib=96, pci_id="8086:10c9", lost=lost,
+    )  # fmt: skip
+    diagnosis = diagnose.diagnose(facts)
+    assert diagnosis is not None
+    return diagnosis.cause, diagnosis.hint
+
+
+def test_no_driver() -> None:
+    cause, hint = told(events=[Init(1.0)], options={"E1000E": "y"})
+    assert cause == "The uplink has no driver: PCI 8086:10c9 (igb) is on the bus, and IGB was not asked of this kernel."
+    assert hint.startswith("add `intel` to kernel.fragments in netvm.yaml")
+
+
+@pytest.mark.parametrize("nic", diagnose.DRIVERS)
+def test_every_nic_names_a_fragment_that_brings_its_option(nic: str) -> None:
+    driver = diagnose.DRIVERS[nic]
+    text = (Path(__file__).parents[2] / "kernel-configs" / f"{driver.fragment}.yaml").read_text()
+    assert f"{driver.option}:" in text
+
+
+def test_no_lease_though_there_is_a_driver() -> None:
+    cause, _ = told(events=[Uplink(1.0, state="found")])
+    assert "has a driver, but got no lease" in cause
+
+
+def test_a_traceback_of_pid_1_in_colours() -> None:
+    lines = ["Traceback (most recent call last):", "\x1b[1;35mOSError\x1b[0m: \x1b[35mno /proc\x1b[0m"]
+    cause, _ = told(console=[*lines, "Kernel panic - not syncing: Attempted to kill init!"], lost="panic")
+    assert cause == "PID 1 failed with OSError: no /proc"
+
+
+def test_silence() -> None:
+    assert told(kind="kvm")[1] == "try again with --accel tcg"
+    assert "console=ttyS0" in told()[1]
+
+
+def test_a_service_that_keeps_dying() -> None:
+    event = Service(3.0, name="connmand", state="backing-off", status=-9, restarts=4)
+    cause, _ = told(events=[event, Uplink(1.0, state="found")])
+    assert cause == "The service connmand keeps dying: status -9, 4 restarts."
+
+
+def test_a_failed_event_is_enough() -> None:
+    assert "gave up: why" in told(events=[Uplink(1.0, state="found"), Failed(1.0, reason="why")])[0]
+
+
+def test_nothing_failed() -> None:
+    passed = replace(FAILED, status=Status.PASSED)
+    assert diagnose.diagnose(diagnose.Facts("igb", "tcg", [passed], [], [], {})) is None
+
+
+def test_the_table_is_in_order() -> None:
+    """A row's needs come before it, and names are unique."""
+    seen: list[str] = []
+    for row in checks.CHECKS:
+        assert set(row.needs) <= set(seen), row.name
+        assert row.name not in seen
+        seen.append(row.name)
+    assert accelerator.Accelerator("tcg", "").patience * max(row.deadline_s for row in checks.CHECKS) <= 120
+    assert isinstance(Progress("x", 1, len(seen)), Progress)
+    assert list(Lines().feed(b"x\n")) == ["x"]
