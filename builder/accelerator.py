@@ -69,7 +69,7 @@ def choose(qemu: Qemu, asked: str | None = None, *, device: Path = DEVICE, cache
         _remember(file, known)
     trouble = known[key]
     if trouble:
-        return Accelerator(TCG, f"{device} opens but does not boot a guest ({trouble})")
+        return Accelerator(TCG, f"{device} opens but does not boot a guest: {trouble}")
     return Accelerator(KVM, f"{device} boots a guest")
 
 

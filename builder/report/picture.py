@@ -8,9 +8,10 @@ from builder.report.text import headline
 from builder.report.values import BootReport, CheckResult, NicReport, Status
 
 WIDTH = 960
-LEFT, RIGHT = 150, 40
+LEFT, RIGHT = 160, 40
 ROW = 22
-HEAD = 52
+HEAD = 72
+TITLE = 130
 GAP = 30
 
 _PHASE_COLOURS = {"firmware": "#9aa5b1", "kernel": "#4c6fff", "ready": "#2f9e5b"}
@@ -33,12 +34,18 @@ def svg(report: BootReport) -> str:
             f' viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12" role="img">',
             f"<title>{escape(headline(report))}</title>",
             f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-            _text(16, 26, headline(report), size=13, bold=True),
+            *(_text(16, 24 + 18 * number, line, bold=not number) for number, line in enumerate(_title(report))),
             *body,
             "</svg>",
             "",
         ]
     )
+
+
+def _title(report: BootReport) -> list[str]:
+    """The headline in two lines, each no longer than fits."""
+    image, _, machine = headline(report).partition(" · QEMU ")
+    return [line if len(line) <= TITLE else line[: TITLE - 1] + "…" for line in (image, f"QEMU {machine}")]
 
 
 def _band(nic: NicReport, top: int) -> tuple[list[str], int]:
@@ -66,18 +73,23 @@ def _check(check: CheckResult, scale: float, at: int) -> list[str]:
     colour = _CHECK_COLOURS[check.status]
     mark = "✓" if check.status is Status.PASSED else "✗"
     begun = max(0.0, check.at_s - check.seconds)
-    return _bar(check.name, begun, check.at_s, f"{mark} {check.seconds:.2f} s", colour, scale, at)
+    return _bar(f"{mark} {check.name}", begun, check.at_s, f"{check.seconds:.2f} s", colour, scale, at)
 
 
 def _bar(name: str, start_s: float, end_s: float, label: str, colour: str, scale: float, top: int) -> list[str]:
     x = LEFT + start_s * scale
     width = max(2.0, (end_s - start_s) * scale)
     room = 8 * len(label)
-    label_x, anchor = (x + width + 5, "start") if x + width + room < WIDTH else (x - 5, "end")
+    if x + width + room < WIDTH:
+        label_x, anchor, ink = x + width + 5, "start", "#495057"
+    elif width > room:
+        label_x, anchor, ink = x + width - 5, "end", "#ffffff"
+    else:
+        label_x, anchor, ink = x - 5, "end", "#495057"
     return [
         _text(LEFT - 8, top + 13, name, anchor="end"),
         f'<rect x="{x:.1f}" y="{top + 3}" width="{width:.1f}" height="{ROW - 8}" rx="2" fill="{colour}"/>',
-        _text(label_x, top + 13, label, anchor=anchor, colour="#495057"),
+        _text(label_x, top + 13, label, anchor=anchor, colour=ink),
     ]
 
 

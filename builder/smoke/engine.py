@@ -131,7 +131,12 @@ async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> La
     )
     capture = folder / "uplink.pcap"
     capture.unlink(missing_ok=True)
-    machine = replace(qemu.router(rig.image, rig.accelerator.kind, nic=nic), nics=nics, capture=capture)
+    machine = replace(
+        qemu.router(rig.image, rig.accelerator.kind, nic=nic),
+        cmdline=audible(manifest.cmdline),
+        nics=nics,
+        capture=capture,
+    )
     guest = Guest()
     router = Vm(
         rig.program,
@@ -151,6 +156,12 @@ async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> La
         await stack.enter_async_context(client.vm)
         others.append(client)
     return Lab(rig.image, rig.accelerator, router, guest, tuple(others), nics, servers, capture)
+
+
+def audible(cmdline: str) -> str:
+    """The image's command line, with the kernel's warnings let through to the console even where it is told `quiet`."""
+    kernel, dashes, init = cmdline.partition(" -- ")
+    return f"{kernel} loglevel=5{dashes}{init}"
 
 
 def expand(

@@ -36,9 +36,7 @@ class Fake:
     def __init__(self, argv: list[str], fault: str) -> None:
         self.fault = fault
         line = " ".join(argv)
-        self.ends = {
-            name: socket.socket(fileno=int(number)) for name, number in re.findall(r"id=(\w+),fd=(\d+)", line)
-        }
+        self.ends = {name: socket.socket(fileno=int(number)) for name, number in re.findall(r"id=(\w+),fd=(\d+)", line)}
         self.client = "name=netvm.client" in line
         macs = re.findall(r"id=nic-(\w+),\S*mac=([0-9A-F:]+)", line)
         self.macs = dict(macs)

@@ -1,99 +1,308 @@
-"""The default image, booted for real in QEMU."""
+"""The default image in real QEMUs: the smoke boot, its faults, `run`, and the command line of docs/image.md.
+
+All of it under TCG, which is there on every machine and always behaves the same.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import subprocess
-import threading
+import os
+import pty
+import re
+import select
+import shlex
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from subprocess import Popen
 
 import pytest
 
-from builder import report
-from builder.address import pairs_in
+from builder import accelerator, console, report
+from builder import qemu as module_qemu
 from builder.events import discard
 from builder.manifest import Image
+from builder.model import NICS
 from builder.process import end_group, spawn
-from builder.qemu import Qemu, by_hand
-from builder.report import Status
-from builder.smoke import smoke
+from builder.qemu import Qemu
+from builder.report import BootReport, Status
+from builder.smoke import clients, engine, smoke
+from builder.smoke.checks import CHECKS, Check, CheckFailed, Lab
 
 pytestmark = pytest.mark.integration
 
-SEED = ("E1000E", "IGB", "PACKET", "IP_NF_NAT")
+ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("nic", ["e1000e", "igb", "virtio-net-pci"])
-def test_the_default_image_passes(image: Image, qemu: Qemu, nic: str, tmp_path: Path) -> None:
-    boot = smoke(image, qemu, nics=[nic], out=tmp_path, sink=discard)
-    assert boot.passed, report.text(boot)
-    checks = {check.name: check for check in boot.nics[0].checks}
-    for name in ("lease", "kernel options", "isolation", "hot-plug", "power-down", "console"):
-        assert checks[name].status is Status.PASSED
-    assert len([name for name in checks if name.startswith("client 100.64.")]) == 2
-    assert json.loads((tmp_path / "report.json").read_text())["verdict"] == "passed"
-    for name in ("junit.xml", "boot.svg", f"{nic}/console.log"):
-        assert (tmp_path / name).stat().st_size > 0
+@pytest.fixture(autouse=True)
+def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    left = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            left += [line] if str(tmp_path) in line else []
+    assert left == []
+    assert [path for path in tmp_path.rglob("*") if path.is_socket()] == []
 
 
+def boot(image: Image, program: Qemu, out: Path, *nics: str) -> BootReport:
+    return smoke(image, program, nics=nics, accel="tcg", out=out, sink=discard)
+
+
+def told(result: BootReport) -> str:
+    return report.text(result)
+
+
+def with_cmdline(image: Image, old: str, new: str) -> Image:
+    text = image.manifest.cmdline
+    assert old in text
+    return replace(image, manifest=replace(image.manifest, cmdline=text.replace(old, new)))
+
+
+def test_the_default_image_passes(image: Image, qemu: Qemu, tmp_path: Path) -> None:
+    result = boot(image, qemu, tmp_path)
+    assert result.passed, told(result)
+    (entry,) = result.nics
+    judged = {check.name: check.status for check in entry.checks}
+    for name in (
+        "lease",
+        "kernel options",
+        "clients",
+        "isolation",
+        "hot-plug",
+        "power-down",
+        "uplink traffic",
+        "console",
+    ):
+        assert judged[name] is Status.PASSED, told(result)
+    assert sum(name.startswith("client 100.") for name in judged) == 2
+    for option in ("E1000E", "IGB", "PACKET", "IP_NF_NAT"):
+        assert image.manifest.options[option] == "y"  # and "kernel options" held them against the running kernel
+    assert [moment.name for moment in entry.timeline][-1] == "ready"
+    assert report.from_json((tmp_path / "report.json").read_text()) == result
+
+
+@pytest.mark.parametrize("nic", [nic for nic in NICS if nic not in ("e1000e", "igb", "virtio-net-pci")])
 @pytest.mark.long
-@pytest.mark.parametrize("nic", ["e1000", "rtl8139", "vmxnet3"])
-def test_the_other_nics_pass(image: Image, qemu: Qemu, nic: str, tmp_path: Path) -> None:
-    boot = smoke(image, qemu, nics=[nic], out=tmp_path, sink=discard)
-    assert boot.passed, report.text(boot)
+def test_other_nics_pass(nic: str, image: Image, qemu: Qemu, tmp_path: Path) -> None:
+    result = boot(image, qemu, tmp_path, nic)
+    assert result.passed, told(result)
 
 
-def test_the_seeds_options_are_asked_and_so_checked(image: Image) -> None:
-    assert {name: image.manifest.options[name] for name in SEED} == dict.fromkeys(SEED, "y")
+def test_a_matrix_is_one_report(image: Image, qemu: Qemu, tmp_path: Path) -> None:
+    result = boot(image, qemu, tmp_path, "igb", "virtio-net-pci")
+    assert [entry.nic for entry in result.nics] == ["igb", "virtio-net-pci"]
+    assert result.passed, told(result)
 
 
-def test_it_boots_by_hand_from_the_manifest_alone(image: Image, qemu: Qemu) -> None:
-    """Plain QEMU, one NIC, three clients, no event port: it gets a lease and serves the clients."""
-    pairs = tuple(pair for pair, _ in zip(pairs_in(image.manifest.pool), range(3), strict=False))
-    argv = [part for part in by_hand(image, qemu, "e1000e", ()) if part]
-    for number, pair in enumerate(pairs):
-        argv += ["-netdev", f"hubport,id=h{number},hubid={number}"]
-        argv += ["-device", f"virtio-net-pci,netdev=h{number},mac={pair.router_mac}"]
-    lines = _console_until(argv, '"event": "ready"', 60)
-    said = "\n".join(lines)
-    assert '"event": "ready"' in said, said
-    assert said.count('"event": "client"') == len(pairs), said
-
-
-def _console_until(argv: list[str], mark: str, deadline_s: float) -> list[str]:
-    """Boot, and return the console's lines up to the one that holds `mark`, or all there are at the deadline."""
-    vm = spawn([*argv, "-accel", "tcg"], stdout=subprocess.PIPE)
-    assert vm.stdout is not None
-    lines: list[str] = []
-    reader = threading.Thread(target=_read, args=(vm.stdout, mark, lines), daemon=True)
-    reader.start()
-    reader.join(deadline_s)
-    end_group(vm)
-    reader.join(5)
-    vm.stdout.close()
-    return lines
-
-
-def _read(stream: IO[bytes], mark: str, lines: list[str]) -> None:
-    for raw in stream:
-        lines.append(raw.decode(errors="replace").rstrip())
-        if mark in lines[-1]:
-            return
-
-
-def test_a_root_that_is_not_there_is_told(image: Image, qemu: Qemu, tmp_path: Path) -> None:
-    """A kernel that finds no root panics, and the report says which key to look at."""
-    empty = tmp_path / "image"
-    empty.mkdir()
-    for part in (image.kernel, image.config):
-        (empty / part.name).write_bytes(part.read_bytes())
-    (empty / image.rootfs.name).write_bytes(b"\0" * 2**20)
-    (empty / "manifest.json").write_text((image.folder / "manifest.json").read_text())
-    broken = Image(empty, image.manifest)
-    boot = smoke(broken, qemu, nics=["e1000e"], out=tmp_path / "out", sink=discard)
-    assert not boot.passed
-    assert boot.exit_code == 1
-    diagnosis = boot.nics[0].diagnosis
+@pytest.mark.parametrize(
+    ("old", "new", "cause"),
+    [
+        ("root=/dev/vda", "root=/dev/vdz", "no root file system"),
+        ("panic=-1", "panic=-1 init=/nope", "no init that runs"),
+    ],
+)
+def test_boots_that_cannot_succeed(old: str, new: str, cause: str, image: Image, qemu: Qemu, tmp_path: Path) -> None:
+    broken = with_cmdline(image, old, new)
+    if "init=" in new:
+        broken = with_cmdline(broken, "init=/sbin/init ", "")
+    result = boot(broken, qemu, tmp_path)
+    diagnosis = result.nics[0].diagnosis
+    assert result.exit_code == 1
     assert diagnosis is not None
-    assert "root" in str(diagnosis).lower()
+    assert cause in diagnosis.cause, told(result)
+
+
+def test_too_little_memory(image: Image, qemu: Qemu, tmp_path: Path) -> None:
+    wanted = replace(image.manifest.machine, memory_mib=20)
+    result = boot(replace(image, manifest=replace(image.manifest, machine=wanted)), qemu, tmp_path)
+    diagnosis = result.nics[0].diagnosis
+    assert diagnosis is not None
+    assert "memory" in diagnosis.cause, told(result)
+    assert "machine.memory_mib" in diagnosis.hint
+
+
+def test_a_nic_without_a_driver(image: Image, qemu: Qemu, tmp_path: Path) -> None:
+    """The driver is kept from starting, and the manifest says that nobody asked for it."""
+    deaf = with_cmdline(image, "panic=-1", "panic=-1 initcall_blacklist=igb_init_module")
+    options = {**deaf.manifest.options, "IGB": "n"}
+    result = boot(replace(deaf, manifest=replace(deaf.manifest, options=options)), qemu, tmp_path, "igb")
+    diagnosis = result.nics[0].diagnosis
+    assert diagnosis is not None
+    assert "PCI 8086:10c9 (igb) is on the bus" in diagnosis.cause, told(result)
+    assert "`intel`" in diagnosis.hint
+
+
+async def kill_connmand(lab: Lab) -> str:
+    """connmand is back within seconds, and the lease is as it was."""
+    before = await lab.guest.wait(console.Uplink, lambda uplink: uplink.state == "lease" and uplink.address is not None)
+    since, started = len(lab.guest.heard), time.monotonic()
+    await lab.ask("kill", service="connmand")
+    await lab.guest.wait(console.Service, lambda service: service.state == "exited", since)
+    await lab.guest.wait(
+        console.Service, lambda service: (service.name, service.state) == ("connmand", "started"), since
+    )
+    seconds = time.monotonic() - started
+    status: dict[str, list[dict[str, object]]] = {}
+    for _ in range(60):
+        status = dict(await lab.ask("status"))
+        if status["uplinks"][0]["address"] == before.address:
+            return f"{before.address} again; connmand back after {seconds:.1f} s"
+        await asyncio.sleep(0.25)
+    raise CheckFailed(f"the lease did not hold: {json.dumps(status)}")
+
+
+def test_connmand_killed_is_back_and_the_lease_holds(image: Image, qemu: Qemu, tmp_path: Path) -> None:
+    row = Check("connmand killed", kill_connmand, 10, needs=("lease",))
+    reach = next(check for check in CHECKS if check.name == "client {}")
+    by_name = {check.name: check for check in CHECKS}
+    rows = (
+        by_name["lease"],
+        by_name["clients"],
+        row,
+        replace(reach, needs=("connmand killed",)),
+        by_name["power-down"],
+    )
+    rig = engine.Rig(image, qemu, accelerator.choose(qemu, "tcg"), tmp_path, discard, rows)
+    entry = asyncio.run(engine.boot(rig, "virtio-net-pci"))
+    assert entry.passed, entry
+
+
+def test_interrupted_with_real_vms(image: Image, qemu: Qemu, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "builder", "smoke", str(image.folder), "--accel", "tcg"]
+    argv += ["--qemu", str(qemu.path), "--out", str(tmp_path / "out")]
+    child = spawn(argv, cwd=ROOT)
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "out" / "e1000e" / "console.log").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(2)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(15) == 130
+    finally:
+        end_group(child)
+
+
+def test_the_probe_runs_a_guest(qemu: Qemu) -> None:
+    assert accelerator.probe(qemu, "tcg", 20) is None
+
+
+# ------------------------------------------------------------------ by hand, and `run`
+
+
+def until(child: int, wanted: bytes, deadline_s: float = 60) -> bytes:
+    """What a terminal's program writes until `wanted` is among it, or it ends."""
+    seen, deadline = b"", time.monotonic() + deadline_s
+    while wanted not in seen and time.monotonic() < deadline:
+        if select.select([child], [], [], 0.5)[0]:
+            try:
+                data = os.read(child, 65536)
+            except OSError:
+                break
+            if not data:
+                break
+            seen += data
+    return seen
+
+
+def test_the_command_of_the_document_boots_the_image(image: Image, qemu: Qemu, tmp_path: Path) -> None:
+    """docs/image.md's own line, with this image's folder and this QEMU put in."""
+    block = re.search(r"```sh\n(cd .*?)```", (ROOT / "docs" / "image.md").read_text(), re.DOTALL)
+    assert block is not None
+    line = block.group(1).replace("build/netvm", shlex.quote(str(image.folder)))
+    line = line.replace("qemu-system-x86_64", f"exec {shlex.quote(str(qemu.path))}")
+    here, there = pty.openpty()
+    child = spawn(["sh", "-c", line], stdin=there, stdout=there, stderr=there)
+    os.close(there)
+    try:
+        seen = until(here, b'"event": "ready"')
+        assert b'"event": "ready"' in seen, seen[-2000:]
+    finally:
+        end_group(child)
+        os.close(here)
+
+
+def start_run(image: Image, program: Qemu, folder: Path) -> tuple[Popen[bytes], int]:
+    """`run` on a terminal of its own, with its sockets below `folder`."""
+    here, there = pty.openpty()
+    argv = [sys.executable, "-m", "builder", "run", str(image.folder), "--accel", "tcg", "--qemu", str(program.path)]
+    child = spawn(argv, cwd=ROOT, env={"XDG_RUNTIME_DIR": str(folder)}, stdin=there, stdout=there, stderr=there)
+    os.close(there)
+    return child, here
+
+
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A short folder for sockets, which must be empty in the end."""
+    folder = Path(f"/tmp/nvt{os.getpid()}")
+    folder.mkdir(mode=0o700)
+    yield folder
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("leave", "status"),
+    [(lambda child, terminal: os.write(terminal, b"\x01x"), 0), (lambda child, _: child.send_signal(15), 143)],
+    ids=["Ctrl-A X", "SIGTERM"],
+)
+def test_run_leaves_nothing(
+    leave: Callable[[Popen[bytes], int], object], status: int, image: Image, qemu: Qemu, runtime: Path
+) -> None:
+    child, terminal = start_run(image, qemu, runtime)
+    try:
+        seen = until(terminal, b'"event": "ready"')
+        assert b"Ctrl-A X leaves" in seen
+        assert b'"event": "ready"' in seen, seen[-2000:]
+        assert any(path.is_socket() for path in runtime.rglob("events"))
+        leave(child, terminal)
+        until(terminal, b"\0never", 20)
+        assert child.wait(20) == status
+    finally:
+        end_group(child)
+        os.close(terminal)
+
+
+def test_a_client_joins_by_its_socket(image: Image, qemu: Qemu, runtime: Path, tmp_path: Path) -> None:
+    """What `run` prints for a client is enough to attach another VM, which then reaches the router."""
+    child, terminal = start_run(image, qemu, runtime)
+    with ExitStack() as stack:
+        stack.callback(os.close, terminal)
+        stack.callback(end_group, child)
+        seen = until(terminal, b'"event": "ready"').decode(errors="replace")
+        offered = re.search(r"(100\.\S+) via (100\.\S+): (-netdev .* -device \S+)", seen)
+        assert offered is not None, seen[:2000]
+        mine, router, options = offered.groups()
+        here, there = socket.socketpair()
+        script = tmp_path / "client.img"
+        script.write_bytes(clients.disk(engine.AGENT.read_bytes()))
+        machine = replace(
+            module_qemu.router(image, "tcg"),
+            uplink=None,
+            cmdline=clients.cmdline(image.manifest.cmdline),
+            console="null",
+            port=(clients.PORT_NAME, f"socket,fd={there.fileno()}"),
+            disks=(script,),
+        )
+        vm = spawn([*module_qemu.argv(qemu, machine), *shlex.split(options)], pass_fds=[there.fileno()])
+        stack.callback(end_group, vm)
+        there.close()
+        here.settimeout(60)
+        stream = here.makefile("rwb")
+        assert json.loads(stream.readline())["hello"] == 1
+        for number, request in enumerate(({"request": "configure"}, {"request": "ping", "to": router}), 1):
+            stream.write(json.dumps({"id": number, **request}).encode() + b"\n")
+            stream.flush()
+            answer = json.loads(stream.readline())
+            assert answer.get("address", mine) == mine
+        assert answer["received"] == 3, answer

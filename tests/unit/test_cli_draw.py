@@ -7,6 +7,7 @@ import pty
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,35 @@ def test_a_log_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert err.splitlines() == [
         "build image …",
         "build image: 1 of 12 linux",
-        "build image: 2 of 12 connman",
         "note: TCG: no /dev/kvm",
         "✓ build image  3 m 05 s  9 MiB",
         "smoke …",
         "✗ smoke  2.0 s",
     ]
+
+
+def test_a_log_is_told_of_progress_at_a_pace(capsys: pytest.CaptureFixture[str]) -> None:
+    sink = plain_sink(Screen(), pace_s=0.2)
+    sink(StageStarted("build"))
+    for number in range(50):
+        sink(Progress("build", number, 50, f"part {number}"))
+    time.sleep(0.4)
+    sink(Progress("build", 50, 50, "the last"))
+    assert capsys.readouterr().err.splitlines() == [
+        "build …",
+        "build: 0 of 50 part 0",
+        "build: 49 of 50 part 49",
+        "build: 50 of 50 the last",
+    ]
+
+
+def test_what_waits_is_not_told_after_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    sink = plain_sink(Screen(), pace_s=0.1)
+    sink(Progress("build", 1, 3, "one"))
+    sink(Progress("build", 2, 3, "two"))
+    sink(StageEnded("build", ok=True, seconds=1.0))
+    time.sleep(0.3)
+    assert capsys.readouterr().err.splitlines() == ["build: 1 of 3 one", "✓ build  1.0 s"]
 
 
 def test_verbose_adds_the_programs_own_lines(capsys: pytest.CaptureFixture[str]) -> None:

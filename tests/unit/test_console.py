@@ -84,7 +84,9 @@ def test_causes(line: str, cause: str) -> None:
     assert cause in pattern.cause.format_map(match.groupdict())
 
 
-@pytest.mark.parametrize("line", ["Oops: 0002 [#1]", "BUG: kernel NULL", "WARNING: CPU: 0", "Call Trace:", "Kernel panic"])
+@pytest.mark.parametrize(
+    "line", ["Oops: 0002 [#1]", "BUG: kernel NULL", "WARNING: CPU: 0", "Call Trace:", "Kernel panic"]
+)
 def test_trouble(line: str) -> None:
     assert console.TROUBLE.search(f"[    1.0] {line}")
 

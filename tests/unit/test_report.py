@@ -70,7 +70,7 @@ REPORT = BootReport(
     qemu_version="10.0.13",
     qemu_reason="built from the lock",
     accelerator="tcg",
-    accelerator_reason="/dev/kvm opens but does not boot a guest (nothing ran within 5 s)",
+    accelerator_reason="/dev/kvm opens but does not boot a guest: nothing ran within 5 s",
     nics=(PASSED, FAILED),
 )
 
