@@ -50,6 +50,8 @@ def ours(text: str) -> Iterator[list[str]]:
     """The arguments of each call of netvm-build, from blocks and from inline code."""
     inline = re.findall(r"`(netvm-build [^`…]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     for line in [*typed(text), *inline]:
+        if "netvm-build" not in line:
+            continue  # nor is a line of another program always a whole word of shell
         substituted = re.sub(r'"?\$\((.*?)\)"?', r"; \1", line)
         for part in re.split(r"&&|\|\||[|;]", re.sub(r">>?\s*\S+", "", substituted)):
             words = shlex.split(part, comments=True)
