@@ -144,7 +144,7 @@ async def reach(lab: Lab, client: Client) -> str:
 
 
 async def _ping(client: Client, to: str, who: str, wait_s: float) -> str:
-    """Three pings.  If one is lost, which a busy host can do, five more must all be answered, and the detail says so."""
+    """Three pings.  If one is lost, as on a busy host, five more must all be answered; the detail then says so."""
     said = await client.ask("ping", to=to, count=3, interval_s=0.05, timeout_s=wait_s)
     if said.get("received") == 3:
         return ""

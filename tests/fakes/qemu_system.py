@@ -84,6 +84,10 @@ class Fake:
             self.console('[    0.7] VFS: Cannot open root device "/dev/vda" or unknown-block(0,0): error -6')
             self.console("[    0.7] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)")
             return
+        self.speak()
+
+    def speak(self) -> None:
+        """What the router's init says until it is ready."""
         self.event("init", name="netvm", kernel="6.12.117", python="3.13.5")
         if self.fault == "failed":
             self.event("failed", reason="the firewall could not be loaded")

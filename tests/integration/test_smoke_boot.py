@@ -26,6 +26,7 @@ import pytest
 
 from builder import accelerator, console, report
 from builder import qemu as module_qemu
+from builder.address import allocate
 from builder.events import discard
 from builder.manifest import Image
 from builder.model import NICS
@@ -227,6 +228,24 @@ def test_the_command_of_the_document_boots_the_image(image: Image, qemu: Qemu, t
     try:
         seen = until(here, b'"event": "ready"')
         assert b'"event": "ready"' in seen, seen[-2000:]
+    finally:
+        end_group(child)
+        os.close(here)
+
+
+def test_by_hand_with_three_clients(image: Image, qemu: Qemu) -> None:
+    """What qemu.log offers: plain QEMU and no event port; the router gets its lease and serves every client."""
+    pairs = allocate(image.manifest.pool, (), 3)
+    argv = module_qemu.by_hand(image, qemu, image.manifest.machine.nic, pairs)
+    here, there = pty.openpty()
+    child = spawn(argv, stdin=there, stdout=there, stderr=there)
+    os.close(there)
+    try:
+        seen = until(here, b'"event": "ready"').decode(errors="replace")
+        assert '"event": "ready"' in seen, seen[-2000:]
+        events = [console.from_console(line) for line in seen.splitlines()]
+        served = {event.client for event in events if isinstance(event, console.Client)}
+        assert served == {str(pair.client) for pair in pairs}
     finally:
         end_group(child)
         os.close(here)

@@ -31,9 +31,11 @@ def test_every_event_has_a_vector() -> None:
     "text",
     [
         "", "null", "[]", "3", "{", '{"v": 2, "t": 1, "event": "init"}', '{"v": 1, "event": "init"}',
-        '{"v": 1, "t": true, "event": "mounts"}', '{"v": 1, "t": 1, "event": "unknown"}', '{"v": 1, "t": 1, "event": []}',
+        '{"v": 1, "t": true, "event": "mounts"}', '{"v": 1, "t": 1, "event": "unknown"}',
+        '{"v": 1, "t": 1, "event": []}',
         '{"v": 1, "t": 1, "event": "init", "name": 3}', '{"v": 1, "t": 1, "event": "ready", "uplinks": "1"}',
-        '{"v": 1, "t": 1, "event": "shutdown", "clean": "yes"}', '{"v": 1, "t": 1, "event": "uplink", "nameservers": "x"}',
+        '{"v": 1, "t": 1, "event": "shutdown", "clean": "yes"}',
+        '{"v": 1, "t": 1, "event": "uplink", "nameservers": "x"}',
         '{"v": 1, "t": 1, "event": "uplink", "nameservers": [1]}', '{"v": 1, "t": 1, "event": "reply", "id": "1"}',
         "[" * 100_000,
     ],

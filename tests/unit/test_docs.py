@@ -52,7 +52,7 @@ def ours(text: str) -> Iterator[list[str]]:
     for line in [*typed(text), *inline]:
         if "netvm-build" not in line:
             continue  # nor is a line of another program always a whole word of shell
-        substituted = re.sub(r'"?\$\((.*?)\)"?', r"; \1", line)
+        substituted = re.sub(r'"?\$\((.*?)\)"?', r"; \1", re.sub(r"\s#.*", "", line))
         for part in re.split(r"&&|\|\||[|;]", re.sub(r">>?\s*\S+", "", substituted)):
             words = shlex.split(part, comments=True)
             while words and "=" in words[0]:
