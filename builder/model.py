@@ -128,12 +128,40 @@ DEFAULT_POOL = IPv4Network("100.64.0.0/24")
 
 
 @dataclass(frozen=True)
+class AllowedPair:
+    """Named client `opener` may open connections to named client `other`; answers come back by themselves."""
+
+    opener: str
+    other: str
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return self.opener, self.other
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Connections to `port` of an uplink's address go to port `to` of a named client; `protocol` is tcp or udp."""
+
+    port: int
+    client: str
+    to: int
+    protocol: str = "tcp"
+
+
+@dataclass(frozen=True)
 class Clients:
-    """`pool` is where clients without a name of their own get their /31 from."""
+    """`pool` is where clients without a name of their own get their /31 from.
+
+    `connections` is how many each may have at once, None what the memory affords.
+    """
 
     pool: IPv4Network = DEFAULT_POOL
     dns: Dns = Dns.FORWARD
     named: tuple[NamedClient, ...] = ()
+    allow: tuple[AllowedPair, ...] = ()
+    forwards: tuple[Forward, ...] = ()
+    connections: int | None = None
 
 
 NICS = ("e1000e", "igb", "e1000", "virtio-net-pci", "rtl8139", "vmxnet3")

@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from builder import address, data, nixlit
+from builder import address, data, nixlit, traffic
 from builder.errors import RenderError
 from builder.kconfig import KernelConfig
 from builder.model import OptionKind, OptionValue, Router
@@ -61,11 +61,22 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
         "router": router,
         "kernel": kernel,
         "spec": spec,
-        "cmdline": " ".join((*CMDLINE, *router.kernel.parameters)),
+        "cmdline": " ".join((*CMDLINE, *traffic.kernel_parameters(router), *router.kernel.parameters)),
+        "traffic": traffic.for_templates(router, _has_ipv6(kernel)),
         "options": {option.name: str(option.value) for option in kernel.options if not option.value.optional},
         "machine": {"arch": "x86_64", **spec["machine"]},
         "nixpkgs": _nixpkgs(router),
     }
+
+
+def _has_ipv6(kernel: KernelConfig) -> bool:
+    """Whether the kernel has IPv6.  Raises RenderError where the firewall could not keep it out."""
+    if kernel.value("IPV6") == "n":
+        return False
+    if kernel.value("NF_TABLES_IPV6") != "y":
+        hint = "add `ipv6` to kernel.fragments, or remove IPV6 from kernel.config"
+        raise RenderError("the kernel has IPv6 (IPV6), and its firewall has not (NF_TABLES_IPV6)", hint=hint)
+    return True
 
 
 def _nixpkgs(router: Router) -> nixlit.Raw:

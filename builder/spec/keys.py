@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from builder.address import OUI
 from builder.model import NICS, Dns, PlatformKind, Router
-from builder.spec import names, network
+from builder.spec import names, network, traffic
 from builder.spec.readers import Json, Reader, choice, list_of, optional, whole_number, word
 
 T = TypeVar("T")
@@ -201,6 +201,38 @@ NAMED = Key(
     " even one of the /31, or its MAC.",
     "[{name: laptop, router: 100.64.1.0}]",
 )
+ALLOW = Key(
+    "clients.allow",
+    list_of(traffic.ALLOWED_PAIR, unique=True),
+    lambda r: r.clients.allow,
+    "Pairs of named clients: the first may open connections to the second, and gets its answers. Any other two clients"
+    " are kept apart.",
+    "[[laptop, printer]]",
+)
+FORWARDS = Key(
+    "clients.forwards",
+    list_of(traffic.FORWARD),
+    lambda r: r.clients.forwards,
+    "Ports of the uplinks' addresses that lead to a named client: `port`, `client`, and, where they differ from the same"
+    " port and tcp, `to` and `protocol`. Nothing else from an uplink reaches a client unasked.",
+    "[{port: 8080, client: laptop, to: 80, protocol: tcp}]",
+)
+CONNECTIONS = Key(
+    "clients.connections",
+    optional(whole_number(16, 1 << 20)),
+    lambda r: r.clients.connections,
+    "How many connections each client may have at once; empty: an eighth of what the router can track, which is 2048 of"
+    " 16384 with 96 MiB of memory.",
+    "1000",
+)
+IPV6 = Key(
+    "clients.ipv6",
+    traffic.IPV6,
+    lambda _: traffic.IPV6_OFF,
+    "There is one value, `off`: no packet of IPv6 is forwarded, answered or heard. Translating it, or delegating"
+    " prefixes, is not done.",
+    "off",
+)
 
 MEMORY_MIB = Key(
     "machine.memory_mib", whole_number(32, 1 << 20, "MiB"), lambda r: r.machine.memory_mib, "The memory, in MiB.", "96"
@@ -237,6 +269,10 @@ KEYS: tuple[Key[Any], ...] = (
     POOL,
     DNS,
     NAMED,
+    ALLOW,
+    FORWARDS,
+    CONNECTIONS,
+    IPV6,
     MEMORY_MIB,
     CPUS,
     NIC,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from builder import marks, model
+from builder import marks, model, traffic
 from builder.errors import Problem, SpecError
 from builder.marks import Broken, Entry, Scalar, joined
 from builder.model import Router, Source, Violation
@@ -183,7 +183,15 @@ def _version(values: _Values) -> None:
 
 def _clients(values: _Values) -> model.Clients:
     values.take(keys.CLIENTS_OUI)
-    return model.Clients(pool=values.take(keys.POOL), dns=values.take(keys.DNS), named=values.take(keys.NAMED))
+    values.take(keys.IPV6)
+    return model.Clients(
+        pool=values.take(keys.POOL),
+        dns=values.take(keys.DNS),
+        named=values.take(keys.NAMED),
+        allow=values.take(keys.ALLOW),
+        forwards=values.take(keys.FORWARDS),
+        connections=values.take(keys.CONNECTIONS),
+    )
 
 
 def _fragment_dirs(folder: Path) -> tuple[Path, ...]:
@@ -194,7 +202,7 @@ def _fragment_dirs(folder: Path) -> tuple[Path, ...]:
 def _hold_against_rules(router: Router, log: Log) -> None:
     """Report the rules that are broken, but for those that looked at a value that could not be read."""
     wrong = {problem.path for problem in log.problems}
-    for violation in model.rules(router):
+    for violation in (*model.rules(router), *traffic.rules(router)):
         path = _as_written(violation.path, log)
         if wrong.isdisjoint((path, *violation.involves)):
             log.add(_line(path, violation, log), path, violation.message, violation.hint)

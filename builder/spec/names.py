@@ -132,7 +132,7 @@ NIXPKGS: Reader[str] = Reader(
 )
 
 
-def _keyed(node: Node, at: At, kind: str, example: str, read: Callable[[str, Node, At], T]) -> list[T]:
+def keyed(node: Node, at: At, kind: str, example: str, read: Callable[[str, Node, At], T]) -> list[T]:
     """What `read` makes of every key of a mapping; whatever it refuses is reported."""
     if not isinstance(node, Mapping):
         raise ReadError(f"{describe(node)} is not {kind}", f"write {example}")
@@ -156,7 +156,7 @@ def _read_config(node: Node, at: At) -> tuple[RequestedOption, ...]:
             raise ReadError(error.message, error.hint, line=here.line) from None
         return RequestedOption(name, option_value(value), here.source)
 
-    return tuple(_keyed(node, at, "a mapping of kernel options", "`OPTION: yes`, one a line", read))
+    return tuple(keyed(node, at, "a mapping of kernel options", "`OPTION: yes`, one a line", read))
 
 
 def dump_option(value: OptionValue) -> Json:
@@ -209,7 +209,7 @@ def _read_client(node: Node, at: At) -> NamedClient:
         reader: Reader[Json] = NAME if key == "name" else ROUTER_ADDRESS
         return key, reader.read(value, here)
 
-    values = dict(_keyed(node, at, "a named client", _CLIENT_HINT.removeprefix("write "), read))
+    values = dict(keyed(node, at, "a named client", _CLIENT_HINT.removeprefix("write "), read))
     missing = [key for key in _CLIENT_KEYS if isinstance(node, Mapping) and node.get(key) is None]
     if missing:
         raise ReadError(f"{' and '.join(missing)} of a named client must be given", _CLIENT_HINT)

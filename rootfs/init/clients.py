@@ -93,9 +93,9 @@ class Clients:
                 break
 
     def _forget_connections(self, client: Client) -> None:
-        from init.conntrack import forget
+        from init.conntrack import forget_client
 
-        problem = forget(client.pair.client)
+        problem = forget_client(client.pair.client)
         if problem:
             self._voice.say("log", source="init", text=problem)
 

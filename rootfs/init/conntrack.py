@@ -1,6 +1,7 @@
-"""Forgets the connections of a client that is gone, so that whoever gets its address next gets none of its packets.
+"""Forgets connections: of a client that is gone, so that whoever gets its address next inherits nothing, and of DNS
+questions to a resolver that is no longer ours.
 
-One message of ctnetlink (nfnetlink, linux/netfilter/nfnetlink_conntrack.h): delete by a filter on the original source.
+Messages of ctnetlink (nfnetlink, linux/netfilter/nfnetlink_conntrack.h): delete by a filter on either direction's tuple.
 A kernel that knows no such filter takes it for one exact connection and answers ENOENT; nothing is ever flushed whole.
 """
 
@@ -9,27 +10,50 @@ from __future__ import annotations
 from init import native
 from init.rtnetlink import AF_INET, NLM_F_ACK, NLM_F_REQUEST, U32, attribute, packed, transact
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 NETLINK_NETFILTER = 12
 IPCTNL_MSG_CT_DELETE = 1 << 8 | 2
 NESTED = 0x8000
-CTA_TUPLE_ORIG, CTA_FILTER = 1, 25
+CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_FILTER = 1, 2, 25
 CTA_TUPLE_IP, CTA_IP_V4_SRC = 1, 1
+CTA_TUPLE_PROTO, CTA_PROTO_NUM, CTA_PROTO_SRC_PORT = 2, 1, 2
 CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS = 1, 2
-CTA_FILTER_FLAG_IP_SRC = 1
+FLAG_IP_SRC, FLAG_PROTO_NUM, FLAG_PROTO_SRC_PORT = 1 << 0, 1 << 3, 1 << 4
+TCP, UDP, DOMAIN = 6, 17, 53
 
 
-def delete_by_source(address: str) -> bytes:
-    """The payload of IPCTNL_MSG_CT_DELETE for every connection that this address began."""
-    source = attribute(NESTED | CTA_TUPLE_IP, attribute(CTA_IP_V4_SRC, packed(address)))
-    flags = attribute(CTA_FILTER_ORIG_FLAGS, U32.pack(CTA_FILTER_FLAG_IP_SRC))
-    flags += attribute(CTA_FILTER_REPLY_FLAGS, U32.pack(0))
-    return (
-        bytes([AF_INET, 0, 0, 0]) + attribute(NESTED | CTA_TUPLE_ORIG, source) + attribute(NESTED | CTA_FILTER, flags)
-    )
+def delete(direction: int, address: str, protocol: int = 0, port: int = 0) -> bytes:
+    """The payload of IPCTNL_MSG_CT_DELETE for every connection whose tuple of a direction has this source.
+
+    `direction` is CTA_TUPLE_ORIG (the source began it) or CTA_TUPLE_REPLY (the source is who answers, after any
+    translation of the target); `protocol` and `port` narrow it down where they are given.
+    """
+    tuple_ = attribute(NESTED | CTA_TUPLE_IP, attribute(CTA_IP_V4_SRC, packed(address)))
+    flags = FLAG_IP_SRC
+    if protocol:
+        numbers = attribute(CTA_PROTO_NUM, bytes([protocol])) + attribute(CTA_PROTO_SRC_PORT, port.to_bytes(2, "big"))
+        tuple_ += attribute(NESTED | CTA_TUPLE_PROTO, numbers)
+        flags |= FLAG_PROTO_NUM | FLAG_PROTO_SRC_PORT
+    original = direction == CTA_TUPLE_ORIG
+    filter_ = attribute(CTA_FILTER_ORIG_FLAGS, U32.pack(flags if original else 0))
+    filter_ += attribute(CTA_FILTER_REPLY_FLAGS, U32.pack(0 if original else flags))
+    return bytes([AF_INET, 0, 0, 0]) + attribute(NESTED | direction, tuple_) + attribute(NESTED | CTA_FILTER, filter_)
 
 
-def forget(address: str) -> str:
-    """Delete the connections that an address began; returns why not, or an empty text."""
+def forget_client(address: str) -> str:
+    """Delete the connections that a client began or that were let through to it; returns why not, or nothing."""
+    return _send(address, [delete(CTA_TUPLE_ORIG, address), delete(CTA_TUPLE_REPLY, address)])
+
+
+def forget_resolver(address: str) -> str:
+    """Delete the DNS questions that a resolver would answer; returns why not, or nothing."""
+    return _send(address, [delete(CTA_TUPLE_REPLY, address, protocol, DOMAIN) for protocol in (UDP, TCP)])
+
+
+def _send(address: str, payloads: Sequence[bytes]) -> str:
     try:
         socket = native.Socket(native.AF_NETLINK, native.SOCK_RAW_CLOEXEC, NETLINK_NETFILTER)
     except OSError as error:
@@ -37,9 +61,11 @@ def forget(address: str) -> str:
     try:
         socket.bind((0, 0))
         socket.settimeout(5)
-        transact(socket, IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST | NLM_F_ACK, 1, delete_by_source(address))
-    except FileNotFoundError:  # it had none
-        return ""
+        for sequence, payload in enumerate(payloads, start=1):
+            try:
+                transact(socket, IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST | NLM_F_ACK, sequence, payload)
+            except FileNotFoundError:  # there was none
+                continue
     except OSError as error:
         return f"the connections of {address} could not be forgotten: {error.strerror}"
     finally:

@@ -25,6 +25,9 @@ NFT = "/usr/sbin/nft"
 RULESET = "/etc/netvm/ruleset.nft"
 STATE = "/run/netvm/elements.nft"
 FORWARD = "/proc/sys/net/ipv4/ip_forward"
+CLIENTS, ROUTERS, NAMESERVERS = "ip netvm clients", "ip netvm routers", "ip netvm nameservers"
+RESOLVERS = "ip netvm resolvers"
+ARP_CLIENTS, ARP_ENDS = "arp netvm clients", "arp netvm ends"
 CAP_NET_ADMIN = 12
 SLOTS = 2
 RETRY_S = (1.0, 5.0, 30.0)
@@ -33,17 +36,21 @@ RETRY_S = (1.0, 5.0, 30.0)
 def elements(clients: Mapping[str, Pair], resolvers: Sequence[str]) -> str:
     """The nft script that makes the sets hold these clients (interface → pair) and resolvers, and nothing else.
 
-    The map has two slots that take turns, so that one dead resolver of two leaves the other one in use.
+    The map has two slots that take turns, so that one dead resolver of two leaves the other one in use; `nameservers`
+    has the same addresses, for the check that no question goes to any other.
     """
-    lines = [f"flush {kind} ip netvm {name}" for kind, name in (("set", "clients"), ("set", "routers"))]
-    lines.append("flush map ip netvm resolvers")
+    lines = [f"flush set {name}" for name in (CLIENTS, ROUTERS, NAMESERVERS, ARP_CLIENTS, ARP_ENDS)]
+    lines.append(f"flush map {RESOLVERS}")
     if clients:
         senders = ", ".join([f'"{name}" . {pair.client}' for name, pair in clients.items()])
         routers = ", ".join([f'"{name}" . {pair.router}' for name, pair in clients.items()])
-        lines += [f"add element ip netvm clients {{ {senders} }}", f"add element ip netvm routers {{ {routers} }}"]
+        lines += [f"add element {CLIENTS} {{ {senders} }}", f"add element {ROUTERS} {{ {routers} }}"]
+        lines += [f"add element {ARP_CLIENTS} {{ {senders} }}", f"add element {ARP_ENDS} {{ {senders}, {routers} }}"]
     if resolvers:
-        slots = ", ".join([f"{slot} : {resolvers[slot % len(resolvers)]}" for slot in range(SLOTS)])
-        lines.append(f"add element ip netvm resolvers {{ {slots} }}")
+        in_turn = [resolvers[slot % len(resolvers)] for slot in range(SLOTS)]
+        slots = ", ".join([f"{slot} : {address}" for slot, address in enumerate(in_turn)])
+        lines.append(f"add element {RESOLVERS} {{ {slots} }}")
+        lines.append(f"add element {NAMESERVERS} {{ {', '.join(sorted(set(in_turn)))} }}")
     return "\n".join(lines) + "\n"
 
 
@@ -87,10 +94,23 @@ class Firewall:
             self._change()
 
     def resolve_by(self, resolvers: Sequence[str]) -> None:
-        """Send the clients' DNS to these addresses; to none of them when the list is empty: it is refused then."""
+        """Send the clients' DNS to these addresses; to none of them when the list is empty: it is refused then.
+
+        Questions under way to a former resolver are refused from the same moment, and forgotten right after it.
+        """
         if tuple(resolvers) != self._resolvers:
+            gone = [address for address in self._resolvers[:SLOTS] if address not in resolvers[:SLOTS]]
             self._resolvers = tuple(resolvers)
+            if gone:
+                self._waiting.append(lambda: self._forget(gone))
             self._change()
+
+    def _forget(self, resolvers: Sequence[str]) -> None:
+        from init.conntrack import forget_resolver
+
+        for problem in [forget_resolver(address) for address in resolvers]:
+            if problem:
+                self._on_failure(problem)
 
     def _change(self) -> None:
         self._wanted = True
@@ -109,7 +129,7 @@ class Firewall:
                     callback()
             else:
                 self._waiting = waiting + self._waiting
-                self._on_failure(problem)
+                self._on_failure(f"it could not be changed, and is tried again: {problem}")
                 delay = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
                 self._failures += 1
                 self._loop.later(delay, self._change)

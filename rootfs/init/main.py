@@ -100,7 +100,7 @@ class Router:
         raise Failure(f"the firewall could not be loaded: {problem}")
 
     def _firewall_fell_behind(self, problem: str) -> None:
-        self.voice.say("degraded", reason=f"the firewall could not be changed and is tried again: {problem}")
+        self.voice.say("degraded", reason=f"the firewall fell behind: {problem}")
 
     def _link_came(self, link: Link) -> None:
         if link.kind != ARPHRD_ETHER:

@@ -24,6 +24,7 @@ EVERYWHERE: tuple[tuple[str, str], ...] = (
     ("ipv4/icmp_echo_ignore_broadcasts", "1"),
     ("ipv6/conf/all/disable_ipv6", "1"),  # IPv6 is not routed, so it must not be half there
     ("ipv6/conf/default/disable_ipv6", "1"),
+    ("ipv6/conf/default/accept_ra", "0"),
 )
 
 EACH: tuple[tuple[str, str], ...] = (

@@ -1,0 +1,89 @@
+"""Readers of what named clients may do beside reaching the outside: pairs, forwarded ports, IPv6."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from builder.marks import Items, Node, Scalar, shown
+from builder.model import AllowedPair, Forward
+from builder.spec.names import NAME, keyed
+from builder.spec.readers import At, Json, Reader, ReportedError, choice, scalar, whole_number
+from builder.values import ReadError, describe, did_you_mean
+
+_PAIR = "[a client, another client]"
+
+
+def _read_pair(node: Node, at: At) -> AllowedPair:
+    hint = "write [laptop, printer]: laptop may open connections to printer"
+    if not isinstance(node, Items):
+        raise ReadError(f"{describe(node)} is not a pair of named clients", hint)
+    if len(node.items) != 2:
+        raise ReadError(f"a list of {len(node.items)} is not a pair of named clients", hint)
+    opener, other = (NAME.read(item, at) for item in node.items)
+    return AllowedPair(opener, other)
+
+
+ALLOWED_PAIR: Reader[AllowedPair] = Reader(
+    _PAIR,
+    {"type": "array", "items": dict(NAME.schema), "minItems": 2, "maxItems": 2},
+    _read_pair,
+    lambda pair: list(pair.names),
+)
+
+_PORT = whole_number(1, 65535)
+_FORWARD_KEYS: Mapping[str, Reader[Json]] = {
+    "port": _PORT,
+    "client": NAME,
+    "to": _PORT,
+    "protocol": choice(("tcp", "udp"), "a protocol with ports"),
+}
+_NEEDED = ("port", "client")
+_FORWARD_HINT = "write {port: 8080, client: laptop, to: 80}"
+
+
+def _read_forward(node: Node, at: At) -> Forward:
+    def read(key: str, value: Node, here: At) -> tuple[str, Json]:
+        if key not in _FORWARD_KEYS:
+            known = tuple(_FORWARD_KEYS)
+            hint = did_you_mean(key, known) or f"a forwarded port has the keys {', '.join(known)}"
+            raise ReadError("is not a key of a forwarded port", hint, line=here.line)
+        return key, _FORWARD_KEYS[key].read(value, here)
+
+    values = dict(keyed(node, at, "a forwarded port", _FORWARD_HINT.removeprefix("write "), read))
+    written = {entry.key for entry in node.entries}  # type: ignore[union-attr]  # keyed has seen that it is a mapping
+    missing = [key for key in _NEEDED if key not in written]
+    if missing:
+        raise ReadError(f"{' and '.join(missing)} of a forwarded port must be given", _FORWARD_HINT)
+    if written - set(values):
+        raise ReportedError
+    return Forward(values["port"], values["client"], values.get("to", values["port"]), values.get("protocol", "tcp"))
+
+
+FORWARD: Reader[Forward] = Reader(
+    "{port: a number, client: a name, to: a number, protocol: tcp or udp}",
+    {
+        "type": "object",
+        "properties": {key: dict(reader.schema) for key, reader in _FORWARD_KEYS.items()},
+        "required": list(_NEEDED),
+        "additionalProperties": False,
+    },
+    _read_forward,
+    lambda one: {"port": one.port, "client": one.client, "to": one.to, "protocol": one.protocol},
+)
+
+IPV6_OFF = "off"
+
+
+def _parse_ipv6(node: Scalar) -> str:
+    if node.text in ("off", "no", "false"):  # what YAML may make of it
+        return IPV6_OFF
+    why = {
+        "nat66": "its translation is not written, and an untested one would be a leak",
+        "prefix": "ConnMan does not hand on delegated prefixes",
+        "prefix-delegation": "ConnMan does not hand on delegated prefixes",
+    }.get(node.text.lower(), "the router keeps clients apart and hidden for IPv4 alone")
+    hint = "write `ipv6: off`, or remove the line: clients reach the outside by IPv4"
+    raise ReadError(f"{shown(node.text)} is not to be had: {why}", hint)
+
+
+IPV6 = scalar(IPV6_OFF, _parse_ipv6, {"enum": [IPV6_OFF, False]})

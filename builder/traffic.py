@@ -1,0 +1,156 @@
+"""Which traffic the router lets through: what the spec says of it in the firewall's words, its numbers, its refusals.
+
+The ruleset is templates/rootfs/etc/netvm/ruleset.nft.j2; here is all it names but the router itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from builder.model import Clients, Router, Violation
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A named counter of the ruleset: the nf_tables family of its table, and why a packet counts there."""
+
+    family: str
+    reason: str
+
+
+# The one table of reasons: the ruleset's counters, the guest's /etc/netvm/refusals.json and docs/security.md follow it.
+REFUSALS: Mapping[str, Refusal] = {
+    "spoofed": Refusal("ip", "a client sent it from an address that is not its own"),
+    "client_dhcp": Refusal("ip", "a client asked for an address by DHCP: its address follows from its MAC"),
+    "too_many_fragments": Refusal("ip", "a client sent more fragments a second than it may"),
+    "pool_from_uplink": Refusal("ip", "it came from an uplink with an address of the clients' pool"),
+    "reverse_path": Refusal("ip", "it came from an uplink that is not the way back to its sender"),
+    "odd_flags": Refusal("ip", "TCP flags that no connection has, such as none, all, or SYN with FIN"),
+    "invalid": Refusal("ip", "it belongs to no known connection and cannot begin one"),
+    "isolated": Refusal("ip", "it was for another client, and the spec allows no such pair"),
+    "from_uplink": Refusal("ip", "it came from an uplink, is no answer to a client, and the port is not forwarded"),
+    "elsewhere": Refusal("ip", "it would have left by an interface that is neither an uplink nor a client's"),
+    "foreign_error": Refusal("ip", "a client sent an ICMP error about a connection of another one"),
+    "dns_stale": Refusal("ip", "it was for a resolver that is no longer the uplink's"),
+    "dns_refused": Refusal("ip", "there is no resolver, or the spec forwards no DNS"),
+    "too_many_connections": Refusal("ip", "the client has as many connections as it may"),
+    "too_fast": Refusal("ip", "it asked the router itself more often than it may"),
+    "to_router": Refusal("ip", "it was for the router itself, which serves nothing"),
+    "unmasqueraded": Refusal("ip", "it would have left an uplink with an address that is not the uplink's"),
+    "arp_spoofed": Refusal("arp", "a client sent ARP as if it had another address"),
+    "arp_foreign": Refusal("arp", "a client asked by ARP for an address that is not at its interface"),
+    "arp_too_fast": Refusal("arp", "a client sent more ARP a second than it may"),
+    "ipv6": Refusal("ip6", "IPv6 is off"),
+}
+
+FRAGMENTS_PER_SECOND = 500
+QUESTIONS_PER_SECOND = 200
+ARP_PER_SECOND = 50
+
+# A tracked connection takes 0.4 KiB with its extensions for NAT (slab nf_conntrack, and its two ends in the hash table).
+CONNECTION_BYTES = 400
+MEMORY_SHARE = 16
+"""The connection table takes this part of the memory at most."""
+CLIENT_SHARE = 8
+"""A client takes this part of the connection table at most, unless the spec says otherwise."""
+CHAIN_LENGTH = 8
+"""nf_conntrack_max is 8 times nf_conntrack.hashsize when that is given on the command line (nf_conntrack_core.c)."""
+BUCKETS_A_PAGE = 512
+
+
+def hash_size(router: Router) -> int:
+    """The buckets of the connection table: whole pages, as the kernel takes them."""
+    connections = (router.machine.memory_mib << 20) // MEMORY_SHARE // CONNECTION_BYTES
+    pages = max(1, round(connections / CHAIN_LENGTH / BUCKETS_A_PAGE))
+    return min(pages * BUCKETS_A_PAGE, 1 << 20)
+
+
+def connections_in_all(router: Router) -> int:
+    """How many connections the router tracks at once."""
+    return hash_size(router) * CHAIN_LENGTH
+
+
+def connections_a_client(router: Router) -> int:
+    """How many connections one client may have at once."""
+    return router.clients.connections or connections_in_all(router) // CLIENT_SHARE
+
+
+def kernel_parameters(router: Router) -> tuple[str, ...]:
+    """Words for the kernel's command line."""
+    return (f"nf_conntrack.hashsize={hash_size(router)}",)
+
+
+def interface_name(mac: str) -> str:
+    """The name that the init gives a client's interface: ``c400000`` for ``0A:B3:EC:40:00:00``."""
+    return "c" + mac.replace(":", "")[6:].lower()
+
+
+def counters(family: str) -> tuple[str, ...]:
+    """The named counters of a family's table."""
+    return tuple(name for name, refusal in REFUSALS.items() if refusal.family == family)
+
+
+def reasons(ipv6: bool) -> dict[str, str]:
+    """Counter → reason, for a kernel with or without IPv6."""
+    return {name: refusal.reason for name, refusal in REFUSALS.items() if ipv6 or refusal.family != "ip6"}
+
+
+def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
+    """What the templates name as `traffic`."""
+    interfaces = {client.name: interface_name(client.pair.router_mac) for client in router.clients.named}
+    addresses = {client.name: client.pair.client for client in router.clients.named}
+    return {
+        "allowed": [f'"{interfaces[one.opener]}" . "{interfaces[one.other]}"' for one in router.clients.allow],
+        "forwards": [
+            f"{one.protocol} . {one.port} : {addresses[one.client]} . {one.to}" for one in router.clients.forwards
+        ],
+        "counters": {family: counters(family) for family in ("ip", "arp", "ip6")},
+        "reasons": reasons(ipv6),
+        "connections": connections_a_client(router),
+        "fragments_per_second": FRAGMENTS_PER_SECOND,
+        "questions_per_second": QUESTIONS_PER_SECOND,
+        "arp_per_second": ARP_PER_SECOND,
+        "ipv6": ipv6,
+    }
+
+
+def rules(router: Router) -> tuple[Violation, ...]:
+    """Every rule about the traffic of named clients that the router breaks."""
+    return (*_names_are_known(router.clients), *_forwards_differ(router), *_limit_fits(router))
+
+
+def _names_are_known(clients: Clients) -> Iterator[Violation]:
+    names = {client.name for client in clients.named}
+    uses = [(f"clients.allow[{number}]", name) for number, one in enumerate(clients.allow) for name in one.names]
+    uses += [(f"clients.forwards[{number}].client", one.client) for number, one in enumerate(clients.forwards)]
+    for path, name in uses:
+        if name not in names:
+            known = f"the named clients are {', '.join(sorted(names))}" if names else "clients.named is empty"
+            hint = f"{known}: add `- {{name: {name}, router: 100.64.0.0}}` to clients.named, or mend the name"
+            yield Violation(path, f"no client is named {name!r}", hint, ("clients.named",))
+    for number, one in enumerate(clients.allow):
+        if one.opener == one.other:
+            yield Violation(f"clients.allow[{number}]", "a client needs no leave to reach itself", "name two clients")
+
+
+def _forwards_differ(router: Router) -> Iterator[Violation]:
+    seen: dict[tuple[str, int], int] = {}
+    for number, one in enumerate(router.clients.forwards):
+        first = seen.setdefault((one.protocol, one.port), number)
+        path = f"clients.forwards[{number}].port"
+        if first != number:
+            hint = "a port of the uplinks goes to one client: choose another port for one of the two"
+            yield Violation(path, f"{one.protocol} port {one.port} is forwarded twice", hint)
+        if one.protocol == "udp" and one.port == 68 and router.uplink.dhcp:
+            hint = "choose another port, or set uplink.dhcp to false"
+            yield Violation(path, "UDP port 68 is where the uplink's own DHCP answers come", hint, ("uplink.dhcp",))
+
+
+def _limit_fits(router: Router) -> Iterator[Violation]:
+    limit, most = router.clients.connections, connections_in_all(router) // 2
+    if limit is not None and limit > most:
+        memory = router.machine.memory_mib
+        hint = f"write at most {most}, or raise machine.memory_mib: the table takes a sixteenth of the memory"
+        message = f"with {limit} connections one client could fill half of the {2 * most} that {memory} MiB can track"
+        yield Violation("clients.connections", message, hint, ("machine.memory_mib",))
