@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from init import sysctl
 from scapy.layers.inet import fragment
 from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6NDOptPrefixInfo, IPv6
 from wires import (
@@ -118,7 +119,7 @@ def the_router_answers_pings(bench: Bench) -> None:
     assert bench.passes(upstream, IP(src=GATEWAY, dst=UPLINK) / ICMP(), upstream, reply)[IP].src == UPLINK
     bench.refused(laptop, IP(src=laptop.address, dst=UPLINK) / ICMP(), by="to_router")
     bench.refused(laptop, IP(src=laptop.address, dst=bench.printer.router) / ICMP(), by="to_router")
-    bench.refused(upstream, IP(src=GATEWAY, dst=laptop.router) / ICMP(), by="to_router")
+    bench.refused(upstream, IP(src=GATEWAY, dst=laptop.router) / ICMP(), by="from_uplink")
 
 
 # ---- what a client may not
@@ -272,8 +273,23 @@ def an_uplink_reaches_no_client_unasked(bench: Bench) -> None:
         bench.refused(upstream, IP(src=GATEWAY, dst=laptop.address) / layer, by="from_uplink")
         bench.refused(upstream, IP(src=GATEWAY, dst=bench.outsider.address) / layer, by="from_uplink")
     bench.refused(upstream, IP(src=GATEWAY, dst=SERVER) / UDP(sport=1, dport=2), by="from_uplink")  # nor its own side
+    bench.refused(upstream, IP(src=GATEWAY, dst=laptop.address, ttl=1) / ICMP(), by="from_uplink")  # and no error tells
     bench.refused(upstream, syn(SERVER, UPLINK, 443, 8080), by="to_router")
     bench.refused(upstream, IP(src=GATEWAY, dst="255.255.255.255") / UDP(sport=1, dport=2), by="to_router")
+
+
+@shown()
+def other_interfaces_lead_nowhere(bench: Bench) -> None:
+    """One that is neither an uplink nor a client's is never forwarded to, wherever the routes say it goes."""
+    bench.ip("link add odd0 type veth peer name odd1")
+    bench.ip("link set odd1 up")
+    bench.ip("link set odd0 up")
+    bench.ip("route add 198.51.100.0/24 dev odd0")
+    try:
+        laptop = bench.laptop
+        bench.refused(laptop, IP(src=laptop.address, dst="198.51.100.7") / UDP(sport=1, dport=2), by="elsewhere")
+    finally:
+        bench.ip("link del odd0")
 
 
 @shown()
@@ -282,28 +298,60 @@ def an_uplink_s_sender_is_held_to_the_way_back(bench: Bench) -> None:
     for target in (UPLINK, bench.laptop.address, SERVER):
         for source in (bench.laptop.address, "100.64.0.200"):
             bench.refused(upstream, IP(src=source, dst=target) / UDP(sport=1, dport=2), by="pool_from_uplink")
-        for source in (bench.outsider.address, bench.outsider.router, UPLINK):
-            bench.refused(upstream, IP(src=source, dst=target) / UDP(sport=1, dport=2), by="reverse_path")
+    for source in (bench.outsider.address, bench.outsider.router, UPLINK):
+        bench.refused(upstream, IP(src=source, dst=UPLINK) / UDP(sport=1, dport=2), by="reverse_path")
 
 
 @shown()
 def dhcp_answers_reach_the_uplink(bench: Bench) -> None:
-    """To the address that is about to be ours, from a server there is no way back to yet; no more than a few."""
+    """A few a second; and one that comes before there is any way back counts as no refusal, whoever listens to it."""
     upstream = bench.upstream
+    offer = IP(src="172.31.0.1", dst=UPLINK) / UDP(sport=67, dport=68) / bytes(240)
     bench.clear()
     before = bench.counters()
-    offer = IP(src="172.31.0.1", dst=UPLINK) / UDP(sport=67, dport=68) / bytes(240)
     with inside(bench.router):
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        client.bind(("", 68))
-        client.settimeout(2)
+    client.bind(("", 68))
+    client.settimeout(2)
+    upstream.send(offer)
+    assert len(client.recv(2000)) == 240
+    client.close()
+    bench.ip("route del default")
+    try:
         upstream.send(offer)
-        assert len(client.recv(2000)) == 240
-        client.close()
+        time.sleep(QUIET)
+    finally:
+        bench.lease(UPLINK)
     assert bench.moved(before) == {}
     upstream.send(*[upstream.frame(offer)] * 100)
     time.sleep(QUIET)
     assert bench.moved(before).get("to_router", 0) >= 60
+
+
+@shown()
+def the_router_s_own_questions_are_answered(bench: Bench) -> None:
+    """ConnMan's, for the time of day: answers and errors about them come in, and nothing else from the same server."""
+    upstream = bench.upstream
+    with inside(bench.router):
+        own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    own.connect((SERVER, 123))
+    own.settimeout(2)
+    bench.clear()
+    own.send(b"time?")
+    came = upstream.wait(of(UDP, dport=123))
+    port = came[UDP].sport
+    upstream.send(IP(src=SERVER, dst=UPLINK) / UDP(sport=123, dport=port) / b"now")
+    assert own.recv(100) == b"now"
+    bench.refused(upstream, IP(src=SERVER, dst=UPLINK) / UDP(sport=124, dport=port) / b"never", by="to_router")
+    laptop = bench.laptop
+    forged = IP(src=laptop.address, dst=UPLINK) / ICMP(type=3, code=3) / came[IP]
+    bench.refused(laptop, forged, by="to_router")
+    upstream.send(IP(src=SERVER, dst=UPLINK) / ICMP(type=3, code=3) / came[IP])
+    try:
+        own.recv(100)
+        raise AssertionError("the error was not heard")
+    except ConnectionRefusedError:
+        own.close()
 
 
 # ---- nothing leaves with a client's address
@@ -610,6 +658,23 @@ def a_forwarded_port_reaches_its_client(bench: Bench) -> None:
 
 
 @shown(PAIRED)
+def a_forwarded_port_of_a_client_that_is_not_there(bench: Bench) -> None:
+    """Leads nowhere: neither back out of the uplink nor to an interface that is not admitted yet."""
+    laptop, name = bench.laptop, "c400000"
+    pair = bench.pairs.pop(name)
+    bench.tell_elements()
+    try:
+        bench.refused(bench.upstream, syn(SERVER, UPLINK, 7100, 8080), by="from_uplink")
+        bench.ip(f"link set {name} down")
+        bench.refused(bench.upstream, syn(SERVER, UPLINK, 7101, 8080), by="from_uplink")
+    finally:
+        bench.ip(f"link set {name} up")
+        bench.pairs[name] = pair
+        bench.tell_elements()
+    bench.passes(bench.upstream, syn(SERVER, UPLINK, 7102, 8080), laptop, of(TCP))
+
+
+@shown(PAIRED)
 def forwarded_and_allowed_connections_count(bench: Bench) -> None:
     """What comes to a client by a forwarded port counts among its own; what it opens to another client, too."""
     bench.clear()
@@ -628,24 +693,50 @@ def forwarded_and_allowed_connections_count(bench: Bench) -> None:
 # ---- IPv6
 
 
-@shown()
-def ipv6_is_off(bench: Bench) -> None:
-    """Nothing of it is forwarded, answered, or believed: neither by the settings alone nor by the table alone."""
-    bench.clear()
-    before = bench.counters()
+def ipv6_frames(wire: Wire) -> list[bytes]:
     advert = ICMPv6ND_RA(routerlifetime=1800) / ICMPv6NDOptPrefixInfo(prefix="2001:db8::", prefixlen=64)
-    for wire in (bench.laptop, bench.upstream):
+    return [
+        bytes(Ether(src=wire.mac, dst=mac) / packet)
         for packet, mac in (
             (IPv6(src="fe80::1", dst="ff02::1") / advert, "33:33:00:00:00:01"),
             (IPv6(src="fe80::1", dst="ff02::1") / ICMPv6EchoRequest(), "33:33:00:00:00:01"),
             (IPv6(src="fe80::1", dst="ff02::1:ff00:1") / ICMPv6ND_NS(tgt="fe80::2"), "33:33:ff:00:00:01"),
             (IPv6(src="2001:db8::1", dst="2001:db8:1::1") / UDP(sport=1, dport=2), wire.router_mac),
-        ):
-            wire.send(bytes(Ether(src=wire.mac, dst=mac) / packet))
+        )
+    ]
+
+
+def says_nothing_in_ipv6(bench: Bench) -> dict[str, int]:
+    """Send advertisements, questions and a packet to forward; nothing may come of it.  Returns what was counted."""
+    bench.clear()
+    before = bench.counters()
+    for wire in (bench.laptop, bench.upstream):
+        wire.send(*ipv6_frames(wire))
     time.sleep(QUIET)
-    assert not any(wire.packets() for wire in bench.wires)
+    came = [packet.summary() for wire in bench.wires for packet in wire.packets()]
+    assert came == []
     assert "2001:db8" not in bench.ip("-6 addr") + bench.ip("-6 route show table all")
-    assert set(bench.moved(before)) <= {"ipv6"}
+    return bench.moved(before)
+
+
+@shown()
+def ipv6_is_off(bench: Bench) -> None:
+    """Nothing of it is forwarded, answered or believed, by the settings alone and by the table alone."""
+    bench.nft("delete table ip6 netvm\n")
+    assert says_nothing_in_ipv6(bench) == {}
+
+
+@shown()
+def ipv6_is_off_even_where_it_is_on(bench: Bench) -> None:
+    """With the settings undone, the table lets nothing in, and nothing out."""
+    names = ("c400000", "up0")
     with inside(bench.router):
-        with open("/proc/sys/net/ipv6/conf/all/disable_ipv6") as file:
-            assert file.read().strip() == "1"
+        sysctl.apply((("ipv6/conf/all/forwarding", "1"), *((f"ipv6/conf/{name}/disable_ipv6", "0") for name in names)))
+    try:
+        assert set(moved := says_nothing_in_ipv6(bench)) == {"ipv6"}, moved
+        assert moved["ipv6"] >= 8
+        time.sleep(0.5)  # what a kernel says by itself when IPv6 comes up
+        assert not any(wire.packets() for wire in bench.wires)
+    finally:
+        with inside(bench.router):
+            sysctl.apply(tuple((f"ipv6/conf/{name}/disable_ipv6", "1") for name in names))

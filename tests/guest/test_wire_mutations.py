@@ -1,0 +1,116 @@
+"""Every rule of the ruleset is taken out once, and then something on the wire is otherwise: no rule is there for nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+pytest.importorskip("scapy", reason="scapy is not installed")
+from scenarios import DEFAULT, SCENARIOS, Scenario
+from wires import PAIRED, Bench, require, ruleset
+
+pytestmark = [pytest.mark.integration, pytest.mark.long]
+
+# Rules whose absence no wire shows, and why they are there all the same.
+SILENT = {
+    "outward: ct state established accept": "a shorter way to the same verdict, for all but the first packet",
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of a chain, by its text; `number` tells equal ones of a chain apart."""
+
+    table: str
+    chain: str
+    text: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.chain}: {self.text}" + (f" ({self.number})" if self.number else "")
+
+
+def rules(text: str) -> dict[int, Rule]:
+    """Line number → rule."""
+    found: dict[int, Rule] = {}
+    table = chain = ""
+    for number, line in enumerate(text.splitlines()):
+        if head := re.match(r"table (\w+) netvm \{", line):
+            table = head[1]
+        elif head := re.match(r"\tchain (\w+) \{", line):
+            chain = head[1]
+        elif line == "\t}":
+            chain = ""
+        elif chain and line.strip() and not line.strip().startswith(("type ", "#")):
+            same = [one for one in found.values() if (one.table, one.chain, one.text) == (table, chain, line.strip())]
+            found[number] = Rule(table, chain, line.strip(), len(same))
+    return found
+
+
+
+
+RULES = {rule.name: rule for spec in (PAIRED, DEFAULT) for rule in rules(ruleset(spec)).values()}
+NUMBERS = re.compile(r"over \d+ ")  # the limit of connections differs from spec to spec
+RULES = {NUMBERS.sub("over n ", name): rule for name, rule in RULES.items()}
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    require()
+    made = Bench()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+def fails(bench: Bench, rule: Rule) -> str:
+    """The scenario that fails without a rule, or nothing."""
+
+    def mend(text: str) -> str:
+        return "".join(
+            line
+            for number, line in enumerate(text.splitlines(keepends=True))
+            if not (
+                (one := rules(text).get(number))
+                and (one.table, one.chain, one.number) == (rule.table, rule.chain, rule.number)
+                and NUMBERS.sub("", one.text) == NUMBERS.sub("", rule.text)
+            )
+        )
+
+    for name, scenario in SCENARIOS.items():
+        if mend(ruleset(scenario.spec)) == ruleset(scenario.spec):
+            continue
+        if not runs(bench, scenario, mend) and runs(bench, scenario) and not runs(bench, scenario, mend):
+            return name
+    return ""
+
+
+def runs(bench: Bench, scenario: Scenario, mend: Callable[[str], str] = lambda text: text) -> bool:
+    """Whether a scenario shows what it is to show, with what `mend` makes of the ruleset."""
+    bench.load(scenario.spec, mend)
+    try:
+        scenario.run(bench)
+    except (AssertionError, OSError, ValueError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_without_a_rule_a_wire_tells(bench: Bench, name: str) -> None:
+    failing = fails(bench, RULES[name])
+    print(f"{name} ← {failing or 'nothing'}")
+    if name in SILENT:
+        assert not failing, f"{failing} does tell: take the rule from SILENT"
+    else:
+        assert failing, "nothing on any wire is otherwise without it"
+
+
+def test_every_rule_is_taken_out() -> None:
+    assert len(RULES) > 50
+    assert set(SILENT) <= set(RULES)
