@@ -213,16 +213,16 @@ FORWARDS = Key(
     "clients.forwards",
     list_of(traffic.FORWARD),
     lambda r: r.clients.forwards,
-    "Ports of the uplinks' addresses that lead to a named client: `port`, `client`, and, where they differ from the same"
-    " port and tcp, `to` and `protocol`. Nothing else from an uplink reaches a client unasked.",
+    "Ports of the uplinks' addresses that lead to a named client: `port`, `client`, and, where they differ from the"
+    " same port and tcp, `to` and `protocol`. Nothing else from an uplink reaches a client unasked.",
     "[{port: 8080, client: laptop, to: 80, protocol: tcp}]",
 )
 CONNECTIONS = Key(
     "clients.connections",
     optional(whole_number(16, 1 << 20)),
     lambda r: r.clients.connections,
-    "How many connections each client may have at once; empty: an eighth of what the router can track, which is 2048 of"
-    " 16384 with 96 MiB of memory.",
+    "How many connections each client may have at once; empty: a sixteenth of what the router can track, and 1024 at"
+    " most. The router can track 16384 with 96 MiB of memory.",
     "1000",
 )
 IPV6 = Key(

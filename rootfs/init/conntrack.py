@@ -1,7 +1,7 @@
 """Forgets connections: of a client that is gone, so that whoever gets its address next inherits nothing, and of DNS
 questions to a resolver that is no longer ours.
 
-Messages of ctnetlink (nfnetlink, linux/netfilter/nfnetlink_conntrack.h): delete by a filter on either direction's tuple.
+Messages of ctnetlink (nfnetlink, linux/netfilter/nfnetlink_conntrack.h): delete by a filter on a direction's tuple.
 A kernel that knows no such filter takes it for one exact connection and answers ENOENT; nothing is ever flushed whole.
 """
 

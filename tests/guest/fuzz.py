@@ -63,7 +63,8 @@ class Dice:
         head = bytearray(
             struct.pack(
                 "!BBHHHBBH4s4s",
-                (4 if wrong != 1 else dice.randrange(16)) << 4 | (5 + len(options) // 4 if wrong != 2 else dice.randrange(16)),
+                (4 if wrong != 1 else dice.randrange(16)) << 4
+                | (5 + len(options) // 4 if wrong != 2 else dice.randrange(16)),
                 dice.randrange(256) if wrong == 3 else 0,
                 length if wrong != 4 else dice.randrange(65536),
                 dice.randrange(65536) if number is None else number,

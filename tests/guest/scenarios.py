@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from init import sysctl
@@ -38,6 +39,7 @@ from builder.model import Router as Spec
 from builder.traffic import ARP_PER_SECOND, FRAGMENTS_PER_SECOND, QUESTIONS_PER_SECOND
 
 QUIET = 0.05
+NOBODY = "0.0.0.0"  # noqa: S104  (a sender without an address)
 DEFAULT = Spec()
 DEAF = Spec(clients=Clients(dns=Dns.NONE))
 
@@ -115,7 +117,9 @@ def the_router_answers_pings(bench: Bench) -> None:
     """From a client at its own router address, from upstream at the uplink's; from nobody at another."""
     laptop, upstream = bench.laptop, bench.upstream
     reply = of(ICMP, type=0)
-    assert bench.passes(laptop, IP(src=laptop.address, dst=laptop.router) / ICMP(), laptop, reply)[IP].src == "100.64.0.0"
+    assert (
+        bench.passes(laptop, IP(src=laptop.address, dst=laptop.router) / ICMP(), laptop, reply)[IP].src == "100.64.0.0"
+    )
     assert bench.passes(upstream, IP(src=GATEWAY, dst=UPLINK) / ICMP(), upstream, reply)[IP].src == UPLINK
     bench.refused(laptop, IP(src=laptop.address, dst=UPLINK) / ICMP(), by="to_router")
     bench.refused(laptop, IP(src=laptop.address, dst=bench.printer.router) / ICMP(), by="to_router")
@@ -128,7 +132,7 @@ def the_router_answers_pings(bench: Bench) -> None:
 @shown()
 def a_client_has_one_address(bench: Bench) -> None:
     """Another client's, the router's, the uplink's, anybody's: all refused, before they leave a trace."""
-    for source in (bench.printer.address, bench.laptop.router, UPLINK, GATEWAY, "8.8.8.8", "127.0.0.1", "0.0.0.0"):
+    for source in (bench.printer.address, bench.laptop.router, UPLINK, GATEWAY, "8.8.8.8", "127.0.0.1", NOBODY):
         bench.refused(bench.laptop, IP(src=source, dst=SERVER) / UDP(sport=1, dport=2), by="spoofed")
     bench.refused(bench.laptop, IP(src=bench.printer.address, dst=bench.laptop.router) / ICMP(), by="spoofed")
     fragment = IP(src=bench.printer.address, dst=SERVER, flags="MF", id=7) / UDP(sport=1, dport=2) / bytes(64)
@@ -137,7 +141,7 @@ def a_client_has_one_address(bench: Bench) -> None:
 
 @shown()
 def a_client_s_dhcp_is_refused_by_name(bench: Bench) -> None:
-    discover = IP(src="0.0.0.0", dst="255.255.255.255") / UDP(sport=68, dport=67) / bytes(240)
+    discover = IP(src=NOBODY, dst="255.255.255.255") / UDP(sport=68, dport=67) / bytes(240)
     frame = bytes(Ether(src=bench.laptop.mac, dst="ff:ff:ff:ff:ff:ff") / discover)
     bench.refused(bench.laptop, frame, by="client_dhcp")
 
@@ -366,10 +370,8 @@ def nothing_leaves_without_its_masquerade(bench: Bench) -> None:
         with inside(bench.router):
             sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             sender.bind((source, 0))
-            try:
+            with suppress(PermissionError):  # the firewall's no, told to whoever sends
                 sender.sendto(b"x", (SERVER, 9))
-            except PermissionError:  # the firewall's no, told to whoever sends
-                pass
             sender.close()
         time.sleep(QUIET)
         assert bench.moved(before) == {"unmasqueraded": 1}
@@ -378,7 +380,7 @@ def nothing_leaves_without_its_masquerade(bench: Bench) -> None:
 
 @shown()
 def errors_quote_no_client(bench: Bench) -> None:
-    """The router's own errors, about answers that live too shortly or are too big, show upstream what upstream knows."""
+    """The router's own errors, about answers that are too late or too big, show upstream what upstream knows."""
     port = opened(bench, 3100)
     bench.clear()
     answer = IP(src=SERVER, dst=UPLINK, ttl=1) / UDP(sport=443, dport=port) / b"late"
@@ -419,10 +421,14 @@ def arp_is_about_the_two_ends(bench: Bench) -> None:
         claim = Ether(src=mac, dst=laptop.router_mac) / ARP(op=2, hwsrc=mac, psrc=sender, pdst=laptop.router)
         bench.refused(laptop, bytes(claim), by="arp_spoofed")
     known = bench.ip("neigh show")
-    assert not [line for line in known.splitlines() if mac.lower() in line and not line.startswith(laptop.address + " ")]
+    assert not [
+        line for line in known.splitlines() if mac.lower() in line and not line.startswith(laptop.address + " ")
+    ]
     bench.clear()
     for target in (laptop.router, laptop.address, bench.outsider.router):
-        frame = Ether(src=upstream.mac, dst="ff:ff:ff:ff:ff:ff") / ARP(op=1, hwsrc=upstream.mac, psrc=GATEWAY, pdst=target)
+        frame = Ether(src=upstream.mac, dst="ff:ff:ff:ff:ff:ff") / ARP(
+            op=1, hwsrc=upstream.mac, psrc=GATEWAY, pdst=target
+        )
         upstream.send(bytes(frame))
     time.sleep(QUIET)
     assert not [one for one in upstream.arp() if one[ARP].op == 2]
@@ -440,7 +446,12 @@ def arp_is_paced(bench: Bench) -> None:
     assert set(moved) == {"arp_too_fast"}
     assert moved["arp_too_fast"] >= 90
     assert len([one for one in laptop.arp() if one[ARP].op == 2]) <= ARP_PER_SECOND + 10
-    printer.send(bytes(Ether(src=printer.mac, dst="ff:ff:ff:ff:ff:ff") / ARP(op=1, hwsrc=printer.mac, psrc=printer.address, pdst=printer.router)))
+    printer.send(
+        bytes(
+            Ether(src=printer.mac, dst="ff:ff:ff:ff:ff:ff")
+            / ARP(op=1, hwsrc=printer.mac, psrc=printer.address, pdst=printer.router)
+        )
+    )
     time.sleep(QUIET)
     assert [one for one in printer.arp() if one[ARP].op == 2]
 
@@ -583,9 +594,7 @@ def segments_fit_the_narrower_link(bench: Bench) -> None:
         bench.ip(f"link set {narrow} mtu 1300")
         try:
             sport += 1
-            came = bench.passes(
-                bench.laptop, syn(bench.laptop.address, SERVER, sport, 80, options=mss), bench.upstream
-            )
+            came = bench.passes(bench.laptop, syn(bench.laptop.address, SERVER, sport, 80, options=mss), bench.upstream)
             assert dict(came[TCP].options)["MSS"] == 1260, narrow
             answer = syn(SERVER, UPLINK, 80, came[TCP].sport, "SA", ack=101, options=mss)
             assert dict(bench.passes(bench.upstream, answer, bench.laptop)[TCP].options)["MSS"] == 1260, narrow
@@ -735,7 +744,14 @@ def ipv6_is_off_even_where_it_is_on(bench: Bench) -> None:
     try:
         assert set(moved := says_nothing_in_ipv6(bench)) == {"ipv6"}, moved
         assert moved["ipv6"] >= 8
-        time.sleep(0.5)  # what a kernel says by itself when IPv6 comes up
+        before = bench.counters()
+        with inside(bench.router):
+            sender = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            with suppress(PermissionError):  # the firewall's no, told to whoever sends
+                sender.sendto(b"x", ("ff02::1", 9, 0, socket.if_nametoindex("up0")))
+            sender.close()
+        time.sleep(0.5)  # and what a kernel says by itself when IPv6 comes up
+        assert bench.moved(before)["ipv6"] >= 1
         assert not any(wire.packets() for wire in bench.wires)
     finally:
         with inside(bench.router):

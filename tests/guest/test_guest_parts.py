@@ -112,20 +112,43 @@ def test_the_firewalls_elements() -> None:
     assert script.splitlines() == [
         "flush set ip netvm clients",
         "flush set ip netvm routers",
+        "flush set ip netvm nameservers",
+        "flush set arp netvm clients",
+        "flush set arp netvm ends",
         "flush map ip netvm resolvers",
         'add element ip netvm clients { "c400000" . 100.64.0.1 }',
         'add element ip netvm routers { "c400000" . 100.64.0.0 }',
+        'add element arp netvm clients { "c400000" . 100.64.0.1 }',
+        'add element arp netvm ends { "c400000" . 100.64.0.1, "c400000" . 100.64.0.0 }',
         "add element ip netvm resolvers { 0 : 10.0.2.3, 1 : 10.0.2.3 }",
+        "add element ip netvm nameservers { 10.0.2.3 }",
     ]
-    assert elements({}, ["1.1.1.1", "9.9.9.9", "8.8.8.8"]).splitlines()[-1].endswith("{ 0 : 1.1.1.1, 1 : 9.9.9.9 }")
+    *_, slots, servers = elements({}, ["1.1.1.1", "9.9.9.9", "8.8.8.8"]).splitlines()
+    assert slots.endswith("{ 0 : 1.1.1.1, 1 : 9.9.9.9 }")
+    assert servers.endswith("nameservers { 1.1.1.1, 9.9.9.9 }")
     assert "add" not in elements({}, [])
 
 
-def test_forgetting_connections_always_names_an_exact_source() -> None:
-    payload = conntrack.delete_by_source("100.64.0.1")
+@pytest.mark.parametrize("direction", [conntrack.CTA_TUPLE_ORIG, conntrack.CTA_TUPLE_REPLY])
+@pytest.mark.parametrize("protocol", [0, conntrack.UDP])
+def test_forgetting_connections_always_names_an_exact_source(direction: int, protocol: int) -> None:
+    """A message without the tuple that its filter speaks of would flush everything."""
+    payload = conntrack.delete(direction, "100.64.0.1", protocol, conntrack.DOMAIN)
     found = rtnetlink.attributes(payload, 4)
-    assert set(found) == {conntrack.CTA_TUPLE_ORIG, conntrack.CTA_FILTER}
-    assert found[conntrack.CTA_TUPLE_ORIG].endswith(bytes([100, 64, 0, 1]))
+    assert set(found) == {direction, conntrack.CTA_FILTER}
+    tuple_ = rtnetlink.attributes(found[direction], 0)
+    assert tuple_[conntrack.CTA_TUPLE_IP].endswith(bytes([100, 64, 0, 1]))
+    flags = rtnetlink.attributes(found[conntrack.CTA_FILTER], 0)
+    asked, other = conntrack.CTA_FILTER_ORIG_FLAGS, conntrack.CTA_FILTER_REPLY_FLAGS
+    if direction == conntrack.CTA_TUPLE_REPLY:
+        asked, other = other, asked
+    assert rtnetlink.U32.unpack(flags[other]) == (0,)
+    assert rtnetlink.U32.unpack(flags[asked])[0] & conntrack.FLAG_IP_SRC
+    if protocol:
+        numbers = rtnetlink.attributes(tuple_[conntrack.CTA_TUPLE_PROTO], 0)
+        assert numbers[conntrack.CTA_PROTO_NUM][0] == conntrack.UDP
+        assert numbers[conntrack.CTA_PROTO_SRC_PORT][:2] == b"\0\x35"
+    assert conntrack.NESTED & rtnetlink.NLA_TYPE_MASK == 0
 
 
 def test_sysctl_writes_what_is_there_and_tells_what_refuses(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Thousands of malformed frames from clients and uplink: the router lives, its rules hold, nothing leaves as a client's."""
+"""Thousands of malformed frames from clients and uplink: the router lives, its rules hold, no client shows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def rules_of(bench: Bench) -> str:
 def strange(bench: Bench) -> Iterator[str]:
     """What came out and may not have."""
     for data in bench.upstream.collect():
-        if (problem := leaked(data)) or data[12:14] == b"\x08\x00" and data[26:30] != bytes([10, 0, 2, 15]):
+        if (problem := leaked(data)) or (data[12:14] == b"\x08\x00" and data[26:30] != bytes([10, 0, 2, 15])):
             yield f"upstream: {problem or 'not the uplink'}: {Ether(data).summary()}"
     for wire in bench.clients:
         router = bytes(int(part) for part in wire.router.split("."))

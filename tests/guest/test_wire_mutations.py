@@ -1,10 +1,11 @@
-"""Every rule of the ruleset is taken out once, and then something on the wire is otherwise: no rule is there for nothing."""
+"""Every rule of the ruleset is taken out once, and then something on a wire is otherwise: none is there for nothing."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from inspect import getsource
 
 import pytest
 
@@ -51,8 +52,6 @@ def rules(text: str) -> dict[int, Rule]:
     return found
 
 
-
-
 RULES = {rule.name: rule for spec in (PAIRED, DEFAULT) for rule in rules(ruleset(spec)).values()}
 NUMBERS = re.compile(r"over \d+ ")  # the limit of connections differs from spec to spec
 RULES = {NUMBERS.sub("over n ", name): rule for name, rule in RULES.items()}
@@ -83,7 +82,9 @@ def fails(bench: Bench, rule: Rule) -> str:
             )
         )
 
-    for name, scenario in SCENARIOS.items():
+    counter = re.search(r"counter name (\w+)", rule.text)
+    likely = [counter[1] in getsource(one.run) if counter else False for one in SCENARIOS.values()]
+    for _, (name, scenario) in sorted(zip(likely, SCENARIOS.items(), strict=True), key=lambda one: not one[0]):
         if mend(ruleset(scenario.spec)) == ruleset(scenario.spec):
             continue
         if not runs(bench, scenario, mend) and runs(bench, scenario) and not runs(bench, scenario, mend):

@@ -47,9 +47,13 @@ QUIET_S = 0.03
 CLONE_NEWNET, OUTGOING, ETH_P_ALL = 0x40000000, 4, 3
 TOOLS = ("nft", "ip", "unshare")
 
-DEAF = "table ip deaf {\n" + "".join(
-    f"chain {hook} {{\ntype filter hook {hook} priority 0; policy drop;\n}}\n" for hook in ("input", "output")
-) + "}\n"
+DEAF = (
+    "table ip deaf {\n"
+    + "".join(
+        f"chain {hook} {{\ntype filter hook {hook} priority 0; policy drop;\n}}\n" for hook in ("input", "output")
+    )
+    + "}\n"
+)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -182,7 +186,7 @@ PAIRED = Spec(
         connections=40,
     )
 )
-"""Laptop may reach printer, and both outsider; two forwarded ports; few connections, so that the limit is soon reached."""
+"""Laptop may reach printer, and both outsider; two forwarded ports; and a limit that is soon reached."""
 
 
 def ruleset(spec: Spec, ipv6: bool = True) -> str:
@@ -237,9 +241,7 @@ class Bench:
         """A wire's cable; returns the index of the router's end."""
         with inside(self.router):
             words = f"link add {inside_name} address {wire.router_mac} type veth peer name w0"
-            subprocess.run(
-                ["ip", *words.split(), "address", wire.mac, "netns", str(wire.namespace.pid)], check=True
-            )
+            subprocess.run(["ip", *words.split(), "address", wire.mac, "netns", str(wire.namespace.pid)], check=True)
             return socket.if_nametoindex(inside_name)
 
     def plug_uplink(self) -> None:

@@ -2,7 +2,7 @@
 {
   name = "netvm";
   version = "6.12";
-  cmdline = "console=ttyS0 root=/dev/vda rootfstype=erofs ro init=/sbin/init panic=-1 quiet";
+  cmdline = "console=ttyS0 root=/dev/vda rootfstype=erofs ro init=/sbin/init panic=-1 quiet nf_conntrack.hashsize=2048";
 
   # What was asked of the kernel, for the manifest and the smoke boot.
   options = {
@@ -134,6 +134,7 @@
     NF_LOG_IPV4 = "y";
     NF_NAT = "y";
     NF_TABLES = "y";
+    NF_TABLES_ARP = "y";
     NF_TABLES_IPV4 = "y";
     NF_TABLES_NETDEV = "y";
     NO_HZ_IDLE = "y";
@@ -249,6 +250,10 @@
       pool = "100.64.0.0/24";
       dns = "forward";
       named = [ ];
+      allow = [ ];
+      forwards = [ ];
+      connections = null;
+      ipv6 = "off";
     };
     machine = {
       memory_mib = 96;

@@ -143,6 +143,7 @@ with lib.kernel;
   NF_LOG_IPV4 = yes;
   NF_NAT = yes;
   NF_TABLES = yes;
+  NF_TABLES_ARP = yes;
   NF_TABLES_IPV4 = yes;
   NF_TABLES_NETDEV = yes;
   NO_HZ_IDLE = yes;

@@ -1,0 +1,265 @@
+"""What the spec lets through, the firewall's numbers, and that each refusal has a name, a reason, a document."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from init.address import interface_name
+
+from builder import pipeline, render, spec, traffic
+from builder.address import Pair
+from builder.errors import RenderError, SpecError
+from builder.kconfig import KernelConfig
+from builder.model import (
+    AllowedPair,
+    Clients,
+    Forward,
+    Machine,
+    NamedClient,
+    OptionKind,
+    OptionValue,
+    RequestedOption,
+    Router,
+    Source,
+    Uplink,
+)
+
+ROOT = Path(__file__).parents[2]
+NO_OPTIONS = KernelConfig("6.12", (), (), {}, ())
+TWO = "named: [{name: laptop, router: 100.64.0.0}, {name: printer, router: 100.64.0.2}]"
+
+
+def clients(*lines: str) -> str:
+    return "version: 1\nclients:\n" + "".join(f"  {line}\n" for line in lines)
+
+
+def parse(*lines: str) -> Router:
+    return spec.parse(clients(*lines), "netvm.yaml", Path("/nowhere")).router
+
+
+def problems(*lines: str) -> list[tuple[int, str, str]]:
+    with pytest.raises(SpecError) as caught:
+        parse(*lines)
+    assert all(one.hint for one in caught.value.problems)
+    return [(one.line, one.path, one.message) for one in caught.value.problems]
+
+
+def ruleset(router: Router, *options: str) -> str:
+    asked = tuple(RequestedOption(name, OptionValue(OptionKind.YES), Source("test")) for name in options)
+    tree = render.render(router, KernelConfig("6.12", asked, (), {}, ()))
+    return tree.files["rootfs/etc/netvm/ruleset.nft"].decode()
+
+
+# ---- the spec
+
+
+def test_pairs_ports_and_limits_are_read() -> None:
+    router = parse(
+        TWO,
+        "allow: [[laptop, printer]]",
+        "forwards: [{port: 8080, client: laptop, to: 80}, {port: 53, client: printer, protocol: udp}]",
+        "connections: 500",
+        "ipv6: off",
+    )
+    assert router.clients.allow == (AllowedPair("laptop", "printer"),)
+    assert router.clients.forwards == (Forward(8080, "laptop", 80, "tcp"), Forward(53, "printer", 53, "udp"))
+    assert router.clients.connections == 500
+    again = spec.parse(json.dumps(spec.full_spec(router)), "again", Path("/nowhere")).router
+    assert again.clients == router.clients
+
+
+def test_every_mistake_is_told_at_once_and_on_its_line() -> None:
+    told = problems(
+        TWO,
+        "allow:",
+        "  - [laptop]",
+        "  - laptop",
+        "  - [laptop, scanner]",
+        "  - [printer, printer]",
+        "forwards:",
+        "  - {port: 0, client: laptop}",
+        "  - {client: laptop}",
+        "  - {port: 80, client: scanner}",
+        "  - {port: 80, client: laptop, prot: udp}",
+        "  - {port: 80, client: laptop}",
+        "  - {port: 68, client: laptop, protocol: udp}",
+        "  - 8080",
+        "connections: 3",
+    )
+    assert told == [
+        (5, "clients.allow[0]", "a list of 1 is not a pair of named clients"),
+        (6, "clients.allow[1]", "'laptop' is not a pair of named clients"),
+        (7, "clients.allow[2]", "no client is named 'scanner'"),
+        (8, "clients.allow[3]", "a client needs no leave to reach itself"),
+        (10, "clients.forwards[0].port", "0 is not a whole number from 1 to 65535"),
+        (11, "clients.forwards[1]", "port of a forwarded port must be given"),
+        (12, "clients.forwards[2].client", "no client is named 'scanner'"),
+        (13, "clients.forwards[3].prot", "is not a key of a forwarded port"),
+        (14, "clients.forwards[4].port", "tcp port 80 is forwarded twice"),
+        (15, "clients.forwards[5].port", "UDP port 68 is where the uplink's own DHCP answers come"),
+        (16, "clients.forwards[6]", "'8080' is not a forwarded port"),
+        (17, "clients.connections", "3 is not a whole number from 16 to 1048576"),
+    ]
+
+
+@pytest.mark.parametrize("value", ["nat66", "prefix", "on", "true", "'2001:db8::/64'"])
+def test_any_other_ipv6_is_refused_with_a_reason(value: str) -> None:
+    ((line, path, message),) = problems(f"ipv6: {value}")
+    assert (line, path) == (3, "clients.ipv6")
+    assert "is not to be had: " in message
+
+
+@pytest.mark.parametrize("value", ["off", "'off'", "no", "false"])
+def test_ipv6_is_off_however_yaml_says_it(value: str) -> None:
+    parse(f"ipv6: {value}")
+
+
+def test_one_client_may_not_fill_the_table() -> None:
+    ((line, path, message),) = problems("connections: 9000")
+    assert (line, path) == (3, "clients.connections")
+    assert "16384" in message
+    assert parse("connections: 8192").clients.connections == 8192
+
+
+# ---- numbers
+
+
+@pytest.mark.parametrize(
+    ("memory_mib", "in_all", "a_client"),
+    [(32, 4096, 256), (96, 16384, 1024), (256, 40960, 1024), (1 << 20, 8388608, 1024)],
+)
+def test_the_connection_table_follows_the_memory(memory_mib: int, in_all: int, a_client: int) -> None:
+    router = Router(machine=Machine(memory_mib=memory_mib))
+    assert (traffic.connections_in_all(router), traffic.connections_a_client(router)) == (in_all, a_client)
+    assert in_all * traffic.CONNECTION_BYTES <= (memory_mib << 20) / traffic.MEMORY_SHARE * 1.1
+    assert traffic.kernel_parameters(router) == (f"nf_conntrack.hashsize={in_all // 8}",)
+
+
+# ---- the ruleset
+
+
+def many(count: int) -> Router:
+    named = tuple(NamedClient(f"c{n}", Pair(IPv4Address("100.64.0.0") + 2 * n)) for n in range(count))
+    allow = tuple(AllowedPair("c0", f"c{n}") for n in range(1, count))
+    forwards = tuple(Forward(1000 + n, f"c{n}", 80) for n in range(count))
+    return Router(clients=Clients(named=named, allow=allow, forwards=forwards))
+
+
+def test_clients_pairs_and_ports_are_elements_never_rules() -> None:
+    few, hundreds = (ruleset(many(count)).splitlines() for count in (2, 400))
+    assert len(few) == len(hundreds)
+    differing = {one.split("=")[0].strip() for one, other in zip(few, hundreds, strict=True) if one != other}
+    assert differing == {"elements"}
+    without = ruleset(Router(clients=Clients(named=many(400).clients.named)))
+    assert without == ruleset(Router())
+
+
+def test_interfaces_are_named_as_the_init_names_them() -> None:
+    for mac in ("0A:B3:EC:40:00:00", "0A:B3:EC:7F:AB:CE"):
+        assert traffic.interface_name(mac) == interface_name(mac)
+
+
+def rules(text: str) -> list[str]:
+    """The lines of all chains."""
+    chains = re.findall(r"^\tchain \w+ \{\n(.*?)^\t\}", text, re.MULTILINE | re.DOTALL)
+    return [
+        line.strip() for chain in chains for line in chain.splitlines() if not line.strip().startswith(("type", "#"))
+    ]
+
+
+EVERYTHING = ruleset(many(2), "IPV6", "NF_TABLES_IPV6")
+
+
+def test_every_refusal_counts_under_a_name_that_has_a_reason() -> None:
+    for line in rules(EVERYTHING):
+        if re.search(r"\b(drop|reject)\b", line):
+            assert re.search(r"counter name (\w+) (drop|reject)", line), line
+    used = set(re.findall(r"counter name (\w+)", EVERYTHING))
+    declared = re.findall(r"^\tcounter (\w+) \{\}", EVERYTHING, re.MULTILINE)
+    assert used == set(declared) == set(traffic.REFUSALS)
+    assert len(declared) == len(set(declared))
+
+
+def test_every_base_chain_that_decides_drops_by_default() -> None:
+    deciding = r"chain (\w+) \{\n\t\ttype filter hook (?:input|forward|output) priority (?:filter|raw); policy (\w+);"
+    ip, rest = EVERYTHING.split("\ntable arp ")
+    arp, ip6 = rest.split("\ntable ip6 ")
+    assert re.findall(deciding, ip) == [("input", "drop"), ("forward", "drop")]
+    assert re.findall(deciding, arp) == [("input", "accept")]  # what an uplink needs to find its neighbours
+    assert re.findall(deciding, ip6) == [("nothing_out", "drop")]
+    assert "chain nothing_in {\n\t\ttype filter hook prerouting priority -450; policy drop;" in ip6
+
+
+def test_the_guest_has_the_reasons() -> None:
+    for options, ipv6 in (((), False), (("IPV6", "NF_TABLES_IPV6"), True)):
+        asked = tuple(RequestedOption(name, OptionValue(OptionKind.YES), Source("test")) for name in options)
+        files = render.render(Router(), KernelConfig("6.12", asked, (), {}, ())).files
+        told = json.loads(files["rootfs/etc/netvm/refusals.json"])
+        assert told == traffic.reasons(ipv6)
+        assert ("ipv6" in told) == ipv6 == ("table ip6" in files["rootfs/etc/netvm/ruleset.nft"].decode())
+
+
+def test_ipv6_without_its_side_of_the_firewall_is_refused() -> None:
+    with pytest.raises(RenderError, match="NF_TABLES_IPV6") as caught:
+        ruleset(Router(), "IPV6")
+    assert "kernel.fragments" in (caught.value.hint or "")
+
+
+def test_the_kernel_has_what_the_rules_need(tmp_path: Path) -> None:
+    """Where the rules say one thing, the fragments ask for another."""
+    path = tmp_path / "netvm.yaml"
+    path.write_text(spec.starter("netvm"))
+    kernel = pipeline.load(path).kernel
+    needs = {
+        r"^table arp ": "NF_TABLES_ARP",
+        r"\bfib ": "NFT_FIB_IPV4",
+        r"\bct count ": "NFT_CONNLIMIT",
+        r"\blimit rate ": "NFT_LIMIT",
+        r"\bnumgen ": "NFT_NUMGEN",
+        r"\bmasquerade\b": "NFT_MASQ",
+        r"\bdnat to ": "NFT_NAT",
+        r"\breject with ": "NFT_REJECT",
+        r"\bct state ": "NFT_CT",
+    }
+    for words, option in needs.items():
+        assert re.search(words, EVERYTHING, re.MULTILINE), words
+        assert kernel.value(option) == "y", option
+
+
+# ---- the document
+
+
+SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+
+
+def test_the_document_has_every_refusal_with_its_reason() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", SECURITY, re.MULTILINE))
+    assert {name: rows.get(name) for name in traffic.REFUSALS} == {
+        name: refusal.reason for name, refusal in traffic.REFUSALS.items()
+    }
+
+
+def test_every_proof_that_the_document_names_is_there() -> None:
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    proofs = set(re.findall(r"`((?:test_)?\w+_\w+_\w+)`", SECURITY)) - set(traffic.REFUSALS)
+    assert len(proofs) > 30
+    for proof in proofs:
+        assert re.search(rf"\bdef {proof}\(", tests), proof
+
+
+def test_every_scenario_is_named_in_the_document() -> None:
+    source = (ROOT / "tests/guest/scenarios.py").read_text()
+    for name in re.findall(r"^@shown\(.*\)\ndef (\w+)", source, re.MULTILINE):
+        assert f"`{name}`" in SECURITY, name
+
+
+def test_uplinks_with_static_settings_leave_port_68() -> None:
+    static = Uplink(dhcp=False)
+    router = replace(many(2), uplink=static)
+    router = replace(router, clients=replace(router.clients, forwards=(Forward(68, "c0", 68, "udp"),)))
+    assert traffic.rules(router) == ()
