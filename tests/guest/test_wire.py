@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
-pytest.importorskip("scapy", reason="scapy is not installed")
+from demands import require
 from scenarios import SCENARIOS
-from wires import Bench, require
+from wires import Bench
 
 pytestmark = pytest.mark.integration
 

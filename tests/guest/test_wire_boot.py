@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import struct
 import sys
@@ -13,16 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("scapy", reason="scapy is not installed")
+from demands import require
 from fuzz import checksum, octets
-from wires import ARP, ICMP, IP, LAPTOP, UDP, UPLINK, Ether, inside, leaked, odd, require
+from wires import ARP, ICMP, IP, LAPTOP, UDP, UPLINK, Ether, inside, leaked, odd
 from world import Namespace, World
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="dbus-daemon is not installed"),
-]
+pytestmark = pytest.mark.integration
 
 STAND_IN = [sys.executable, str(Path(__file__).parent / "standin_connmand.py")]
 CLIENT, ROUTER, SERVER = "100.64.0.1", "100.64.0.0", "10.0.2.2"
@@ -89,7 +84,7 @@ class EarlyWorld(World):
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[EarlyWorld]:
-    require()
+    require("dbus-daemon", "nsenter")
     made = EarlyWorld(tmp_path, STAND_IN)
     yield made
     made.close()

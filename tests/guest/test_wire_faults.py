@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("scapy", reason="scapy is not installed")
+from demands import require
 from fuzz import checksum, octets
 from scenarios import SCENARIOS, of, opened, syn
 from wires import (
@@ -35,7 +34,6 @@ from wires import (
     leaked,
     limited,
     odd,
-    require,
 )
 
 from builder.model import Router as Spec

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from inspect import getsource
 
 import pytest
-
-pytest.importorskip("scapy", reason="scapy is not installed")
+from demands import require
 from scenarios import DEFAULT, SCENARIOS, Scenario
-from wires import PAIRED, Bench, require, ruleset
+from wires import PAIRED, Bench, ruleset
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 

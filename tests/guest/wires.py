@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -20,7 +19,6 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
 
-import pytest
 from init import address as rule
 from init import conntrack, firewall, sysctl
 from init.rtnetlink import NLM_F_ACK, NLM_F_REQUEST, Requests, transact
@@ -45,7 +43,6 @@ LAPTOP, PRINTER, OUTSIDER = "0A:B3:EC:40:00:00", "0A:B3:EC:40:00:02", "0A:B3:EC:
 PATIENCE_S = 2.0
 QUIET_S = 0.03
 CLONE_NEWNET, OUTGOING, ETH_P_ALL = 0x40000000, 4, 3
-TOOLS = ("nft", "ip", "unshare")
 
 DEAF = (
     "table ip deaf {\n"
@@ -56,21 +53,6 @@ DEAF = (
 )
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-def require() -> None:
-    """Skip the test visibly where namespaces cannot be made; fail in CI, where they must."""
-    problems = [f"{tool} is not installed" for tool in TOOLS if shutil.which(tool) is None]
-    if os.geteuid() != 0:
-        problems.append("namespaces need root")
-    elif not problems:
-        made = subprocess.run(["unshare", "-n", "nft", "list", "ruleset"], capture_output=True, text=True, check=False)
-        if made.returncode:
-            problems.append(f"no namespace with nf_tables can be made: {made.stderr.strip()}")
-    if problems:
-        if os.environ.get("CI"):
-            pytest.fail(f"{problems[0]}, and CI must run every test")
-        pytest.skip(problems[0])
 
 
 @contextmanager
