@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -44,12 +45,12 @@ def collect(wire: socket.socket) -> list[bytes]:
             found.append(data)
 
 
-def datagram(number: int) -> bytes:
-    """A frame of the client to a server upstream."""
-    head = bytearray(struct.pack("!BBHHHBBH4s4s", 69, 0, 28, 0, 0, 64, 17, 0, octets(CLIENT), octets(SERVER)))
+def datagram(number: int, target: str = SERVER, port: int = 9) -> bytes:
+    """A frame of the client to a server upstream, or to another."""
+    head = bytearray(struct.pack("!BBHHHBBH4s4s", 69, 0, 28, 0, 0, 64, 17, 0, octets(CLIENT), octets(target)))
     head[10:12] = struct.pack("!H", checksum(bytes(head)))
     link = bytes.fromhex((LAPTOP + odd(LAPTOP)).replace(":", "")) + b"\x08\x00"
-    return link + bytes(head) + struct.pack("!HHHH", 1024 + number % 50_000, 9, 8, 0)
+    return link + bytes(head) + struct.pack("!HHHH", 1024 + number % 50_000, port, 8, 0)
 
 
 class EarlyWorld(World):
@@ -114,6 +115,41 @@ def test_without_a_ruleset_nothing_leaves_at_all(world: EarlyWorld) -> None:
     assert collect(world.outside) == []
 
 
+def pid_1(world: World) -> int:
+    """The router's PID 1, as the machine of the tests knows it."""
+    assert world.router is not None
+    return int(Path(f"/proc/{world.router.pid}/task/{world.router.pid}/children").read_text().split()[0])
+
+
+def test_the_init_leads_questions_to_another_resolver(world: EarlyWorld) -> None:
+    """One socket asks all the while; as soon as the new resolver is asked, the former one never is again."""
+    world.prepare()
+    world.boot()
+    world.wait_for("client")
+    world.wait_for("uplink", state="lease", nameservers=["10.0.2.3"])
+    world.sending = False
+    world.thread.join()
+    world.upstream.ip("addr", "add", "10.0.2.4/24", "dev", "lan0")
+    asked: list[str] = []
+
+    def ask_until(resolver: str, times: int) -> None:
+        end = time.monotonic() + 5
+        while asked.count(resolver) < times and time.monotonic() < end:
+            world.wire.send(datagram(7, ROUTER, 53))
+            time.sleep(0.002)
+            found = [data for data in collect(world.outside) if data[12:14] == b"\x08\x00" and data[36:38] == b"\0\x35"]
+            asked.extend(".".join(map(str, data[30:34])) for data in found)
+
+    ask_until("10.0.2.3", 5)
+    script = "printf 'nameserver 10.0.2.4\\n' > /run/connman/resolv.conf"
+    subprocess.run(["nsenter", "-t", str(pid_1(world)), "-m", "sh", "-c", script], check=True)
+    ask_until("10.0.2.4", 50)
+    assert asked.count("10.0.2.3") >= 5
+    assert asked.count("10.0.2.4") >= 50
+    assert set(asked[asked.index("10.0.2.4") :]) == {"10.0.2.4"}
+    assert not [event for event in world.events if event["event"] in ("log", "degraded")]
+
+
 def processor_ticks(pid: int) -> int:
     """What a process has used of the processor: proc(5), utime and stime."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -139,8 +175,7 @@ def test_a_client_s_flood_does_not_reach_pid_1(world: EarlyWorld) -> None:
         Ether(src=mac, dst=LAPTOP) / IP(src=CLIENT, dst=SERVER, flags="MF", proto=17) / bytes(64),
     ]
     packed = [bytes(frame) for frame in frames]
-    assert world.router is not None
-    pid = int(Path(f"/proc/{world.router.pid}/task/{world.router.pid}/children").read_text().split()[0])
+    pid = pid_1(world)
     world.request("ping")
     ticks, events, before = processor_ticks(pid), len(world.events), world.counters()
     for _ in range(3000):
