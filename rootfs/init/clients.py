@@ -63,18 +63,27 @@ class Clients:
             self._requests.rename(link.index, client.name)
             sysctl.apply(sysctl.EACH, client.name)
             self._requests.add_address(link.index, pair.router, PREFIX_LENGTH)
-            self._requests.set_up(link.index)
         except OSError as error:
             self._refuse(link, f"could not be set up: {error.strerror}")
             return
         self._clients[link.index] = client
 
-        def admitted() -> None:
-            if self._clients.get(link.index) is client:  # it may have been unplugged meanwhile
-                client.admitted = True
-                self._voice.say("client", **client.fields)
+        # Up only once the firewall knows it: what the client sends before waits in its queue, and is not refused.
+        self._firewall.admit(client.name, pair, lambda: self._take_up(client))
 
-        self._firewall.admit(client.name, pair, admitted)
+    def _take_up(self, client: Client) -> None:
+        if self._clients.get(client.index) is not client:  # it may have been unplugged meanwhile
+            return
+        try:
+            self._requests.set_up(client.index)
+        except OSError as error:
+            del self._clients[client.index]
+            self._firewall.expel(client.name)
+            reason = f"could not be set up: {error.strerror}"
+            self._voice.say("client-refused", interface=client.name, mac=client.mac, reason=reason)
+            return
+        client.admitted = True
+        self._voice.say("client", **client.fields)
 
     def detach(self, index: int) -> None:
         """An interface is gone; if it was a client's, a duplicate that waited takes its place."""
