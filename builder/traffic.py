@@ -155,5 +155,5 @@ def _limit_fits(router: Router) -> Iterator[Violation]:
     if limit is not None and limit > most:
         memory = router.machine.memory_mib
         hint = f"write at most {most}, or raise machine.memory_mib: the table takes a sixteenth of the memory"
-        message = f"with {limit} connections one client could fill more than half of the {2 * most} that {memory} MiB can track"
+        message = f"with {limit} connections one client could fill more than half of the {2 * most} of {memory} MiB"
         yield Violation("clients.connections", message, hint, ("machine.memory_mib",))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from init import sysctl
-from scapy.layers.inet import fragment
+from scapy.layers.inet import IPOption_LSRR, fragment
 from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6NDOptPrefixInfo, IPv6
 from wires import (
     ARP,
@@ -356,6 +356,35 @@ def the_router_s_own_questions_are_answered(bench: Bench) -> None:
         raise AssertionError("the error was not heard")
     except ConnectionRefusedError:
         own.close()
+
+
+@shown()
+def nobody_tells_the_router_its_routes(bench: Bench) -> None:
+    """Neither a redirect about a connection of its own, nor one that a client would get, nor a route in the packet."""
+    upstream, laptop = bench.upstream, bench.laptop
+    with inside(bench.router):
+        own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    own.connect((SERVER, 123))
+    bench.clear()
+    own.send(b"time?")
+    sent = upstream.wait(of(UDP, dport=123))[IP]
+    sport = opened(bench, 1300)
+    theirs = IP(src=UPLINK, dst=SERVER) / UDP(sport=sport, dport=443) / b"hello"
+    bench.clear()
+    for _ in range(2):  # a kernel that believes it first asks who that is
+        for quoted in (sent, theirs):
+            upstream.send(IP(src=GATEWAY, dst=UPLINK) / ICMP(type=5, code=1, gw=OTHER_RESOLVER) / quoted)
+        time.sleep(QUIET)
+    own.close()
+    assert f"via {GATEWAY} " in bench.ip(f"route get {SERVER}")
+    assert not laptop.packets()
+    before = bench.counters()
+    for wire, target in ((laptop, laptop.router), (upstream, UPLINK)):
+        routed = IP(src=wire.address, dst=target, options=IPOption_LSRR(routers=[bench.printer.address]))
+        wire.send(routed / UDP(sport=1, dport=2))
+    time.sleep(QUIET)
+    assert not any(wire.packets() for wire in bench.wires)
+    assert bench.moved(before) == {}  # the kernel drops it before any rule is asked
 
 
 # ---- nothing leaves with a client's address

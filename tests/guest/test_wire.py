@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from demands import require
+from init import sysctl
 from scenarios import SCENARIOS
-from wires import Bench
+from wires import Bench, inside
 
 pytestmark = pytest.mark.integration
 
@@ -28,3 +30,13 @@ def test_on_the_wire(bench: Bench, name: str) -> None:
     scenario = SCENARIOS[name]
     bench.load(scenario.spec)
     scenario.run(bench)
+
+
+def test_every_setting_is_there_and_holds(bench: Bench) -> None:
+    """Also after forwarding was switched on, which sets others; a misspelt one would be passed over in silence."""
+    wanted = dict(sysctl.EVERYWHERE)
+    for name in ("up0", "c400000"):
+        wanted |= {key.format(name=name): value for key, value in sysctl.EACH}
+    with inside(bench.router):
+        found = {key: Path(sysctl.ROOT, key).read_text().strip() for key in wanted}
+    assert found == wanted
