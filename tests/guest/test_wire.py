@@ -9,7 +9,8 @@ import pytest
 from demands import require
 from init import sysctl
 from scenarios import SCENARIOS
-from wires import Bench, inside
+from wires import inside
+from workbench import Bench
 
 pytestmark = pytest.mark.integration
 

@@ -16,25 +16,10 @@ from pathlib import Path
 import pytest
 from demands import require
 from fuzz import checksum, octets
-from scenarios import SCENARIOS, of, opened, syn
-from wires import (
-    GATEWAY,
-    IP,
-    LAPTOP,
-    OTHER_RESOLVER,
-    PAIRED,
-    RESOLVER,
-    SERVER,
-    TCP,
-    UDP,
-    UPLINK,
-    Bench,
-    Wire,
-    inside,
-    leaked,
-    limited,
-    odd,
-)
+from scenarios import SCENARIOS
+from shows import of, opened, syn
+from wires import GATEWAY, IP, LAPTOP, OTHER_RESOLVER, RESOLVER, SERVER, TCP, UDP, UPLINK, Wire, inside, leaked, odd
+from workbench import PAIRED, Bench, limited
 
 from builder.model import Router as Spec
 

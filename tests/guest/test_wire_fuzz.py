@@ -11,7 +11,8 @@ import pytest
 from demands import require
 from fuzz import Dice
 from scenarios import SCENARIOS
-from wires import Bench, Ether, inside, leaked
+from wires import Ether, inside, leaked
+from workbench import Bench
 
 from builder.model import Router as Spec
 

@@ -9,8 +9,9 @@ from inspect import getsource
 
 import pytest
 from demands import require
-from scenarios import DEFAULT, SCENARIOS, Scenario
-from wires import PAIRED, Bench, ruleset
+from scenarios import SCENARIOS, Scenario
+from shows import DEFAULT
+from workbench import PAIRED, Bench, ruleset
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 

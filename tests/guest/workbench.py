@@ -1,0 +1,264 @@
+"""A router in a namespace with the rendered ruleset, its upstream and its clients at the far ends of their wires.
+
+The router's side is the real thing: the ruleset as the builder renders it, loaded by the real nft, and the init's own
+settings, addresses and elements.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import Any
+
+from init import address as rule
+from init import conntrack, firewall, sysctl
+from init.rtnetlink import NLM_F_ACK, NLM_F_REQUEST, Requests, transact
+from scapy.layers.inet import IP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet
+from wires import (
+    GATEWAY,
+    GATEWAY_MAC,
+    LAPTOP,
+    OTHER_RESOLVER,
+    OUTSIDER,
+    PATIENCE_S,
+    PRINTER,
+    QUIET_S,
+    RESOLVER,
+    UPLINK,
+    UPLINK_MAC,
+    Wire,
+    inside,
+    leaked,
+    odd,
+)
+from world import Namespace
+
+from builder.address import Pair
+from builder.kconfig import KernelConfig
+from builder.model import AllowedPair, Clients, Forward, NamedClient, OptionKind, OptionValue, RequestedOption
+from builder.model import Router as Spec
+from builder.model import Source as Origin
+from builder.render import render
+
+
+def named(name: str, mac: str) -> NamedClient:
+    pair = rule.pair_of_router_mac(mac)
+    return NamedClient(name, Pair(IPv4Address(pair.router)))
+
+
+PAIRED = Spec(
+    clients=Clients(
+        named=(named("laptop", LAPTOP), named("printer", PRINTER), named("outsider", OUTSIDER)),
+        allow=(
+            AllowedPair("laptop", "printer"),
+            AllowedPair("laptop", "outsider"),
+            AllowedPair("printer", "outsider"),
+        ),
+        forwards=(Forward(8080, "laptop", 80), Forward(5000, "laptop", 5001, "udp")),
+        connections=40,
+    )
+)
+"""Laptop may reach printer, and both outsider; two forwarded ports; and a limit that is soon reached."""
+
+
+def ruleset(spec: Spec, ipv6: bool = True) -> str:
+    """The ruleset as the builder renders it, for a kernel with IPv6, as that of the tests' machine is."""
+    names = ("IPV6", "NF_TABLES_IPV6") if ipv6 else ()
+    asked = tuple(RequestedOption(name, OptionValue(OptionKind.YES), Origin("test")) for name in names)
+    return render(spec, KernelConfig("6.12", asked, (), {}, ())).files["rootfs/etc/netvm/ruleset.nft"].decode()
+
+
+class Bench:
+    """The router, its upstream and its clients: laptop, printer, and outsider, whose address is not in the pool."""
+
+    def __init__(self) -> None:
+        self.requests: Requests
+        self.router = Namespace()
+        self.pairs: dict[str, rule.Pair] = {}
+        self.resolvers: tuple[str, ...] = (RESOLVER,)
+        self.upstream = Wire("upstream", GATEWAY_MAC, UPLINK_MAC, GATEWAY, UPLINK, 24)
+        self.laptop, self.printer, self.outsider = (
+            self._client(*one) for one in (("laptop", LAPTOP), ("printer", PRINTER), ("outsider", OUTSIDER))
+        )
+        self.rules = ruleset(Spec())
+
+    @property
+    def clients(self) -> tuple[Wire, ...]:
+        return self.laptop, self.printer, self.outsider
+
+    @property
+    def wires(self) -> tuple[Wire, ...]:
+        return self.upstream, *self.clients
+
+    @staticmethod
+    def _client(name: str, mac: str) -> Wire:
+        pair = rule.pair_of_router_mac(mac)
+        return Wire(name, odd(mac), mac, pair.client, pair.router, 31)
+
+    # ---- the router, with the init's own means
+
+    def start(self) -> None:
+        """In the order of the init: ruleset, settings, forwarding, interfaces, elements."""
+        with inside(self.router):
+            self.requests = Requests()
+        self.load(Spec())
+        with inside(self.router):
+            assert not sysctl.apply(sysctl.EVERYWHERE)
+            firewall.forward_packets()
+        self.plug_uplink()
+        for wire in self.clients:
+            self.plug_client(wire)
+
+    def veth(self, wire: Wire, inside_name: str) -> int:
+        """A wire's cable; returns the index of the router's end."""
+        with inside(self.router):
+            words = f"link add {inside_name} address {wire.router_mac} type veth peer name w0"
+            subprocess.run(["ip", *words.split(), "address", wire.mac, "netns", str(wire.namespace.pid)], check=True)
+            return socket.if_nametoindex(inside_name)
+
+    def plug_uplink(self) -> None:
+        index = self.veth(self.upstream, "eth0")
+        with inside(self.router):
+            self.requests.rename(index, "up0")
+            sysctl.apply(sysctl.EACH, "up0")
+            self.requests.set_up(index)
+        self.upstream.open()
+        with inside(self.upstream.namespace):
+            for address in (RESOLVER, OTHER_RESOLVER):
+                subprocess.run(["ip", "addr", "add", f"{address}/24", "dev", "w0"], check=True)
+        self.lease(UPLINK)
+
+    def lease(self, address: str) -> None:
+        """What ConnMan does with a lease: another address replaces the former one."""
+        self.ip("addr flush dev up0")
+        self.ip(f"addr add {address}/24 dev up0")
+        self.ip(f"route replace default via {GATEWAY} dev up0")
+
+    def plug_client(self, wire: Wire) -> None:
+        """What init.clients does for a new interface."""
+        name = rule.interface_name(wire.router_mac)
+        index = self.veth(wire, "eth1")
+        pair = rule.pair_of_router_mac(wire.router_mac)
+        with inside(self.router):
+            self.requests.rename(index, name)
+            sysctl.apply(sysctl.EACH, name)
+            self.requests.add_address(index, pair.router, rule.PREFIX_LENGTH)
+            self.requests.set_up(index)
+        wire.open()
+        self.pairs[name] = pair
+        self.tell_elements()
+
+    def unplug_client(self, wire: Wire) -> None:
+        """What init.clients does when an interface is gone."""
+        name = rule.interface_name(wire.router_mac)
+        self.ip(f"link del {name}")
+        del self.pairs[name]
+        self.tell_elements()
+        with inside(self.router):
+            assert conntrack.forget_client(wire.address) == ""
+
+    def load(self, spec: Spec, mend: Callable[[str], str] = lambda text: text, ipv6: bool = True) -> None:
+        """Put a spec's ruleset, or what `mend` makes of it, and the elements into the kernel, as one transaction."""
+        self.rules = mend(ruleset(spec, ipv6))
+        self.nft("flush ruleset\n" + self.rules + firewall.elements(self.pairs, self.resolvers))
+        self.forget_all()
+
+    def tell_elements(self) -> None:
+        self.nft(firewall.elements(self.pairs, self.resolvers))
+
+    def resolve_by(self, *resolvers: str) -> None:
+        """What init.firewall does when the resolvers change."""
+        gone = [one for one in self.resolvers if one not in resolvers]
+        self.resolvers = resolvers
+        self.tell_elements()
+        with inside(self.router):
+            assert not any(conntrack.forget_resolver(one) for one in gone)
+
+    def nft(self, script: str) -> None:
+        with inside(self.router):
+            done = subprocess.run(["nft", "-f", "-"], input=script, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def ip(self, words: str) -> str:
+        with inside(self.router):
+            return subprocess.run(["ip", *words.split()], check=True, capture_output=True, text=True).stdout
+
+    def forget_all(self) -> None:
+        """Forget every connection, so that no test lives off another's."""
+        with inside(self.router):
+            asking = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, conntrack.NETLINK_NETFILTER)
+            transact(asking, conntrack.IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST | NLM_F_ACK, 1, bytes(4))
+            asking.close()
+
+    # ---- what was seen
+
+    def clear(self) -> None:
+        for wire in self.wires:
+            wire.collect()
+            wire.seen.clear()
+
+    def counters(self) -> dict[str, int]:
+        """Packets of every named counter."""
+        with inside(self.router):
+            said = subprocess.run(["nft", "-j", "list", "counters"], check=True, capture_output=True, text=True).stdout
+        found = [one["counter"] for one in json.loads(said)["nftables"] if "counter" in one]
+        return {one["name"]: one["packets"] for one in found}
+
+    def moved(self, before: Mapping[str, int]) -> dict[str, int]:
+        """The counters that have moved, and by how much."""
+        after = self.counters()
+        return {name: count - before.get(name, 0) for name, count in after.items() if count != before.get(name, 0)}
+
+    def refused(self, wire: Wire, *packets: Packet | bytes, by: str, answered: bool = False) -> None:
+        """Send packets: each counts as refused for that reason, no other counter moves, and nothing comes out anywhere.
+
+        `answered` lets the sender's own wire have a refusal.
+        """
+        self.clear()
+        before = self.counters()
+        wire.send(*packets)
+        end = time.monotonic() + PATIENCE_S
+        while (moved := self.moved(before)).get(by, 0) < len(packets) and time.monotonic() < end:
+            time.sleep(0.005)
+        assert moved == {by: len(packets)}, f"refused by {moved}, not {len(packets)} by {by}"
+        time.sleep(QUIET_S)
+        came = [f"{one.name}: {packet.summary()}" for one in self.wires for packet in one.packets()]
+        if not answered:
+            assert came == [], f"it came out: {came}"
+        else:
+            others = [one.packets() for one in self.wires if one is not wire]
+            assert not any(others), f"it came out: {came}"
+            assert wire.packets()
+
+    def passes(
+        self, wire: Wire, packet: Packet, out: Wire, what: Callable[[Packet], Any] = lambda packet: IP in packet
+    ) -> Packet:
+        """Send a packet, and get what comes out of a wire; no refusal counts."""
+        self.clear()
+        before = self.counters()
+        wire.send(packet)
+        came = out.wait(what)
+        assert self.moved(before) == {}
+        return came
+
+    def no_client_left(self) -> None:
+        """No frame on the uplink has a client's or a client's router's address where a sender's address is."""
+        for data in self.upstream.collect():
+            assert not (leak := leaked(data)), f"{leak}: {Ether(data).summary()}"
+
+    def close(self) -> None:
+        for wire in self.wires:
+            wire.close()
+        self.router.holder.kill()
+        self.router.holder.wait()
+
+
+def limited(spec: Spec, connections: int) -> Spec:
+    return replace(spec, clients=replace(spec.clients, connections=connections))
