@@ -46,6 +46,9 @@ REFUSALS: Mapping[str, Refusal] = {
 
 FRAGMENTS_PER_SECOND = 500
 QUESTIONS_PER_SECOND = 200
+"""To the router itself, by each client."""
+PINGS_PER_SECOND = 50
+"""From all uplinks together: each may be a connection of half a minute, and they have no limit of their own."""
 ARP_PER_SECOND = 50
 
 # A tracked connection takes 0.4 KiB with its extensions for NAT (slab nf_conntrack, and its ends in the hash table).
@@ -113,6 +116,7 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
         "connections": connections_a_client(router),
         "fragments_per_second": FRAGMENTS_PER_SECOND,
         "questions_per_second": QUESTIONS_PER_SECOND,
+        "pings_per_second": PINGS_PER_SECOND,
         "arp_per_second": ARP_PER_SECOND,
         "ipv6": ipv6,
     }
