@@ -14,16 +14,15 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """A client's interface in the router; `admitted` once the firewall lets it send."""
+    """A client's interface in the router."""
 
-    __slots__ = ("admitted", "index", "mac", "name", "pair")
+    __slots__ = ("index", "mac", "name", "pair")
 
     def __init__(self, index: int, name: str, mac: str, pair: Pair) -> None:
         self.index = index
         self.name = name
         self.mac = mac
         self.pair = pair
-        self.admitted = False
 
     @property
     def fields(self) -> dict[str, object]:
@@ -42,9 +41,9 @@ class Clients:
         self._duplicates: dict[int, Link] = {}
 
     @property
-    def admitted(self) -> list[Client]:
-        """The clients that can send, in the order they came."""
-        return [client for client in self._clients.values() if client.admitted]
+    def all(self) -> list[Client]:
+        """The clients, in the order they came."""
+        return list(self._clients.values())
 
     def attach(self, link: Link) -> None:
         """Set up a client's new interface, or refuse it: it then stays down, and the firewall matches it nowhere."""
@@ -63,26 +62,18 @@ class Clients:
             self._requests.rename(link.index, client.name)
             sysctl.apply(sysctl.EACH, client.name)
             self._requests.add_address(link.index, pair.router, PREFIX_LENGTH)
+            # Up only once the firewall knows it: what the client sends before waits in its queue, and is not refused.
+            self._firewall.admit(client.name, pair)
         except OSError as error:
             self._refuse(link, f"could not be set up: {error.strerror}")
             return
-        self._clients[link.index] = client
-
-        # Up only once the firewall knows it: what the client sends before waits in its queue, and is not refused.
-        self._firewall.admit(client.name, pair, lambda: self._take_up(client))
-
-    def _take_up(self, client: Client) -> None:
-        if self._clients.get(client.index) is not client:  # it may have been unplugged meanwhile
-            return
         try:
-            self._requests.set_up(client.index)
+            self._requests.set_up(link.index)
         except OSError as error:
-            del self._clients[client.index]
-            self._firewall.expel(client.name)
-            reason = f"could not be set up: {error.strerror}"
-            self._voice.say("client-refused", interface=client.name, mac=client.mac, reason=reason)
+            self._firewall.expel(client.name, pair)
+            self._refuse(link, f"could not be set up: {error.strerror}")
             return
-        client.admitted = True
+        self._clients[link.index] = client
         self._voice.say("client", **client.fields)
 
     def detach(self, index: int) -> None:
@@ -91,10 +82,9 @@ class Clients:
         client = self._clients.pop(index, None)
         if client is None:
             return
-        self._firewall.expel(client.name)
+        self._firewall.expel(client.name, client.pair)
         self._forget_connections(client)
-        if client.admitted:
-            self._voice.say("client-gone", **client.fields)
+        self._voice.say("client-gone", **client.fields)
         for link in list(self._duplicates.values()):
             if link.mac == client.mac:
                 del self._duplicates[link.index]

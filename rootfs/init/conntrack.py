@@ -8,15 +8,14 @@ A kernel that knows no such filter takes it for one exact connection and answers
 from __future__ import annotations
 
 from init import native
+from init.nftables import NESTED, NETLINK_NETFILTER
 from init.rtnetlink import AF_INET, NLM_F_ACK, NLM_F_REQUEST, U32, attribute, packed, transact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NETLINK_NETFILTER = 12
 IPCTNL_MSG_CT_DELETE = 1 << 8 | 2
-NESTED = 0x8000
 CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_FILTER = 1, 2, 25
 CTA_TUPLE_IP, CTA_IP_V4_SRC = 1, 1
 CTA_TUPLE_PROTO, CTA_PROTO_NUM, CTA_PROTO_SRC_PORT = 2, 1, 2

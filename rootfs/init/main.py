@@ -1,7 +1,7 @@
 """PID 1: what is done in which order, and why in that order.
 
-    mounts → ruleset into the kernel ─┬→ forwarding on → interfaces → clients' addresses, uplinks up
-             dbus-daemon started      └→ connmand, once dbus-daemon serves
+    mounts → ruleset into the kernel → forwarding on ─┬→ dbus-daemon → connmand, once dbus-daemon serves
+                                                      └→ interfaces → clients' addresses, uplinks up
 
 The ruleset comes before the first interface is touched, so that there is no moment without it.  Whatever is not needed
 for the first packet (power buttons, the host's requests) is set up while ConnMan waits for its lease.
@@ -52,7 +52,7 @@ class Router:
         self.loop = Loop()
         self.children = Children(self.loop)
         self.supervisor = Supervisor(self.loop, self.children, voice, services, self._check_ready)
-        self.firewall = firewall.Firewall(self.loop, self.children, self._firewall_fell_behind)
+        self.firewall = firewall.Firewall(self.loop, self._firewall_fell_behind)
         requests = Requests()
         self.uplinks = Uplinks(requests, voice, config.uplink_mac)
         self.clients = Clients(requests, self.firewall, voice)
@@ -70,9 +70,10 @@ class Router:
     def start(self) -> None:
         """Begin; the rest follows from what happens."""
         self.port.look()  # first of all, so that the host hears even of what fails at once
-        self.firewall.load(self._firewall_stands, self._firewall_refused)
+        self._raise_firewall()
         self.supervisor.start()
         self.resolvers = Resolvers(self.loop, self._resolvers_changed)
+        self.network.follow(self.loop)
         self.loop.later(self.config.lease_timeout_s, self._lease_is_due)
         self.loop.later(0, self._follow_uevents)
 
@@ -87,17 +88,16 @@ class Router:
         self.voice.say("shutdown", reason=self._ending, clean=clean)
         self.loop.running = False
 
-    def _firewall_stands(self) -> None:
+    def _raise_firewall(self) -> None:
+        try:
+            self.firewall.load()
+        except OSError as error:
+            raise Failure(f"the firewall could not be loaded: {error.strerror or error}") from None
         self.voice.say("firewall", loaded=True)
         refused = sysctl.apply(sysctl.EVERYWHERE)
         if refused:
             self.voice.say("log", source="init", text=f"settings refused by the kernel: {', '.join(refused)}")
         firewall.forward_packets()
-        self.network.follow(self.loop)
-        self.supervisor.meet("firewall")
-
-    def _firewall_refused(self, problem: str) -> None:
-        raise Failure(f"the firewall could not be loaded: {problem}")
 
     def _firewall_fell_behind(self, problem: str) -> None:
         self.voice.say("degraded", reason=f"the firewall fell behind: {problem}")
@@ -127,7 +127,7 @@ class Router:
         if self.ready or not (self.firewall.loaded and self.supervisor.all_ready and self.uplinks.any_lease):
             return
         self.ready = True
-        self.voice.say("ready", uplinks=len(self.uplinks.all), clients=len(self.clients.admitted))
+        self.voice.say("ready", uplinks=len(self.uplinks.all), clients=len(self.clients.all))
 
     def _lease_is_due(self) -> None:
         if self.uplinks.any_lease:

@@ -81,7 +81,7 @@ class Requests:
                 uplink.fields | (uplink.lease.fields if uplink.lease is not None else {"address": None})
                 for uplink in self._uplinks.all
             ],
-            "clients": [client.fields for client in self._clients.admitted],
+            "clients": [client.fields for client in self._clients.all],
             "services": [
                 {"name": one.service.name, "running": bool(one.pid), "pid": one.pid, "restarts": one.restarts}
                 for one in self._supervisor.states

@@ -71,8 +71,8 @@ SERVICES: tuple[Service, ...] = (
             ("/usr/sbin/connmand", "-n", "-r", "-i", UPLINK_PATTERN),
             capabilities=frozenset({CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_TIME}),
         ),
-        needs=("dbus-daemon", "firewall"),
+        needs=("dbus-daemon",),
         harmless=CONNMAN_CHATTER,
     ),
 )
-"""In the order of starting; they are stopped the other way round.  `firewall` is a need that main.py meets."""
+"""In the order of starting; they are stopped the other way round."""

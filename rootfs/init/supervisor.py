@@ -88,7 +88,6 @@ class Supervisor:
         self._voice = voice
         self._on_ready = on_ready
         self._running = {service.name: Running(service) for service in table}
-        self._met: set[str] = set()
         self._stopping = False
         self._on_stopped: Callable[[bool], None] | None = None
         self._killed = False
@@ -103,16 +102,11 @@ class Supervisor:
         """Every service's state, in the table's order."""
         return list(self._running.values())
 
-    def meet(self, need: str) -> None:
-        """Something that is no service, yet needed by one, is there."""
-        self._met.add(need)
-        self.start()
-
     def start(self) -> None:
-        """Start every service that is not running, is not waiting its time out, and whose needs are met."""
+        """Start every service that is not running, is not waiting its time out, and whose needs are ready."""
         for running in self._running.values():
             waits = running.timer is not None
-            if not (running.pid or waits or self._stopping) and all(map(self._is_met, running.service.needs)):
+            if not (running.pid or waits or self._stopping) and all(self._running[need].ready for need in running.service.needs):
                 self._launch(running)
 
     def kill(self, name: str) -> int:
@@ -132,10 +126,6 @@ class Supervisor:
                 running.timer.cancel()
                 running.timer = None
         self._stop_next()
-
-    def _is_met(self, need: str) -> bool:
-        running = self._running.get(need)
-        return running.ready if running is not None else need in self._met
 
     def _launch(self, running: Running) -> None:
         service = running.service
