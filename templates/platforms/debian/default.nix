@@ -24,6 +24,7 @@ rec {
     name = "connman-${packages.version "connman"}";
     root = packages.root "connman-dev";
     script = ./connman.sh;
+    missing = ./connman-missing.c;
     orig = source "connman" "orig";
     debian = source "connman" "debian";
   };

@@ -105,7 +105,7 @@ def install_python(parts: list[Path], root: Path, scripts: list[Path], modules: 
 
 
 def compile_init(root: Path) -> None:
-    """Compile our own package beside its source, which a traceback on the console shows."""
+    """Compile our own package beside its source, which a traceback on the console shows, and /sbin/init to start.pyc."""
     folder = root / "usr/lib/netvm"
     good = compileall.compile_dir(
         folder, stripdir=str(root), prependdir="/", quiet=1,
@@ -113,6 +113,10 @@ def compile_init(root: Path) -> None:
     )
     if not good:
         sys.exit("make_rootfs: the init package does not compile")
+    py_compile.compile(
+        str(root / "sbin/init"), str(folder / "start.pyc"), dfile="/sbin/init", doraise=True,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
 
 
 def main(root: Path, tree: Path, programs: list[str], modules: list[str], parts: list[Path]) -> None:

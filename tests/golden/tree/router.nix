@@ -2,7 +2,7 @@
 {
   name = "netvm";
   version = "6.12";
-  cmdline = "console=ttyS0 root=/dev/vda rootfstype=erofs ro init=/sbin/init panic=-1 quiet";
+  cmdline = "console=ttyS0 root=/dev/vda rootfstype=erofs ro init=/usr/bin/python3 panic=-1 quiet -- -ISB /usr/lib/netvm/start.pyc";
 
   # What was asked of the kernel, for the manifest and the smoke boot.
   options = {
