@@ -12,6 +12,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from builder import process
@@ -100,12 +101,18 @@ def fetch(url: str, sha256: str, name: str, sink: Sink) -> Path:
     return _run(fetch_argv(nix, url, sha256, name), sink, stage=f"fetch {name}")[0]
 
 
-def plan(tree: Path, attribute: str, *, locked: bool = True) -> tuple[tuple[str, ...], int]:
-    """The names of the derivations that a build of the attribute would make, in Nix's order, and how many bytes of
-    finished packages it would download from the machine's binary caches (none if `locked`).
-
-    Raises NixEvalError.
+@dataclass(frozen=True)
+class Planned:
+    """The names of the derivations that a build would make, in Nix's order, and the size of the finished packages that
+    it would download from the machine's binary caches.
     """
+
+    derivations: tuple[str, ...]
+    cached_bytes: int
+
+
+def plan(tree: Path, attribute: str, *, locked: bool = True) -> Planned:
+    """What a build of the attribute would do; `locked` as for `settings`.  Raises NixEvalError."""
     nix = process.find_tool("nix", PACKAGE)
     reader = NixLog("plan", discard)
     try:
@@ -117,7 +124,7 @@ def plan(tree: Path, attribute: str, *, locked: bool = True) -> tuple[tuple[str,
         raise explained(error, reader, None, locked=locked) from error
     names = re.findall(r"/nix/store/[a-z0-9]{32}-(.+)\.drv$", done.stderr, re.MULTILINE)
     fetched = re.search(r"will be fetched \(([0-9.]+) MiB download", done.stderr)
-    return tuple(names), int(float(fetched.group(1)) * (1 << 20)) if fetched else 0
+    return Planned(tuple(names), int(float(fetched.group(1)) * (1 << 20)) if fetched else 0)
 
 
 def _run(argv: list[str], sink: Sink, *, stage: str, log: Path | None = None, locked: bool = True) -> tuple[Path, ...]:

@@ -138,10 +138,11 @@ def plan(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False) ->
     with claim(work):
         tree = prepare(loaded, work, sink, update_lock=update_lock)
         locked = _locked(loaded, sink, update=False) if loaded.locked else None
-        derivations, size = nix.plan(tree, "image", locked=loaded.locked)
+        planned = nix.plan(tree, "image", locked=loaded.locked)
+    size, wanted = planned.cached_bytes, set(planned.derivations)
     if locked is not None:
-        size = sum(package.size for name, package in locked.packages.items() if f"{name}.deb" in derivations)
-    return Plan(derivations, None if locked is None else loaded.lock_path, size)
+        size += sum(package.size for name, package in locked.packages.items() if f"{name}.deb" in wanted)
+    return Plan(planned.derivations, None if locked is None else loaded.lock_path, size)
 
 
 def qemu_for(loaded: Loaded, out: Path, sink: Sink) -> qemu.Qemu:

@@ -1,91 +1,40 @@
 """The nixpkgs platform, as real Nix evaluates it.
 
-Against a nixpkgs in miniature (tests/fakes/nixpkgs) on every run, so that a break of the seam shows; and against the real
-tree that NETVM_NIXPKGS names.  Where that is not set its tests are skipped, even in CI, the only ones that may be: a
-nixpkgs is half a gigabyte that no Debian package brings.  Nothing is built of it, since its compiler would have to be
+Against a nixpkgs in miniature (tests/fakes/nixpkgs) on every run, so that a break of the seam shows; and against the
+real tree that NETVM_NIXPKGS names.  Where that is not set its tests are skipped, even in CI, the only ones that may be:
+a nixpkgs is half a gigabyte that no Debian package brings.  Nothing is built of it, since its compiler would have to be
 downloaded; but its script that configures a kernel is run, in the debian platform's sandbox.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from builder import data, kconfig, nix, pipeline, render, spec
+from builder import data, kconfig, nix, pipeline
 from builder.errors import KernelConfigError, NixEvalError, SpecError
 from builder.events import discard
 from builder.manifest import Image
-from builder.nixlit import string
-from tests.integration.conftest import need
+from tests.integration.nix_by_hand import (
+    MINIATURE,
+    ROOT,
+    closure,
+    derivations,
+    evaluated,
+    instantiated,
+    path,
+    told,
+    with_change,
+)
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).resolve().parents[2]
-MINIATURE = ROOT / "tests" / "fakes" / "nixpkgs"
 PARTS = ("image", "kernel", "rootfs", "qemu")
 SEED = ("E1000E", "IGB", "PACKET", "IP_NF_NAT")
-
-
-@pytest.fixture(scope="session")
-def nixpkgs() -> Path:
-    """The real tree."""
-    named = os.environ.get("NETVM_NIXPKGS")
-    if not named:
-        pytest.skip("NETVM_NIXPKGS does not name a nixpkgs tree")
-    return Path(named).resolve()
-
-
-@pytest.fixture
-def rendered(tmp_path: Path) -> Callable[..., Path]:
-    """rendered(nixpkgs) is the tree of the starter spec on that nixpkgs; rendered(nixpkgs, old, new) of a changed spec."""
-    need("nix-instantiate")
-
-    def make(where: Path, old: str = "", new: str = "") -> Path:
-        starter = spec.starter("netvm")
-        assert old in starter
-        text = f"platform: {{kind: nixpkgs, nixpkgs: {where}}}\n" + starter.replace(old, new, 1 if old else 0)
-        (tmp_path / "netvm.yaml").write_text(text)
-        render.write(pipeline.render(pipeline.load(tmp_path / "netvm.yaml")), tmp_path / "tree")
-        return tmp_path / "tree"
-
-    return make
-
-
-def instantiated(tree: Path, *attributes: str) -> list[Path]:
-    """The store derivations of some attributes."""
-    argv = ["nix-instantiate", str(tree), *(word for attribute in attributes for word in ("-A", attribute))]
-    return [Path(line.split("!")[0]) for line in told(argv).split()]
-
-
-def evaluated(tree: Path, expression: str) -> Any:
-    """The value of an expression in which `router` is the tree's attribute set."""
-    text = f"let router = import {string(str(tree))}; in {expression}"
-    return json.loads(told(["nix-instantiate", "--eval", "--json", "--strict", "--expr", text]))
-
-
-def told(argv: list[str]) -> str:
-    environment = {**os.environ, **nix.environment(locked=False)}
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def derivations(derivation: Path, which: str = "--requisites") -> list[Path]:
-    """All that a derivation is made of, or with "--references" what it takes directly."""
-    return [Path(line) for line in told(["nix-store", "--query", which, str(derivation)]).split()]
-
-
-def closure(derivation: Path) -> set[str]:
-    """The names of all that a derivation is made of."""
-    return {path.name.split("-", 1)[1] for path in derivations(derivation)}
 
 
 # ---- against the miniature
@@ -189,16 +138,6 @@ def test_a_path_without_nixpkgs_is_told_with_its_line(rendered: Callable[..., Pa
         pipeline.build(pipeline.load(tmp_path / "netvm.yaml"), tmp_path / "out", discard)
 
 
-def with_change(folder: Path, old: str, new: str) -> Path:
-    """A copy of the miniature in which something is otherwise."""
-    shutil.copytree(MINIATURE, folder)
-    entry = folder / pipeline.NIXPKGS_ENTRY
-    text = entry.read_text()
-    assert text.count(old) == 1
-    entry.write_text(text.replace(old, new))
-    return folder
-
-
 # ---- against a real tree
 
 
@@ -233,9 +172,9 @@ def test_our_options_survive_nixpkgs_own_reading(nixpkgs: Path, rendered: Callab
 def configured(nixpkgs_tree: Path, loaded: pipeline.Loaded, work: Path) -> str:
     """The .config that nixpkgs' own script makes on Debian's kernel source; see tests/data/nixpkgs/configure.nix."""
     debian_tree = pipeline.prepare(loaded, work, discard)
-    arguments = f"{{ debianTree = {string(str(debian_tree))}; nixpkgsTree = {string(str(nixpkgs_tree))}; }}"
+    arguments = f"{{ debianTree = {path(debian_tree)}; nixpkgsTree = {path(nixpkgs_tree)}; }}"
     expression = work / "default.nix"
-    expression.write_text(f"import {string(str(ROOT / 'tests/data/nixpkgs/configure.nix'))} {arguments}")
+    expression.write_text(f"import ({path(ROOT / 'tests/data/nixpkgs/configure.nix')}) {arguments}")
     (built,) = nix.build(work, [], discard, stage="configure as nixpkgs does")
     return (built / "kernel.config").read_text()
 

@@ -9,6 +9,8 @@ let
     inherit concatStringsSep replaceStrings;
     version = "26.05pre-miniature";
     versionAtLeast = have: wanted: compareVersions wanted have != 1;
+    removePrefix = prefix: text: builtins.substring (builtins.stringLength prefix) (-1) text;
+    splitString = separator: text: filter builtins.isString (builtins.split separator text);
     kernel = {
       yes = { tristate = "y"; optional = false; };
       module = { tristate = "m"; optional = false; };
@@ -57,11 +59,20 @@ let
 
   python3 = package { name = "python3"; version = "3.13.1"; } // {
     libPrefix = "python3.13";
-    withPackages = choose: package { name = "python3-env"; asked.packages = choose { kconfiglib = package { name = "kconfiglib"; }; }; };
+    withPackages = choose: package { name = "python3-env"; asked.packages = choose python3Packages; };
+  };
+
+  python3Packages = builtins.listToAttrs (map (name: { inherit name; value = package { inherit name; }; }) [
+    "click" "hatchling" "jinja2" "jsonschema" "kconfiglib" "mypy" "pytest" "pyyaml" "qemu-qmp" "rich" "types-pyyaml"
+  ]) // {
+    buildPythonApplication = { pname, version, pyproject, src, build-system, dependencies, pythonImportsCheck, postInstallCheck, meta }:
+      package { name = pname; inherit version; asked = { inherit pyproject src build-system dependencies; }; };
   };
 in
 rec {
-  inherit lib python3;
+  inherit lib python3 python3Packages;
+  ruff = package { name = "ruff"; };
+  mkShell = { packages }: package { name = "nix-shell"; asked = { inherit packages; }; };
   buildPackages = { inherit python3 lz4 lzop erofs-utils; };
   lz4 = package { name = "lz4"; };
   lzop = package { name = "lzop"; };
