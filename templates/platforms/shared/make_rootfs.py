@@ -96,10 +96,12 @@ def install_program(parts: list[Path], root: Path, name: str) -> None:
 
 
 def install_loader(parts: list[Path], root: Path) -> None:
-    """Copy what the kernel starts every program by, under each name that a program has for it."""
-    real = find(parts, LOADER).resolve()
-    for name in (LOADER, f"{LIBRARIES}/{real.name}"):
-        install(real, root, place(parts, real, name))
+    """Copy what the kernel starts every program by, under the names that programs have for it."""
+    found = find(parts, LOADER)
+    real = found.resolve()
+    inside = any(real.is_relative_to(part) for part in parts)
+    for name in (LOADER, f"{LIBRARIES}/{real.name}") if inside else (str(found.readlink()).lstrip("/"),):
+        install(real, root, name)
 
 
 def standard_library(parts: list[Path]) -> Path:

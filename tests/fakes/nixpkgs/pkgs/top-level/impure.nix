@@ -1,6 +1,12 @@
 # A nixpkgs in miniature: the names, functions and arguments that the nixpkgs platform uses, with nixpkgs' meaning, and no
 # package that could be built.  Each package remembers in `asked` what it was made with, and its derivation says it too.
-{ system, config, overlays }:
+let
+  # As in nixpkgs: what the user has set up, unless it is given.
+  users = name: default:
+    let file = builtins.getEnv "HOME" + "/.config/nixpkgs/${name}.nix"; in
+    if builtins.pathExists file then import file else default;
+in
+{ system, config ? users "config" { }, overlays ? users "overlays" [ ] }:
 assert config == { } && overlays == [ ];
 let
   inherit (builtins) attrNames compareVersions concatStringsSep elem filter isFunction replaceStrings toJSON;
