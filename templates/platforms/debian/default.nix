@@ -2,11 +2,11 @@
 { lock, system ? "x86_64-linux" }:
 let
   packages = import ./packages.nix { inherit lock system; };
-  kernelLib = import ./kernel-lib.nix;
+  kernelRequests = import ../../kernel/requests.nix;
   source = part: file: packages.fetch lock.sources.${part}.files.${file};
 in
 rec {
-  lib.kernel = { inherit (kernelLib) yes module no unset freeform option; };
+  lib.kernel = import ./kernel-lib.nix;
 
   # → { kernel, kernel.config, release }
   buildKernel = { version, structuredExtraConfig, check }: packages.runIn {
@@ -15,8 +15,8 @@ rec {
     script = ./kernel.sh;
     linuxSource = builtins.head (packages.debs "linux");
     linuxTarball = "linux-source-${version}.tar.xz";
-    seed = builtins.toFile "seed" (kernelLib.seed structuredExtraConfig);
-    requests = builtins.toFile "requests.json" (builtins.toJSON (kernelLib.requests structuredExtraConfig));
+    seed = builtins.toFile "seed" (kernelRequests.seed structuredExtraConfig);
+    requests = builtins.toFile "requests.json" (builtins.toJSON (kernelRequests.requests structuredExtraConfig));
     inherit check;
   };
 
@@ -33,8 +33,8 @@ rec {
   buildRootfs = { tree, programs, modules }: packages.runIn {
     name = "rootfs";
     root = packages.root "imager";
-    script = ./rootfs.sh;
-    maker = ./make_rootfs.py;
+    script = ../shared/rootfs.sh;
+    maker = ../shared/make_rootfs.py;
     parts = [ (packages.root "guest") connman ];
     inherit tree programs modules;
   };
@@ -43,8 +43,8 @@ rec {
   assemble = { manifest, kernel, rootfs }: packages.runIn {
     name = "image";
     root = packages.root "imager";
-    script = ./image.sh;
-    maker = ./make_image.py;
+    script = ../shared/image.sh;
+    maker = ../shared/make_image.py;
     inherit kernel rootfs;
     manifest = builtins.toFile "manifest.json" (builtins.toJSON (manifest // { inherit (lock) versions; }));
   };
