@@ -78,7 +78,7 @@ class NixLog:
 
     def _message(self, level: int, text: str) -> None:
         plain = _COLOUR.sub("", text)
-        if level == _ERROR:
+        if level == _ERROR and not plain.startswith("trace: "):
             self.errors.append(plain)
         self._output(plain)
 

@@ -6,6 +6,7 @@ garbage collector.  The image folder itself is replaced in one step, when all of
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,13 +14,16 @@ from pathlib import Path
 
 from builder import data, debian, kconfig, manifest, nix, qemu, spec
 from builder import render as rendering
-from builder.errors import KernelConfigError, LockError, ManifestError, NetvmError
+from builder.errors import KernelConfigError, LockError, ManifestError, NetvmError, Problem, SpecError
 from builder.events import Note, Sink
 from builder.model import PlatformKind, Router, Source
 from builder.workspace import claim, new_folder
 
 LOCK_NAME = "netvm.lock"
 WORK_NAME = ".netvm"
+
+# Where the nixpkgs platform enters a nixpkgs tree.
+NIXPKGS_ENTRY = "pkgs/top-level/impure.nix"
 
 # The parts whose bytes must come out the same each time.
 REPRODUCIBLE = ("kernel", "rootfs")
@@ -38,10 +42,15 @@ class Loaded:
     def lock_path(self) -> Path:
         return self.path.parent / LOCK_NAME
 
+    @property
+    def locked(self) -> bool:
+        """Whether the platform takes its parts as a lock file pins them."""
+        return self.router.platform.kind is PlatformKind.DEBIAN
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What a build would do: the packages it would take from the mirror, and the derivations it would make."""
+    """What a build would do: what it would download, and the derivations it would make."""
 
     derivations: tuple[str, ...]
     lock: Path | None
@@ -63,11 +72,7 @@ def render(loaded: Loaded) -> rendering.RenderedTree:
 
 def lock(loaded: Loaded, lock_path: Path, sink: Sink) -> debian.Lock:
     """Resolve the packages of a spec and pin them in a lock file."""
-    if loaded.router.platform.kind is not PlatformKind.DEBIAN:
-        raise LockError(
-            "only the debian platform has a lock",
-            hint="pin nixpkgs by what platform.nixpkgs names: a path you control, or the URL of one revision",
-        )
+    _refuse_unlocked(loaded)
     resolved = debian.resolve(debian.request_for(loaded.router), sink)
     debian.save_lock(resolved, lock_path)
     return resolved
@@ -83,7 +88,10 @@ def prepare(loaded: Loaded, work: Path, sink: Sink, *, update_lock: bool = False
     """Write everything Nix needs below `work`; the tree's folder."""
     tree = work / "tree"
     rendered = render(loaded)
-    if loaded.router.platform.kind is not PlatformKind.DEBIAN:
+    if not loaded.locked:
+        if update_lock:
+            _refuse_unlocked(loaded)
+        _require_nixpkgs(loaded)
         rendering.write(rendered, tree)
         return tree
     locked = _locked(loaded, sink, update=update_lock)
@@ -108,11 +116,13 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
         tree = prepare(loaded, work, sink, update_lock=update_lock)
         log = work / "build.log"
         try:
-            (store_path,) = nix.build(tree, ["image"], sink, stage="build image", out_link=work / "image", log=log)
+            (store_path,) = nix.build(
+                tree, ["image"], sink, stage="build image", out_link=work / "image", log=log, locked=loaded.locked
+            )
         except KernelConfigError as error:
             raise kconfig.mismatch_error(kconfig.with_sources(error.mismatches, loaded.kernel), log=log) from error
         if rebuild:
-            nix.build(tree, REPRODUCIBLE, sink, stage="build again", rebuild=True, log=log)
+            nix.build(tree, REPRODUCIBLE, sink, stage="build again", rebuild=True, log=log, locked=loaded.locked)
         if _holds(out, store_path):
             sink(Note(f"{out} is up to date"))
         else:
@@ -127,23 +137,50 @@ def plan(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False) ->
     work = out.parent / WORK_NAME / out.name
     with claim(work):
         tree = prepare(loaded, work, sink, update_lock=update_lock)
-        locked = _locked(loaded, sink, update=False) if loaded.router.platform.kind is PlatformKind.DEBIAN else None
-        derivations = nix.plan(tree, "image")
-    size = 0
+        locked = _locked(loaded, sink, update=False) if loaded.locked else None
+        planned = nix.plan(tree, "image", locked=loaded.locked)
+    size, wanted = planned.cached_bytes, set(planned.derivations)
     if locked is not None:
-        size = sum(package.size for name, package in locked.packages.items() if f"{name}.deb" in derivations)
-    return Plan(derivations, None if locked is None else loaded.lock_path, size)
+        size += sum(package.size for name, package in locked.packages.items() if f"{name}.deb" in wanted)
+    return Plan(planned.derivations, None if locked is None else loaded.lock_path, size)
 
 
 def qemu_for(loaded: Loaded, out: Path, sink: Sink) -> qemu.Qemu:
-    """The QEMU that the lock pins, built if need be."""
+    """The platform's QEMU (the one that the lock pins, for the debian platform), built if need be."""
     work = out.parent / WORK_NAME / out.name
     with claim(work):
         tree = prepare(loaded, work, sink)
         (store_path,) = nix.build(
-            tree, ["qemu"], sink, stage="build QEMU", out_link=work / "qemu", log=work / "qemu.log"
+            tree,
+            ["qemu"],
+            sink,
+            stage="build QEMU",
+            out_link=work / "qemu",
+            log=work / "qemu.log",
+            locked=loaded.locked,
         )
     return qemu.find(built=store_path / "bin" / qemu.PROGRAM)
+
+
+def _refuse_unlocked(loaded: Loaded) -> None:
+    """Raises LockError for a platform that has no lock."""
+    if not loaded.locked:
+        raise LockError(
+            "only the debian platform has a lock",
+            hint="pin nixpkgs by what platform.nixpkgs names: a path you control, or the URL of one revision",
+        )
+
+
+def _require_nixpkgs(loaded: Loaded) -> None:
+    """Raises SpecError where platform.nixpkgs is a path and no nixpkgs tree is there."""
+    key, where = "platform.nixpkgs", loaded.router.platform.nixpkgs
+    if where is None or "://" in where or (Path(where) / NIXPKGS_ENTRY).is_file():
+        return
+    source = loaded.origins.get(key, Source(str(loaded.path)))
+    hint = f"clone one: git clone --depth 1 -b nixos-25.11 https://github.com/NixOS/nixpkgs {shlex.quote(where)}"
+    raise SpecError(
+        [Problem(source.file, source.line, key, f"{where} is no nixpkgs tree: {NIXPKGS_ENTRY} is not there", hint)]
+    )
 
 
 def _holds(out: Path, store_path: Path) -> bool:

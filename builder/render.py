@@ -24,7 +24,11 @@ from builder.model import OptionKind, OptionValue, Router
 from builder.spec import full_spec
 
 # The console is where a boot that dies early tells why, panic=-1 ends the VM instead of leaving it hanging.
-CMDLINE = ("console=ttyS0", "root=/dev/vda", "rootfstype=erofs", "ro", "init=/sbin/init", "panic=-1", "quiet")
+CMDLINE = ("console=ttyS0", "root=/dev/vda", "rootfstype=erofs", "ro", "init=/usr/bin/python3", "panic=-1", "quiet")
+
+# What is handed to PID 1, and so comes last (bootparam(7)).  /sbin/init does the same, but is source, and compiling its
+# few lines costs 0.06 s of each boot under TCG.
+INIT_ARGUMENTS = ("--", "-ISB", "/usr/lib/netvm/start.pyc")
 
 # Lists the files of a tree we wrote, so that a later write removes what is no longer part of it and nothing else.
 MARKER = ".netvm-tree"
@@ -61,7 +65,7 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
         "router": router,
         "kernel": kernel,
         "spec": spec,
-        "cmdline": " ".join((*CMDLINE, *traffic.kernel_parameters(router), *router.kernel.parameters)),
+        "cmdline": _cmdline(router),
         "traffic": traffic.for_templates(router, _has_ipv6(kernel)),
         "options": {option.name: str(option.value) for option in kernel.options if not option.value.optional},
         "machine": {"arch": "x86_64", **spec["machine"]},
@@ -77,6 +81,11 @@ def _has_ipv6(kernel: KernelConfig) -> bool:
         hint = "add `ipv6` to kernel.fragments, or remove IPV6 from kernel.config"
         raise RenderError("the kernel has IPv6 (IPV6), and its firewall has not (NF_TABLES_IPV6)", hint=hint)
     return True
+
+
+def _cmdline(router: Router) -> str:
+    """The kernel's command line.  What the spec adds comes after our own, and so wins over it."""
+    return " ".join((*CMDLINE, *traffic.kernel_parameters(router), *router.kernel.parameters, *INIT_ARGUMENTS))
 
 
 def _nixpkgs(router: Router) -> nixlit.Raw:

@@ -34,10 +34,11 @@ SETS: Mapping[str, tuple[str, ...]] = {
     ),
     "linux": ("linux-source-{kernel}",),
     "connman-dev": (
-        *_SHELL, *_COMPILER, "file", "libdbus-1-dev", "libglib2.0-dev", "libmnl-dev", "libnftnl-dev", "pkgconf",
+        *_SHELL, *_COMPILER, "file", "libdbus-1-dev", "libglib2.0-dev", "libmnl-dev", "libnftnl-dev", "libpcre2-dev",
+        "libsysprof-capture-4-dev", "pkgconf",
     ),
-    "guest": ("dbus-daemon", "libglib2.0-0t64", "libnftnl11", "libpython3-stdlib", "nftables", "python3-minimal"),
-    "imager": ("coreutils", "dash", "erofs-utils", "libc-bin", "python3"),
+    "guest": ("dbus-daemon", "libpython3-stdlib", "python3-minimal"),
+    "imager": ("coreutils", "dash", "erofs-utils", "libc-bin", "nftables", "python3"),
     "qemu": ("qemu-system-x86",),
 }  # fmt: skip
 

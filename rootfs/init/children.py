@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from init import native
+from init.native import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def _become(program: Program, output: int, keep: Sequence[int]) -> None:
             os.setgroups([])
             os.setgid(program.owner)
             os.setuid(program.owner)
-        os.execve(program.argv[0], program.argv, ENVIRONMENT)  # noqa: S606  (there is no shell)
+        os.execve(program.argv[0], program.argv, ENVIRONMENT)
     except BaseException as error:  # noqa: BLE001, RUF100  (whatever it is, a copy of PID 1 must not live on)
         os.write(2, f"{program.argv[0]} could not be executed: {error}\n".encode())
     finally:

@@ -6,8 +6,7 @@ or going is one message to the kernel, whatever the number of clients.
 
 from __future__ import annotations
 
-import os
-
+from init.native import os
 from init.nftables import ARP, IP, Tables, add, flush, interface, remove
 from init.rtnetlink import U32, packed
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import select
 import time
 
 from init import native
+from init.native import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

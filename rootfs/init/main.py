@@ -9,7 +9,6 @@ for the first packet (power buttons, the host's requests) is set up while ConnMa
 
 from __future__ import annotations
 
-import os
 import sys
 
 from init import address, firewall, mounts, native, protocol, sysctl, uplinks
@@ -17,6 +16,7 @@ from init.children import Children
 from init.clients import Clients
 from init.config import Config, parse
 from init.loop import EDGE, WRITE, Loop
+from init.native import os
 from init.network import Network
 from init.outlet import Outlet
 from init.ports import EventPort

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from init import native
+from init.native import os
 from init.services import DBUS_USER
 
 TYPE_CHECKING = False
@@ -42,7 +41,7 @@ def mount_all(table: Sequence[Mount] = MOUNTS) -> None:
     """Mount every row, and /dev where the kernel has not.  Raises OSError naming the mount point."""
     for kind, target, flags, data in table:
         _mount(kind, target, flags, data)
-    if table is MOUNTS and not os.path.exists("/dev/null"):
+    if table is MOUNTS and not native.exists("/dev/null"):
         _mount("devtmpfs", "/dev", native.MS_NOSUID | native.MS_NOEXEC, "mode=755")
 
 
@@ -56,12 +55,12 @@ def _mount(kind: str, target: str, flags: int, data: str) -> None:
 def make_folders(folders: Sequence[Folder] = FOLDERS, links: Sequence[tuple[str, str]] = LINKS) -> None:
     """Make the folders and links that services expect.  What is there already is left as it is."""
     for path, mode, owner in folders:
-        if not os.path.isdir(path):
+        if not native.exists(path):
             os.mkdir(path, mode)
             os.chmod(path, mode)
             os.chown(path, owner, owner)
     for path, target in links:
-        if not os.path.lexists(path):
+        if not native.exists(path, follow=False):
             os.symlink(target, path)
 
 

@@ -1,14 +1,13 @@
 """nf_tables over netlink (linux/netfilter/nf_tables.h): whole transactions, and the elements of sets and maps.
 
-A transaction is a batch of messages (linux/netfilter/nfnetlink.h): all of it is in force at once, or nothing of it.  The
-ruleset is such a batch already, made by nft itself when the image was built; elements are simple enough to write here.
+A transaction is a batch of messages (linux/netfilter/nfnetlink.h): all of it is in force at once, or nothing of it.
+The ruleset is such a batch already, made by nft when the image was built; elements are simple enough to write here.
 """
 
 from __future__ import annotations
 
-import os
-
 from init import native
+from init.native import os
 from init.rtnetlink import (
     NLM_F_ACK,
     NLM_F_CREATE,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import select
 import time
+
+from init.native import os
 
 MAX_LINES = 512
 MAX_BYTES = 256 * 1024

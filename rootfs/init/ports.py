@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from init.loop import EDGE, READ, WRITE
+from init.native import os
 from init.outlet import Outlet
 from init.protocol import PORT_NAME, LineReader
 

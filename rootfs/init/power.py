@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from struct import Struct
+from init.native import Struct, os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from init import native
+from init.native import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

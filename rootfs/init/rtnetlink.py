@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import struct
-from struct import Struct
-
 from init import native
+from init.native import Struct, os, struct_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,7 +115,7 @@ def parse_link(payload: bytes) -> Link | None:
     """A link from RTM_NEWLINK or RTM_DELLINK, or None when the message is torn, nameless or a bridge's."""
     try:
         family, kind, index, flags, _ = LINK.unpack_from(payload)
-    except struct.error:
+    except struct_error:
         return None
     if family != AF_UNSPEC:
         return None
@@ -133,7 +130,7 @@ def parse_address(payload: bytes) -> Address | None:
     """An IPv4 address from RTM_NEWADDR or RTM_DELADDR, or None for anything else."""
     try:
         family, prefix, _, _, index = ADDRESS.unpack_from(payload)
-    except struct.error:
+    except struct_error:
         return None
     found = attributes(payload, ADDRESS.size)
     local = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS) or b""
@@ -144,7 +141,7 @@ def parse_default_route(payload: bytes) -> DefaultRoute | None:
     """An IPv4 unicast default route of the main table from RTM_NEWROUTE or RTM_DELROUTE, or None for anything else."""
     try:
         family, length, _, _, table, _, _, kind, _ = ROUTE.unpack_from(payload)
-    except struct.error:
+    except struct_error:
         return None
     if family != AF_INET or length != 0 or kind != RTN_UNICAST:
         return None

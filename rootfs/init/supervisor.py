@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from init import native
 from init.children import Program
+from init.native import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,7 +105,9 @@ class Supervisor:
         """Start every service that is not running, is not waiting its time out, and whose needs are ready."""
         for running in self._running.values():
             waits = running.timer is not None
-            if not (running.pid or waits or self._stopping) and all(self._running[need].ready for need in running.service.needs):
+            if not (running.pid or waits or self._stopping) and all(
+                self._running[need].ready for need in running.service.needs
+            ):
                 self._launch(running)
 
     def kill(self, name: str) -> int:

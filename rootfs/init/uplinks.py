@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from init import sysctl
+from init.native import exists, os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,13 +19,13 @@ SYSFS = "/sys/class/net"
 
 def is_physical(name: str) -> bool:
     """Whether a device stands behind an interface: not so for lo, sit0, dummies, bridges, VLANs."""
-    return os.path.exists(f"{SYSFS}/{name}/device")
+    return exists(f"{SYSFS}/{name}/device")
 
 
 def driver_of(name: str) -> str:
     """The name of an interface's driver, such as e1000e; empty when sysfs does not say."""
     try:
-        return os.path.basename(os.readlink(f"{SYSFS}/{name}/device/driver"))
+        return os.readlink(f"{SYSFS}/{name}/device/driver").rpartition("/")[2]
     except OSError:
         return ""
 

@@ -10,14 +10,14 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from init import conntrack, mounts, ports, power, resolvers, rtnetlink, sysctl
+from init import conntrack, firewall, mounts, nftables, ports, power, resolvers, rtnetlink, sysctl
 from init.address import Pair
 from init.config import parse
-from init.firewall import elements
 from init.loop import Loop
 from init.outlet import Outlet
 from init.ports import EventPort
@@ -107,26 +107,40 @@ def test_only_a_press_of_the_power_key_counts() -> None:
     assert not power.pressed(key_event(116, 1)[:-1])
 
 
-def test_the_firewalls_elements() -> None:
-    script = elements({"c400000": Pair("100.64.0.0", "100.64.0.1")}, ["10.0.2.3"])
-    assert script.splitlines() == [
-        "flush set ip netvm clients",
-        "flush set ip netvm routers",
-        "flush set ip netvm nameservers",
-        "flush set arp netvm clients",
-        "flush set arp netvm ends",
-        "flush map ip netvm resolvers",
-        'add element ip netvm clients { "c400000" . 100.64.0.1 }',
-        'add element ip netvm routers { "c400000" . 100.64.0.0 }',
-        'add element arp netvm clients { "c400000" . 100.64.0.1 }',
-        'add element arp netvm ends { "c400000" . 100.64.0.1, "c400000" . 100.64.0.0 }',
-        "add element ip netvm resolvers { 0 : 10.0.2.3, 1 : 10.0.2.3 }",
-        "add element ip netvm nameservers { 10.0.2.3 }",
-    ]
-    *_, slots, servers = elements({}, ["1.1.1.1", "9.9.9.9", "8.8.8.8"]).splitlines()
-    assert slots.endswith("{ 0 : 1.1.1.1, 1 : 9.9.9.9 }")
-    assert servers.endswith("nameservers { 1.1.1.1, 9.9.9.9 }")
-    assert "add" not in elements({}, [])
+def parts(messages: Sequence[nftables.Message]) -> list[tuple[str, int, str]]:
+    """(what, family, set) of each message."""
+    said = {nftables.NEWSETELEM: "add", nftables.DELSETELEM: "remove"}
+    found = []
+    for kind, _, payload in messages:
+        listed = rtnetlink.attributes(payload, 4)
+        name = listed[nftables.LIST_SET].rstrip(b"\0").decode()
+        found.append((said[kind] if nftables.LIST_ELEMENTS in listed else "flush", payload[0], name))
+    return found
+
+
+def test_a_client_is_in_every_set_or_in_none() -> None:
+    pair = Pair("100.64.0.0", "100.64.0.1")
+    where = [(nftables.IP, "clients"), (nftables.IP, "routers"), (nftables.ARP, "clients"), (nftables.ARP, "ends")]
+    assert parts(firewall.admission("c400000", pair)) == [("add", *one) for one in where]
+    assert parts(firewall.expulsion("c400000", pair)) == [("remove", *one) for one in where]
+
+
+def test_resolvers_take_the_place_of_those_before() -> None:
+    flushed = [("flush", nftables.IP, "resolvers"), ("flush", nftables.IP, "nameservers")]
+    assert parts(firewall.resolution([])) == flushed
+    said = firewall.resolution(["1.1.1.1", "9.9.9.9", "8.8.8.8"])
+    assert parts(said) == [*flushed, ("add", nftables.IP, "resolvers"), ("add", nftables.IP, "nameservers")]
+    assert bytes([1, 1, 1, 1]) in said[2][2]
+    assert bytes([8, 8, 8, 8]) not in said[2][2] + said[3][2]
+
+
+def test_a_transaction_is_framed_and_its_last_message_acknowledged() -> None:
+    whole = nftables.batch(firewall.resolution(["1.1.1.1"]))
+    heads = [(kind, sequence) for kind, sequence, _ in rtnetlink.messages(whole)]
+    assert [kind for kind, _ in heads] == [0x10, 0xA0E, 0xA0E, 0xA0C, 0xA0C, 0x11]
+    assert [sequence for _, sequence in heads] == list(range(6))
+    flags = [rtnetlink.HEADER.unpack_from(whole, whole.index(body) - 16)[2] for _, _, body in rtnetlink.messages(whole)]
+    assert [bool(flag & rtnetlink.NLM_F_ACK) for flag in flags[1:-1]] == [False, False, False, True]
 
 
 @pytest.mark.parametrize("direction", [conntrack.CTA_TUPLE_ORIG, conntrack.CTA_TUPLE_REPLY])
@@ -238,20 +252,20 @@ def imports(file: Path) -> set[str]:
     return found
 
 
-CHEAP = {"__future__", "binascii", "os", "select", "struct", "sys", "time", "traceback"}
+CHEAP = {"__future__", "binascii", "select", "sys", "time", "traceback"}
 
 
 @pytest.mark.parametrize("file", sorted(INIT.glob("*.py")), ids=lambda file: file.stem)
 def test_the_init_imports_little_and_never_the_builder(file: Path) -> None:
     own = {name for name in imports(file) if name == "init" or name.startswith("init.")}
-    private = {"_ctypes", "_json", "_signal", "_socket"} if file.stem == "native" else set()
+    private = {"_ctypes", "_json", "_signal", "_socket", "_struct", "posix"} if file.stem == "native" else set()
     assert imports(file) - own <= CHEAP | private
 
 
 def test_no_dear_module_comes_in_by_a_back_door() -> None:
     code = "import sys; sys.path.append(sys.argv[1]); import init.main; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-ISBc", code, str(INIT.parent)], capture_output=True, text=True, check=True)
-    assert not {"json", "re", "enum", "typing", "socket", "signal", "dataclasses", "traceback"} & set(
+    assert not {"json", "os", "re", "enum", "typing", "socket", "signal", "dataclasses", "traceback"} & set(
         done.stdout.split()
     )
 

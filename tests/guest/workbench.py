@@ -10,13 +10,14 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
 
 from init import address as rule
 from init import conntrack, firewall, sysctl
+from init.nftables import Message, Tables, flush
 from init.rtnetlink import NLM_F_ACK, NLM_F_REQUEST, Requests, transact
 from scapy.layers.inet import IP
 from scapy.layers.l2 import Ether
@@ -153,31 +154,40 @@ class Bench:
             self.requests.set_up(index)
         wire.open()
         self.pairs[name] = pair
-        self.tell_elements()
+        self.apply(firewall.admission(name, pair))
 
     def unplug_client(self, wire: Wire) -> None:
         """What init.clients does when an interface is gone."""
         name = rule.interface_name(wire.router_mac)
         self.ip(f"link del {name}")
-        del self.pairs[name]
-        self.tell_elements()
+        self.apply(firewall.expulsion(name, self.pairs.pop(name)))
         with inside(self.router):
             assert conntrack.forget_client(wire.address) == ""
 
     def load(self, spec: Spec, mend: Callable[[str], str] = lambda text: text, ipv6: bool = True) -> None:
-        """Put a spec's ruleset, or what `mend` makes of it, and the elements into the kernel, as one transaction."""
+        """Put a spec's ruleset, or what `mend` makes of it, into the kernel, and then the elements."""
         self.rules = mend(ruleset(spec, ipv6))
-        self.nft("flush ruleset\n" + self.rules + firewall.elements(self.pairs, self.resolvers))
+        self.nft("flush ruleset\n" + self.rules)
+        self.tell_elements()
         self.forget_all()
 
     def tell_elements(self) -> None:
-        self.nft(firewall.elements(self.pairs, self.resolvers))
+        """All clients and resolvers there are, in the place of those before."""
+        nobody = firewall.memberships("c0", rule.Pair("100.64.0.0", "100.64.0.1"))
+        flushes = [flush(family, name) for family, name, _ in nobody]
+        admissions = [part for name, pair in self.pairs.items() for part in firewall.admission(name, pair)]
+        self.apply([*flushes, *admissions, *firewall.resolution(self.resolvers)])
+
+    def apply(self, parts: Sequence[Message]) -> None:
+        """One transaction, by the init's own means."""
+        with inside(self.router):
+            Tables().apply(parts)
 
     def resolve_by(self, *resolvers: str) -> None:
         """What init.firewall does when the resolvers change."""
         gone = [one for one in self.resolvers if one not in resolvers]
         self.resolvers = resolvers
-        self.tell_elements()
+        self.apply(firewall.resolution(resolvers))
         with inside(self.router):
             assert not any(conntrack.forget_resolver(one) for one in gone)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import pipeline, spec
+from builder import pipeline, render, spec
 from builder.events import Event, Note, StageEnded
 from builder.manifest import Image
 from builder.qemu import Qemu
@@ -76,5 +76,30 @@ def variant(workshop: Path, tmp_path: Path) -> Callable[[str, str], Path]:
         if (workshop / pipeline.LOCK_NAME).exists():
             shutil.copy(workshop / pipeline.LOCK_NAME, tmp_path / pipeline.LOCK_NAME)
         return tmp_path / "netvm.yaml"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def nixpkgs() -> Path:
+    """The real tree."""
+    named = os.environ.get("NETVM_NIXPKGS")
+    if not named:
+        pytest.skip("NETVM_NIXPKGS does not name a nixpkgs tree")
+    return Path(named).resolve()
+
+
+@pytest.fixture
+def rendered(tmp_path: Path) -> Callable[..., Path]:
+    """rendered(nixpkgs) is the starter's tree on that nixpkgs; rendered(nixpkgs, old, new) that of a changed spec."""
+    need("nix-instantiate")
+
+    def make(where: Path, old: str = "", new: str = "") -> Path:
+        starter = spec.starter("netvm")
+        assert old in starter
+        text = f"platform: {{kind: nixpkgs, nixpkgs: {where}}}\n" + starter.replace(old, new, 1 if old else 0)
+        (tmp_path / "netvm.yaml").write_text(text)
+        render.write(pipeline.render(pipeline.load(tmp_path / "netvm.yaml")), tmp_path / "tree")
+        return tmp_path / "tree"
 
     return make

@@ -195,3 +195,33 @@ def test_run_ends_as_qemu_does(engines: Engines, tmp_path: Path) -> None:
     write_image(tmp_path / "image")
     assert main(["run", "image", "--nic", "virtio-net-pci"]) == 3
     assert engines.asked["run"][2:] == ("virtio-net-pci", None)
+
+
+NIXPKGS_SPEC = "version: 1\nplatform: {kind: nixpkgs, nixpkgs: ./none}\n"
+
+
+@pytest.mark.parametrize("arguments", [["lock"], ["build", "--update-lock"], ["build", "--dry-run", "--update-lock"]])
+def test_nixpkgs_has_no_lock_to_make(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("netvm.yaml").write_text(NIXPKGS_SPEC)
+    assert main(arguments) == 5
+    err = capsys.readouterr().err
+    assert "error: only the debian platform has a lock\n" in err
+    assert "hint: pin nixpkgs by what platform.nixpkgs names" in err
+    assert not Path("netvm.lock").exists()
+
+
+@pytest.mark.parametrize("arguments", [["build"], ["build", "--dry-run"], ["smoke"]])
+def test_a_nixpkgs_that_is_not_there_is_told_before_nix_runs(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    Path("netvm.yaml").write_text(NIXPKGS_SPEC)
+    assert main(["check"]) == 0
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert f"error: netvm.yaml:2: platform.nixpkgs: {tmp_path}/none is no nixpkgs tree" in err
+    assert "hint: clone one: git clone" in err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ def test_root_builds_in_the_sandbox_without_build_users() -> None:
     assert "sandbox = true" in text
     assert "build-users-group =\n" in text
     assert "sandbox" not in nix.settings(root=False)
+
+
+def test_a_platform_without_a_lock_has_the_machines_own_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "substituters =\n" in nix.settings(root=True)
+    text = nix.settings(root=True, locked=False)
+    assert "substituters" not in text
+    assert "max-jobs" not in text
+    assert "sandbox = true" in text
+    monkeypatch.setenv("NIX_CONFIG", "substituters = https://cache.example")
+    assert "\nsubstituters" not in nix.environment(locked=False)["NIX_CONFIG"]
 
 
 def test_given_settings_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +88,33 @@ def test_what_went_wrong_and_what_to_do(said: str, kind: type[CommandError], hin
     assert type(error) is kind
     assert hint in (error.hint or "")
     assert not error.message.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "message", "hint"),
+    [
+        (
+            "error: unable to download 'https://m.example/bash.tar.gz': HTTP error 404",
+            NixBuildError, "https://m.example/bash.tar.gz could not be downloaded: HTTP error 404", "platform.nixpkgs",
+        ),
+        ("error: hash mismatch in fixed-output derivation '/nix/store/a.drv'", NixBuildError, "a.drv", "newer nixpkgs"),
+        ("error: no Linux 6.1\n       hint: take 6.12\n       at x.nix:1", NixEvalError, "no Linux 6.1", "take 6.12"),
+        (
+            "trace: netvm-note: this nixpkgs asks for more\nerror: attribute 'x' missing",
+            NixEvalError, "attribute 'x' missing", "this nixpkgs asks for more; take a newer Nix or an older nixpkgs",
+        ),
+    ],
+)  # fmt: skip
+def test_without_a_lock_nothing_is_said_of_one(said: str, kind: type[CommandError], message: str, hint: str) -> None:
+    log = NixLog("build", lambda event: None)
+    for text in said.split("\nerror: "):
+        text = text if text.startswith(("error", "trace")) else f"error: {text}"
+        log.feed("@nix " + json.dumps({"action": "msg", "level": 0, "msg": text}))
+    error = nix.explained(CommandError("nix failed", argv=["nix"], status=1), log, Path("build.log"), locked=False)
+    assert type(error) is kind
+    assert message in error.message
+    assert hint in (error.hint or "")
+    assert "lock" not in (error.hint or "")
 
 
 def test_a_kernel_that_differs_is_a_table() -> None:

@@ -105,7 +105,7 @@ def test_found_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     (tmp_path / qemu.PROGRAM).symlink_to(FAKE)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert qemu.find().reason == "on PATH"
-    assert qemu.find(built=FAKE).reason == "built from the lock"
+    assert qemu.find(built=FAKE).reason == "built with the image"
     assert qemu.find(explicit=FAKE, built=Path("/nowhere")).reason == "asked for"
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ToolMissing, match="qemu-system-x86_64 is not installed"):

@@ -2,11 +2,11 @@
 { lock, system ? "x86_64-linux" }:
 let
   packages = import ./packages.nix { inherit lock system; };
-  kernelLib = import ./kernel-lib.nix;
+  kernelRequests = import ../../kernel/requests.nix;
   source = part: file: packages.fetch lock.sources.${part}.files.${file};
 in
 rec {
-  lib.kernel = { inherit (kernelLib) yes module no unset freeform option; };
+  lib.kernel = import ./kernel-lib.nix;
 
   # → { kernel, kernel.config, release }
   buildKernel = { version, structuredExtraConfig, check }: packages.runIn {
@@ -15,8 +15,8 @@ rec {
     script = ./kernel.sh;
     linuxSource = builtins.head (packages.debs "linux");
     linuxTarball = "linux-source-${version}.tar.xz";
-    seed = builtins.toFile "seed" (kernelLib.seed structuredExtraConfig);
-    requests = builtins.toFile "requests.json" (builtins.toJSON (kernelLib.requests structuredExtraConfig));
+    seed = builtins.toFile "seed" (kernelRequests.seed structuredExtraConfig);
+    requests = builtins.toFile "requests.json" (builtins.toJSON (kernelRequests.requests structuredExtraConfig));
     inherit check;
   };
 
@@ -24,26 +24,41 @@ rec {
     name = "connman-${packages.version "connman"}";
     root = packages.root "connman-dev";
     script = ./connman.sh;
+    missing = ./connman-missing.c;
     orig = source "connman" "orig";
     debian = source "connman" "debian";
   };
 
-  # The guest's root as a file system image: what `tree` holds, and the programs it runs with the libraries they need.
-  buildRootfs = { tree, programs, modules }: packages.runIn {
+  # → the ruleset as a netlink batch
+  compileRuleset = { ruleset, compiler, netfilterSocket }: packages.runIn {
+    name = "ruleset.nlb";
+    root = packages.root "imager";
+    script = ../shared/ruleset.sh;
+    inherit ruleset compiler;
+    netfilterSocket = packages.runIn {
+      name = "netfilter_socket.so";
+      root = packages.root "connman-dev";
+      script = ../shared/netfilter_socket.sh;
+      source = netfilterSocket;
+    };
+  };
+
+  # The guest's root as a file system image: what `tree` holds with the ruleset, and the programs it runs with the libraries they need.
+  buildRootfs = { tree, ruleset, programs, modules }: packages.runIn {
     name = "rootfs";
     root = packages.root "imager";
-    script = ./rootfs.sh;
-    maker = ./make_rootfs.py;
+    script = ../shared/rootfs.sh;
+    maker = ../shared/make_rootfs.py;
     parts = [ (packages.root "guest") connman ];
-    inherit tree programs modules;
+    inherit tree ruleset programs modules;
   };
 
   # → { manifest.json, kernel, kernel.config, rootfs.img }
   assemble = { manifest, kernel, rootfs }: packages.runIn {
     name = "image";
     root = packages.root "imager";
-    script = ./image.sh;
-    maker = ./make_image.py;
+    script = ../shared/image.sh;
+    maker = ../shared/make_image.py;
     inherit kernel rootfs;
     manifest = builtins.toFile "manifest.json" (builtins.toJSON (manifest // { inherit (lock) versions; }));
   };

@@ -4,6 +4,10 @@ usage: make_rootfs.py ROOT TREE PROGRAMS MODULES PART…
 
 PROGRAMS and MODULES are lists separated by spaces.  A program is looked up in each PART in turn, and its libraries as
 the guest's own loader finds them, so nothing is in the image that nothing loads.  The same input gives the same files.
+
+A part holds files (Debian's packages, unpacked), or links to files elsewhere (nixpkgs' packages, in Nix's store).  What
+a part only links to stays at its own path in the image too, since other binaries name it by that path, and the root has
+the link.
 """
 
 import compileall
@@ -52,6 +56,19 @@ def install(source: Path, root: Path, name: str) -> None:
     target.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
 
 
+def place(parts: list[Path], file: Path, name: str) -> str:
+    """Where a file lies in the root: at `name` if a part holds it, else at its own path."""
+    return name if any(file.is_relative_to(part) for part in parts) else str(file).lstrip("/")
+
+
+def link(root: Path, name: str, target: str) -> None:
+    """Let `name` lead to `target`, both below the root."""
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() and not path.is_symlink():
+        path.symlink_to(f"/{target}")
+
+
 def libraries(parts: list[Path], file: Path) -> list[Path]:
     """The shared libraries a binary loads, resolved by the guest's own loader among the parts."""
     loader = find(parts, LOADER)
@@ -66,7 +83,25 @@ def install_binary(parts: list[Path], root: Path, source: Path, name: str) -> No
     """Copy a binary and every library it loads."""
     install(source, root, name)
     for library in libraries(parts, source):
-        install(library, root, f"{LIBRARIES}/{library.name}")
+        install(library, root, place(parts, library, f"{LIBRARIES}/{library.name}"))
+
+
+def install_program(parts: list[Path], root: Path, name: str) -> None:
+    """Copy a program that init starts by this name."""
+    real = find(parts, name).resolve()
+    target = place(parts, real, name)
+    install_binary(parts, root, real, target)
+    if target != name:
+        link(root, name, target)
+
+
+def install_loader(parts: list[Path], root: Path) -> None:
+    """Copy what the kernel starts every program by, under the names that programs have for it."""
+    found = find(parts, LOADER)
+    real = found.resolve()
+    inside = any(real.is_relative_to(part) for part in parts)
+    for name in (LOADER, f"{LIBRARIES}/{real.name}") if inside else (str(found.readlink()).lstrip("/"),):
+        install(real, root, name)
 
 
 def standard_library(parts: list[Path]) -> Path:
@@ -74,13 +109,13 @@ def standard_library(parts: list[Path]) -> Path:
     found = sorted(part for base in parts for part in (base / "usr/lib").glob("python3.*") if (part / "os.py").exists())
     if not found:
         sys.exit("make_rootfs: none of the packages holds Python's standard library")
-    return found[0]
+    return found[0].resolve()
 
 
 def install_python(parts: list[Path], root: Path, scripts: list[Path], modules: list[str]) -> None:
     """Install the part of the standard library that `scripts` and `modules` import, directly or not."""
     source = standard_library(parts)
-    folder = f"usr/lib/{source.name}"
+    folder = place(parts, source, f"usr/lib/{source.name}")
     finder = ModuleFinder([str(root / "usr/lib/netvm"), str(source), str(source / "lib-dynload")], excludes=UNWANTED)
     for script in scripts:
         finder.run_script(str(script))
@@ -98,21 +133,35 @@ def install_python(parts: list[Path], root: Path, scripts: list[Path], modules: 
     # Sourceless: half the size, and no look for a newer source at each import.
     for file in sorted((root / folder).rglob("*.py")):
         py_compile.compile(
-            str(file), str(file) + "c", dfile="/" + str(file.relative_to(root)), doraise=True, optimize=2,
+            str(file),
+            str(file) + "c",
+            dfile="/" + str(file.relative_to(root)),
+            doraise=True,
+            optimize=2,
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
         )
         file.unlink()
 
 
 def compile_init(root: Path) -> None:
-    """Compile our own package beside its source, which a traceback on the console shows."""
+    """Compile our own package, beside its source, which a traceback on the console shows; /sbin/init to start.pyc."""
     folder = root / "usr/lib/netvm"
     good = compileall.compile_dir(
-        folder, stripdir=str(root), prependdir="/", quiet=1,
+        folder,
+        stripdir=str(root),
+        prependdir="/",
+        quiet=1,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
     if not good:
         sys.exit("make_rootfs: the init package does not compile")
+    py_compile.compile(
+        str(root / "sbin/init"),
+        str(folder / "start.pyc"),
+        dfile="/sbin/init",
+        doraise=True,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
 
 
 def main(root: Path, tree: Path, programs: list[str], modules: list[str], parts: list[Path]) -> None:
@@ -126,9 +175,8 @@ def main(root: Path, tree: Path, programs: list[str], modules: list[str], parts:
         (root / "usr" / name).mkdir(parents=True, exist_ok=True)
         (root / name).symlink_to(f"usr/{name}")
     for program in programs:
-        install_binary(parts, root, find(parts, program), program)
-    install(find(parts, LOADER), root, LOADER)
-    install(find(parts, LOADER), root, f"{LIBRARIES}/{find(parts, LOADER).resolve().name}")
+        install_program(parts, root, program)
+    install_loader(parts, root)
     install_python(parts, root, sorted((root / "usr/lib/netvm").glob("init/*.py")), modules)
     compile_init(root)
     (root / "sbin/init").chmod(0o755)

@@ -1,0 +1,28 @@
+# ConnMan, built small, and never a version with a known hole.
+#
+# 1.41 and before have CVE-2022-32292, CVE-2022-32293 and CVE-2023-28488; up to 1.44, CVE-2025-32366 and CVE-2025-32743.
+# A nixpkgs may carry the fixes as patches, but not every one that has such a version does.  So an older one is replaced
+# by the version that the debian platform builds and our tests boot.  Its hash is that of the release on kernel.org, which
+# is also the upstream part of Debian's source package.
+{ pkgs }:
+let
+  inherit (pkgs) lib;
+  mended = "1.45";
+  ours = "2.0";
+
+  small = pkgs.connmanMinimal.override {
+    firewallType = "nftables";
+    enableWifi = false;
+    enableL2tp = false;
+  };
+in
+if lib.versionAtLeast small.version mended then small
+else small.overrideAttrs {
+  version = ours;
+  src = pkgs.fetchurl {
+    url = "mirror://kernel/linux/network/connman/connman-${ours}.tar.xz";
+    hash = "sha256-0lwt3Ata0T6YbsNa12WujS9LestHyVigVhbJQ80IJSc=";
+  };
+  # Those of the older version are in this one.
+  patches = [ ];
+}

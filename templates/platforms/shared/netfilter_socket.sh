@@ -1,0 +1,2 @@
+# What compile_ruleset.py preloads into nft.
+${CC:-gcc} -O2 -shared -fPIC -Wall -Wextra -Wl,--build-id=none -o "$out" "$source" -ldl

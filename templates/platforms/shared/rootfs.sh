@@ -1,0 +1,10 @@
+# Make the guest's root file system; see make_rootfs.py.
+fresh=$NIX_BUILD_TOP/root
+mkdir -p "$out" "$fresh"
+# The kernel starts python by this file, so what is compiled here must be what runs there.
+python3 -I -B "$maker" "$fresh" "$tree" "$programs" "$modules" $parts
+cp "$ruleset" "$fresh/etc/netvm/ruleset.nlb"
+# Debian's loader finds libraries by its cache; those of the Nix store are found by their RPATHs.
+[ ! -e "$fresh/usr/lib/x86_64-linux-gnu" ] || ldconfig -r "$fresh" -f /dev/null
+mkfs.erofs --quiet -T0 -U "00000000-0000-0000-0000-000000000000" --all-root -zlz4hc,12 -C65536 -Eztailpacking,fragments,dedupe \
+  "$out/rootfs.img" "$fresh"
