@@ -45,7 +45,7 @@ REFUSALS: Mapping[str, Refusal] = {
 }
 
 MOST_CLIENTS = 2048
-"""That have a measure at the same time.  The kernel makes a table of this size for each set: 32 KiB here, 1 MiB for 65535."""
+"""That have a measure at the same time.  The kernel allots each set's table at once: 32 KiB; 1 MiB for 65535."""
 FRAGMENTS_PER_SECOND = 500
 QUESTIONS_PER_SECOND = 200
 """To the router itself, by each client."""
