@@ -44,6 +44,8 @@ REFUSALS: Mapping[str, Refusal] = {
     "ipv6": Refusal("ip6", "IPv6 is off"),
 }
 
+MOST_CLIENTS = 2048
+"""That have a measure at the same time.  The kernel allots each set's table at once: 32 KiB; 1 MiB for 65535."""
 FRAGMENTS_PER_SECOND = 500
 QUESTIONS_PER_SECOND = 200
 """To the router itself, by each client."""
@@ -113,6 +115,7 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
         ],
         "counters": {family: counters(family) for family in ("ip", "arp", "ip6")},
         "reasons": reasons(ipv6),
+        "most_clients": MOST_CLIENTS,
         "connections": connections_a_client(router),
         "fragments_per_second": FRAGMENTS_PER_SECOND,
         "questions_per_second": QUESTIONS_PER_SECOND,
