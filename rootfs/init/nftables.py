@@ -9,6 +9,7 @@ from __future__ import annotations
 from init import native
 from init.native import os
 from init.rtnetlink import (
+    HEADER,
     NLM_F_ACK,
     NLM_F_CREATE,
     NLM_F_REQUEST,
@@ -97,6 +98,10 @@ class Tables:
 
     def commit(self, transaction: bytes) -> None:
         """Put a transaction into force.  Raises OSError with the kernel's first complaint; nothing is in force then."""
+        # Of one without its end the kernel acknowledges every message, and then drops all of it.
+        end = transaction[-HEADER.size - 4 :]
+        if len(end) < HEADER.size or HEADER.unpack_from(end)[:2] != (HEADER.size + 4, BATCH_END):
+            raise OSError(74, "the transaction is cut off")  # EBADMSG
         self._socket.send(transaction)
         answered = False
         complaint = 0
