@@ -1,0 +1,39 @@
+"""The table of what is measured.  To add a row, write a function that takes the `Setting` and returns `Measured`."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from bench import boot
+from bench.values import Aim, Measured, Row, Setting
+
+MIB = 1 << 20
+
+
+def image_size(setting: Setting) -> Measured:
+    """Kernel and root together."""
+    image = setting.subject.image
+    parts = {"kernel": image.kernel.stat().st_size, "root": image.rootfs.stat().st_size}
+    note = ", ".join(f"{name} {size / MIB:.2f} MiB" for name, size in parts.items())
+    return Measured((sum(parts.values()) / MIB,), notes=(note,), details={"bytes": parts})
+
+
+ROWS: tuple[Row, ...] = (
+    Row(
+        "boot-virtio",
+        "boot to ready, virtio-net-pci",
+        "s",
+        partial(boot.measure, nic="virtio-net-pci"),
+        beside="static init",
+        aim=Aim(2.0, "ratio"),
+    ),
+    Row(
+        "boot-e1000e",
+        "boot to ready, e1000e",
+        "s",
+        partial(boot.measure, nic="e1000e"),
+        beside="static init",
+        aim=Aim(3.5, "ratio"),
+    ),
+    Row("image-size", "kernel and root", "MiB", image_size, aim=Aim(20.0)),
+)

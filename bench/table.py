@@ -1,0 +1,71 @@
+"""A run of the benchmarks, for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.values import Result, Summary, summarize
+
+COLUMNS = ("what", "median", "min–max", "beside", "ratio", "aim", "")
+
+
+def draw(console: Console, around: dict[str, Any], results: Sequence[Result]) -> None:
+    """The table, then the notes of each row, then what it was measured on."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column in ("what", "beside", "") else "right", overflow="fold")
+    for result in results:
+        table.add_row(*(Text(cell) for cell in cells(result)))
+    console.print(table)
+    for result in results:
+        for note in [
+            *(result.measured.notes if result.measured else ()),
+            *([result.trouble] if result.trouble else ()),
+        ]:
+            console.print(Text(f"{result.row.name}: {note}"), soft_wrap=False)
+    console.print(Text(footer(around)))
+
+
+def cells(result: Result) -> tuple[str, ...]:
+    """One line of the table."""
+    row, summary, ratio = result.row, result.summary, result.ratio
+    mark = {True: "met", False: "not met", None: ""}[result.met]
+    if summary is None or result.measured is None:
+        return (row.what, "–", "", "", "", _aim(result), "not measured")
+    beside = f"{row.beside} {figure(summarize(result.measured.beside).median, row.unit)}" if ratio else row.beside
+    times = f"{ratio.median:.2f}× ({ratio.lowest:.2f}–{ratio.highest:.2f})" if ratio else ""
+    return (row.what, figure(summary.median, row.unit), _span(summary, row.unit), beside, times, _aim(result), mark)
+
+
+def figure(value: float, unit: str) -> str:
+    """A value with as many digits as mean something."""
+    return f"{value:.3f} {unit}" if value < 1 else f"{value:.2f} {unit}"
+
+
+def _span(summary: Summary, unit: str) -> str:
+    if summary.lowest == summary.highest:
+        return ""
+    digits = 3 if summary.median < 1 and unit == "s" else 2
+    return f"{summary.lowest:.{digits}f}–{summary.highest:.{digits}f}"
+
+
+def _aim(result: Result) -> str:
+    aim = result.row.aim
+    if aim is None:
+        return ""
+    return f"≤ {aim.limit:g}×" if aim.of == "ratio" else f"≤ {aim.limit:g} {result.row.unit}"
+
+
+def footer(around: dict[str, Any]) -> str:
+    """What the figures were taken on."""
+    load = " ".join(str(value) for value in around["load_average"])
+    return (
+        f"Linux {around['image'].get('linux', '?')} in QEMU {around['qemu']} ({around['accelerator'].upper()}),"
+        f" Python {around['python']}, {around['cpus']} CPUs, load {load} before"
+    )
