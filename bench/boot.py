@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench import erofs, static_init
 from bench.values import Measured, Setting, Subject, Unmeasured
@@ -69,18 +70,12 @@ async def router(subject: Subject, nic: str, folder: Path) -> Boot:
     vm = _vm(subject, qemu.router(subject.image, subject.accelerator.kind, nic=nic), folder, guest.on_console)
     async with vm:
         await vm.power_on()
-        ready = asyncio.create_task(guest.wait(console.Ready))
-        ended = asyncio.create_task(vm.ended.wait())
-        await asyncio.wait({ready, ended, guest.lost}, timeout=DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
-        ended.cancel()
-        if not ready.cancel():
-            heard = guest.find(console.Ready)
-            assert heard is not None
-            return Boot(heard.at - vm.powered_at, heard.event.t, moments(guest, vm.powered_at))
-        why = f"not ready in {DEADLINE_S:g} s"
-        if guest.lost.done() or vm.ended.is_set():
-            why = guest.lost.result() if guest.lost.done() else "its machine stopped"
-        raise Unmeasured(f"the router does not boot with {nic}: {why}{last_words(vm)}")
+        await _until(vm, guest.wait(console.Ready), guest.lost)
+        ready = guest.find(console.Ready)
+        if ready is None:
+            why = guest.lost.result() if guest.lost.done() else _why(vm)
+            raise Unmeasured(f"the router does not boot with {nic}: {why}{last_words(vm)}")
+        return Boot(ready.at - vm.powered_at, ready.event.t, moments(guest, vm.powered_at))
 
 
 async def static(subject: Subject, nic: str, root: Path, folder: Path) -> Boot:
@@ -95,20 +90,29 @@ async def static(subject: Subject, nic: str, root: Path, folder: Path) -> Boot:
     vm = _vm(subject, machine, folder, listen)
     async with vm:
         await vm.power_on()
-        ended = asyncio.create_task(vm.ended.wait())
-        await asyncio.wait({said, ended}, timeout=DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
-        ended.cancel()
+        await _until(vm, said)
         if not said.done():
-            why = "its machine stopped" if vm.ended.is_set() else f"it said nothing in {DEADLINE_S:g} s"
-            raise Unmeasured(f"the static init does not boot with {nic}: {why}{last_words(vm)}")
+            raise Unmeasured(f"the static init does not boot with {nic}: {_why(vm)}{last_words(vm)}")
         return Boot(said.result() - vm.powered_at)
+
+
+async def _until(vm: Vm, *signs: Awaitable[Any]) -> None:
+    """Wait for the first of some signs, for the machine's end, or for the deadline."""
+    waiting = [asyncio.ensure_future(sign) for sign in (*signs, vm.ended.wait())]
+    await asyncio.wait(waiting, timeout=DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
+    for sign in waiting:
+        if isinstance(sign, asyncio.Task):  # a future belongs to whoever gave it
+            sign.cancel()
+
+
+def _why(vm: Vm) -> str:
+    return "its machine stopped" if vm.ended.is_set() else f"not in {DEADLINE_S:g} s"
 
 
 def last_words(vm: Vm) -> str:
     """The end of a console, for a message: its log goes with the folder of the run."""
-    return (
-        "".join(f"\n  {console.escape(line, 120)}" for line in list(vm.console_tail)[-5:]) or "; its console is empty"
-    )
+    lines = [console.escape(line, 120) for line in vm.console_tail][-5:]
+    return "".join(f"\n  {line}" for line in lines) or "; its console is empty"
 
 
 def _vm(subject: Subject, machine: qemu.Machine, folder: Path, listen: Callable[[str], None]) -> Vm:
@@ -119,7 +123,7 @@ def _vm(subject: Subject, machine: qemu.Machine, folder: Path, listen: Callable[
 def moments(guest: Guest, powered_at: float) -> tuple[Moment, ...]:
     """The first of each kind of event, up to `ready`.
 
-    The guest's clock and ours are tied by the event that reached us soonest, which gives the start of the kernel's clock.
+    The guest's clock and ours are tied by the event that reached us soonest, which tells when the kernel's began.
     """
     start = min(heard.at - powered_at - heard.event.t for heard in guest.heard)
     found = {"kernel's clock starts": start}

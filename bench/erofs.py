@@ -39,13 +39,16 @@ def image(init: bytes) -> bytes:
         _folder(2, {".": sbin, "..": root, "init": program}, programs=("init",)),
         _Node(0o100755, 1, init),
     )
-    blocks, inodes = [], b""
+    contents = inodes = b""
     for number, node in enumerate(nodes, 1):
-        inodes += _inode(node, number, 1 + sum(len(block) for block in blocks) // BLOCK)
-        blocks.append(node.content.ljust(-(-len(node.content) // BLOCK) * BLOCK, b"\0"))
-    total = 1 + sum(len(block) for block in blocks) // BLOCK
-    first = (b"\0" * _SUPER_AT + _super(root, len(nodes), total) + inodes).ljust(BLOCK, b"\0")
-    return first + b"".join(blocks)
+        inodes += _inode(node, number, 1 + len(contents) // BLOCK)
+        contents += _padded(node.content)
+    blocks = 1 + len(contents) // BLOCK
+    return _padded(bytes(_SUPER_AT) + _super(root, len(nodes), blocks) + inodes) + contents
+
+
+def _padded(content: bytes) -> bytes:
+    return content + bytes(-len(content) % BLOCK)
 
 
 def _super(root: int, inodes: int, blocks: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from bench import boot
+from bench import boot, commands, memory
 from bench.values import Aim, Measured, Row, Setting
 
 MIB = 1 << 20
@@ -36,4 +36,11 @@ ROWS: tuple[Row, ...] = (
         aim=Aim(3.5, "ratio"),
     ),
     Row("image-size", "kernel and root", "MiB", image_size, aim=Aim(20.0)),
+    Row("least-memory", "least memory to pass smoke", "MiB", memory.measure, aim=Aim(40.0), quick=False),
+    Row("help", "netvm-build --help", "s", commands.show_help, beside="python -c pass", aim=Aim(0.2)),
+    Row("click-help", "a bare click program --help", "s", commands.click_help, beside="python -c pass"),
+    Row("check", "netvm-build check", "s", commands.check, beside="python -c pass"),
+    Row("render", "netvm-build render", "s", commands.render, beside="python -c pass", aim=Aim(0.4)),
+    Row("build", "build, nothing to do", "s", commands.build_again, beside="nix build", aim=Aim(1.0)),
+    Row("build-init", "build, init changed", "s", commands.build_changed_init, aim=Aim(10.0), quick=False),
 )

@@ -24,11 +24,9 @@ def draw(console: Console, around: dict[str, Any], results: Sequence[Result]) ->
         table.add_row(*(Text(cell) for cell in cells(result)))
     console.print(table)
     for result in results:
-        for note in [
-            *(result.measured.notes if result.measured else ()),
-            *([result.trouble] if result.trouble else ()),
-        ]:
-            console.print(Text(f"{result.row.name}: {note}"), soft_wrap=False)
+        for note in (*(result.measured.notes if result.measured else ()), result.trouble):
+            if note is not None:
+                console.print(Text(f"{result.row.name}: {note}"), soft_wrap=True)
     console.print(Text(footer(around)))
 
 
