@@ -78,22 +78,29 @@ async def router(subject: Subject, nic: str, folder: Path) -> Boot:
         return Boot(ready.at - vm.powered_at, ready.event.t, moments(guest, vm.powered_at))
 
 
-async def static(subject: Subject, nic: str, root: Path, folder: Path) -> Boot:
-    """The same machine with another root: to the line of the static init."""
+async def static(subject: Subject, nic: str, root: Path, folder: Path, *, to_the_end: bool = False) -> Boot:
+    """The same machine with another root: to the line of the static init.  `to_the_end` waits for its power-off too."""
     said: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
     def listen(line: str) -> None:
         if static_init.SAYS in line and not said.done():
             said.set_result(time.monotonic())
 
-    machine = replace(qemu.router(subject.image, subject.accelerator.kind, nic=nic), rootfs=root)
+    machine = with_root(qemu.router(subject.image, subject.accelerator.kind, nic=nic), root)
     vm = _vm(subject, machine, folder, listen)
     async with vm:
         await vm.power_on()
         await _until(vm, said)
         if not said.done():
             raise Unmeasured(f"the static init does not boot with {nic}: {_why(vm)}{last_words(vm)}")
+        if to_the_end:
+            await _until(vm)
         return Boot(said.result() - vm.powered_at)
+
+
+def with_root(machine: qemu.Machine, root: Path) -> qemu.Machine:
+    """The same machine but for the file behind its root."""
+    return replace(machine, rootfs=root)
 
 
 async def _until(vm: Vm, *signs: Awaitable[Any]) -> None:

@@ -12,33 +12,37 @@ from rich.text import Text
 
 from bench.values import Result, Summary, summarize
 
-COLUMNS = ("what", "median", "min–max", "beside", "ratio", "aim", "")
+COLUMNS = ("what", "median", "min–max", "ratio", "aim", "met")
 
 
 def draw(console: Console, around: dict[str, Any], results: Sequence[Result]) -> None:
     """The table, then the notes of each row, then what it was measured on."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for column in COLUMNS:
-        table.add_column(column, justify="left" if column in ("what", "beside", "") else "right", overflow="fold")
+        table.add_column(column, justify="left" if column == "what" else "right", no_wrap=column != "what")
     for result in results:
-        table.add_row(*(Text(cell) for cell in cells(result)))
+        for line in lines(result):
+            table.add_row(*(Text(cell) for cell in line))
     console.print(table)
     for result in results:
         for note in (*(result.measured.notes if result.measured else ()), result.trouble):
             if note is not None:
-                console.print(Text(f"{result.row.name}: {note}"), soft_wrap=True)
+                console.print(Text(f"{result.row.name}: {note}"))
     console.print(Text(footer(around)))
 
 
-def cells(result: Result) -> tuple[str, ...]:
-    """One line of the table."""
-    row, summary, ratio = result.row, result.summary, result.ratio
-    mark = {True: "met", False: "not met", None: ""}[result.met]
-    if summary is None or result.measured is None:
-        return (row.what, "–", "", "", "", _aim(result), "not measured")
-    beside = f"{row.beside} {figure(summarize(result.measured.beside).median, row.unit)}" if ratio else row.beside
+def lines(result: Result) -> tuple[tuple[str, ...], ...]:
+    """A row of the table, and what stands beside it below it.  The ratio is that of the pairs."""
+    row, summary, ratio, measured = result.row, result.summary, result.ratio, result.measured
+    mark = {True: "✓", False: "✗", None: ""}[result.met]
+    if summary is None or measured is None:
+        return ((row.what, "not measured", "", "", _aim(result), mark),)
     times = f"{ratio.median:.2f}× ({ratio.lowest:.2f}–{ratio.highest:.2f})" if ratio else ""
-    return (row.what, figure(summary.median, row.unit), _span(summary, row.unit), beside, times, _aim(result), mark)
+    ours = (row.what, figure(summary.median, row.unit), _span(summary, row.unit), times, _aim(result), mark)
+    if not measured.beside:
+        return (ours,)
+    theirs = summarize(measured.beside)
+    return ours, (f"  {row.beside}", figure(theirs.median, row.unit), _span(theirs, row.unit), "", "", "")
 
 
 def figure(value: float, unit: str) -> str:
