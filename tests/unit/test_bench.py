@@ -6,6 +6,8 @@ import asyncio
 import io
 import json
 import platform
+import re
+import shlex
 import struct
 import subprocess
 from dataclasses import replace
@@ -26,6 +28,16 @@ from builder.smoke.checks import CHECKS
 from builder.smoke.guest import Guest, Heard
 
 SCHEMA = json.loads((Path(document.__file__).parent / "schema.json").read_text())
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+
+
+def calls_in_the_document() -> list[str]:
+    """The arguments of every call that docs/benchmarks.md shows."""
+    calls = re.findall(r"(?:make\.sh bench|python -m bench)\b([^`\n]*)", DOCUMENT.read_text())
+    assert len(calls) >= 5
+    return calls
 
 
 def never(_: Setting) -> Measured:
@@ -162,6 +174,22 @@ def test_list_says_what_there_is() -> None:
     done = CliRunner().invoke(cli.main, ["--list"])
     assert done.exit_code == 0
     assert [line.split()[0] for line in done.output.splitlines()] == [row.name for row in ROWS]
+
+
+@pytest.mark.parametrize("line", calls_in_the_document())
+def test_the_command_line_takes_what_the_document_says(line: str) -> None:
+    context = cli.main.make_context("bench", shlex.split(line, comments=True))
+    assert cli.choose(context.params["names"], context.params["quick"])
+
+
+def test_the_document_has_a_line_for_every_row_and_its_aim() -> None:
+    told = dict(re.findall(r"^\| `([a-z0-9-]+)` \|.*\|([^|]*)\|$", DOCUMENT.read_text(), re.MULTILINE))
+    shown = {row.name: row.aim for row in ROWS}
+    assert list(told) == list(shown)
+    for name, aim in shown.items():
+        unit = {row.name: row.unit for row in ROWS}[name]
+        wanted = "" if aim is None else f"ratio ≤ {aim.limit:g}" if aim.of == "ratio" else f"≤ {aim.limit:g} {unit}"
+        assert told[name].strip() == wanted, name
 
 
 def test_a_row_that_fails_is_told_and_ends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
