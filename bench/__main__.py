@@ -16,6 +16,7 @@ from bench.rows import ROWS
 from bench.subject import prepare
 from bench.table import draw
 from bench.values import Result, Row, Setting, Unmeasured
+from builder.cli.signals import stopping_once
 from builder.errors import NetvmError
 
 RUNS = 5
@@ -101,4 +102,5 @@ def measure(row: Row, setting: Setting) -> Result:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m bench")
+    with stopping_once():
+        main(prog_name="python -m bench")
