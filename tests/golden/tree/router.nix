@@ -2,7 +2,7 @@
 {
   name = "netvm";
   version = "6.12";
-  cmdline = "console=ttyS0 root=/dev/vda rootfstype=erofs ro init=/sbin/init panic=-1 quiet";
+  cmdline = "console=ttyS0 root=/dev/vda rootfstype=erofs ro init=/sbin/init panic=-1 no_timer_check quiet";
 
   # What was asked of the kernel, for the manifest and the smoke boot.
   options = {
