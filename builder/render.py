@@ -24,8 +24,8 @@ from builder.model import OptionKind, OptionValue, Router
 from builder.spec import full_spec
 
 # The console is where a boot that dies early tells why, panic=-1 ends the VM instead of leaving it hanging.
-# no_timer_check: the kernel counts ticks for ten milliseconds to find out whether the timer works, and on a busy host an
-# emulated machine may not get them; it then hangs after "MP-BIOS bug: 8254 timer not connected to IO-APIC".
+# no_timer_check: the kernel counts ticks for ten milliseconds to find out whether the timer works.  On a busy host an
+# emulated machine may not get them, and hangs after "MP-BIOS bug: 8254 timer not connected to IO-APIC".
 CMDLINE = (
     "console=ttyS0", "root=/dev/vda", "rootfstype=erofs", "ro", "init=/sbin/init", "panic=-1", "no_timer_check", "quiet"
 )  # fmt: skip
