@@ -117,9 +117,11 @@ def _why(vm: Vm) -> str:
 
 
 def last_words(vm: Vm) -> str:
-    """The end of a console, for a message: its log goes with the folder of the run."""
-    lines = [console.escape(line, 120) for line in vm.console_tail][-5:]
-    return "".join(f"\n  {line}" for line in lines) or "; its console is empty"
+    """The end of a console, or the lines of it that tell a cause: its log goes with the folder of the run."""
+    lines = list(vm.console_tail)
+    telling = [line for line in lines if any(pattern.match.search(line) for pattern in console.PATTERNS)]
+    shown = [console.escape(line, 120) for line in telling or lines][-5:]
+    return "".join(f"\n  {line}" for line in shown) or "; its console is empty"
 
 
 def _vm(subject: Subject, machine: qemu.Machine, folder: Path, listen: Callable[[str], None]) -> Vm:

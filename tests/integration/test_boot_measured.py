@@ -34,7 +34,7 @@ def test_the_static_init_boots_and_powers_off(subject: Subject, tmp_path: Path) 
 def test_a_root_that_does_not_boot_is_told_with_the_console(subject: Subject, tmp_path: Path) -> None:
     root = tmp_path / "root.img"
     root.write_bytes(bytes(1 << 20))
-    with pytest.raises(Unmeasured, match=r"its machine stopped(?s:.*)VFS: Unable to mount root"):
+    with pytest.raises(Unmeasured, match=r"its machine stopped(?s:.*)VFS: Unable to mount root fs"):
         asyncio.run(boot.static(subject, "virtio-net-pci", root, tmp_path))
 
 
