@@ -32,7 +32,7 @@ AGENT = Path(__file__).with_name("client_agent.py")
 
 @dataclass(frozen=True)
 class Rig:
-    """What all boots of a run share."""
+    """What all boots of a run share.  There are fewer clients where the pool has no room for so many."""
 
     image: Image
     program: qemu.Qemu
@@ -40,6 +40,7 @@ class Rig:
     out: Path
     sink: Sink
     checks: tuple[Check, ...] = CHECKS
+    clients: int = 2
 
 
 def smoke(
@@ -114,7 +115,7 @@ async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> La
     """The servers, and all VMs with their CPUs still halted."""
     manifest = rig.image.manifest
     try:
-        pairs = allocate(manifest.pool, (), 2)
+        pairs = allocate(manifest.pool, (), rig.clients)
     except AddressError:
         pairs = allocate(manifest.pool, (), 1)
     script = folder / "client.img"

@@ -147,6 +147,17 @@ def test_the_guest_knows_nothing_but_the_standard_library() -> None:
         assert names - {"init"} <= sys.stdlib_module_names, path
 
 
+def test_bench_uses_builder_and_nobody_uses_bench() -> None:
+    for package in ("builder", "rootfs"):
+        for path in modules(ROOT / package):
+            names = {name.split(".")[0] for name in imported(path.read_text(encoding="utf-8"), package)}
+            assert "bench" not in names, path
+
+
+def test_bench_starts_programs_through_builder() -> None:
+    assert [(path, name) for path in modules(ROOT / "bench") for name in starters(path.read_text())] == []
+
+
 # ---- the test itself can fail
 
 EXAMPLE = """

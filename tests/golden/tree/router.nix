@@ -2,7 +2,7 @@
 {
   name = "netvm";
   version = "6.12";
-  cmdline = "console=ttyS0 root=/dev/vda rootfstype=erofs ro init=/usr/bin/python3 panic=-1 quiet nf_conntrack.hashsize=2048 -- -ISB /usr/lib/netvm/start.pyc";
+  cmdline = "console=ttyS0 root=/dev/vda rootfstype=erofs ro init=/usr/bin/python3 panic=-1 no_timer_check quiet nf_conntrack.hashsize=2048 -- -ISB /usr/lib/netvm/start.pyc";
 
   # What was asked of the kernel, for the manifest and the smoke boot.
   options = {

@@ -1,0 +1,33 @@
+"""What is measured: the default router, built if need be, as `./make.sh` builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.values import Subject
+from builder import accelerator, manifest, pipeline, spec
+from builder.events import Event, Note, StageEnded
+
+
+def prepare(path: Path, accel: str | None, say: Callable[[str], None]) -> Subject:
+    """Build a spec's image and QEMU.  A spec that is missing is written: the starter.  Raises NetvmError."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(spec.starter("netvm"))
+
+    def tell(event: Event, /) -> None:
+        match event:
+            case StageEnded(stage, ok, seconds):
+                say(f"{stage}: {'done' if ok else 'failed'} in {seconds:.1f} s")
+            case Note(text):
+                say(text)
+
+    loaded = pipeline.load(path)
+    out = path.parent / loaded.router.name
+    image = pipeline.build(loaded, out, tell)
+    manifest.verify(image)
+    program = pipeline.qemu_for(loaded, out, tell)
+    chosen = accelerator.choose(program, accel)
+    say(f"QEMU {program.version} ({program.reason}), {chosen}")
+    return Subject(path, image, program, chosen)

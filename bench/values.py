@@ -1,0 +1,118 @@
+"""What a measurement is: samples, what they stand beside, what they aim at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+from builder.accelerator import Accelerator
+from builder.manifest import Image
+from builder.qemu import Qemu
+
+Unit = Literal["s", "MiB"]
+Of = Literal["median", "ratio"]
+
+
+class Unmeasured(Exception):
+    """A row could not be measured; the text says why."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Some numbers in three."""
+
+    median: float
+    lowest: float
+    highest: float
+
+
+def summarize(samples: tuple[float, ...]) -> Summary:
+    """The middle and both ends.  Needs one sample at least."""
+    return Summary(median(samples), min(samples), max(samples))
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What the median, or the ratio to what stands beside it, should not exceed."""
+
+    limit: float
+    of: Of = "median"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Samples in the row's unit.  `beside` has one for each, taken right before it, or none at all.
+
+    `notes` are lines for a person; `details` is whatever else was seen, for a program: it must be JSON.
+    """
+
+    samples: tuple[float, ...]
+    beside: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Pair by pair, so that what slows a machine for a while slows both sides of a ratio."""
+        return (
+            tuple(ours / theirs for ours, theirs in zip(self.samples, self.beside, strict=True)) if self.beside else ()
+        )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: an image with its spec and lock, and how it is booted."""
+
+    spec: Path
+    image: Image
+    qemu: Qemu
+    accelerator: Accelerator
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every measurement is given: the subject, the number of samples, an empty folder, and whom to tell."""
+
+    subject: Subject
+    runs: int
+    folder: Path
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: what is measured, beside what, by which function, and the aim."""
+
+    name: str
+    what: str
+    unit: Unit
+    measure: Callable[[Setting], Measured]
+    beside: str = ""
+    aim: Aim | None = None
+    quick: bool = True
+
+
+@dataclass(frozen=True)
+class Result:
+    """A row and what came out: `measured`, or `trouble` if it could not be measured."""
+
+    row: Row
+    measured: Measured | None
+    trouble: str | None = None
+
+    @property
+    def summary(self) -> Summary | None:
+        return summarize(self.measured.samples) if self.measured else None
+
+    @property
+    def ratio(self) -> Summary | None:
+        return summarize(self.measured.ratios) if self.measured and self.measured.ratios else None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the aim is met; None where there is no aim or no measurement."""
+        judged = self.ratio if self.row.aim and self.row.aim.of == "ratio" else self.summary
+        return None if self.row.aim is None or judged is None else judged.median <= self.row.aim.limit
