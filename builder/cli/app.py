@@ -14,7 +14,8 @@ PROGRAM = "netvm-build"
 
 # In the order a user meets them.
 ORDER = (
-    "init", "check", "schema", "kernel", "address", "render", "lock", "build", "smoke", "run", "doctor", "completion"
+    "init", "check", "schema", "kernel", "address", "render", "lock", "build", "smoke", "run",
+    "status", "events", "console", "stop", "doctor", "completion",
 )  # fmt: skip
 
 EXAMPLE = "netvm-build init && netvm-build build && netvm-build smoke"
