@@ -72,18 +72,23 @@ def status(screen: Screen, name: str | None, as_json: bool, watch: bool, every: 
             return
         now = _snapshot(record, conversation)
     if as_json:
-        screen.result_json(statuses.to_dict(now, record))
+        screen.result(_json(statuses.to_dict(now, record)))
     else:
         from builder.cli.status_view import lines
 
         screen.result("\n".join(lines(now, record.memory_mib)))
 
 
+def _json(value: object) -> str:
+    """For a program to read, ASCII alone: what a guest says must not reach a terminal otherwise."""
+    return json.dumps(value, indent=2)
+
+
 def _list(screen: Screen, there: tuple[Record, ...], *, as_json: bool) -> None:
     from builder import registry
 
     if as_json:
-        screen.result_json(registry.to_dict(there))
+        screen.result(_json(registry.to_dict(there)))
         return
     rows = [("name", "since", "clients", "accelerator", "image")]
     rows += [(one.name, one.started_at, str(len(one.clients)), one.accelerator, escape(one.image)) for one in there]
@@ -94,7 +99,7 @@ def _networks(screen: Screen, record: Record, *, as_json: bool) -> None:
     from builder.run.engine import joined
 
     if as_json:
-        screen.result_json(record.to_dict())
+        screen.result(_json(record.to_dict()))
         return
     for client in record.clients:
         screen.result(escape(joined(client)))

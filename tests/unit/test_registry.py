@@ -36,7 +36,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     folder.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     yield folder
-    left = [path for path in folder.rglob("*")]
+    left = list(folder.rglob("*"))
     for path in sorted(left, reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     folder.rmdir()
@@ -144,13 +144,13 @@ def test_a_record_that_cannot_be_read_is_no_vm(text: str) -> None:
 
 
 def test_which_one_is_said() -> None:
-    with pytest.raises(registry.NoSuchVm, match="^no VM is running"):
+    with pytest.raises(registry.NoSuchVm, match=r"^no VM is running"):
         registry.find(None)
     places = [registry.claim(name) for name in ("a", "b")]
     try:
         for place in places:
             place.publish(record(place, os.getpid()))
-        with pytest.raises(registry.NoSuchVm, match="2 VMs are running: a, b"):
+        with pytest.raises(registry.NoSuchVm, match=r"2 VMs are running: a, b"):
             registry.find(None)
         with pytest.raises(registry.NoSuchVm, match="no VM named 'c'") as caught:
             registry.find("c")
