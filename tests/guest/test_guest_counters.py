@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from init import counters
+from init import counters, rings
 from init.rtnetlink import LINK, attribute
 
 ROOT = Path(__file__).parents[2]
@@ -102,3 +102,9 @@ def test_it_is_loaded_only_when_asked() -> None:
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert "init.main" in loaded
     assert not {"init.counters", "init.requests"} & set(loaded)
+
+
+def test_rings_of_what_has_none() -> None:
+    assert not rings.shorten("lo")
+    assert not rings.shorten("nosuch0")
+    assert not rings.shorten("a-name-longer-than-an-interface-can-have")
