@@ -229,7 +229,7 @@ def console(screen: Screen, name: str | None, read_only: bool, raw: bool) -> Non
 
 @netvm_build.command(epilog="Example: netvm-build stop netvm")
 @click.argument("name", metavar="[NAME]", required=False, type=VM)
-@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(0), default=STOP_S, show_default=True)
+@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(0, 110), default=STOP_S, show_default=True)
 @click.option("--now", is_flag=True, help="Do not ask the router: end it at once.")
 @click.pass_obj
 def stop(screen: Screen, name: str | None, timeout: float, now: bool) -> None:

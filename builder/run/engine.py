@@ -18,11 +18,11 @@ from builder import accelerator, qemu, registry
 from builder.errors import BootError, LaunchError, NetvmError
 from builder.manifest import Image
 from builder.process import detach
-from builder.run.keeper import POWER_DOWN_S, Keeper, Launch
+from builder.run.keeper import STOP_S, Keeper, Launch
 from builder.run.networks import joining, machine, networks
 from builder.terminal import IN_RUN, Left, attach
 
-STOP_S = POWER_DOWN_S + 10.0
+WAIT_S = 20.0
 _WAIT_FOR_SCREEN_S = 2.0
 
 
@@ -84,10 +84,10 @@ def detached(image: Image, program: qemu.Qemu, wanted: Wanted) -> registry.Recor
     raise LaunchError("the VM's keeper ended before the VM was up", details=details or None)
 
 
-def stop(record: registry.Record, timeout_s: float = STOP_S, *, now: bool = False) -> bool:
+def stop(record: registry.Record, timeout_s: float = WAIT_S, *, now: bool = False) -> bool:
     """Press a VM's power button and wait until nothing is left of it; True if it went by itself.
 
-    With `now`, or after `timeout_s`, its processes are killed.
+    With `now`, or after `timeout_s` (at most STOP_S, when its keeper loses patience), its processes are killed.
     """
     try:
         keeper = os.pidfd_open(record.pid)
@@ -99,7 +99,7 @@ def stop(record: registry.Record, timeout_s: float = STOP_S, *, now: bool = Fals
             return True
         if not now:
             _signal(keeper, signal.SIGTERM)
-            if select.select([keeper], [], [], timeout_s)[0]:
+            if select.select([keeper], [], [], min(timeout_s, STOP_S - 1))[0]:
                 return True
         _signal(keeper, signal.SIGKILL)
         select.select([keeper], [], [], 5.0)

@@ -30,7 +30,8 @@ from builder.manifest import Image
 from builder.process import end_group, spawn
 from builder.run.networks import Network
 
-POWER_DOWN_S = 10.0
+POWER_DOWN_S = 10.0  # for the guest to end, when a person at the terminal waits
+STOP_S = 120.0  # when SIGTERM came: whoever sent it knows how long to wait, and kills us then
 CONNECT_S = 30.0
 LOG_BYTES = 4 << 20
 _POLL_S = 0.05
@@ -181,7 +182,7 @@ class Keeper:
     async def _power_down(self) -> None:
         """Press the power button, and give the guest a while to end."""
         with suppress(QMPError, OSError, TimeoutError, EOFError):
-            async with asyncio.timeout(POWER_DOWN_S):
+            async with asyncio.timeout(STOP_S if self._signal == signal.SIGTERM else POWER_DOWN_S):
                 await self._qmp.execute("system_powerdown")
                 await self._ended.wait()
 
