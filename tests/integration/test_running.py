@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -70,6 +72,18 @@ def test_a_detached_router_is_looked_into_and_stopped(command: Command, image: I
     assert (stopped.returncode, stopped.stderr) == (0, "netvm is off\n")
     assert not registry.started(record.qemu_pid)
     assert registry.running() == ()
+
+
+def test_a_killed_keeper_takes_its_qemu_along(command: Command, image: Image, qemu: Qemu) -> None:
+    record = detached(image, qemu, Wanted(accel="tcg"))
+    os.kill(record.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while registry.started(record.qemu_pid):  # before any other command could clean up
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert Path(record.events).exists()
+    assert registry.running() == ()
+    assert not Path(record.events).exists()
 
 
 def test_the_refused_packets_are_counted(command: Command, image: Image, qemu: Qemu) -> None:

@@ -324,7 +324,7 @@ def test_a_router_that_does_not_go_is_ended(command: Callable[..., Any]) -> None
 def test_whatever_is_killed_nothing_is_left(
     number: int, whom: str, command: Callable[..., Any], short_runtime: Path
 ) -> None:
-    assert command(*RUN).returncode == 0
+    assert command(*RUN, FAKE_QEMU="orphan").returncode == 0
     record = registry.find(None)
     os.kill(getattr(record, whom), number)
     eventually(lambda: not registry.started(record.pid) and not registry.started(record.qemu_pid))
