@@ -142,6 +142,13 @@ class EventHub:
             reader.put(line)
         self._on_event(event)
 
+    def tell(self, text: str) -> None:
+        """Tell every reader something of our own."""
+        line = note(text)
+        self.history.add(line)
+        for reader in self._readers:
+            reader.put(line)
+
     def _answer(self, reply: Reply) -> None:
         asked = self._asked.pop(reply.id, None)
         if asked is None:

@@ -103,7 +103,8 @@ class Machine:
     them, without an id.
 
     `uplink` is a NIC model on QEMU's user network.  Client NICs sit where each can be unplugged, and `spare_ports` more
-    can be plugged in.  `capture` takes the first 96 bytes of every packet on the uplink, in pcap format.
+    can be plugged in; with `plug_later` none is there yet, and `device_add` brings each.  `capture` takes the first 96
+    bytes of every packet on the uplink, in pcap format.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Machine:
     capture: Path | None = None
     nics: tuple[ClientNic, ...] = ()
     spare_ports: int = 0
+    plug_later: bool = False
     disks: tuple[Path, ...] = ()
     paused: bool = False
 
@@ -182,6 +184,8 @@ def _client_nics(machine: Machine) -> list[str]:
     line = [part for device in planned.devices for part in ("-device", device)]
     for nic, seat in zip(machine.nics, planned.seats, strict=True):
         line += ["-netdev", _chardev(nic.id, nic.netdev)]
+        if machine.plug_later:
+            continue
         properties = nic_properties(nic, seat, vectors=planned.vectors)
         options = ",".join(f"{key}={_option(value)}" for key, value in properties.items())
         line += ["-device", options.removeprefix("driver=")]

@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import Popen
 
-from qemu.qmp import QMPClient, QMPError
+from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from builder import qemu, registry
 from builder.accelerator import Accelerator
-from builder.console import GuestEvent, Lines, escape
+from builder.console import Firewall, GuestEvent, Lines, escape
 from builder.errors import LaunchError
 from builder.hub import ConsoleHub, EventHub, open_socket
 from builder.manifest import Image
@@ -33,6 +33,7 @@ from builder.run.networks import Network
 POWER_DOWN_S = 10.0  # for the guest to end, when a person at the terminal waits
 STOP_S = 120.0  # when SIGTERM came: whoever sent it knows how long to wait, and kills us then
 CONNECT_S = 30.0
+FIREWALL_S = 60.0
 LOG_BYTES = 4 << 20
 _POLL_S = 0.05
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -65,6 +66,7 @@ class Keeper:
         self._qmp = QMPClient("netvm-build run")
         self._ended = asyncio.Event()
         self._stop = asyncio.Event()
+        self._firewall = asyncio.Event()
         self._signal = 0
         self._quit = False
         self._loop = asyncio.get_running_loop()
@@ -119,6 +121,7 @@ class Keeper:
             qmp=ends["qmp"],
             port=(qemu.EVENTS_PORT, ends["port"]),
             monitor=f"socket,server=on,wait=off,path={monitor}",
+            plug_later=not launch.machine.seats.vectors,
             paused=True,
         )
         argv = qemu.argv(launch.program, machine)
@@ -140,6 +143,8 @@ class Keeper:
         self._on_up(record)
         with suppress(QMPError):  # its end is seen elsewhere
             await self._qmp.execute("cont")
+        if machine.plug_later:
+            self._tasks.append(asyncio.create_task(self._plug(machine, events)))
 
     async def _connect(self, end: socket.socket, argv: list[str], said: Path) -> None:
         """Wait until QEMU answers.  Raises LaunchError."""
@@ -167,7 +172,24 @@ class Keeper:
         self._ended.set()
 
     def _heard(self, event: GuestEvent) -> None:
-        """Nothing yet hangs on what the guest says."""
+        if isinstance(event, Firewall):
+            self._firewall.set()
+
+    async def _plug(self, machine: qemu.Machine, events: EventHub) -> None:
+        """Plug in many clients once the router can take them.
+
+        Each step of a boot that touches a PCI device costs QEMU more with every other one; a running router takes a
+        new one three times as fast as a booting one.
+        """
+        with suppress(TimeoutError):  # a router that cannot say so may be able to all the same
+            await asyncio.wait_for(self._firewall.wait(), FIREWALL_S)
+        for nic, seat in zip(machine.nics, machine.seats.seats, strict=True):
+            try:
+                await self._qmp.execute("device_add", dict(qemu.nic_properties(nic, seat, vectors=False)))
+            except ExecuteError as error:
+                events.tell(f"{nic.id} could not be plugged in: {error}")
+            except QMPError:  # QEMU has ended, which is seen elsewhere
+                return
 
     async def _until_the_end(self) -> None:
         waits = [asyncio.create_task(self._ended.wait()), asyncio.create_task(self._stop.wait())]

@@ -142,6 +142,8 @@ class Fake:
         self.qmp(**{"return": answer, **identity})
         if name == "cont":
             self.power_on()
+        elif name == "device_add":
+            self.event("client", **self.client_fields(message["arguments"]["mac"]))
         elif name == "quit":
             sys.exit(0)
         elif name == "system_powerdown" and self.fault != "stubborn":

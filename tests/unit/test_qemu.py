@@ -79,6 +79,14 @@ def test_many_nics_sit_on_bridges_and_have_no_vectors() -> None:
     assert all("vectors=0" in part for part in placed)
 
 
+def test_what_is_plugged_in_later_has_its_network_and_no_device() -> None:
+    nics = (qemu.ClientNic("c0", "0A:B3:EC:40:00:00", "stream,fd=9"),)
+    argv = qemu.argv(PROGRAM, replace(qemu.router(IMAGE, "tcg"), nics=nics, plug_later=True))
+    assert "stream,id=c0,fd=9" in argv
+    assert not any("nic-c0" in part for part in argv)
+    assert any(part.startswith("pcie-root-port,id=port-c0") for part in argv)
+
+
 def test_the_version_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_QEMU_VERSION", "10.0.13")
     assert qemu.identify(FAKE).release == (10, 0, 13)

@@ -307,6 +307,18 @@ def test_a_detached_vm_from_start_to_stop(command: Callable[..., Any], tmp_path:
     assert '"event": "shutdown"' in log
 
 
+def test_many_clients_are_plugged_in_one_by_one(command: Callable[..., Any]) -> None:
+    assert command(*RUN, "--clients", "20").returncode == 0
+
+    def clients() -> list[str]:
+        told = [json.loads(row) for row in command("events", "--json").stdout.splitlines()]
+        return [event["client"] for event in told if event["event"] == "client"]
+
+    eventually(lambda: len(clients()) == 20)
+    assert clients() == [client.client for client in registry.find(None).clients]
+    assert command("stop").returncode == 0
+
+
 def test_a_router_that_does_not_go_is_ended(command: Callable[..., Any]) -> None:
     assert command(*RUN, FAKE_QEMU="stubborn").returncode == 0
     record = registry.find(None)
