@@ -99,7 +99,7 @@ async def static(subject: Subject, nic: str, root: Path, folder: Path, *, to_the
 
 
 def with_root(machine: qemu.Machine, root: Path) -> qemu.Machine:
-    """The same machine but for the file behind its root, and that root's PID 1: of two init=, the kernel takes the last."""
+    """The same machine but for the file behind its root, and that root's PID 1 (of two init=, the last one counts)."""
     kernel = machine.cmdline.partition(" -- ")[0]
     return replace(machine, rootfs=root, cmdline=f"{kernel} init=/sbin/init")
 

@@ -6,11 +6,14 @@ Every child gets a session of its own, so that Ctrl-C reaches us alone and we en
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import selectors
 import shutil
 import signal
 import subprocess
+import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,8 @@ from builder.errors import CommandError, ToolMissing
 
 TAIL_LINES = 20
 GRACE_S = 5.0
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,12 @@ def spawn(
     stdout: int | IO[bytes] | None = subprocess.DEVNULL,
     stderr: int | IO[bytes] | None = subprocess.DEVNULL,
     pass_fds: Sequence[int] = (),
-    new_session: bool = True,
+    die_with_us: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own.  End it with `end_group`.  Raises CommandError if it cannot start."""
+    """Start a program in a session of its own.  End it with `end_group`.  Raises CommandError if it cannot start.
+
+    With `die_with_us` the kernel kills it when the calling thread ends, however that comes about.
+    """
     try:
         return subprocess.Popen(
             list(argv),
@@ -78,10 +86,60 @@ def spawn(
             stdout=stdout,
             stderr=stderr,
             pass_fds=tuple(pass_fds),
-            start_new_session=new_session,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if die_with_us else None,
         )
     except OSError as error:
         raise CommandError(f"{argv[0]} could not be started: {error.strerror}", argv=argv) from error
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def detach(work: Callable[[Callable[[bytes], None]], int], log: Path) -> bytes:
+    """Do work in a process of its own that outlives us, with no terminal; its stderr goes to `log`.
+
+    Returns what the work has told by the function it is given, once it tells or ends; empty if it ended without a word.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        _become_detached(work, write, log)
+    os.close(write)
+    os.waitpid(child, 0)
+    with open(read, "rb") as told:
+        return told.read()
+
+
+def _become_detached(work: Callable[[Callable[[bytes], None]], int], write: int, log: Path) -> None:
+    """In the child: leave the session and its terminal, do the work and exit.  Does not return."""
+    status = 70  # EX_SOFTWARE of sysexits.h
+    try:
+        os.setsid()
+        if os.fork() != 0:  # whoever waits for us must not wait for the work
+            os._exit(0)
+        null = os.open(os.devnull, os.O_RDWR)
+        errors = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for number, source in enumerate((null, null, errors)):
+            os.dup2(source, number)
+
+        unsaid = [write]  # the number may mean another file once it is closed
+
+        def tell(data: bytes) -> None:
+            if unsaid:
+                with open(unsaid.pop(), "wb") as told:
+                    told.write(data)
+
+        status = work(tell)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def run(

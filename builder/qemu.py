@@ -14,6 +14,7 @@ from pathlib import Path
 from builder.address import Pair
 from builder.errors import CommandError, LaunchError, ToolMissing
 from builder.manifest import Image
+from builder.pcie import Plan, Seat, plan
 from builder.process import run
 
 PROGRAM = "qemu-system-x86_64"
@@ -26,9 +27,6 @@ NIC_SINCE = {"igb": (8, 0)}
 """NICs that older QEMUs lack."""
 
 _VERSION = re.compile(r"QEMU emulator version (\d+)\.(\d+)(?:\.(\d+))?")
-_PORTS_A_SLOT = 8  # PCI functions of one slot
-_FIRST_SLOT = 0x10
-_MANY_NICS = 16  # from here on, clients' NICs must not use up the interrupt vectors of a single CPU
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,12 @@ class ClientNic:
 
 @dataclass(frozen=True)
 class Machine:
-    """All that a VM is made of.  `console`, `qmp` and `port` are chardevs as QEMU writes them, without an id.
+    """All that a VM is made of.  `console`, `qmp`, `monitor` (a second QMP) and `port` are chardevs as QEMU writes
+    them, without an id.
 
-    `uplink` is a NIC model on QEMU's user network.  Client NICs sit in root ports of their own, so that each can be
-    unplugged.  `capture` takes the first 96 bytes of every packet on the uplink, in pcap format.
+    `uplink` is a NIC model on QEMU's user network.  Client NICs sit where each can be unplugged, and `spare_ports` more
+    can be plugged in; with `plug_later` none is there yet, and `device_add` brings each.  `capture` takes the first 96
+    bytes of every packet on the uplink, in pcap format.
     """
 
     name: str
@@ -116,13 +116,21 @@ class Machine:
     cpus: int = 1
     console: str = "stdio,mux=on"
     qmp: str | None = None
+    monitor: str | None = None
     port: tuple[str, str] | None = None
     uplink: str | None = None
     uplink_mac: str = UPLINK_MAC
     capture: Path | None = None
     nics: tuple[ClientNic, ...] = ()
+    spare_ports: int = 0
+    plug_later: bool = False
     disks: tuple[Path, ...] = ()
     paused: bool = False
+
+    @property
+    def seats(self) -> Plan:
+        """Where the client NICs sit.  Raises LaunchError if they do not fit."""
+        return plan(tuple(nic.id for nic in self.nics), self.spare_ports)
 
 
 def argv(qemu: Qemu, machine: Machine) -> list[str]:
@@ -139,11 +147,13 @@ def argv(qemu: Qemu, machine: Machine) -> list[str]:
     line += ["-chardev", _chardev("console", machine.console), "-serial", "chardev:console"]
     if machine.qmp is not None:
         line += ["-chardev", _chardev("qmp", machine.qmp), "-mon", "chardev=qmp,mode=control"]
+    if machine.monitor is not None:
+        line += ["-chardev", _chardev("monitor", machine.monitor), "-mon", "chardev=monitor,mode=control"]
     if machine.port is not None:
         name, chardev = machine.port
         line += ["-device", "virtio-serial-pci,max_ports=2", "-chardev", _chardev("port", chardev)]
         line += ["-device", f"virtserialport,chardev=port,name={quote(name)}"]
-    line += _uplink(machine) + _client_nics(machine.nics)
+    line += _uplink(machine) + _client_nics(machine)
     if machine.paused:
         line += ["-S"]
     return line
@@ -173,34 +183,39 @@ def _uplink(machine: Machine) -> list[str]:
     return line
 
 
-def _client_nics(nics: tuple[ClientNic, ...]) -> list[str]:
-    line: list[str] = []
-    for number, nic in enumerate(nics):
-        slot, function = divmod(number, _PORTS_A_SLOT)
-        multifunction = ",multifunction=on" if function == 0 else ""
-        address = f"{_FIRST_SLOT + slot:#x}.{function}"
-        line += [
-            "-device",
-            f"pcie-root-port,id=port-{nic.id},chassis={number + 1},addr={address}{multifunction},io-reserve=0",
-        ]
+def _client_nics(machine: Machine) -> list[str]:
+    planned = machine.seats
+    line = [part for device in planned.devices for part in ("-device", device)]
+    for nic, seat in zip(machine.nics, planned.seats, strict=True):
         line += ["-netdev", _chardev(nic.id, nic.netdev)]
-        properties = nic_properties(nic, len(nics))
-        driver = properties.pop("driver")
-        line += ["-device", ",".join([driver, *(f"{key}={value}" for key, value in properties.items())])]
+        if machine.plug_later:
+            continue
+        properties = nic_properties(nic, seat, vectors=planned.vectors)
+        options = ",".join(f"{key}={_option(value)}" for key, value in properties.items())
+        line += ["-device", options.removeprefix("driver=")]
     return line
 
 
-def nic_properties(nic: ClientNic, count: int = 1) -> dict[str, str]:
-    """A client NIC as QMP's device_add takes it; `count` is how many such NICs the VM has in all."""
-    properties = {
+def _option(value: str | int | bool) -> str:
+    """A property as -device takes it, where device_add has it typed."""
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+
+
+def nic_properties(nic: ClientNic, seat: Seat, *, vectors: bool = True) -> dict[str, str | int | bool]:
+    """A client NIC as QMP's device_add takes it, in a seat of the machine's plan.
+
+    Without `vectors` it is one of many: it shares an interrupt line, and has neither the I/O ports of virtio 0.9 nor
+    an eventfd of its own, each of which costs QEMU more with every other NIC.
+    """
+    properties: dict[str, str | int | bool] = {
         "driver": "virtio-net-pci",
         "id": f"nic-{nic.id}",
-        "bus": f"port-{nic.id}",
+        **seat.properties,
         "netdev": nic.id,
         "mac": nic.mac,
         "romfile": "",
     }
-    return properties | ({"vectors": "0"} if count > _MANY_NICS else {})
+    return properties if vectors else properties | {"vectors": 0, "ioeventfd": False, "disable-legacy": "on"}
 
 
 def router(image: Image, accelerator: str, *, nic: str | None = None, memory_mib: int | None = None) -> Machine:

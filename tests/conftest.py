@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,14 @@ def golden(request: pytest.FixtureRequest) -> Callable[[Path | str, str], None]:
         assert text == file.read_text(encoding="utf-8"), f"{file.name} is otherwise; --update-golden accepts the change"
 
     return hold
+
+
+@pytest.fixture
+def short_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A runtime folder whose path is short enough for sockets, and which must be empty in the end."""
+    folder = Path(f"/tmp/nvt{os.getpid()}")
+    folder.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    yield folder
+    assert sorted(folder.rglob("*")) == []
+    folder.rmdir()

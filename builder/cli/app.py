@@ -14,8 +14,12 @@ PROGRAM = "netvm-build"
 
 # In the order a user meets them.
 ORDER = (
-    "init", "check", "schema", "kernel", "address", "render", "lock", "build", "smoke", "run", "doctor", "completion"
+    "init", "check", "schema", "kernel", "address", "render", "lock", "build", "smoke", "run",
+    "status", "events", "console", "stop", "doctor", "completion",
 )  # fmt: skip
+
+# Those that a user seldom types share the last line, so that the help fits a screen.
+ALSO = ("schema", "address", "render", "completion")
 
 EXAMPLE = "netvm-build init && netvm-build build && netvm-build smoke"
 
@@ -34,13 +38,14 @@ class Ordered(click.Group):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, self.commands[name].get_short_help_str(70)) for name in self.list_commands(ctx)])
+            shown = [name for name in self.list_commands(ctx) if name not in ALSO]
+            rows = [(name, self.commands[name].get_short_help_str(70)) for name in shown]
+            formatter.write_dl([*rows, ("and also", ", ".join(ALSO))])
         with formatter.section("Options"):
             formatter.write_dl(
                 [
                     ("-C DIR", "Go to DIR first."),
-                    ("-q, -v", "Print less (results and errors), or more (Nix's own log)."),
-                    ("--[no-]color", "Colour or not, whatever the terminal is."),
+                    ("-q, -v, --[no-]color", "Print less, or more (Nix's own log); colour or not."),
                     ("--version, --help", "Show the version, or this message."),
                 ]
             )

@@ -109,20 +109,40 @@ def _write(path: Path, text: str) -> None:
     replace_file(path, text.encode())
 
 
-@netvm_build.command(epilog="Example: netvm-build run build/netvm --nic virtio-net-pci")
+@netvm_build.command(epilog="Example: netvm-build run build/netvm --detach && netvm-build status --watch")
 @click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml")
+@click.option("-d", "--detach", is_flag=True, help="Run without this terminal: see status, console, stop.")
+@click.option("--name", metavar="NAME", help="Call the VM so.  [default: the image's name]")
+@click.option("--clients", metavar="N", type=click.IntRange(0), help="Clients from the pool, beside the named ones.")
+@click.option("--spare-ports", metavar="N", type=click.IntRange(0), default=0, help="Ports for N clients to hot-plug.")
 @click.option("--nic", type=click.Choice(NICS), help="The uplink.  [default: the spec's]")
 @click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
 @click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the lock's]")
 @click.pass_context
-def run(context: click.Context, what: str, nic: str | None, accel: str | None, program: Path | None) -> None:
+def run(
+    context: click.Context,
+    what: str,
+    detach: bool,
+    name: str | None,
+    clients: int | None,
+    spare_ports: int,
+    nic: str | None,
+    accel: str | None,
+    program: Path | None,
+) -> None:
     """Boot a router with its console on this terminal.
 
-    A SPEC is built first.  The uplink is on QEMU's user network.  Ctrl-A X ends QEMU, Ctrl-A H shows its other keys.
+    A SPEC is built first.  The uplink is on QEMU's user network.  Ctrl-A X ends the VM, Ctrl-A H shows the keys.
     """
     from builder import run as running
 
     screen: Screen = context.obj
     with drawing(screen) as sink:
         image, qemu = _booted(what, program, sink)
-    context.exit(running.run(image, qemu, nic=nic, accel=accel, say=screen.say))
+    wanted = running.Wanted(name=name, nic=nic, accel=accel, clients=clients, spare=spare_ports)
+    if not detach:
+        context.exit(running.run(image, qemu, wanted, screen.say))
+    record = running.detached(image, qemu, wanted)
+    screen.result(record.name)
+    screen.say(f"running, process {record.pid}; its console is kept in {record.log}")
+    screen.say(f"look: netvm-build status {record.name}; end it: netvm-build stop {record.name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -47,6 +47,19 @@ class _Stages:
             now = counted(row.done, row.total) + row.what
             grid.add_row(row.spinner, Text(escape(stage)), Text(took, style="dim"), Text(now, style="dim"))
         return grid
+
+
+@contextmanager
+def live_text(screen: Screen) -> Iterator[tuple[Callable[[list[str]], None], Callable[[], int]]]:
+    """Lines that are redrawn in place on stdout, and how many fit; the last ones stay when it ends."""
+    console = Console(highlight=False, markup=False, no_color=not screen.colored(sys.stdout))
+    with Live(Text(), console=console, auto_refresh=False) as live:
+
+        def show(lines: list[str]) -> None:
+            text = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+            live.update(text, refresh=True)
+
+        yield show, lambda: console.size.height - 1
 
 
 @contextmanager

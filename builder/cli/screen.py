@@ -32,6 +32,11 @@ class Screen:
         """Whether stderr is a terminal that can redraw a line."""
         return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
+    @property
+    def watchable(self) -> bool:
+        """Whether stdout is a terminal that can be redrawn."""
+        return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
     def styled(self, text: str, style: str, stream: TextIO) -> str:
         return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.colored(stream) else text
 

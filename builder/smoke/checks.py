@@ -228,7 +228,7 @@ async def hot_plug(lab: Lab) -> str:
     await lab.guest.wait(console.ClientGone, lambda event: event.mac.upper() == nic.mac, since)
     detach_s = time.monotonic() - started
     started, since = time.monotonic(), len(lab.guest.heard)
-    await lab.router.execute("device_add", nic_properties(nic, len(lab.nics)))
+    await lab.router.execute("device_add", nic_properties(nic, lab.router.machine.seats.seats[-1]))
     await lab.guest.wait(console.Client, _interface_of(moved), since)
     attach_s = time.monotonic() - started
     await _ping(moved, str(moved.pair.router), "its router after it was plugged in", 1.0 * lab.accelerator.patience)

@@ -147,7 +147,7 @@ class Router:
         if self._answers is None:
             from init.requests import Requests as HostRequests
 
-            self._answers = HostRequests(self.voice, self.supervisor, self.uplinks, self.clients)
+            self._answers = HostRequests(self.voice, self.supervisor, self.firewall, self.uplinks, self.clients)
         self._answers.answer(line)
 
     def _follow_uevents(self) -> None:

@@ -112,6 +112,16 @@ def inotify(folder: str, mask: int) -> int:
     return descriptor
 
 
+def interface_ioctl(request: int, name: str, pointer: int) -> None:
+    """ioctl(2) with an ifreq that names an interface and points to its data, see netdevice(7).  Raises OSError."""
+    socket = Socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    try:
+        ifreq = name.encode()[:15].ljust(16, b"\0") + pointer.to_bytes(8, "little") + bytes(16)
+        _call("ioctl", socket.fileno(), request, ifreq)
+    finally:
+        socket.close()
+
+
 def on_signal(number: int, action: Callable[[int, object], None] | int) -> None:
     """signal(2): `action` is called by the interpreter, never inside a system call's middle; or SIG_DFL, SIG_IGN."""
     _signal.signal(number, action)

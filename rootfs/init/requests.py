@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from init.clients import Clients
+    from init.firewall import Firewall
     from init.protocol import Voice
     from init.supervisor import Supervisor
     from init.uplinks import Uplinks
@@ -35,15 +36,19 @@ def memory(text: str) -> dict[str, object]:
 class Requests:
     """Answers each line from the port."""
 
-    def __init__(self, voice: Voice, supervisor: Supervisor, uplinks: Uplinks, clients: Clients) -> None:
+    def __init__(
+        self, voice: Voice, supervisor: Supervisor, firewall: Firewall, uplinks: Uplinks, clients: Clients
+    ) -> None:
         self._voice = voice
         self._supervisor = supervisor
+        self._firewall = firewall
         self._uplinks = uplinks
         self._clients = clients
         self._table: dict[str, Callable[[Request], Answer]] = {
             "ping": lambda _: {},
             "kernel-config": lambda _: self._kernel_config(),
             "status": lambda _: self._status(),
+            "counters": lambda _: self._counters(),
             "kill": self._kill,
         }
 
@@ -77,6 +82,7 @@ class Requests:
             meminfo = memory(file.read())
         return {
             "uptime_s": boot_time(),
+            "firewall": self._firewall.loaded,
             "uplinks": [
                 uplink.fields | (uplink.lease.fields if uplink.lease is not None else {"address": None})
                 for uplink in self._uplinks.all
@@ -88,6 +94,17 @@ class Requests:
             ],
             "meminfo": meminfo,
         }
+
+    def _counters(self) -> Answer:
+        from init import counters
+
+        try:
+            traffic = counters.traffic()
+            names = [uplink.name for uplink in self._uplinks.all] + [client.name for client in self._clients.all]
+            interfaces = [{"interface": name} | traffic[name] for name in names if name in traffic]
+            return {"interfaces": interfaces, "drops": counters.drops()}
+        except OSError as error:
+            raise Unanswerable(f"the counters could not be read: {error.strerror}") from None
 
     def _kill(self, request: Request) -> Answer:
         service = request.fields.get("service")

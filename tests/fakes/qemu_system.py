@@ -27,6 +27,7 @@ flood       a hostile guest: endless lines, control characters, broken and neste
 no-port     the event port stays silent; the console speaks
 warns       the console shows a WARNING, all else is well
 stubborn    the power button does nothing
+orphan      goes on when nobody is at the other end of its sockets, as QEMU does
 """
 
 CONFIG = "CONFIG_E1000E=y\nCONFIG_PACKET=y\n# CONFIG_IGB is not set\n"
@@ -141,6 +142,8 @@ class Fake:
         self.qmp(**{"return": answer, **identity})
         if name == "cont":
             self.power_on()
+        elif name == "device_add":
+            self.event("client", **self.client_fields(message["arguments"]["mac"]))
         elif name == "quit":
             sys.exit(0)
         elif name == "system_powerdown" and self.fault != "stubborn":
@@ -162,6 +165,8 @@ class Fake:
         while True:
             for key, _ in selector.select():
                 data = self.ends[key.data].recv(65536)
+                if not data and self.fault == "orphan":
+                    time.sleep(600)
                 if not data:
                     return
                 if key.data == "qmp":  # no newline ends a message there

@@ -18,7 +18,7 @@ OUTSIDE = {
     "yaml": {"marks"},
     "jinja2": {"render"},
     "markupsafe": {"render"},
-    "asyncio": {"smoke", "run"},
+    "asyncio": {"hub", "smoke", "run"},
     "qemu": {"smoke", "run"},
     "click": {"cli"},
     "rich": {"cli"},

@@ -75,8 +75,8 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engines:
         each = tuple(NicReport(nic, (check,), (Moment("firmware", 0.0), Moment("ready", 2.5)), 3.0) for nic in nics)
         return BootReport(facts, "10.0.2", "built from the lock", "tcg", "asked for", each)
 
-    def interactive(image: Image, program: Qemu, *, nic: Any, accel: Any, say: Any) -> int:
-        made.asked["run"] = (image.folder, program, nic, accel)
+    def interactive(image: Image, program: Qemu, wanted: run.Wanted, say: Any) -> int:
+        made.asked["run"] = (image.folder, program, wanted)
         return 3
 
     def found(explicit: Path | None = None, built: Path | None = None) -> Qemu:
@@ -194,7 +194,7 @@ def test_a_report_that_cannot_be_written_is_known_before_the_boot(
 def test_run_ends_as_qemu_does(engines: Engines, tmp_path: Path) -> None:
     write_image(tmp_path / "image")
     assert main(["run", "image", "--nic", "virtio-net-pci"]) == 3
-    assert engines.asked["run"][2:] == ("virtio-net-pci", None)
+    assert engines.asked["run"][2] == run.Wanted(nic="virtio-net-pci")
 
 
 NIXPKGS_SPEC = "version: 1\nplatform: {kind: nixpkgs, nixpkgs: ./none}\n"

@@ -147,7 +147,7 @@ def usage() -> str:
 # ---- the tutorial, tried
 
 
-NEEDS_A_BUILD = {"build", "lock", "smoke", "run", "doctor"}
+NEEDS_A_BUILD = {"build", "lock", "smoke", "run", "status", "events", "console", "stop", "doctor"}
 
 
 def test_the_tutorial_works_as_far_as_it_needs_no_nix(tmp_path: Path) -> None:

@@ -69,15 +69,22 @@ def test_the_spec_s_uplink_mac_is_the_nic_s() -> None:
     assert any(f"mac={mac}" in part for part in qemu.by_hand(image, PROGRAM, "igb"))
 
 
-def test_many_nics_get_root_ports_of_their_own_and_no_vectors() -> None:
+def test_many_nics_sit_on_bridges_and_have_no_vectors() -> None:
     pairs = allocate(IMAGE.manifest.pool, (), 40)
     nics = tuple(qemu.ClientNic(f"c{n}", pair.router_mac, f"stream,fd={n}") for n, pair in enumerate(pairs))
     argv = qemu.argv(PROGRAM, replace(qemu.router(IMAGE, "tcg"), nics=nics))
-    ports = [part for part in argv if part.startswith("pcie-root-port")]
-    addresses = [part.split("addr=")[1].split(",")[0] for part in ports]
-    assert len(set(addresses)) == 40
-    assert all(int(address.split(".")[0], 16) < 0x1F for address in addresses)  # 0x1f is q35's own
-    assert all("vectors=0" in part for part in argv if part.startswith("virtio-net-pci,id=nic-c"))
+    assert not any(part.startswith("pcie-root-port") for part in argv)
+    placed = [part for part in argv if part.startswith("virtio-net-pci,id=nic-c")]
+    assert len({part.split(",netdev")[0].split(",", 2)[2] for part in placed}) == 40
+    assert all("vectors=0" in part for part in placed)
+
+
+def test_what_is_plugged_in_later_has_its_network_and_no_device() -> None:
+    nics = (qemu.ClientNic("c0", "0A:B3:EC:40:00:00", "stream,fd=9"),)
+    argv = qemu.argv(PROGRAM, replace(qemu.router(IMAGE, "tcg"), nics=nics, plug_later=True))
+    assert "stream,id=c0,fd=9" in argv
+    assert not any("nic-c0" in part for part in argv)
+    assert any(part.startswith("pcie-root-port,id=port-c0") for part in argv)
 
 
 def test_the_version_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

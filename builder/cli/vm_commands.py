@@ -1,0 +1,252 @@
+"""status, events, console, stop: a VM that `run` has running."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from builder.cli.app import netvm_build
+from builder.cli.escape import escape
+from builder.cli.screen import Screen, table
+from builder.errors import NetvmError
+
+if TYPE_CHECKING:
+    from builder.listen import Conversation, Told
+    from builder.registry import Record
+    from builder.status import Snapshot
+
+EVERY_S = 2.0
+STOP_S = 20.0
+
+
+class VmName(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """The name of a running VM, which a shell completes."""
+
+    name = "name"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        from builder import registry
+
+        return [
+            CompletionItem(record.name, help=record.image)
+            for record in registry.running()
+            if record.name.startswith(incomplete)
+        ]
+
+
+VM = VmName()
+
+
+@netvm_build.command(epilog="Example: netvm-build status netvm --watch")
+@click.argument("name", metavar="[NAME]", required=False, type=VM)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--watch", is_flag=True, help="Go on until Ctrl-C: a live table, or in a log one after another.")
+@click.option("--every", metavar="SECONDS", type=click.FloatRange(0.2, 3600), default=EVERY_S, show_default=True)
+@click.option("--networks", is_flag=True, help="Show how other VMs join the clients' networks.")
+@click.pass_obj
+def status(screen: Screen, name: str | None, as_json: bool, watch: bool, every: float, networks: bool) -> None:
+    """Show a running router: uplinks, clients, traffic, refusals.
+
+    Without a NAME: the only VM that runs, or a list if there are several.
+    """
+    from builder import registry
+    from builder import status as statuses
+    from builder.listen import Conversation
+
+    if name is None and len(there := registry.running()) > 1:
+        _list(screen, there, as_json=as_json)
+        return
+    record = registry.find(name)
+    if networks:
+        _networks(screen, record, as_json=as_json)
+        return
+    with Conversation(Path(record.events)) as conversation:
+        if watch:
+            _watch(screen, record, conversation, every, as_json=as_json)
+            return
+        now = _snapshot(record, conversation)
+    if as_json:
+        screen.result(_json(statuses.to_dict(now, record)))
+    else:
+        from builder.cli.status_view import lines
+
+        screen.result("\n".join(lines(now, record.memory_mib)))
+
+
+def _json(value: object) -> str:
+    """For a program to read, ASCII alone: what a guest says must not reach a terminal otherwise."""
+    return json.dumps(value, indent=2)
+
+
+def _list(screen: Screen, there: tuple[Record, ...], *, as_json: bool) -> None:
+    from builder import registry
+
+    if as_json:
+        screen.result(_json(registry.to_dict(there)))
+        return
+    rows = [("name", "since", "clients", "accelerator", "image")]
+    rows += [(one.name, one.started_at, str(len(one.clients)), one.accelerator, escape(one.image)) for one in there]
+    screen.result(table(rows))
+
+
+def _networks(screen: Screen, record: Record, *, as_json: bool) -> None:
+    from builder.run.engine import joined
+
+    if as_json:
+        screen.result(_json(record.to_dict()))
+        return
+    for client in record.clients:
+        screen.result(escape(joined(client)))
+    if record.ports:
+        screen.result(f"{len(record.ports)} free ports, for device_add on {record.monitor}: {' '.join(record.ports)}")
+
+
+def _snapshot(record: Record, conversation: Conversation) -> Snapshot:
+    """What the router says now; one too old to count has no counters."""
+    from builder import status as statuses
+    from builder.console import Ready
+    from builder.listen import Unanswered
+
+    was_ready = conversation.said(Ready)
+    body = conversation.ask("status")
+    try:
+        counters = conversation.ask("counters")
+    except Unanswered:
+        counters = {}
+    return statuses.snapshot(record, body, counters, was_ready=was_ready)
+
+
+def _watch(screen: Screen, record: Record, conversation: Conversation, every: float, *, as_json: bool) -> None:
+    """One snapshot after another, until the VM ends or we are stopped."""
+    from builder import status as statuses
+    from builder.cli.status_view import lines
+    from builder.errors import QmpLost
+
+    before = None
+    try:
+        if not as_json and screen.watchable:
+            from builder.cli.live import live_text
+
+            with live_text(screen) as (show, height):
+                while True:
+                    now = _snapshot(record, conversation)
+                    show(lines(now, record.memory_mib, before=before, most=height()))
+                    before = now
+                    time.sleep(every)
+        while True:
+            now = _snapshot(record, conversation)
+            if as_json:
+                screen.result(json.dumps(statuses.to_dict(now, record)))
+            else:
+                screen.result("\n".join([*lines(now, record.memory_mib, before=before), ""]))
+            before = now
+            time.sleep(every)
+    except QmpLost:
+        screen.say(f"{record.name} has ended")
+
+
+@netvm_build.command(epilog="Example: netvm-build events --until ready --timeout 60")
+@click.argument("name", metavar="[NAME]", required=False, type=VM)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until the VM ends.")
+@click.option("--until", metavar="EVENT", help="Go on until this event; exit with 1 if the VM ends before.")
+@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(0), help="Wait no longer for --until.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+@click.pass_context
+def events(
+    context: click.Context, name: str | None, follow: bool, until: str | None, timeout: float | None, as_json: bool
+) -> None:
+    """Show what a running router has said.
+
+    docs/boot-protocol.md lists the events.
+    """
+    from builder import console, registry
+    from builder.listen import Conversation
+
+    screen: Screen = context.obj
+    if until is not None and until not in console.EVENTS:
+        raise click.UsageError(f"no event is called {until!r}; there are {', '.join(sorted(console.EVENTS))}")
+    record = registry.find(name)
+    end = None if timeout is None else time.monotonic() + timeout
+    with Conversation(Path(record.events)) as conversation:
+        for told in conversation.so_far():
+            screen.result(_line(told, as_json=as_json))
+            if until is not None and told.document.get("event") == until:
+                return
+        if until is None and not follow:
+            return
+        for told in conversation.follow(None if until is None else end):
+            screen.result(_line(told, as_json=as_json))
+            if until is not None and told.document.get("event") == until:
+                return
+    if until is not None:
+        screen.say(f"{record.name} has not said {until}")
+        context.exit(1)
+
+
+def _line(told: Told, *, as_json: bool) -> str:
+    """An event in a line: JSON with everything that is not ASCII escaped, or its time, name and members."""
+    if as_json:
+        return json.dumps(told.document)
+    members = {key: value for key, value in told.document.items() if key not in ("v", "t", "event")}
+    words = " ".join(f"{escape(key)[:40]}={_member(value)}" for key, value in list(members.items())[:20])
+    return f"{told.event.t:9.3f}  {escape(str(told.document['event'])):<14}  {words}".rstrip()
+
+
+def _member(value: Any) -> str:
+    """A member's value: bare if it is a word, else as JSON."""
+    if isinstance(value, str) and value and not set(value) & set(' "=') and value.isascii() and value.isprintable():
+        return value[:300]
+    return escape(json.dumps(value))[:300]
+
+
+@netvm_build.command(epilog="Example: netvm-build console netvm --read-only")
+@click.argument("name", metavar="[NAME]", required=False, type=VM)
+@click.option("--read-only", is_flag=True, help="Show it; send no keys.")
+@click.option("--raw", is_flag=True, help="Hand the guest's control sequences to this terminal: only if you trust it.")
+@click.pass_obj
+def console(screen: Screen, name: str | None, read_only: bool, raw: bool) -> None:
+    """Join a running router's console.
+
+    It begins with the last lines before you came.  Ctrl-] leaves it, Ctrl-C goes to the guest.
+    """
+    from builder import registry
+    from builder.terminal import IN_CONSOLE, Left, attach
+
+    record = registry.find(name)
+    typing = sys.stdin.isatty() and not read_only
+    screen.say(f"{record.name}'s console: {IN_CONSOLE.help if typing else 'Ctrl-C leaves'}")
+    if attach(Path(record.console), IN_CONSOLE, raw=raw, read_only=read_only) is Left.CLOSED:
+        screen.say(f"{record.name} has ended")
+    else:
+        screen.say("")
+
+
+@netvm_build.command(epilog="Example: netvm-build stop netvm")
+@click.argument("name", metavar="[NAME]", required=False, type=VM)
+@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(0, 110), default=STOP_S, show_default=True)
+@click.option("--now", is_flag=True, help="Do not ask the router: end it at once.")
+@click.pass_obj
+def stop(screen: Screen, name: str | None, timeout: float, now: bool) -> None:
+    """Press a running router's power button, and wait until it is off.
+
+    What does not go within the time is ended.
+    """
+    from builder import registry
+    from builder.run import engine
+
+    record = registry.find(name)
+    if engine.stop(record, timeout, now=now):
+        screen.say(f"{record.name} is off")
+    elif now:
+        screen.say(f"{record.name} is ended")
+    else:
+        raise NetvmError(
+            f"{record.name} did not power off within {timeout:g} s, and was ended",
+            hint=f"its console may say why: {record.log}" if record.log else None,
+        )

@@ -1,0 +1,10 @@
+"""`run`: the router in QEMU, kept by a process that shares its console and its event port.
+
+networks  which clients' networks the VM offers, and the machine that does
+keeper    the process that owns QEMU, from its start to its end
+engine    on this terminal, or detached from it; and how a VM is stopped
+"""
+
+from builder.run.engine import Wanted, detached, run, stop
+
+__all__ = ["Wanted", "detached", "run", "stop"]

@@ -1,0 +1,278 @@
+"""The keeper: the process that owns a VM's QEMU, and shares its console and its event port.
+
+QEMU's ends are inherited socket pairs; what others connect to are sockets of ours in the VM's folder.  QEMU dies with
+the keeper, whatever ends it, and the folder's lock goes with the keeper too: the next command cleans up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shlex
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import Popen
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+from builder import qemu, registry
+from builder.accelerator import Accelerator
+from builder.console import Firewall, GuestEvent, Lines, escape
+from builder.errors import LaunchError
+from builder.hub import ConsoleHub, EventHub, open_socket
+from builder.manifest import Image
+from builder.process import end_group, spawn
+from builder.run.networks import Network
+
+POWER_DOWN_S = 10.0  # for the guest to end, when a person at the terminal waits
+STOP_S = 120.0  # when SIGTERM came: whoever sent it knows how long to wait, and kills us then
+CONNECT_S = 30.0
+FIREWALL_S = 60.0
+LOG_BYTES = 4 << 20
+_POLL_S = 0.05
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # what it would log, it also raises
+
+OnUp = Callable[[registry.Record], None]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """All that a VM is started from.  `log` takes the console's lines, escaped; None keeps them nowhere."""
+
+    image: Image
+    program: qemu.Qemu
+    accelerator: Accelerator
+    machine: qemu.Machine
+    offered: tuple[Network, ...]
+    place: registry.Place
+    log: Path | None = None
+
+
+class Keeper:
+    """One VM from its start to its end."""
+
+    def __init__(self, launch: Launch, on_up: OnUp) -> None:
+        self._launch = launch
+        self._on_up = on_up
+        self._child: Popen[bytes] | None = None
+        self._qmp = QMPClient("netvm-build run")
+        self._ended = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._firewall = asyncio.Event()
+        self._signal = 0
+        self._quit = False
+        self._loop = asyncio.get_running_loop()
+        self._log = _Log(launch.log)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._hubs: dict[str, EventHub | ConsoleHub] = {}
+
+    def leave(self) -> None:
+        """End the VM at once.  May be called from any thread."""
+        self._quit = True
+        self._loop.call_soon_threadsafe(self._stop.set)
+
+    async def keep(self) -> int:
+        """See the VM to its end; its exit status, or 128 and the signal that made us press the power button.
+
+        Raises LaunchError if it does not start, CommandError if QEMU cannot be run at all.
+        """
+        with ExitStack() as stack:
+            for number in _STOPPING:
+                self._loop.add_signal_handler(number, self._signalled, number)
+                stack.callback(self._loop.remove_signal_handler, number)
+            try:
+                await self._start(stack)
+                await self._until_the_end()
+            finally:
+                await self._close()
+        if self._quit:
+            return 0
+        return 128 + self._signal if self._signal else (self._child.returncode if self._child else 1)
+
+    def _signalled(self, number: int) -> None:
+        if self._signal:  # asked twice: no more patience
+            self._quit_now()
+        self._signal = self._signal or number
+        self._stop.set()
+
+    def _quit_now(self) -> None:
+        if self._child is not None and self._child.poll() is None:
+            self._child.kill()
+
+    async def _start(self, stack: ExitStack) -> None:
+        launch = self._launch
+        ours: dict[str, socket.socket] = {}
+        theirs: dict[str, socket.socket] = {}
+        for name in ("port", "console", "qmp"):
+            ours[name], theirs[name] = (stack.enter_context(end) for end in socket.socketpair())
+        ends = {name: f"socket,fd={end.fileno()}" for name, end in theirs.items()}
+        monitor = qemu.quote(str(launch.place.folder / registry.MONITOR))
+        machine = replace(
+            launch.machine,
+            console=ends["console"],
+            qmp=ends["qmp"],
+            port=(qemu.EVENTS_PORT, ends["port"]),
+            monitor=f"socket,server=on,wait=off,path={monitor}",
+            plug_later=not launch.machine.seats.vectors,
+            paused=True,
+        )
+        argv = qemu.argv(launch.program, machine)
+        said = launch.place.folder / "qemu.log"
+        with said.open("wb") as log:
+            fds = [end.fileno() for end in theirs.values()]
+            self._child = spawn(argv, stdout=log, stderr=log, pass_fds=fds, die_with_us=True)
+        for end in theirs.values():
+            end.close()
+        self._tasks.append(asyncio.create_task(self._watch()))
+        events, console = EventHub(ours["port"], self._heard), ConsoleHub(ours["console"], self._log.write)
+        self._tasks += [asyncio.create_task(events.listen()), asyncio.create_task(console.listen())]
+        self._hubs = {registry.EVENTS: events, registry.CONSOLE: console}
+        for name, hub in self._hubs.items():
+            stack.callback((await open_socket(launch.place.folder / name, hub)).close)
+        await self._connect(ours["qmp"], argv, said)
+        record = describe(launch, self._child.pid)
+        launch.place.publish(record)
+        self._on_up(record)
+        with suppress(QMPError):  # its end is seen elsewhere
+            await self._qmp.execute("cont")
+        if machine.plug_later:
+            self._tasks.append(asyncio.create_task(self._plug(machine, events)))
+
+    async def _connect(self, end: socket.socket, argv: list[str], said: Path) -> None:
+        """Wait until QEMU answers.  Raises LaunchError."""
+        connecting = asyncio.create_task(self._qmp.connect(end))
+        waits = {connecting, asyncio.create_task(self._ended.wait()), asyncio.create_task(self._stop.wait())}
+        try:
+            await asyncio.wait(waits, timeout=CONNECT_S, return_when=asyncio.FIRST_COMPLETED)
+            if self._stop.is_set() or (connecting.done() and connecting.exception() is None):
+                return
+            with suppress(TimeoutError):  # QEMU hangs up before it ends
+                await asyncio.wait_for(self._ended.wait(), 2.0)
+        finally:
+            for task in waits:
+                task.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        status = self._child.poll() if self._child else None
+        ended = f"does not answer within {CONNECT_S:g} s" if status is None else f"ended with status {status}"
+        printed = said.read_text(errors="replace").splitlines()[-20:]
+        details = "\n".join([shlex.join(argv), *(escape(line) for line in printed)])
+        raise LaunchError(f"QEMU {ended} at its start", details=details)
+
+    async def _watch(self) -> None:
+        while self._child is not None and self._child.poll() is None:
+            await asyncio.sleep(_POLL_S)
+        self._ended.set()
+
+    def _heard(self, event: GuestEvent) -> None:
+        if isinstance(event, Firewall):
+            self._firewall.set()
+
+    async def _plug(self, machine: qemu.Machine, events: EventHub) -> None:
+        """Plug in many clients once the router can take them.
+
+        Each step of a boot that touches a PCI device costs QEMU more with every other one; a running router takes a
+        new one three times as fast as a booting one.
+        """
+        with suppress(TimeoutError):  # a router that cannot say so may be able to all the same
+            await asyncio.wait_for(self._firewall.wait(), FIREWALL_S)
+        for nic, seat in zip(machine.nics, machine.seats.seats, strict=True):
+            try:
+                await self._qmp.execute("device_add", dict(qemu.nic_properties(nic, seat, vectors=False)))
+            except ExecuteError as error:
+                events.tell(f"{nic.id} could not be plugged in: {error}")
+            except QMPError:  # QEMU has ended, which is seen elsewhere
+                return
+
+    async def _until_the_end(self) -> None:
+        waits = [asyncio.create_task(self._ended.wait()), asyncio.create_task(self._stop.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
+            task.cancel()
+        if not self._ended.is_set() and not self._quit:
+            await self._power_down()
+        if self._ended.is_set():  # what it printed last is still on its way to the readers
+            await asyncio.sleep(2 * _POLL_S)
+
+    async def _power_down(self) -> None:
+        """Press the power button, and give the guest a while to end."""
+        with suppress(QMPError, OSError, TimeoutError, EOFError):
+            async with asyncio.timeout(STOP_S if self._signal == signal.SIGTERM else POWER_DOWN_S):
+                await self._qmp.execute("system_powerdown")
+                await self._ended.wait()
+
+    async def _close(self) -> None:
+        if self._child is not None:
+            end_group(self._child, grace_s=1.0)
+        for hub in self._hubs.values():
+            hub.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(QMPError, EOFError, OSError, TimeoutError):
+            async with asyncio.timeout(2.0):
+                await self._qmp.disconnect()
+        self._log.close()
+
+
+class _Log:
+    """The console's lines in a file, escaped; when it is full, the file begins anew with what comes."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._lines = Lines()
+        self._file = None if path is None else path.open("w")
+
+    def write(self, data: bytes) -> None:
+        if self._file is None:
+            return
+        for line in self._lines.feed(data):
+            if self._file.tell() > LOG_BYTES:
+                self._file.seek(0)
+                self._file.truncate()
+            self._file.write(escape(line) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def describe(launch: Launch, qemu_pid: int) -> registry.Record:
+    """The record of a VM that has just been started."""
+    folder = launch.place.folder
+    return registry.Record(
+        name=launch.place.name,
+        pid=os.getpid(),
+        qemu_pid=qemu_pid,
+        qemu_started=registry.started(qemu_pid),
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        image=str(launch.image.folder.absolute()),
+        accelerator=launch.accelerator.kind,
+        accelerator_reason=launch.accelerator.reason,
+        qemu=f"{launch.program.path} {launch.program.version}",
+        memory_mib=launch.machine.memory_mib,
+        detached=launch.log is not None,
+        events=str(folder / registry.EVENTS),
+        console=str(folder / registry.CONSOLE),
+        monitor=str(folder / registry.MONITOR),
+        log=str(launch.log or ""),
+        clients=tuple(
+            registry.Network(
+                name=network.name,
+                router=str(network.pair.router),
+                client=str(network.pair.client),
+                client_mac=network.pair.client_mac,
+                port=str(seat),
+                socket=str(network.socket),
+            )
+            for network, seat in zip(launch.offered, launch.machine.seats.seats, strict=True)
+        ),
+        ports=tuple(str(seat) for seat in launch.machine.seats.spare),
+    )

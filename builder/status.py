@@ -1,0 +1,241 @@
+"""What a running VM is at this moment, read out of a guest's answers: typed, bounded, and without what makes no sense.
+
+Byte counts are the client's own view: `in_bytes` is what it received.  An uplink's `in_bytes` came in from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from builder.registry import Record
+
+VERSION = 1
+MAX_ENTRIES = 4096
+MAX_TEXT = 200
+MAX_COUNT = 1 << 63
+
+REASONS: Mapping[str, str] = {
+    "spoofed": "spoofed source",
+    "client_dhcp": "DHCP by a client",
+    "too_many_fragments": "too many fragments",
+    "pool_from_uplink": "client address from an uplink",
+    "reverse_path": "not the way back to its sender",
+    "odd_flags": "odd TCP flags",
+    "invalid": "no valid connection",
+    "isolated": "client to client",
+    "from_uplink": "uplink to client",
+    "elsewhere": "to another interface",
+    "forwarded": "between other interfaces",
+    "foreign_error": "error about another's connection",
+    "dns_stale": "former resolver",
+    "dns_refused": "no resolver",
+    "too_many_connections": "too many connections",
+    "too_fast": "too fast",
+    "to_router": "to the router itself",
+    "unmasqueraded": "client address on an uplink",
+    "arp_spoofed": "spoofed ARP",
+    "arp_foreign": "ARP for another's address",
+    "arp_too_fast": "ARP too fast",
+    "ipv6": "IPv6",
+}
+"""The ruleset's named counters in a few words; one that is not here goes by its own name."""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    in_bytes: int = 0
+    in_packets: int = 0
+    out_bytes: int = 0
+    out_packets: int = 0
+
+
+@dataclass(frozen=True)
+class Uplink:
+    """A physical interface; `address` is None without a lease."""
+
+    interface: str
+    driver: str
+    mac: str
+    address: str | None
+    gateway: str | None
+    nameservers: tuple[str, ...]
+    traffic: Traffic | None
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client's interface; `name` is the network's as `run` offers it, or empty."""
+
+    name: str
+    client: str
+    router: str
+    interface: str
+    mac: str
+    traffic: Traffic | None
+
+
+@dataclass(frozen=True)
+class Service:
+    name: str
+    running: bool
+    pid: int
+    restarts: int
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Packets refused for one reason; `text` says the reason in words."""
+
+    reason: str
+    text: str
+    packets: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A VM as it is now.  `state`: booting, ready, or degraded (something that `ready` needs is missing)."""
+
+    name: str
+    state: str
+    uptime_s: float
+    total_kib: int
+    available_kib: int
+    firewall: bool | None
+    uplinks: tuple[Uplink, ...]
+    clients: tuple[Client, ...]
+    services: tuple[Service, ...]
+    drops: tuple[Drop, ...]
+
+    @property
+    def used_kib(self) -> int:
+        return max(0, self.total_kib - self.available_kib)
+
+
+def snapshot(
+    record: Record, body: Mapping[str, Any], counters: Mapping[str, Any], *, was_ready: bool = False
+) -> Snapshot:
+    """From the guest's answers to `status` and `counters` (empty if it has none)."""
+    traffic = {_text(entry, "interface"): entry for entry in _entries(counters, "interfaces")}
+    names = {client.router: client.name for client in record.clients}
+    meminfo = body.get("meminfo")
+    memory = meminfo if isinstance(meminfo, dict) else {}
+    firewall = body.get("firewall")
+    uplinks = tuple(_uplink(entry, traffic) for entry in _entries(body, "uplinks"))
+    services = tuple(_service(entry) for entry in _entries(body, "services"))
+    healthy = (
+        firewall is not False
+        and any(uplink.address for uplink in uplinks)
+        and bool(services)
+        and all(one.running for one in services)
+    )
+    return Snapshot(
+        name=record.name,
+        state="ready" if healthy else "degraded" if was_ready else "booting",
+        uptime_s=_seconds(body.get("uptime_s")),
+        total_kib=_count(memory, "total_kib"),
+        available_kib=_count(memory, "available_kib"),
+        firewall=firewall if isinstance(firewall, bool) else None,
+        uplinks=uplinks,
+        clients=tuple(_client(entry, traffic, names) for entry in _entries(body, "clients")),
+        services=services,
+        drops=tuple(_drop(entry) for entry in _entries(counters, "drops")),
+    )
+
+
+def to_dict(now: Snapshot, record: Record) -> dict[str, Any]:
+    """For a program to read: docs/operating.md describes it."""
+    return {
+        "version": VERSION,
+        "name": now.name,
+        "state": now.state,
+        "started_at": record.started_at,
+        "uptime_s": round(now.uptime_s, 3),
+        "image": record.image,
+        "accelerator": record.accelerator,
+        "memory": {"machine_mib": record.memory_mib, "total_kib": now.total_kib, "used_kib": now.used_kib},
+        "firewall": {"loaded": now.firewall},
+        "uplinks": [_flat(uplink) for uplink in now.uplinks],
+        "clients": [_flat(client) for client in now.clients],
+        "drops": [asdict(drop) for drop in now.drops],
+        "services": [asdict(service) for service in now.services],
+    }
+
+
+def _flat(one: Uplink | Client) -> dict[str, Any]:
+    """Traffic among the other members, and left out where it is not known."""
+    found = asdict(one)
+    return found | (found.pop("traffic") or {})
+
+
+def _entries(body: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
+    value = body.get(key)
+    entries = value if isinstance(value, list) else []
+    return (entry for entry in entries[:MAX_ENTRIES] if isinstance(entry, dict))
+
+
+def _text(entry: Mapping[str, Any], key: str) -> str:
+    value = entry.get(key)
+    return value[:MAX_TEXT] if isinstance(value, str) else ""
+
+
+def _seconds(value: object) -> float:
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MAX_COUNT
+    return float(value) if known and isinstance(value, int | float) else 0.0
+
+
+def _count(entry: Mapping[str, Any], key: str) -> int:
+    value = entry.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_COUNT else 0
+
+
+def _traffic(entry: Mapping[str, Any] | None, *, turned: bool) -> Traffic | None:
+    """An interface's counters; `turned` where a client is at its other end: what goes out here comes in there."""
+    if entry is None:
+        return None
+    into, out = ("tx", "rx") if turned else ("rx", "tx")
+    return Traffic(
+        in_bytes=_count(entry, f"{into}_bytes"),
+        in_packets=_count(entry, f"{into}_packets"),
+        out_bytes=_count(entry, f"{out}_bytes"),
+        out_packets=_count(entry, f"{out}_packets"),
+    )
+
+
+def _uplink(entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]]) -> Uplink:
+    servers = entry.get("nameservers")
+    interface = _text(entry, "interface")
+    return Uplink(
+        interface=interface,
+        driver=_text(entry, "driver"),
+        mac=_text(entry, "mac"),
+        address=_text(entry, "address") or None,
+        gateway=_text(entry, "gateway") or None,
+        nameservers=tuple(one[:MAX_TEXT] for one in servers[:16] if isinstance(one, str))
+        if isinstance(servers, list)
+        else (),
+        traffic=_traffic(traffic.get(interface), turned=False),
+    )
+
+
+def _client(entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> Client:
+    interface, router = _text(entry, "interface"), _text(entry, "router")
+    return Client(
+        name=names.get(router, ""),
+        client=_text(entry, "client"),
+        router=router,
+        interface=interface,
+        mac=_text(entry, "mac"),
+        traffic=_traffic(traffic.get(interface), turned=True),
+    )
+
+
+def _service(entry: Mapping[str, Any]) -> Service:
+    return Service(_text(entry, "name"), entry.get("running") is True, _count(entry, "pid"), _count(entry, "restarts"))
+
+
+def _drop(entry: Mapping[str, Any]) -> Drop:
+    name = _text(entry, "name")
+    return Drop(name, REASONS.get(name, name), _count(entry, "packets"), _count(entry, "bytes"))

@@ -1,0 +1,47 @@
+"""Where clients' NICs sit: no two in one place, few in root ports, many on bridges, too many refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builder import pcie
+from builder.errors import LaunchError
+
+Golden = Callable[[Path | str, str], None]
+
+
+def names(count: int) -> tuple[str, ...]:
+    return tuple(f"c{number}" for number in range(count))
+
+
+@pytest.mark.parametrize(("clients", "spare"), [(1, 0), (2, 3), (16, 0), (17, 0), (1, 40), (240, 0)])
+def test_argv(clients: int, spare: int, golden: Golden) -> None:
+    made = pcie.plan(names(clients), spare)
+    seats = [f"{name} {seat}" for name, seat in zip(names(clients), made.seats, strict=True)]
+    free = [f"free {seat}" for seat in made.spare]
+    vectors = [f"vectors {made.vectors}"]
+    golden(f"argv/pcie-{clients}-{spare}", "\n".join([*made.devices, *vectors, *seats, *free]) + "\n")
+
+
+@pytest.mark.parametrize("total", [0, 1, 15, 16, 17, 31, 32, 62, 63, 240, 300, pcie.MOST])
+@pytest.mark.parametrize("spare", [0, 1, 20])
+def test_every_nic_has_a_place_of_its_own(total: int, spare: int) -> None:
+    clients = max(0, total - spare)
+    made = pcie.plan(names(clients), total - clients)
+    seats = [*made.seats, *made.spare]
+    assert len(seats) == len(set(seats)) == total
+    slots = [device.split("addr=")[1].split(",")[0] for device in made.devices]
+    assert len(slots) == len(set(slots))
+    assert all(pcie.FIRST_SLOT <= int(slot.split(".")[0], 16) <= pcie.LAST_SLOT for slot in slots)
+    buses = {device.split("id=")[1].split(",")[0] for device in made.devices}
+    assert {seat.bus for seat in seats} == buses
+    assert all(1 <= int(seat.addr, 16) <= pcie.BRIDGE_SLOTS for seat in seats if seat.addr)
+
+
+def test_too_many_are_refused_with_the_arithmetic() -> None:
+    assert pcie.plan(names(400), pcie.MOST - 400).spare
+    with pytest.raises(LaunchError, match=r"460 clients and 6 spare ports are 466, and 465 fit: 15 slots .* 31 slots"):
+        pcie.plan(names(460), 6)

@@ -1,0 +1,359 @@
+"""status, events, console and stop: against a guest on a socket, and a keeper with a stand-in for QEMU."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder import registry, status
+from builder.cli import main
+from builder.cli.entry import netvm_build
+from tests.unit.standin_guest import StandIn, client, honest, line
+from tests.unit.test_cli_build import write_image
+
+ROOT = Path(__file__).parents[2]
+FAKE = ROOT / "tests" / "fakes" / "qemu_system.py"
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _runtime(short_runtime: Path) -> None:
+    """Sockets have short paths here."""
+
+
+@pytest.fixture
+def guest() -> Iterator[StandIn]:
+    with StandIn() as made:
+        yield made
+
+
+def eventually(there: Callable[[], object], deadline_s: float = 20) -> None:
+    deadline = time.monotonic() + deadline_s
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# ---- status
+
+
+def test_status(guest: StandIn, capsys: Capture, golden: Callable[[str, str], None]) -> None:
+    assert main(["status"]) == 0
+    golden("status.txt", capsys.readouterr().out)
+
+
+def test_status_as_json(guest: StandIn, capsys: Capture, golden: Callable[[str, str], None]) -> None:
+    assert main(["status", "netvm", "--json"]) == 0
+    golden("status.json", capsys.readouterr().out)
+
+
+def test_several_vms_are_listed_and_one_is_named(guest: StandIn, capsys: Capture) -> None:
+    with StandIn("other"):
+        assert main(["status"]) == 0
+        listed = capsys.readouterr().out
+        assert [row.split()[0] for row in listed.splitlines()] == ["name", "netvm", "other"]
+        assert main(["status", "--json"]) == 0
+        assert [vm["name"] for vm in json.loads(capsys.readouterr().out)["vms"]] == ["netvm", "other"]
+        assert main(["status", "other"]) == 0
+        assert capsys.readouterr().out.startswith("other   ready   up 3 h 12 m")
+        assert main(["events"]) == 7
+        assert "2 VMs are running: netvm, other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["status", "events", "console", "stop"])
+def test_no_vm(command: str, capsys: Capture) -> None:
+    assert main([command]) == 7
+    assert capsys.readouterr().err == "error: no VM is running\nhint: start one with `netvm-build run --detach`\n"
+    assert main([command, "x"]) == 7
+
+
+def test_networks(guest: StandIn, capsys: Capture) -> None:
+    assert main(["status", "--networks"]) == 0
+    out = capsys.readouterr().out
+    assert "web: 100.64.0.1 via 100.64.0.0: -netdev stream,id=web" in out
+    assert "bus=port-spare0" in out
+
+
+def test_an_older_router_that_counts_nothing(capsys: Capture) -> None:
+    def old(request: dict[str, Any]) -> bytes:
+        if request["request"] == "counters":
+            return line(event="reply", id=request["id"], error="unknown request 'counters'")
+        return honest(request)
+
+    with StandIn(answers=old):
+        assert main(["status"]) == 0
+        out = capsys.readouterr().out
+        assert "100.64.0.1   100.64.0.0   web    ?    ?" in out
+        assert main(["status", "--json"]) == 0
+        assert "in_bytes" not in json.loads(capsys.readouterr().out)["clients"][0]
+
+
+def test_the_state_is_what_is_missing_now(guest: StandIn) -> None:
+    def state(was_ready: bool, **changed: object) -> str:
+        body = json.loads(honest({"request": "status", "id": 1})) | changed
+        return status.snapshot(guest.record, body, {}, was_ready=was_ready).state
+
+    down = [{"name": "connmand", "running": False, "pid": 0, "restarts": 9}]
+    assert state(False) == state(True) == "ready"
+    assert state(True, services=down) == "degraded"
+    assert state(False, uplinks=[]) == "booting"
+    assert state(True, uplinks=[]) == "degraded"
+    assert state(True, firewall=False) == "degraded"
+
+
+def test_watch_in_a_log_prints_one_after_another_until_the_end(capsys: Capture) -> None:
+    def passing(request: dict[str, Any]) -> bytes:
+        if len(guest.asked) > 6:
+            guest.port.shutdown(socket.SHUT_RDWR)
+            threading.Thread(target=guest.end).start()
+            return b""
+        return line(**json.loads(honest(request)) | {"uptime_s": time.monotonic()})
+
+    with StandIn(answers=passing) as guest:
+        assert main(["status", "--watch", "--every", "0.2"]) == 0
+    out, err = capsys.readouterr()
+    assert out.count("firewall loaded") == 3
+    assert "in/s" in out
+    assert "\x1b" not in out
+    assert err == "netvm has ended\n"
+
+
+def test_a_live_table_has_the_busiest_clients_that_fit() -> None:
+    from builder.cli.status_view import lines
+
+    with StandIn() as guest:
+        body = json.loads(honest({"request": "status", "id": 1}))
+        body["clients"] = [client(0) | {"interface": f"c{n}", "client": f"100.64.{n}.1"} for n in range(240)]
+        rows = [{"interface": f"c{n}", "tx_bytes": n * 1000} for n in range(240)]
+        now = status.snapshot(guest.record, body, {"interfaces": rows})
+    shown = lines(now, 96, most=24)
+    assert len(shown) <= 24
+    assert any(row.startswith("100.64.239.1") for row in shown)
+    assert not any(row.startswith("100.64.0.1 ") for row in shown)
+    assert any("more with less traffic" in row for row in shown)
+    assert len(lines(now, 96)) > 240
+
+
+# ---- hostile guests
+
+BAD = "\x1b]0;owned\x07\x1b[2J\u202e\x9b"
+LISTS = ["uplinks", "clients", "services", "interfaces", "drops"]
+VALUES: list[Any] = [None, True, -1, 1e308, 10**30, BAD, BAD * 40, [], {}, [[]], [{}], [None], {"a": BAD}, "", 0]
+
+
+def lying(value: Any) -> Callable[[dict[str, Any]], bytes]:
+    """A guest whose every member is `value`, or whose every entry has it for its members."""
+
+    def answers(request: dict[str, Any]) -> bytes:
+        keys = ["interface", "mac", "driver", "address", "gateway", "nameservers", "router", "client", "name"]
+        keys += ["running", "pid", "restarts"]
+        keys += ["packets", "bytes", "rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "total_kib", "available_kib"]
+        entry = dict.fromkeys(keys, value)
+        body: dict[str, Any] = {"event": "reply", "id": request["id"], "uptime_s": value, "firewall": value}
+        body |= {"meminfo": value if request["id"] % 2 else entry}
+        body |= {key: [entry, value, entry] for key in LISTS}
+        return line(**body)
+
+    return answers
+
+
+@pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
+def test_a_guest_that_lies_moves_no_cursor_and_breaks_nothing(value: Any, capsys: Capture) -> None:
+    with StandIn(answers=lying(value)) as guest:
+        guest.boot()
+        guest.say(line(event="degraded", reason=BAD, **{BAD: BAD, "x": value}))
+        for command in (["status"], ["status", "--json"], ["status"], ["events"], ["events", "--json"]):
+            assert main(command) == 0, command
+            out, err = capsys.readouterr()
+            assert safe(out + err), command
+            assert all(len(row) < 3000 for row in out.splitlines() if "--json" not in command)
+            if command[0] == "status" and "--json" in command:
+                assert set(json.loads(out)) == SHAPE
+
+
+SHAPE = {"version", "name", "state", "started_at", "uptime_s", "image", "accelerator", "memory", "firewall"}
+SHAPE |= {"uplinks", "clients", "drops", "services"}
+
+
+def safe(text: str) -> bool:
+    return all(char == "\n" or (char.isprintable() and char not in "\u202e\x9b") for char in text)
+
+
+@pytest.mark.parametrize("value", [BAD * 200_000, [{}] * 200_000], ids=["long", "many"])
+def test_an_answer_that_is_too_long_is_none(value: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    from builder import listen
+
+    monkeypatch.setattr(listen.Conversation.ask, "__defaults__", (0.5,))
+    with StandIn(answers=lying(value)):
+        assert main(["status"]) == 7
+        out, err = capsys.readouterr()
+        assert safe(out + err)
+        assert "does not answer `status` within 0.5 s" in err
+
+
+def test_a_router_that_is_silent(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    from builder import listen
+
+    monkeypatch.setattr(listen.Conversation.ask, "__defaults__", (0.3,))
+    with StandIn(answers=lambda _: b""):
+        assert main(["status"]) == 7
+        assert "hint: see what it last said: netvm-build events, netvm-build console" in capsys.readouterr().err
+
+
+def test_the_console_of_a_hostile_guest(guest: StandIn, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    guest.console.sendall(b"boot\r\n" + BAD.encode() + b"\xff\x00\r\n" + b"x" * 50_000 + b"\r\n")
+    threading.Timer(0.5, guest.end).start()
+    assert main(["console", "--read-only"]) == 0
+    out = capfdbinary.readouterr().out
+    assert out.startswith(b"boot\n\\x1b]0;owned\\x07\\x1b[2J\\u202e\\x9b\\xff\\x00\n")
+    assert safe(out.decode())
+    assert b"x" * 50_000 in out
+
+
+# ---- events
+
+
+def test_events(guest: StandIn, capsys: Capture) -> None:
+    guest.boot()
+    eventually(lambda: main(["events"]) == 0 and "ready" in capsys.readouterr().out)
+    assert main(["events"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[0] == "    1.500  init            name=netvm kernel=6.12.118 python=3.13.5"
+    assert rows[1].endswith('address=10.0.2.15/24 nameservers=["10.0.2.3"]')
+    assert main(["events", "--json"]) == 0
+    assert [json.loads(row)["event"] for row in capsys.readouterr().out.splitlines()] == ["init", "uplink", "ready"]
+
+
+def test_events_until(guest: StandIn, capsys: Capture) -> None:
+    guest.boot()
+    assert main(["events", "--until", "ready"]) == 0
+    assert main(["events", "--until", "degraded", "--timeout", "0.2"]) == 1
+    assert capsys.readouterr().err == "netvm has not said degraded\n"
+    assert main(["events", "--until", "dance"]) == 2
+
+
+def test_events_follow_to_the_end(guest: StandIn, capsys: Capture) -> None:
+    guest.boot()
+    threading.Timer(0.3, lambda: guest.say(line(event="degraded", reason="late"))).start()
+    threading.Timer(0.8, guest.end).start()
+    assert main(["events", "--follow"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "    1.500  degraded        reason=late"
+
+
+# ---- completion
+
+
+def test_names_are_completed(guest: StandIn) -> None:
+    from click.shell_completion import BashComplete
+
+    complete = BashComplete(netvm_build, {}, "netvm-build", "_NETVM_BUILD_COMPLETE")
+    for command in ("status", "events", "console", "stop"):
+        assert [item.value for item in complete.get_completions([command], "n")] == ["netvm"]
+        assert complete.get_completions([command], "x") == []
+
+
+# ---- run --detach and stop, with processes of their own
+
+
+@pytest.fixture
+def command(tmp_path: Path, short_runtime: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    write_image(tmp_path / "image")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(tmp_path / "state"), "XDG_RUNTIME_DIR": str(short_runtime),
+    }  # fmt: skip
+
+    def call(*argv: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "builder", *argv]
+        return subprocess.run(
+            line, cwd=tmp_path, env=environment | extra, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+
+    return call
+
+
+RUN = ("run", "image", "--detach", "--accel", "tcg", "--qemu", str(FAKE))
+
+
+def test_a_detached_vm_from_start_to_stop(command: Callable[..., Any], tmp_path: Path) -> None:
+    started = command(*RUN)
+    assert (started.returncode, started.stdout) == (0, "netvm\n"), started.stderr
+    assert command("events", "--until", "ready", "--timeout", "20").returncode == 0
+    again = command(*RUN)
+    assert again.returncode == 7
+    assert "another with --name netvm-2" in again.stderr
+    assert command(*RUN, "--name", "second").returncode == 0
+    record = registry.find("netvm")
+    assert record.detached
+    stopped = command("stop", "netvm")
+    assert (stopped.returncode, stopped.stderr) == (0, "netvm is off\n")
+    assert not registry.started(record.qemu_pid)
+    assert [vm.name for vm in registry.running()] == ["second"]
+    assert command("stop", "--now").returncode == 0
+    assert registry.running() == ()
+    log = (tmp_path / "state" / "netvm-build" / "netvm.log").read_text()
+    assert '"event": "shutdown"' in log
+
+
+def test_many_clients_are_plugged_in_one_by_one(command: Callable[..., Any]) -> None:
+    assert command(*RUN, "--clients", "20").returncode == 0
+
+    def clients() -> list[str]:
+        told = [json.loads(row) for row in command("events", "--json").stdout.splitlines()]
+        return [event["client"] for event in told if event["event"] == "client"]
+
+    eventually(lambda: len(clients()) == 20)
+    assert clients() == [client.client for client in registry.find(None).clients]
+    assert command("stop").returncode == 0
+
+
+def test_a_router_that_does_not_go_is_ended(command: Callable[..., Any]) -> None:
+    assert command(*RUN, FAKE_QEMU="stubborn").returncode == 0
+    record = registry.find(None)
+    stopped = command("stop", "--timeout", "0.5")
+    assert stopped.returncode == 1
+    assert "did not power off within 0.5 s, and was ended" in stopped.stderr
+    eventually(lambda: not registry.started(record.qemu_pid))
+    assert registry.running() == ()
+
+
+@pytest.mark.parametrize(
+    ("number", "whom"),
+    [*((number, "pid") for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL)), (9, "qemu_pid")],
+)
+def test_whatever_is_killed_nothing_is_left(
+    number: int, whom: str, command: Callable[..., Any], short_runtime: Path
+) -> None:
+    assert command(*RUN, FAKE_QEMU="orphan").returncode == 0
+    record = registry.find(None)
+    os.kill(getattr(record, whom), number)
+    eventually(lambda: not registry.started(record.pid) and not registry.started(record.qemu_pid))
+    assert registry.running() == ()
+    assert command(*RUN).returncode == 0  # the name is free
+    assert command("stop").returncode == 0
+
+
+def test_a_start_that_fails_says_why(command: Callable[..., Any]) -> None:
+    failed = command(*RUN, FAKE_QEMU="exits")
+    assert failed.returncode == 7
+    assert "QEMU ended with status 1 at its start" in failed.stderr
+    assert "Could not open 'x'" in failed.stderr
+    assert registry.running() == ()
+    refused = command(*RUN, "--clients", "9000")
+    assert refused.returncode == 7
+    assert "9000 clients do not fit" in refused.stderr
+    refused = command(*RUN, "--spare-ports", "500")
+    assert "1 clients and 500 spare ports are 501, and 465 fit" in refused.stderr
+    assert registry.running() == ()
