@@ -7,10 +7,8 @@ can join; so has the event port.  SIGTERM and Ctrl-C (unless the guest's console
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
 import subprocess
-import tempfile
 import termios
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -26,6 +24,7 @@ from builder.address import AddressError, Pair, allocate, pair_of_address
 from builder.errors import ManifestError
 from builder.manifest import Image
 from builder.process import spawn
+from builder.workspace import scratch
 
 POWER_DOWN_S = 10.0
 _POLL_S = 0.05
@@ -99,14 +98,11 @@ def run(
     """
     qemu.require_nic(program, nic or image.manifest.machine.nic)
     chosen = accelerator.choose(program, accel)
-    folder = Path(tempfile.mkdtemp(prefix="netvm-", dir=qemu.runtime_dir()))
-    try:
+    with scratch(qemu.runtime_dir(), ".netvm-run-") as folder:
         offered = networks(image, folder)
         for line in greeting(folder, offered, chosen):
             say(line)
         return _attached(qemu.argv(program, machine(image, chosen.kind, nic, folder, offered)), folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _attached(line: list[str], folder: Path) -> int:
@@ -117,7 +113,7 @@ def _attached(line: list[str], folder: Path) -> int:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     }
     terminal = _terminal_state()
-    child = spawn(line, stdin=None, stdout=None, stderr=None, new_session=False)
+    child = spawn(line, stdin=None, stdout=None, stderr=None, new_session=False, orphaned=signal.SIGKILL)
     try:
         while child.poll() is None and not stopping:
             with suppress(subprocess.TimeoutExpired):

@@ -14,6 +14,7 @@ from builder import process
 from builder.debian.lock import Package
 from builder.debian.mirrors import KEYRING, MAIN, SECURITY
 from builder.errors import CommandError, LockError, ToolMissing
+from builder.workspace import scratch
 
 _URI = re.compile(r"'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})")
 
@@ -82,8 +83,7 @@ def private_apt(suite: str, source_suites: tuple[str, ...], mirrors: Mapping[str
     """An apt that knows one suite's packages (with its updates and security fixes) and some suites' sources."""
     if not Path(KEYRING).exists():
         raise ToolMissing("Debian's archive keyring", "debian-archive-keyring")
-    with tempfile.TemporaryDirectory(prefix="netvm-apt-") as name:
-        root = Path(name)
+    with scratch(Path(tempfile.gettempdir()), ".netvm-apt-") as root:
         for folder in ("etc/apt/preferences.d", "etc/apt/apt.conf.d", "etc/apt/sources.list.d", "etc/apt/trusted.gpg.d",
                        "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg"):  # fmt: skip
             (root / folder).mkdir(parents=True)
