@@ -1,7 +1,16 @@
 """`python -m builder` is `netvm-build`."""
 
+import signal
 import sys
 
-from builder.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command line.  Until it takes signals itself, when all of it is imported, Ctrl-C ends us in silence."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from builder.cli import main as run
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -26,6 +26,10 @@ PACKAGE = "nix-bin"
 _MAX_JOBS = 4
 
 
+# A mirror that hangs is told of within two minutes, where Nix would wait 5 times 5.  NIX_CONFIG may say otherwise.
+_PATIENCE = ("connect-timeout = 15", "stalled-download-timeout = 30", "download-attempts = 3")
+
+
 def settings(*, root: bool, cores: int = 0) -> str:
     """What NIX_CONFIG adds to the machine's own settings (nix.conf(5)); `cores` 0: all of them."""
     lines = ["experimental-features = nix-command", "substituters =", f"max-jobs = {_MAX_JOBS}", f"cores = {cores}"]
@@ -39,7 +43,7 @@ def environment() -> dict[str, str]:
     """The environment of every call to Nix."""
     given = os.environ.get("NIX_CONFIG", "")
     alone = os.geteuid() == 0 and os.environ.get("NIX_REMOTE", "") in ("", "auto", "local")
-    return {"NIX_CONFIG": "\n".join(filter(None, (given, settings(root=alone))))}
+    return {"NIX_CONFIG": "\n".join(filter(None, (*_PATIENCE, given, settings(root=alone))))}
 
 
 def build_argv(
@@ -123,8 +127,9 @@ def explained(error: CommandError, reader: NixLog, log: Path | None) -> CommandE
     tail = "\n".join(list(reader.lines)[-process.TAIL_LINES :])
     common = {"argv": error.argv, "status": error.status, "tail": tail, "log": log}
     everything = f"{said}\n{text}"
-    gone = re.search(r"unable to download '([^']+)': (.*)", everything)
+    gone = re.search(r"unable to download '([^']+)': (.*?)(?:; retrying in .*)?$", everything, re.MULTILINE)
     if gone is not None:
+        common["tail"] = "\n".join(line for line in tail.splitlines() if line.startswith("error: "))  # not the HTML
         name = gone.group(1).rsplit("/", 1)[-1]
         if "404" in gone.group(2):
             return LockError(

@@ -21,7 +21,7 @@ from qemu.qmp import QMPClient, QMPError
 
 from builder import accelerator, qemu
 from builder.address import AddressError, Pair, allocate, pair_of_address
-from builder.errors import ManifestError
+from builder.errors import LaunchError, ManifestError, QmpLost
 from builder.manifest import Image
 from builder.process import spawn
 from builder.workspace import scratch
@@ -92,9 +92,10 @@ def run(
     accel: str | None = None,
     say: Callable[[str], None] = print,
 ) -> int:
-    """Boot and stay until QEMU ends; its exit status.  No process, socket or folder is left.
+    """Boot and stay until QEMU ends; 0, or 128 and a signal's number if one ended us.  No process or folder is left.
 
-    Raises LaunchError for a NIC this QEMU lacks, CommandError if QEMU cannot be started.
+    Raises LaunchError for a NIC this QEMU lacks or if QEMU fails, QmpLost if it is killed, CommandError if it cannot be
+    started.
     """
     qemu.require_nic(program, nic or image.manifest.machine.nic)
     chosen = accelerator.choose(program, accel)
@@ -121,13 +122,22 @@ def _attached(line: list[str], folder: Path) -> int:
         if stopping:
             asyncio.run(_power_down(child, folder / "qmp"))
             return 128 + stopping[0]
-        return child.returncode
+        return _verdict(child.returncode)
     finally:
         _end(child)
         if terminal is not None:
             termios.tcsetattr(0, termios.TCSADRAIN, terminal)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _verdict(status: int) -> int:
+    """What QEMU's end means.  Ctrl-A X and a guest that powers off are 0."""
+    if status < 0:
+        raise QmpLost(f"QEMU was killed by signal {-status}", hint="it was often short of memory then: see dmesg")
+    if status > 0:
+        raise LaunchError(f"QEMU exited with status {status}", hint="what it said is above; or try --accel tcg")
+    return status
 
 
 def _terminal_state() -> list[Any] | None:

@@ -118,7 +118,10 @@ def configuration(root: Path, inherited: tuple[str, ...]) -> str:
         'APT::Sandbox::User "root";',  # the private root is ours alone, so _apt could not write there
         'Acquire::Languages "none";',
         'Acquire::ForceHash "SHA256";',
-        'Acquire::Retries "3";',
+        'Acquire::Retries "2";',
+        # A mirror that hangs is told of within two minutes.
+        'Acquire::http::Timeout "15";',
+        'Acquire::https::Timeout "15";',
     )
     return "\n".join((*own, *inherited)) + "\n"
 
@@ -128,19 +131,37 @@ def _machine_settings() -> tuple[str, ...]:
     return tuple(line for line in dumped.splitlines() if _INHERITED.fullmatch(line))
 
 
+# What apt says → what to do about it; the first that fits.
+_HINTS = (
+    (
+        r"Unable to locate package linux-source",
+        "this suite has no such kernel series: change kernel.version, or platform.suite",
+    ),
+    (
+        r"404|does not have a Release file",
+        "this mirror lacks that suite: set platform.mirror (and platform.security_mirror) to one that has it",
+    ),
+    (
+        r"NO_PUBKEY|not signed|couldn't be verified|Clearsigned file",
+        "what came is not signed by Debian: set platform.mirror, or upgrade debian-archive-keyring",
+    ),
+    (r"No space left|write error", "no space is left for apt's lists: free some in {temporary}, or set TMPDIR"),
+    (
+        r"timed out|reading from server|closed connection|[Hh]ash [Ss]um mismatch|unexpected size",
+        "the mirror broke off or did not answer: run netvm-build lock again, or set platform.mirror to another",
+    ),
+    (r"resolv|[Cc]onnect", "the mirror cannot be reached: {mirrors}; check the network, or set platform.mirror"),
+    (r"expired", "the mirror is out of date: set platform.mirror, or let apt pass it (Acquire::Check-Valid-Until)"),
+)
+_OTHERWISE = "see what apt said above, then run netvm-build lock again"
+_FOLLOWS = "Some index files failed to download"
+
+
 def _explained(error: CommandError, mirrors: Mapping[str, str]) -> LockError:
     """What apt said, with what to do about it."""
-    said = [line.removeprefix("E: ") for line in error.tail.splitlines() if line.startswith("E: ")]
-    text = "; ".join(said) or error.message
-    hint = "see what apt said above, then run netvm-build lock again"
-    if "Unable to locate package linux-source" in text:
-        hint = "this suite has no such kernel series: change kernel.version, or platform.suite"
-    elif "404" in text or "does not have a Release file" in text:
-        hint = "this mirror lacks that suite: set platform.mirror (and platform.security_mirror) to one that has it"
-    elif "NO_PUBKEY" in error.tail or "not signed" in text:
-        hint = "the mirror is not signed by Debian: set platform.mirror, or upgrade debian-archive-keyring"
-    elif "resolve" in text or "connect" in text.lower():
-        hint = f"the mirror cannot be reached: {', '.join(mirrors.values())}; check the network, or set platform.mirror"
-    elif "expired" in text:
-        hint = "the mirror is out of date: set platform.mirror, or let apt pass it (Acquire::Check-Valid-Until)"
-    return LockError(text, argv=error.argv, status=error.status, tail=error.tail, hint=hint)
+    lines = [line.removeprefix("E: ").rstrip(".") for line in error.tail.splitlines() if line.startswith("E: ")]
+    said = [line for line in lines if not line.startswith(_FOLLOWS)] or [error.message]
+    message = said[0] + (f" (and {len(said) - 1} more)" if len(said) > 1 else "")
+    hint = next((hint for pattern, hint in _HINTS if re.search(pattern, error.tail)), _OTHERWISE)
+    hint = hint.format(mirrors=", ".join(mirrors.values()), temporary=tempfile.gettempdir())
+    return LockError(message, argv=error.argv, status=error.status, tail=error.tail, hint=hint)
