@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 import urllib.parse
 from collections.abc import Iterator, Mapping
@@ -61,7 +62,7 @@ class Apt:
         try:
             return process.run([apt, "-qq", *arguments], env=environment, cwd=cwd).stdout
         except CommandError as error:
-            raise _explained(error, self.mirrors) from error
+            raise _explained(error, self.mirrors, self.root) from error
 
     def _files(self, listed: str) -> Iterator[tuple[str, Package]]:
         for line in listed.splitlines():
@@ -118,10 +119,10 @@ def configuration(root: Path, inherited: tuple[str, ...]) -> str:
         'APT::Sandbox::User "root";',  # the private root is ours alone, so _apt could not write there
         'Acquire::Languages "none";',
         'Acquire::ForceHash "SHA256";',
-        'Acquire::Retries "2";',
-        # A mirror that hangs is told of within two minutes.
-        'Acquire::http::Timeout "15";',
-        'Acquire::https::Timeout "15";',
+        'Acquire::Retries "1";',
+        # A mirror that hangs is told of within three minutes: apt waits four times for each of four indexes.
+        'Acquire::http::Timeout "10";',
+        'Acquire::https::Timeout "10";',
     )
     return "\n".join((*own, *inherited)) + "\n"
 
@@ -145,23 +146,25 @@ _HINTS = (
         r"NO_PUBKEY|not signed|couldn't be verified|Clearsigned file",
         "what came is not signed by Debian: set platform.mirror, or upgrade debian-archive-keyring",
     ),
-    (r"No space left|write error", "no space is left for apt's lists: free some in {temporary}, or set TMPDIR"),
     (
-        r"timed out|reading from server|closed connection|[Hh]ash [Ss]um mismatch|unexpected size",
+        r"timed? out|Connection failed|reading from server|closed connection|[Hh]ash [Ss]um mismatch|unexpected size",
         "the mirror broke off or did not answer: run netvm-build lock again, or set platform.mirror to another",
     ),
     (r"resolv|[Cc]onnect", "the mirror cannot be reached: {mirrors}; check the network, or set platform.mirror"),
     (r"expired", "the mirror is out of date: set platform.mirror, or let apt pass it (Acquire::Check-Valid-Until)"),
 )
 _OTHERWISE = "see what apt said above, then run netvm-build lock again"
+_LEAST_BYTES = 1 << 20
 _FOLLOWS = "Some index files failed to download"
 
 
-def _explained(error: CommandError, mirrors: Mapping[str, str]) -> LockError:
+def _explained(error: CommandError, mirrors: Mapping[str, str], root: Path) -> LockError:
     """What apt said, with what to do about it."""
     lines = [line.removeprefix("E: ").rstrip(".") for line in error.tail.splitlines() if line.startswith("E: ")]
     said = [line for line in lines if not line.startswith(_FOLLOWS)] or [error.message]
     message = said[0] + (f" (and {len(said) - 1} more)" if len(said) > 1 else "")
     hint = next((hint for pattern, hint in _HINTS if re.search(pattern, error.tail)), _OTHERWISE)
-    hint = hint.format(mirrors=", ".join(mirrors.values()), temporary=tempfile.gettempdir())
+    if shutil.disk_usage(root).free < _LEAST_BYTES:  # apt itself would blame the signatures
+        hint = "no space is left for apt's lists: free some in {temporary}, or set TMPDIR"
+    hint = hint.format(mirrors=", ".join(mirrors.values()), temporary=root.parent)
     return LockError(message, argv=error.argv, status=error.status, tail=error.tail, hint=hint)

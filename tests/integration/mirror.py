@@ -9,7 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Mirror(ThreadingHTTPServer):
-    """`fault`: "404"; "cut", the connection ends in the middle of every file; "hang", it is never answered."""
+    """`fault` says how.
+
+    404: it has nothing; cut: the connection ends in the middle of every file; hang: no request is answered; portal:
+    every file is a page to log in.
+    """
 
     daemon_threads = True
 
@@ -35,6 +39,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.over.wait(600)
         elif self.server.fault == "404":
             self.send_error(404)
+        elif self.server.fault == "portal":
+            page = b"<html>Please log in"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
         else:
             self.send_response(200)
             self.send_header("Content-Length", "100000")
