@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import need
 from mirror import misbehaving
 from world_of_trouble import (
     descendants,
@@ -31,6 +30,7 @@ from world_of_trouble import (
 from builder import accelerator, manifest, pipeline
 from builder.manifest import Image
 from builder.qemu import Qemu
+from tests.integration.conftest import need
 
 pytestmark = pytest.mark.integration
 
