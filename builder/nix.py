@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +44,9 @@ def environment() -> dict[str, str]:
     """The environment of every call to Nix."""
     given = os.environ.get("NIX_CONFIG", "")
     alone = os.geteuid() == 0 and os.environ.get("NIX_REMOTE", "") in ("", "auto", "local")
-    return {"NIX_CONFIG": "\n".join(filter(None, (*_PATIENCE, given, settings(root=alone))))}
+    config = "\n".join(filter(None, (*_PATIENCE, given, settings(root=alone))))
+    # A TMPDIR that is not there stops Nix, where everything else makes do with /tmp.
+    return {"NIX_CONFIG": config, "TMPDIR": tempfile.gettempdir()}
 
 
 def build_argv(

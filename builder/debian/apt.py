@@ -17,6 +17,8 @@ from builder.debian.mirrors import KEYRING, MAIN, SECURITY
 from builder.errors import CommandError, LockError, ToolMissing
 from builder.workspace import scratch
 
+NEEDS_MIB = 256  # the indexes of two suites, uncompressed
+
 _URI = re.compile(r"'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})")
 
 # How this machine reaches its mirrors (proxies, retries, dates it lets pass) is its owner's word.
@@ -62,7 +64,7 @@ class Apt:
         try:
             return process.run([apt, "-qq", *arguments], env=environment, cwd=cwd).stdout
         except CommandError as error:
-            raise _explained(error, self.mirrors, self.root) from error
+            raise _explained(error, self.mirrors) from error
 
     def _files(self, listed: str) -> Iterator[tuple[str, Package]]:
         for line in listed.splitlines():
@@ -84,7 +86,14 @@ def private_apt(suite: str, source_suites: tuple[str, ...], mirrors: Mapping[str
     """An apt that knows one suite's packages (with its updates and security fixes) and some suites' sources."""
     if not Path(KEYRING).exists():
         raise ToolMissing("Debian's archive keyring", "debian-archive-keyring")
-    with scratch(Path(tempfile.gettempdir()), ".netvm-apt-") as root:
+    temporary = Path(tempfile.gettempdir())
+    free_mib = shutil.disk_usage(temporary).free >> 20
+    if free_mib < NEEDS_MIB:  # on a full disk apt blames the signatures, or waits for ever
+        raise LockError(
+            f"apt's lists need {NEEDS_MIB} MiB, and {temporary} has {free_mib} left",
+            hint="free some space there, or set TMPDIR to another folder",
+        )
+    with scratch(temporary, ".netvm-apt-") as root:
         for folder in ("etc/apt/preferences.d", "etc/apt/apt.conf.d", "etc/apt/sources.list.d", "etc/apt/trusted.gpg.d",
                        "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg"):  # fmt: skip
             (root / folder).mkdir(parents=True)
@@ -154,17 +163,14 @@ _HINTS = (
     (r"expired", "the mirror is out of date: set platform.mirror, or let apt pass it (Acquire::Check-Valid-Until)"),
 )
 _OTHERWISE = "see what apt said above, then run netvm-build lock again"
-_LEAST_BYTES = 1 << 20
 _FOLLOWS = "Some index files failed to download"
 
 
-def _explained(error: CommandError, mirrors: Mapping[str, str], root: Path) -> LockError:
+def _explained(error: CommandError, mirrors: Mapping[str, str]) -> LockError:
     """What apt said, with what to do about it."""
     lines = [line.removeprefix("E: ").rstrip(".") for line in error.tail.splitlines() if line.startswith("E: ")]
     said = [line for line in lines if not line.startswith(_FOLLOWS)] or [error.message]
     message = said[0] + (f" (and {len(said) - 1} more)" if len(said) > 1 else "")
     hint = next((hint for pattern, hint in _HINTS if re.search(pattern, error.tail)), _OTHERWISE)
-    if shutil.disk_usage(root).free < _LEAST_BYTES:  # apt itself would blame the signatures
-        hint = "no space is left for apt's lists: free some in {temporary}, or set TMPDIR"
-    hint = hint.format(mirrors=", ".join(mirrors.values()), temporary=root.parent)
+    hint = hint.format(mirrors=", ".join(mirrors.values()))
     return LockError(message, argv=error.argv, status=error.status, tail=error.tail, hint=hint)

@@ -210,12 +210,12 @@ def test_a_full_disk_under_the_lock(good: Path) -> None:
 
 
 @ROOT_ONLY
-def test_a_full_disk_under_apts_lists(good: Path) -> None:
+def test_no_room_for_apts_lists(good: Path) -> None:
     script = 'TMPDIR=$PWD/small netvm_build lock; echo "status $?"; ls -A small'
     done = on_a_small_disk(512, script, good)
     assert done.stdout == "status 5\n", done.stdout + done.stderr
-    assert "hint: no space is left for apt's lists: free some in " in done.stderr
-    assert "small, or set TMPDIR" in done.stderr
+    assert re.search(r"error: apt's lists need \d+ MiB, and \S+/small has 0 left", done.stderr)
+    assert "or set TMPDIR to another folder" in done.stderr
 
 
 @ROOT_ONLY
@@ -408,10 +408,14 @@ def test_two_smoke_boots_at_once_into_one_folder(good: Path, qemu: Qemu) -> None
 
 
 @ROOT_ONLY
-@pytest.mark.parametrize("arguments", ["build -o small/out", "render -o small/tree", "smoke out --out small/report"])
-def test_a_read_only_place(arguments: str, good: Path) -> None:
-    done = on_a_small_disk(100, f'mount -o remount,ro small; netvm_build {arguments}; echo "status $?"', good)
-    assert done.stdout in ("status 1\n", "status 3\n"), done.stdout + done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [("build -o small/out", 1), ("render -o small/tree", 3), ("smoke out --qemu {} --out small/report", 1)],
+)
+def test_a_read_only_place(arguments: str, status: int, good: Path, qemu: Qemu) -> None:
+    script = f'mount -o remount,ro small; netvm_build {arguments.format(qemu.path)}; echo "status $?"'
+    done = on_a_small_disk(100, script, good)
+    assert done.stdout == f"status {status}\n", done.stdout + done.stderr
     assert "small" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -442,7 +446,7 @@ def test_an_image_folder_that_cannot_be_one(kind: str, good: Path) -> None:
     done = netvm_build("build", "-o", name, cwd=good)
     assert done.returncode in (1, 2), done.stderr
     assert done.stderr.startswith("error: ")
-    assert name in done.stderr
+    assert name.removesuffix("/out") in done.stderr
     assert "Traceback" not in done.stderr
     assert kind != "file" or place.read_text() == "a letter"
     assert not Path("/.netvm").exists()
