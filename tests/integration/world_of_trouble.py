@@ -38,16 +38,18 @@ def on_a_small_disk(size_kib: int, script: str, cwd: Path, env: Mapping[str, str
 
 
 def _run(argv: list[str], cwd: Path, env: Mapping[str, str | None] | None, timeout_s: float) -> Done:
-    return subprocess.run(
-        argv,
+    # timeout(1) ends all of a script, where subprocess would end its shell alone.  Its own status is 124.
+    done = subprocess.run(
+        ["timeout", "-s", "INT", "-k", "20", str(timeout_s), *argv],
         cwd=cwd,
         env=environment(env),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=timeout_s,
         check=False,
     )
+    assert done.returncode not in (124, 137), done.stdout + done.stderr
+    return done
 
 
 def environment(changed: Mapping[str, str | None] | None) -> dict[str, str]:
