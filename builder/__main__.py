@@ -6,7 +6,8 @@ import sys
 
 def main() -> int:
     """Run the command line.  Until it takes signals itself, when all of it is imported, Ctrl-C ends us in silence."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored, it stays so
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from builder.cli import main as run
 
     return run()
