@@ -60,10 +60,6 @@ class Lab:
     capture: Path
     memory: Memory | None = None
 
-    @property
-    def vms(self) -> tuple[Vm, ...]:
-        return (self.router, *(client.vm for client in self.clients))
-
     async def ask(self, request: str, **fields: Any) -> Mapping[str, Any]:
         """One request to the router.  Raises Unanswered."""
         return await self.guest.ask(self.router.send, request, 5.0 * self.accelerator.patience, **fields)

@@ -23,7 +23,7 @@ from builder.smoke import clients, diagnose
 from builder.smoke.checks import CHECKS, REFUSED, Check, Lab, NotApplicable
 from builder.smoke.clients import Client, ClientError
 from builder.smoke.guest import Guest, RouterLost
-from builder.smoke.health import demand_well, unrecorded, watch_ends
+from builder.smoke.health import demand_well, unrecorded, vms, watch_ends
 from builder.smoke.timeline import timeline
 from builder.smoke.upstream import Upstream
 from builder.smoke.vm import Vm
@@ -110,7 +110,7 @@ async def boot(rig: Rig, nic: str) -> NicReport:
             pci_id = await _uplink_pci_id(lab.router)
             await lab.router.power_on()
             checks = await _run_checks(rig, lab, stage)
-            demand_well(lab.vms)
+            demand_well(vms(lab))
             entry = _judge(rig, nic, lab, checks, pci_id, time.monotonic() - started)
         ok = entry.passed
         return entry
@@ -189,7 +189,7 @@ async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
     not_passed: set[str] = set()
     rows = list(expand(rig.checks, lab.clients))
     total = len(rows)
-    watching = asyncio.create_task(watch_ends(lab.vms, lab.guest))
+    watching = asyncio.create_task(watch_ends(vms(lab), lab.guest))
     try:
         for check, function in rows:
             missing = [name for name in check.needs if name in not_passed]
@@ -202,7 +202,7 @@ async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
                 detail = "the router is gone" if told else lab.guest.lost.result()
             else:
                 status, detail = await _one(check, function, lab)
-                demand_well(lab.vms)
+                demand_well(vms(lab))
             if status is not Status.PASSED:
                 not_passed.add(check.name)
             seconds = time.monotonic() - started

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from builder.errors import BootError, QmpLost
+from builder.smoke.checks import Lab
 from builder.smoke.guest import Guest
 from builder.smoke.vm import Vm
 
@@ -16,9 +17,14 @@ FULL = "free some space, or name another folder with --out"
 _STOPPED_CAPTURE = "stopping dump"  # net/dump.c of QEMU, at the first write that fails
 
 
-def demand_well(vms: Iterable[Vm]) -> None:
+def vms(lab: Lab) -> tuple[Vm, ...]:
+    """The router's and the clients'."""
+    return (lab.router, *(client.vm for client in lab.clients))
+
+
+def demand_well(machines: Iterable[Vm]) -> None:
     """Raises QmpLost for a QEMU that died, BootError for evidence that could not be written."""
-    for vm in vms:
+    for vm in machines:
         how = vm.died()
         if how is not None:
             raise QmpLost(
@@ -39,17 +45,17 @@ def unrecorded(error: OSError, place: Path) -> BootError:
     return BootError(f"the boot could not be recorded: {where}: {error.strerror or error}", hint=FULL)
 
 
-async def watch_ends(vms: Sequence[Vm], guest: Guest) -> None:
+async def watch_ends(machines: Sequence[Vm], guest: Guest) -> None:
     """The router (the first) is lost if its machine stops unasked; if another QEMU dies, no check need wait either."""
 
     async def watch(vm: Vm) -> None:
         await vm.ended.wait()
-        if vm is vms[0]:
+        if vm is machines[0]:
             said = vm.said()
             guest.lose("the router's machine stopped" + (f": {said[-1]}" if said else ""))
         elif how := vm.died():
             guest.lose(f"the QEMU of {vm.machine.name} {how}")
 
     async with asyncio.TaskGroup() as watching:
-        for vm in vms:
+        for vm in machines:
             watching.create_task(watch(vm))

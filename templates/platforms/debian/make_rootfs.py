@@ -98,11 +98,7 @@ def install_python(parts: list[Path], root: Path, scripts: list[Path], modules: 
     # Sourceless: half the size, and no look for a newer source at each import.
     for file in sorted((root / folder).rglob("*.py")):
         py_compile.compile(
-            str(file),
-            str(file) + "c",
-            dfile="/" + str(file.relative_to(root)),
-            doraise=True,
-            optimize=2,
+            str(file), str(file) + "c", dfile="/" + str(file.relative_to(root)), doraise=True, optimize=2,
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
         )
         file.unlink()
@@ -112,10 +108,7 @@ def compile_init(root: Path) -> None:
     """Compile our own package beside its source, which a traceback on the console shows."""
     folder = root / "usr/lib/netvm"
     good = compileall.compile_dir(
-        folder,
-        stripdir=str(root),
-        prependdir="/",
-        quiet=1,
+        folder, stripdir=str(root), prependdir="/", quiet=1,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
     if not good:
