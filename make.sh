@@ -62,6 +62,7 @@ test_packages() {
     have dbus-daemon || echo dbus-daemon
     have ip || echo iproute2
     have ping || echo iputils-ping
+    have dnsmasq || echo dnsmasq-base
 }
 
 # Runs a command as root: as we are, or by sudo, which may ask for a password on a terminal alone.

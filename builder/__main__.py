@@ -1,7 +1,17 @@
 """`python -m builder` is `netvm-build`."""
 
+import signal
 import sys
 
-from builder.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command line.  Until it takes signals itself, when all of it is imported, Ctrl-C ends us in silence."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored, it stays so
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from builder.cli import main as run
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -18,6 +19,7 @@ from pathlib import Path
 from builder.errors import CommandError, LaunchError
 from builder.process import end_group, spawn
 from builder.qemu import Qemu
+from builder.workspace import replace_file
 
 KVM = "kvm"
 TCG = "tcg"
@@ -78,7 +80,7 @@ def probe(qemu: Qemu, kind: str, deadline_s: float = PROBE_DEADLINE_S) -> str | 
     sector = _sector()
     try:
         with tempfile.TemporaryFile() as said:
-            child = spawn(probe_argv(qemu, kind, sector), stderr=said, pass_fds=(sector,))
+            child = spawn(probe_argv(qemu, kind, sector), stderr=said, pass_fds=(sector,), orphaned=signal.SIGKILL)
             try:
                 status = child.wait(deadline_s)
             except subprocess.TimeoutExpired:
@@ -119,9 +121,14 @@ def probe_argv(qemu: Qemu, kind: str, sector_fd: int) -> list[str]:
 
 
 def cache_dir() -> Path:
-    """$XDG_CACHE_HOME/netvm-build, or ~/.cache/netvm-build (XDG Base Directory Specification)."""
+    """$XDG_CACHE_HOME/netvm-build, or ~/.cache/netvm-build (XDG Base Directory Specification).
+
+    Nothing can be kept there for a user who has no home.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "netvm-build"
+    if not base.startswith("/"):
+        base = os.path.expanduser("~/.cache")  # noqa: PTH111  # it leaves the ~ where Path.home() raises
+    return Path(base if base.startswith("/") else os.devnull) / "netvm-build"
 
 
 def _closed(device: Path) -> str | None:
@@ -155,11 +162,4 @@ def _recall(file: Path) -> dict[str, str]:
 def _remember(file: Path, known: dict[str, str]) -> None:
     """Best effort: a cache that cannot be written costs a probe the next time, nothing more."""
     with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as fresh:
-            try:
-                json.dump(known, fresh)
-            except BaseException:
-                Path(fresh.name).unlink()
-                raise
-        Path(fresh.name).replace(file)
+        replace_file(file, json.dumps(known).encode())

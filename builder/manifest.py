@@ -125,7 +125,7 @@ def load(folder: Path) -> Image:
         raise ManifestError(f"{file} is larger than a manifest can be ({MAX_BYTES} bytes)", hint=again)
     try:
         document = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{file} is cut off or not JSON: {error}", hint=again) from error
     return Image(folder, parse(document, str(file), again))
 

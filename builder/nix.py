@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,10 @@ _MAX_JOBS = 4
 _NOTE = re.compile(r"trace: netvm-note: (.+)")
 
 
+# A mirror that hangs is told of within two minutes, where Nix would wait 5 times 5.  NIX_CONFIG may say otherwise.
+_PATIENCE = ("connect-timeout = 15", "stalled-download-timeout = 30", "download-attempts = 3")
+
+
 def settings(*, root: bool, cores: int = 0, locked: bool = True) -> str:
     """What NIX_CONFIG adds to the machine's own settings (nix.conf(5)); `cores` 0: all of them.
 
@@ -50,7 +55,9 @@ def environment(*, locked: bool = True) -> dict[str, str]:
     """The environment of every call to Nix; `locked` as for `settings`."""
     given = os.environ.get("NIX_CONFIG", "")
     alone = os.geteuid() == 0 and os.environ.get("NIX_REMOTE", "") in ("", "auto", "local")
-    return {"NIX_CONFIG": "\n".join(filter(None, (given, settings(root=alone, locked=locked))))}
+    config = "\n".join(filter(None, (*_PATIENCE, given, settings(root=alone, locked=locked))))
+    # A TMPDIR that is not there stops Nix, where everything else makes do with /tmp.
+    return {"NIX_CONFIG": config, "TMPDIR": tempfile.gettempdir()}
 
 
 def build_argv(
@@ -159,6 +166,7 @@ def explained(error: CommandError, reader: NixLog, log: Path | None, *, locked: 
     file = _file_error(everything, message, locked=locked)
     if file is not None:
         kind, message, hint = file
+        common["tail"] = "\n".join(line for line in tail.splitlines() if line.startswith("error: "))  # not the HTML
         return kind(message, hint=hint, **common)  # type: ignore[arg-type]
     kind = NixBuildError if reader.lines and ("builder for" in said or "differ" in said) else NixEvalError
     return kind(message, hint=_hint(everything, log), **common)  # type: ignore[arg-type]
@@ -166,7 +174,7 @@ def explained(error: CommandError, reader: NixLog, log: Path | None, *, locked: 
 
 def _file_error(text: str, message: str, *, locked: bool) -> tuple[type[CommandError], str, str] | None:
     """What went wrong with a file from the network: the kind of error, its message and hint."""
-    gone = re.search(r"unable to download '([^']+)': (.*)", text)
+    gone = re.search(r"unable to download '([^']+)': (.*?)(?:; retrying in .*)?$", text, re.MULTILINE)
     if gone is not None:
         url, reason = gone.groups()
         name = url.rsplit("/", 1)[-1]

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from builder.events import Output, Progress, Sink
+from builder.events import Note, Output, Progress, Sink
 
 _TRANSFER, _BUILDS, _BUILD = 101, 104, 105  # activity types
 _LOG_LINE, _PROGRESS = 101, 105  # result types
@@ -19,6 +19,7 @@ _ERROR = 0  # message level
 
 # A stage that a build script of ours announces.
 _STAGE = re.compile(r"netvm-stage: (.+)")
+_RETRY = re.compile(r"unable to download '[^']*/([^'/]+)': (.+); retrying in \d+ ms")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STORE_NAME = re.compile(r"/nix/store/[a-z0-9]{32}-(.+?)(?:\.drv)?$")
 
@@ -84,7 +85,9 @@ class NixLog:
 
     def _output(self, line: str, name: str = "") -> None:
         self.lines.append(line)
-        announced = _STAGE.fullmatch(line)
+        announced, retried = _STAGE.fullmatch(line), _RETRY.search(line)
+        if retried is not None:  # a mirror that hangs costs half a minute each time
+            self.sink(Note(f"{retried.group(1)}: {retried.group(2)}; trying again"))
         if announced is not None:
             self._tell(f"{name}: {announced.group(1)}")
         else:

@@ -17,7 +17,7 @@ from builder import render as rendering
 from builder.errors import KernelConfigError, LockError, ManifestError, NetvmError, Problem, SpecError
 from builder.events import Note, Sink
 from builder.model import PlatformKind, Router, Source
-from builder.workspace import claim, new_folder
+from builder.workspace import claim, new_folder, real_path
 
 LOCK_NAME = "netvm.lock"
 WORK_NAME = ".netvm"
@@ -105,14 +105,20 @@ def prepare(loaded: Loaded, work: Path, sink: Sink, *, update_lock: bool = False
     return tree
 
 
+def work_folder(out: Path) -> Path:
+    """Where the image folder `out` is worked on: beside it, or beside what it is a symbolic link to."""
+    real = real_path(out)
+    return real.parent / WORK_NAME / real.name
+
+
 def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, rebuild: bool = False) -> manifest.Image:
     """Build the image into a folder.  What was there stays until the new image is whole.
 
     `rebuild` builds kernel and root a second time and fails if any byte differs.
     """
-    work = out.parent / WORK_NAME / out.name
+    _refuse_foreign(out)
+    work = work_folder(out)
     with claim(work):
-        _refuse_foreign(out)
         tree = prepare(loaded, work, sink, update_lock=update_lock)
         log = work / "build.log"
         try:
@@ -134,7 +140,7 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
 
 def plan(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False) -> Plan:
     """What `build` would do now; makes a lock where there is none, and builds nothing."""
-    work = out.parent / WORK_NAME / out.name
+    work = work_folder(out)
     with claim(work):
         tree = prepare(loaded, work, sink, update_lock=update_lock)
         locked = _locked(loaded, sink, update=False) if loaded.locked else None
@@ -147,7 +153,7 @@ def plan(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False) ->
 
 def qemu_for(loaded: Loaded, out: Path, sink: Sink) -> qemu.Qemu:
     """The platform's QEMU (the one that the lock pins, for the debian platform), built if need be."""
-    work = out.parent / WORK_NAME / out.name
+    work = work_folder(out)
     with claim(work):
         tree = prepare(loaded, work, sink)
         (store_path,) = nix.build(

@@ -1,6 +1,7 @@
 """The only room that starts programs: `run` for those that end by themselves, `spawn` for those we end.
 
 Every child gets a session of its own, so that Ctrl-C reaches us alone and we end the whole group: no process is left.
+Should we be killed so that we can end nobody, the kernel sends each child a signal (PR_SET_PDEATHSIG of prctl(2)).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -23,8 +25,7 @@ from builder.errors import CommandError, ToolMissing
 
 TAIL_LINES = 20
 GRACE_S = 5.0
-_PR_SET_PDEATHSIG = 1  # prctl(2)
-_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,19 @@ def spawn(
     stdout: int | IO[bytes] | None = subprocess.DEVNULL,
     stderr: int | IO[bytes] | None = subprocess.DEVNULL,
     pass_fds: Sequence[int] = (),
-    die_with_us: bool = False,
+    orphaned: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own.  End it with `end_group`.  Raises CommandError if it cannot start.
 
-    With `die_with_us` the kernel kills it when the calling thread ends, however that comes about.
+    `orphaned` is what it gets if we die without a word: SIGTERM lets Nix end its builders first.
     """
+    prctl, parent = _prctl(), os.getpid()
+
+    def die_with_us() -> None:  # between fork and exec, so it takes no lock that another thread could hold
+        prctl(_PR_SET_PDEATHSIG, orphaned, 0, 0, 0)
+        if os.getppid() != parent:  # we died before the kernel knew
+            os.kill(os.getpid(), orphaned)
+
     try:
         return subprocess.Popen(
             list(argv),
@@ -87,14 +95,10 @@ def spawn(
             stderr=stderr,
             pass_fds=tuple(pass_fds),
             start_new_session=True,
-            preexec_fn=_die_with_parent if die_with_us else None,
+            preexec_fn=die_with_us,
         )
     except OSError as error:
         raise CommandError(f"{argv[0]} could not be started: {error.strerror}", argv=argv) from error
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def detach(work: Callable[[Callable[[bytes], None]], int], log: Path) -> bytes:
@@ -140,6 +144,13 @@ def _become_detached(work: Callable[[Callable[[bytes], None]], int], write: int,
     finally:
         sys.stderr.flush()
         os._exit(status)
+
+
+@cache
+def _prctl() -> Callable[..., int]:
+    function = ctypes.CDLL(None).prctl
+    function.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+    return function
 
 
 def run(

@@ -257,4 +257,5 @@ def quote(value: str) -> str:
 def runtime_dir() -> Path:
     """Where sockets may live: short, private, gone at logout.  A socket's path has at most 107 bytes (unix(7))."""
     candidate = os.environ.get("XDG_RUNTIME_DIR", "")
-    return Path(candidate) if candidate and len(candidate) < 60 and Path(candidate).is_dir() else Path("/tmp")  # noqa: S108
+    usable = 0 < len(candidate) < 60 and Path(candidate).is_dir() and os.access(candidate, os.W_OK)
+    return Path(candidate) if usable else Path("/tmp")  # noqa: S108

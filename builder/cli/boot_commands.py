@@ -86,7 +86,7 @@ def _booted(what: str, program: Path | None, sink: Sink) -> tuple[Image, Qemu]:
     if (Path(what) / manifest.FILE).exists():
         image = manifest.load(Path(what))
         manifest.verify(image)
-        beside = image.folder.absolute().parent / pipeline.WORK_NAME / image.folder.name / "qemu" / "bin" / qemu.PROGRAM
+        beside = pipeline.work_folder(image.folder) / "qemu" / "bin" / qemu.PROGRAM
         return image, qemu.find(program, beside if beside.exists() else None)
     loaded = pipeline.load(spec_path(what))
     out = default_out(loaded.router.name, None)

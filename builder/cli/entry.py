@@ -25,7 +25,7 @@ from builder.cli import (  # noqa: F401  # each adds its commands
 )
 from builder.cli.app import PROGRAM, netvm_build
 from builder.cli.escape import escape
-from builder.cli.failure import describe, disk_full
+from builder.cli.failure import describe, machine_trouble
 from builder.cli.screen import Screen
 from builder.cli.signals import Stopped, stopping_once
 from builder.errors import NetvmError
@@ -82,8 +82,8 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        full = disk_full(error)
-        return _failed(full, context) if full else _bug()
+        trouble = machine_trouble(error)
+        return _failed(trouble, context) if trouble else _bug()
     except Exception:
         return _bug()
     return 0

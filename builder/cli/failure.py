@@ -57,6 +57,49 @@ def _evidence(error: NetvmError) -> Iterator[str]:
             yield escape(f"  whole log: {error.log}")
 
 
+# What the machine, and not a mistake of ours, makes of a file: errno → what to do about it.
+_TROUBLE = {
+    errno.EACCES: "let {user} use it, or name another place",
+    errno.EPERM: "let {user} use it, or name another place",
+    errno.EROFS: "name a place that can be written to",
+    errno.ENOTDIR: "a part of that path is a file: name another place, or move the file away",
+    errno.EISDIR: "that is a folder: name a file",
+    errno.ELOOP: "symbolic links go round in circles there: name another place",
+    errno.ENAMETOOLONG: "name a place with a shorter path",
+    errno.EBUSY: "is it a mount point? name a folder below it",
+    errno.EXDEV: "is it a mount point? name a folder below it",
+    errno.EIO: "the disk, or what it is mounted from, fails: see the kernel's log (dmesg)",
+    errno.ESTALE: "the disk, or what it is mounted from, fails: see the kernel's log (dmesg)",
+    errno.ENOLCK: "files cannot be locked there: name a place on a local disk",
+    errno.ENOMEM: "close something, then run the same command again",
+    errno.EAGAIN: "this user has too many processes (ulimit -u): close something, then run the same command again",
+    errno.EMFILE: "too many files are open (ulimit -n): raise the limit, then run the same command again",
+    errno.ENFILE: "too many files are open on this machine: close something, then run the same command again",
+}
+
+
+def machine_trouble(error: OSError, folder: Path | None = None) -> NetvmError | None:
+    """What the machine refuses us (full, read-only, not ours …) as an error that names the place; None if it is a bug.
+
+    `folder` is where we were writing, for those errors that do not say.
+    """
+    full = disk_full(error, folder)
+    if full is not None:
+        return full
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
+        return NetvmError("there is no folder for temporary files", hint="TMPDIR must name a folder to write to")
+    hint = _TROUBLE.get(error.errno or 0)
+    where = error.filename or folder
+    if hint is None or error.strerror is None:
+        return None
+    said = f"{os.fsdecode(where)}: {error.strerror}" if where is not None else error.strerror
+    return NetvmError(said, hint=hint.format(user=_user()))
+
+
+def _user() -> str:
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or f"user {os.geteuid()}"
+
+
 def disk_full(error: OSError, folder: Path | None = None) -> NetvmError | None:
     """A full disk or quota as an error that names the place; None for any other trouble.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 import urllib.parse
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,9 @@ from builder import process
 from builder.debian.lock import Package
 from builder.debian.mirrors import KEYRING, MAIN, SECURITY
 from builder.errors import CommandError, LockError, ToolMissing
+from builder.workspace import scratch
+
+NEEDS_MIB = 256  # the indexes of two suites, uncompressed
 
 _URI = re.compile(r"'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})")
 
@@ -82,8 +86,14 @@ def private_apt(suite: str, source_suites: tuple[str, ...], mirrors: Mapping[str
     """An apt that knows one suite's packages (with its updates and security fixes) and some suites' sources."""
     if not Path(KEYRING).exists():
         raise ToolMissing("Debian's archive keyring", "debian-archive-keyring")
-    with tempfile.TemporaryDirectory(prefix="netvm-apt-") as name:
-        root = Path(name)
+    temporary = Path(tempfile.gettempdir())
+    free_mib = shutil.disk_usage(temporary).free >> 20
+    if free_mib < NEEDS_MIB:  # on a full disk apt blames the signatures, or waits for ever
+        raise LockError(
+            f"apt's lists need {NEEDS_MIB} MiB, and {temporary} has {free_mib} left",
+            hint="free some space there, or set TMPDIR to another folder",
+        )
+    with scratch(temporary, ".netvm-apt-") as root:
         for folder in ("etc/apt/preferences.d", "etc/apt/apt.conf.d", "etc/apt/sources.list.d", "etc/apt/trusted.gpg.d",
                        "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg"):  # fmt: skip
             (root / folder).mkdir(parents=True)
@@ -118,7 +128,10 @@ def configuration(root: Path, inherited: tuple[str, ...]) -> str:
         'APT::Sandbox::User "root";',  # the private root is ours alone, so _apt could not write there
         'Acquire::Languages "none";',
         'Acquire::ForceHash "SHA256";',
-        'Acquire::Retries "3";',
+        'Acquire::Retries "1";',
+        # A mirror that hangs is told of within three minutes: apt waits four times for each of four indexes.
+        'Acquire::http::Timeout "10";',
+        'Acquire::https::Timeout "10";',
     )
     return "\n".join((*own, *inherited)) + "\n"
 
@@ -128,19 +141,36 @@ def _machine_settings() -> tuple[str, ...]:
     return tuple(line for line in dumped.splitlines() if _INHERITED.fullmatch(line))
 
 
+# What apt says → what to do about it; the first that fits.
+_HINTS = (
+    (
+        r"Unable to locate package linux-source",
+        "this suite has no such kernel series: change kernel.version, or platform.suite",
+    ),
+    (
+        r"404|does not have a Release file",
+        "this mirror lacks that suite: set platform.mirror (and platform.security_mirror) to one that has it",
+    ),
+    (
+        r"NO_PUBKEY|not signed|couldn't be verified|Clearsigned file",
+        "what came is not signed by Debian: set platform.mirror, or upgrade debian-archive-keyring",
+    ),
+    (
+        r"timed? out|Connection failed|reading from server|closed connection|[Hh]ash [Ss]um mismatch|unexpected size",
+        "the mirror broke off or did not answer: run netvm-build lock again, or set platform.mirror to another",
+    ),
+    (r"resolv|[Cc]onnect", "the mirror cannot be reached: {mirrors}; check the network, or set platform.mirror"),
+    (r"expired", "the mirror is out of date: set platform.mirror, or let apt pass it (Acquire::Check-Valid-Until)"),
+)
+_OTHERWISE = "see what apt said above, then run netvm-build lock again"
+_FOLLOWS = "Some index files failed to download"
+
+
 def _explained(error: CommandError, mirrors: Mapping[str, str]) -> LockError:
     """What apt said, with what to do about it."""
-    said = [line.removeprefix("E: ") for line in error.tail.splitlines() if line.startswith("E: ")]
-    text = "; ".join(said) or error.message
-    hint = "see what apt said above, then run netvm-build lock again"
-    if "Unable to locate package linux-source" in text:
-        hint = "this suite has no such kernel series: change kernel.version, or platform.suite"
-    elif "404" in text or "does not have a Release file" in text:
-        hint = "this mirror lacks that suite: set platform.mirror (and platform.security_mirror) to one that has it"
-    elif "NO_PUBKEY" in error.tail or "not signed" in text:
-        hint = "the mirror is not signed by Debian: set platform.mirror, or upgrade debian-archive-keyring"
-    elif "resolve" in text or "connect" in text.lower():
-        hint = f"the mirror cannot be reached: {', '.join(mirrors.values())}; check the network, or set platform.mirror"
-    elif "expired" in text:
-        hint = "the mirror is out of date: set platform.mirror, or let apt pass it (Acquire::Check-Valid-Until)"
-    return LockError(text, argv=error.argv, status=error.status, tail=error.tail, hint=hint)
+    lines = [line.removeprefix("E: ").rstrip(".") for line in error.tail.splitlines() if line.startswith("E: ")]
+    said = [line for line in lines if not line.startswith(_FOLLOWS)] or [error.message]
+    message = said[0] + (f" (and {len(said) - 1} more)" if len(said) > 1 else "")
+    hint = next((hint for pattern, hint in _HINTS if re.search(pattern, error.tail)), _OTHERWISE)
+    hint = hint.format(mirrors=", ".join(mirrors.values()))
+    return LockError(message, argv=error.argv, status=error.status, tail=error.tail, hint=hint)

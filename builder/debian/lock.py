@@ -17,12 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder.debian.packages import Request
+from builder.debian.packages import VERSIONS, Request
 from builder.errors import LockError
 from builder.workspace import replace_file
 
 LOCK_VERSION = 1
+MAX_BYTES = 16 << 20
+
+# What a lock may hold, since all of it becomes part of URLs, file names and store paths.
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_PATH = re.compile(r"(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9._+~%-]+(/[A-Za-z0-9._+~%-]+)*")
+_MIRROR = re.compile(r"https?://[!-~]+")
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+_[A-Za-z0-9.+~:-]+_[a-z0-9]+")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:-]*")
+_BOOTSTRAP = "bootstrap"
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,9 @@ class Package:
     size: int
 
     def __post_init__(self) -> None:
-        if not _SHA256.fullmatch(self.sha256) or self.path.startswith("/") or ".." in self.path.split("/"):
-            raise ValueError(f"{self.path!r} is not a pinned file of the archive")
+        _demand(isinstance(self.path, str) and _PATH.fullmatch(self.path), f"{self.path!r} is no file of an archive")
+        _demand(isinstance(self.sha256, str) and _SHA256.fullmatch(self.sha256), f"{self.path} has no SHA-256")
+        _demand(type(self.size) is int and self.size > 0, f"{self.path} has no size")
 
 
 @dataclass(frozen=True)
@@ -65,8 +75,11 @@ class Lock:
     @property
     def download_bytes(self) -> int:
         """What a build from nothing downloads."""
-        files = [*self.packages.values(), *(f for source in self.sources.values() for f in source.files.values())]
-        return sum(file.size for file in files)
+        return sum(file.size for file in self.files())
+
+    def files(self) -> tuple[Package, ...]:
+        """Every file that is locked."""
+        return (*self.packages.values(), *(f for source in self.sources.values() for f in source.files.values()))
 
 
 def to_json(lock: Lock) -> str:
@@ -77,7 +90,7 @@ def to_json(lock: Lock) -> str:
 
 
 def from_json(text: str) -> Lock:
-    """Raises ValueError, KeyError or TypeError for anything but a lock of our version."""
+    """Raises ValueError, KeyError, TypeError, AttributeError or RecursionError for anything but a lock of ours."""
     fields: dict[str, Any] = json.loads(text)
     if fields["version"] != LOCK_VERSION:
         raise ValueError(f"version {fields['version']!r} is not {LOCK_VERSION}")
@@ -94,21 +107,51 @@ def from_json(text: str) -> Lock:
         versions=fields["versions"],
         bootstrap_sha256=fields["bootstrap"]["nar_sha256"],
     )
-    for name in (member for members in lock.sets.values() for member in members):
-        if lock.packages[name].mirror not in lock.mirrors:
-            raise ValueError(f"{name} is on no mirror of the lock")
+    _hold_together(lock)
     return lock
+
+
+def _hold_together(lock: Lock) -> None:
+    """All that was asked for must be there, in words that fit their places.  Raises ValueError or KeyError."""
+    for text, form in (
+        *((url, _MIRROR) for url in lock.mirrors.values()),
+        *((name, _PACKAGE) for name in lock.packages),
+        *((version, _VERSION) for version in lock.versions.values()),
+        *((source.version, _VERSION) for source in lock.sources.values()),
+        *((name, _NAME) for name in (*lock.mirrors, *lock.sets, *lock.sources, *lock.versions)),
+        (lock.bootstrap_sha256, _SHA256),
+    ):
+        _demand(isinstance(text, str) and form.fullmatch(text), f"{text!r} does not belong into a lock")
+    for file in lock.files():
+        _demand(file.mirror in lock.mirrors, f"{file.path} is on no mirror of the lock")
+    for members in lock.sets.values():
+        for name in members:
+            _demand(name in lock.packages, f"{name} is in a set, and no package of the lock")
+    for name in lock.request.sets:
+        _demand(lock.sets[name], f"the set {name} is empty")
+    for name in (*lock.request.sources, *VERSIONS):
+        _demand(lock.versions[name], f"{name} has no version")
+    _demand(len(lock.sets[_BOOTSTRAP]) == 1, f"the set {_BOOTSTRAP} is not one package")
+
+
+def _demand(true: object, otherwise: str) -> None:
+    if not true:
+        raise ValueError(otherwise)
 
 
 def load_lock(path: Path, request: Request) -> Lock | None:
     """The lock of a file, or None where there is none.  Raises LockError if corrupt, or made for something else."""
+    again = "make it anew: netvm-build lock"
     try:
+        _demand(path.stat().st_size <= MAX_BYTES, f"it is larger than a lock can be ({MAX_BYTES >> 20} MiB)")
         lock = from_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise LockError(f"{path} cannot be read: {error.strerror}", hint=again) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        raise LockError(f"{path} is corrupt: {reason}", hint="make it anew: netvm-build lock") from error
+        raise LockError(f"{path} is corrupt: {reason}", hint=again) from error
     changed = [
         field.name
         for field in dataclasses.fields(Request)
@@ -118,7 +161,7 @@ def load_lock(path: Path, request: Request) -> Lock | None:
         what = " and ".join(changed).replace("_", " ")
         raise LockError(
             f"{path} is stale: it was made for another {what} than the spec asks for",
-            hint="make it anew: netvm-build lock",
+            hint=again,
         )
     return lock
 

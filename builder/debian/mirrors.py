@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from builder import process
 from builder.debian.packages import Request
@@ -28,16 +32,43 @@ class Target:
     signed_by: str
 
 
+_FORM = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)|$(SIGNED_BY)"
+_INDEX = re.compile(r"'(\S+)/dists/(\S+)/([^/\s]+)/binary-[^/]+/Packages[^/]*'")
+
+
 def machine_targets() -> tuple[Target, ...]:
-    """The package indexes of the machine's own apt sources."""
+    """The package indexes of the machine's own apt sources.
+
+    apt lists only those it has fetched; before the first `apt-get update`, and in containers whose lists were removed,
+    it is asked what it would fetch, and knows neither origin nor key.
+    """
     apt = process.find_tool("apt-get", "apt")
-    form = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)|$(SIGNED_BY)"
+    rows = [line.split("|") for line in _said(apt, "indextargets", "--format", _FORM, "Identifier: Packages")]
+    found = [Target(row[0].rstrip("/"), *row[1:]) for row in rows if len(row) == 5]
+    if not found:
+        planned = map(_INDEX.match, _said(apt, "update", "--print-uris"))
+        found = [Target(index[1], index[2], index[3], "", "") for index in planned if index is not None]
+    return tuple(expanded for target in dict.fromkeys(found) for expanded in _expanded(target))
+
+
+def _said(apt: str, *arguments: str) -> list[str]:
     try:
-        listed = process.run([apt, "indextargets", "--format", form, "Identifier: Packages"]).stdout
+        return process.run([apt, *arguments]).stdout.splitlines()
     except CommandError:
-        return ()
-    rows = (line.split("|") for line in listed.splitlines())
-    return tuple(Target(row[0].rstrip("/"), *row[1:]) for row in rows if len(row) == 5)
+        return []
+
+
+def _expanded(target: Target) -> Iterator[Target]:
+    """A file that lists mirrors (apt-transport-mirror(1)), as Debian's cloud images have, is as good as its lines."""
+    scheme, _, file = target.uri.partition(":")
+    if scheme != "mirror+file":
+        yield target
+        return
+    with suppress(OSError, ValueError):
+        for line in Path("/" + file.lstrip("/")).read_text().splitlines():
+            words = line.split("#")[0].split()
+            if words:
+                yield replace(target, uri=words[0].rstrip("/"))
 
 
 def choose_mirrors(request: Request, targets: tuple[Target, ...]) -> dict[str, str]:
@@ -46,7 +77,8 @@ def choose_mirrors(request: Request, targets: tuple[Target, ...]) -> dict[str, s
     main = request.mirror or _first(ours, security=False)
     if main is None:
         raise LockError(
-            "this machine's own package mirror is not Debian's, so there is nothing to take the image's packages from",
+            "this machine's own package mirror is not Debian's, so there is nothing to take the image's packages from"
+            + (f" (apt reads {', '.join(dict.fromkeys(map(_shown, targets)))})" if targets else " (apt reads none)"),
             hint="name a Debian mirror in netvm.yaml:  platform: {kind: debian, mirror: http://…/debian}",
         )
     mirrors = {MAIN: main.rstrip("/")}
@@ -58,13 +90,22 @@ def choose_mirrors(request: Request, targets: tuple[Target, ...]) -> dict[str, s
     return mirrors
 
 
+# Nix must reach it too, out of its sandbox; and no password may get into the lock.
+_USABLE = re.compile(r"https?://[^/@]+(/|$)")
+
+
 def _is_debian(target: Target) -> bool:
     """Whether an index is Debian's main archive.  Before the first `apt-get update` apt knows no origin."""
-    if target.component != "main" or not target.uri.startswith(("http://", "https://", "file:/", "copy:/")):
+    if target.component != "main" or not _USABLE.match(target.uri):
         return False
     if target.origin:
         return target.origin == "Debian"
     return "debian-archive" in target.signed_by or target.uri.endswith(("/debian", "/debian-security"))
+
+
+def _shown(target: Target) -> str:
+    """A source without the password that may be in it."""
+    return re.sub(r"//[^/@]*@", "//…@", target.uri)
 
 
 def _first(targets: list[Target], *, security: bool) -> str | None:

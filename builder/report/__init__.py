@@ -19,6 +19,7 @@ from builder.report.values import (
     NicReport,
     Status,
 )
+from builder.workspace import replace_file
 
 __all__ = [
     "SCHEMA",
@@ -35,6 +36,7 @@ __all__ = [
     "from_json",
     "headline",
     "junit",
+    "remove",
     "svg",
     "text",
     "to_dict",
@@ -42,13 +44,16 @@ __all__ = [
     "write",
 ]
 
+FILES = ("report.json", "junit.xml", "boot.svg")
+
 
 def write(report: BootReport, folder: Path) -> None:
     """report.json, junit.xml and boot.svg, each replaced in one step so that a reader never sees half a file."""
-    for name, content in (("report.json", to_json(report)), ("junit.xml", junit(report)), ("boot.svg", svg(report))):
-        fresh = folder / f".{name}.new"
-        try:
-            fresh.write_text(content, encoding="utf-8")
-            fresh.replace(folder / name)
-        finally:
-            fresh.unlink(missing_ok=True)
+    for name, content in zip(FILES, (to_json(report), junit(report), svg(report)), strict=True):
+        replace_file(folder / name, content.encode())
+
+
+def remove(folder: Path) -> None:
+    """Take away the files of an earlier `write`, so that nobody takes them for a later boot's."""
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)

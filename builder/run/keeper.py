@@ -24,7 +24,7 @@ from qemu.qmp import ExecuteError, QMPClient, QMPError
 from builder import qemu, registry
 from builder.accelerator import Accelerator
 from builder.console import Firewall, GuestEvent, Lines, escape
-from builder.errors import LaunchError
+from builder.errors import LaunchError, QmpLost
 from builder.hub import ConsoleHub, EventHub, open_socket
 from builder.manifest import Image
 from builder.process import end_group, spawn
@@ -80,9 +80,9 @@ class Keeper:
         self._loop.call_soon_threadsafe(self._stop.set)
 
     async def keep(self) -> int:
-        """See the VM to its end; its exit status, or 128 and the signal that made us press the power button.
+        """See the VM to its end; 0, or 128 and the signal that made us press the power button.
 
-        Raises LaunchError if it does not start, CommandError if QEMU cannot be run at all.
+        Raises LaunchError if QEMU does not start or fails, QmpLost if it is killed, CommandError if it cannot be run.
         """
         with ExitStack() as stack:
             for number in _STOPPING:
@@ -95,7 +95,7 @@ class Keeper:
                 await self._close()
         if self._quit:
             return 0
-        return 128 + self._signal if self._signal else (self._child.returncode if self._child else 1)
+        return 128 + self._signal if self._signal else _verdict(self._child)
 
     def _signalled(self, number: int) -> None:
         if self._signal:  # asked twice: no more patience
@@ -128,7 +128,7 @@ class Keeper:
         said = launch.place.folder / "qemu.log"
         with said.open("wb") as log:
             fds = [end.fileno() for end in theirs.values()]
-            self._child = spawn(argv, stdout=log, stderr=log, pass_fds=fds, die_with_us=True)
+            self._child = spawn(argv, stdout=log, stderr=log, pass_fds=fds, orphaned=signal.SIGKILL)
         for end in theirs.values():
             end.close()
         self._tasks.append(asyncio.create_task(self._watch()))
@@ -220,6 +220,16 @@ class Keeper:
             async with asyncio.timeout(2.0):
                 await self._qmp.disconnect()
         self._log.close()
+
+
+def _verdict(child: Popen[bytes] | None) -> int:
+    """What QEMU's end means, unless we ended it.  Ctrl-A X and a guest that powers off are 0."""
+    status = child.returncode if child else 1
+    if status < 0:
+        raise QmpLost(f"QEMU was killed by signal {-status}", hint="it was often short of memory then: see dmesg")
+    if status > 0:
+        raise LaunchError(f"QEMU exited with status {status}", hint="what it said is in its log; or try --accel tcg")
+    return status
 
 
 class _Log:

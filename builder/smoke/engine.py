@@ -23,9 +23,11 @@ from builder.smoke import clients, diagnose
 from builder.smoke.checks import CHECKS, REFUSED, Check, Lab, NotApplicable
 from builder.smoke.clients import Client, ClientError
 from builder.smoke.guest import Guest, RouterLost
+from builder.smoke.health import demand_well, unrecorded, vms, watch_ends
 from builder.smoke.timeline import timeline
 from builder.smoke.upstream import Upstream
 from builder.smoke.vm import Vm
+from builder.workspace import claim
 
 AGENT = Path(__file__).with_name("client_agent.py")
 
@@ -55,8 +57,9 @@ def smoke(
     """Boot the image once for each NIC (default: the one its manifest names) and check that it routes.
 
     Writes report.json, junit.xml and boot.svg to `out`, and each boot's logs to a folder named after its NIC.  Raises
-    LaunchError if QEMU cannot run, QmpLost if it dies meanwhile; a router that fails is a verdict, not an exception.
-    Whatever happens, no process is left.
+    LaunchError if QEMU cannot run, QmpLost if it dies meanwhile, BootError if `out` cannot be written, WorkspaceBusy if
+    another smoke run writes there; a router that fails is a verdict, not an exception.
+    Whatever happens, no process is left, and no report of an earlier run.
     """
     wanted = tuple(dict.fromkeys(nics)) or (image.manifest.machine.nic,)
     for nic in wanted:
@@ -64,17 +67,21 @@ def smoke(
     chosen = accelerators.choose(program, accel)
     sink(Note(f"QEMU {program.version} ({program.reason}), {chosen}"))
     rig = Rig(image, program, chosen, out, sink)
-    out.mkdir(parents=True, exist_ok=True)
-    entries = tuple(asyncio.run(boot(rig, nic)) for nic in wanted)
-    result = BootReport(
-        image=_facts(image),
-        qemu_version=program.version,
-        qemu_reason=program.reason,
-        accelerator=chosen.kind,
-        accelerator_reason=chosen.reason,
-        nics=entries,
-    )
-    report.write(result, out)
+    try:
+        with claim(out, "--out"):
+            report.remove(out)
+            entries = tuple(asyncio.run(boot(rig, nic)) for nic in wanted)
+            result = BootReport(
+                image=_facts(image),
+                qemu_version=program.version,
+                qemu_reason=program.reason,
+                accelerator=chosen.kind,
+                accelerator_reason=chosen.reason,
+                nics=entries,
+            )
+            report.write(result, out)
+    except OSError as error:
+        raise unrecorded(error, out) from error
     return result
 
 
@@ -104,6 +111,7 @@ async def boot(rig: Rig, nic: str) -> NicReport:
             pci_id = await _uplink_pci_id(lab.router)
             await lab.router.power_on()
             checks = await _run_checks(rig, lab, stage)
+            demand_well(vms(lab))
             entry = _judge(rig, nic, lab, checks, pci_id, time.monotonic() - started)
         ok = entry.passed
         return entry
@@ -182,7 +190,7 @@ async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
     not_passed: set[str] = set()
     rows = list(expand(rig.checks, lab.clients))
     total = len(rows)
-    watching = asyncio.create_task(_watch_end(lab))
+    watching = asyncio.create_task(watch_ends(vms(lab), lab.guest))
     try:
         for check, function in rows:
             missing = [name for name in check.needs if name in not_passed]
@@ -195,6 +203,7 @@ async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
                 detail = "the router is gone" if told else lab.guest.lost.result()
             else:
                 status, detail = await _one(check, function, lab)
+                demand_well(vms(lab))
             if status is not Status.PASSED:
                 not_passed.add(check.name)
             seconds = time.monotonic() - started
@@ -203,13 +212,6 @@ async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
     finally:
         watching.cancel()
     return results
-
-
-async def _watch_end(lab: Lab) -> None:
-    """A router whose machine stops unasked is lost."""
-    await lab.router.ended.wait()
-    said = lab.router.said()
-    lab.guest.lose("the router's machine stopped" + (f": {said[-1]}" if said else ""))
 
 
 async def _one(check: Check, function: Callable[[Lab], Awaitable[str]], lab: Lab) -> tuple[Status, str]:

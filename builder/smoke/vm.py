@@ -7,6 +7,7 @@ tells at once that QEMU is gone.
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import shlex
 import socket
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
+from signal import SIGKILL
 from subprocess import Popen
 from types import TracebackType
 from typing import Any
@@ -66,6 +68,7 @@ class Vm:
         self.console_tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.ended = asyncio.Event()
         self.powered_at = 0.0
+        self.unwritten: OSError | None = None
         self._listeners: Mapping[str, OnLine] = {"console": on_console, "port": on_port}
         self._port_name = port_name
         self._max_line = max_line
@@ -76,6 +79,7 @@ class Vm:
         self._tasks: list[asyncio.Task[None]] = []
         self._ours: dict[str, socket.socket] = {}
         self._argv: list[str] = []
+        self._closing = False
 
     async def __aenter__(self) -> Vm:
         try:
@@ -109,7 +113,7 @@ class Vm:
             self._write_head()
             with self.qemu_log.open("ab") as log:
                 fds = [end.fileno() for end in (*theirs.values(), *self._inherited)]
-                self._child = spawn(self._argv, stdout=log, stderr=log, pass_fds=fds)
+                self._child = spawn(self._argv, stdout=log, stderr=log, pass_fds=fds, orphaned=SIGKILL)
         finally:
             for end in theirs.values():
                 end.close()
@@ -163,6 +167,13 @@ class Vm:
             return []
         return [escape(line) for line in text.partition(_SAID)[2].splitlines() if line][-TAIL_LINES:]
 
+    def died(self) -> str | None:
+        """How QEMU itself ended, where that was neither its guest's doing (status 0) nor ours."""
+        status = None if self._child is None or self._closing else self._child.poll()
+        if not status:
+            return None
+        return f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+
     async def power_on(self) -> None:
         """Let the CPUs run; the clock of the boot starts here."""
         self.powered_at = time.monotonic()
@@ -201,18 +212,25 @@ class Vm:
         channel.setblocking(False)
         lines, written = Lines(self._max_line), 0
         loop, listener = asyncio.get_running_loop(), self._listeners[name]
-        with self.console_log.open("wb") if name == "console" else nullcontext() as log:
+        # Unbuffered: what a full disk refuses is told at once, and not again as the file is closed.
+        with self.console_log.open("wb", buffering=0) if name == "console" else nullcontext() as log:
             while data := await self._receive(loop, channel):
-                if log is not None and written < CONSOLE_MAX_BYTES:
-                    log.write(data[: CONSOLE_MAX_BYTES - written])
-                    log.flush()
-                    written += len(data)
+                if log is not None and written < CONSOLE_MAX_BYTES and self.unwritten is None:
+                    written += self._record(log, data[: CONSOLE_MAX_BYTES - written])
                 for line in lines.feed(data):
                     if log is not None:
                         self.console_tail.append(line)
                     listener(line)
         if log is not None and lines.rest():
             self.console_tail.append(lines.rest())
+
+    def _record(self, log: io.RawIOBase, data: bytes) -> int:
+        """Write to the console's log.  A full disk must not keep us from hearing the guest; it is told at the end."""
+        try:
+            log.write(data)
+        except OSError as error:
+            self.unwritten = error
+        return len(data)
 
     @staticmethod
     async def _receive(loop: asyncio.AbstractEventLoop, channel: socket.socket) -> bytes:
@@ -228,6 +246,7 @@ class Vm:
 
     async def close(self) -> None:
         """End QEMU, which takes SIGTERM as its order to quit, and close all that is ours.  May be called twice."""
+        self._closing = True
         if self._child is not None:
             end_group(self._child, grace_s=1.0)
         for task in self._tasks:

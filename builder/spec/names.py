@@ -53,7 +53,8 @@ PARAMETER = pattern(
 
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 _PATH = r"(?:/[A-Za-z0-9._~%+:,=-]*)*"
-_URL = rf"(?:https?://{_HOST}{_PATH}|file://{_PATH})"
+_WEB = rf"https?://{_HOST}{_PATH}"
+_URL = rf"(?:{_WEB}|file://{_PATH})"
 
 
 def _boolean_schema() -> dict[str, Json]:
@@ -88,25 +89,23 @@ def _parse_time_server(node: Scalar) -> str:
 TIME_SERVER = scalar("a host name or an IPv4 address", _parse_time_server, {"type": "string", "maxLength": 253})
 
 
-def _parse_url(value: str, kind: str, example: str) -> str:
-    """An http, https or file URL without a trailing slash."""
+def _parse_url(value: str, pattern: str, kind: str, hint: str) -> str:
+    """A URL that fits a pattern, without a trailing slash."""
     if re.match(r"[a-z]+://[^/]*@", value):
-        hint = "leave them out: what is in the spec ends up readable in the image and in the Nix store"
-        raise ReadError("the URL holds a user name or a password", hint)
-    if not re.fullmatch(_URL, value) or len(value) > 1024:
-        raise ReadError(f"{shown(value)} is not {kind}", f"write an http, https or file URL, such as {example}")
+        leave = "leave them out: what is in the spec ends up readable in the image and in the Nix store"
+        raise ReadError("the URL holds a user name or a password", leave)
+    if not re.fullmatch(pattern, value) or len(value) > 1024:
+        raise ReadError(f"{shown(value)} is not {kind}", hint)
     return value.rstrip("/")
 
 
 def _parse_mirror(node: Scalar) -> str:
-    return _parse_url(text(node), "the URL of a mirror", "http://mirror.example/debian")
+    """Of http or https: Nix downloads in its sandbox, where no other file of this machine is."""
+    hint = "write an http or https URL, such as http://mirror.example/debian"
+    return _parse_url(text(node), _WEB, "the URL of a mirror", hint)
 
 
-MIRROR = scalar(
-    "an http, https or file URL",
-    _parse_mirror,
-    {"type": "string", "pattern": f"^{_URL}$", "maxLength": 1024},
-)
+MIRROR = scalar("an http or https URL", _parse_mirror, {"type": "string", "pattern": f"^{_WEB}$", "maxLength": 1024})
 
 _NIXPKGS = "the path of a nixpkgs tree or the URL of its tarball"
 
@@ -117,7 +116,8 @@ def _read_nixpkgs(node: Node, at: At) -> str:
         raise ReadError(f"{describe(node)} is not {_NIXPKGS}", "write a path or a URL")
     value = text(node)
     if re.match(r"[A-Za-z+]+://", value):
-        return _parse_url(value, _NIXPKGS, "https://mirror.example/nixpkgs.tar.gz")
+        hint = "write an http, https or file URL, such as https://mirror.example/nixpkgs.tar.gz"
+        return _parse_url(value, _URL, _NIXPKGS, hint)
     if not value.startswith(("/", "./", "../")) or len(value) > 1024 or not value.isprintable():
         hint = "write an absolute path, one that begins with ./ or ../ and starts from the spec's folder, or a URL"
         raise ReadError(f"{shown(value)} is not {_NIXPKGS}", hint)

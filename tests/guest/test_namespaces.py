@@ -1,13 +1,12 @@
-"""The whole init as PID 1 of its own namespaces, with real nft, dbus-daemon and, where there is one, a real connmand.
+"""The whole init as PID 1 of its own namespaces, with real nft, dbus-daemon and the image's own connmand.
 
-NETVM_CONNMAND may name a connmand; without one a stand-in gives the uplink its address.
+Where the uplink's address is not the point, a stand-in for connmand gives it, which is quicker.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -20,43 +19,40 @@ import pytest
 from world import Namespace, World
 
 from builder.model import Clients, Dns, Router, Uplink
+from tests.integration.conftest import need
 
 HERE = Path(__file__).parent
 VECTORS = json.loads((HERE.parent / "vectors/events.json").read_text())
-TOOLS = ("nft", "dbus-daemon", "unshare", "nsenter", "ip", "ping")
-CONNMAND = os.environ.get("NETVM_CONNMAND") or shutil.which("connmand", path="/usr/sbin:/usr/bin")
+TOOLS = ("nft", "dbus-daemon", "unshare", "nsenter", "ip", "ping", "dnsmasq")
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and firewalls need root"),
-    *(pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is not installed") for tool in TOOLS),
 ]
 
-REAL = pytest.param(
-    "real",
-    marks=[
-        pytest.mark.skipif(CONNMAND is None, reason="there is no connmand; NETVM_CONNMAND may name one"),
-        pytest.mark.skipif(shutil.which("dnsmasq") is None, reason="dnsmasq is not installed"),
-    ],
-)
+
+@pytest.fixture(scope="module", autouse=True)
+def _tools() -> None:
+    for tool in TOOLS:
+        need(tool)
 
 
-def make(folder: Path, kind: str) -> World:
-    stand_in = [sys.executable, str(HERE / "standin_connmand.py")]
-    return World(folder, [str(CONNMAND)] if kind == "real" else stand_in)
+def make(folder: Path, connmand: list[str] | None = None) -> World:
+    return World(folder, connmand or [sys.executable, str(HERE / "standin_connmand.py")])
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = make(tmp_path, "stand-in")
+    made = make(tmp_path)
     yield made
     made.close()
 
 
-@pytest.fixture(scope="module", params=["stand-in", REAL])
+@pytest.fixture(scope="module", params=["stand-in", "real"])
 def router(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A router that is ready, for all tests that leave it so."""
-    made = make(tmp_path_factory.mktemp("router"), request.param)
+    connmand = request.getfixturevalue("connmand") if request.param == "real" else None
+    made = make(tmp_path_factory.mktemp("router"), connmand)
     made.prepare()
     made.boot()
     try:
@@ -260,9 +256,8 @@ def test_without_a_firewall_nothing_is_touched(world: World) -> None:
     assert "UP" not in json.loads(world.inside.ip("-j", "link", "show", "eth1"))[0]["flags"]
 
 
-@pytest.mark.parametrize("kind", [REAL])
-def test_an_uplink_with_static_settings(tmp_path: Path, kind: str) -> None:
-    world = make(tmp_path, kind)
+def test_an_uplink_with_static_settings(tmp_path: Path, connmand: list[str]) -> None:
+    world = make(tmp_path, connmand)
     try:
         static = Uplink(
             dhcp=False,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import kconfig, manifest, nix, pipeline
+from builder import kconfig, manifest, nix, pipeline, process
 from builder.errors import KernelConfigError, LockError
 from builder.events import discard
 from builder.manifest import Image
@@ -126,6 +126,13 @@ def test_a_killed_build_leaves_nothing_behind(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
     running = subprocess.run(["pgrep", "-af", str(tmp_path)], capture_output=True, text=True, check=False).stdout
     assert running == ""
+
+
+def test_one_core_makes_the_same_root(image: Image, loaded: pipeline.Loaded, tmp_path: Path) -> None:
+    tree = pipeline.prepare(loaded, tmp_path / "work", discard)
+    argv = nix.build_argv(process.find_tool("nix", nix.PACKAGE), tree, ["rootfs"], out_link=None, rebuild=True)
+    settings = nix.environment()["NIX_CONFIG"] + "\ncores = 1"
+    process.run(argv, env={"NIX_CONFIG": settings})  # fails where any byte differs
 
 
 @pytest.mark.long

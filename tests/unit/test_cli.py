@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -334,6 +335,35 @@ def test_a_full_disk_without_a_name_names_what_is_full(
     monkeypatch.setattr(failure, "_free_bytes", lambda place: 5 << 20 if place == here else 1 << 40)
     assert main(["build"]) == 1
     assert capsys.readouterr().err.startswith(f"error: no space left on the disk: {here} (5 MiB free)\nhint: ")
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.EACCES, "name another place"),
+        (errno.EROFS, "name a place that can be written to"),
+        (errno.ENOTDIR, "a part of that path is a file"),
+        (errno.EISDIR, "name a file"),
+        (errno.ELOOP, "symbolic links go round in circles"),
+        (errno.ENAMETOOLONG, "shorter path"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.EIO, "dmesg"),
+    ],
+)
+def test_what_the_machine_refuses_is_no_bug(
+    number: int, hint: str, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, OSError(number, os.strerror(number), "build/netvm"))
+    assert main(["check"]) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"error: build/netvm: {os.strerror(number)}"
+    assert second.startswith("hint: ")
+    assert hint in second
+
+
+def test_a_mistake_with_a_file_is_still_a_bug(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "forgotten"))
+    assert main(["check"]) == 70
 
 
 def test_output_to_a_full_device(

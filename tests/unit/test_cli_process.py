@@ -153,6 +153,76 @@ def test_a_closed_pipe_ends_us_quietly(argv: list[str], tmp_path: Path) -> None:
     assert ours.wait(timeout=20) == 141
 
 
+def test_the_reader_of_a_list_may_go(tmp_path: Path) -> None:
+    run("init", cwd=tmp_path)
+    pipe = '"$0" -m builder kernel list | head -1; "$0" -m builder schema | head -c 1 >/dev/null'
+    done = subprocess.run(
+        ["sh", "-c", pipe, sys.executable], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_ctrl_c_while_python_still_imports_us_is_silent(tmp_path: Path) -> None:
+    slow = tmp_path / "click.py"
+    slow.write_text("from pathlib import Path\nimport time\nPath('importing').touch()\ntime.sleep(60)\n")
+    ours = subprocess.Popen(
+        [sys.executable, "-m", "builder", "--help"],
+        cwd=tmp_path,
+        env={**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        stderr=subprocess.PIPE,
+    )
+    await_file(tmp_path / "importing")
+    ours.send_signal(signal.SIGINT)
+    _, err = ours.communicate(timeout=20)
+    assert ours.returncode == -signal.SIGINT  # 130 to a shell
+    assert err == b""
+
+
+SPECS: dict[str, bytes | None] = {
+    "a folder without one": None,
+    "not UTF-8": b"version: 1\nname: \xff\xfe\n",
+    "UTF-16": "version: 1\nname: netvm\n".encode("utf-16"),
+    "huge": b"# " + b"x" * (2 << 20),
+    "endless zeros": b"\0" * 4096,
+}
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_a_spec_that_cannot_be_one_is_2(kind: str, tmp_path: Path) -> None:
+    content = SPECS[kind]
+    place = tmp_path / "spec.yaml"
+    place.mkdir() if content is None else place.write_bytes(content)
+    for command in ("check", "build", "lock", "smoke", "run"):
+        done = run(command, "spec.yaml", cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith("error: spec.yaml"), done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfversion: 1\r\nname: netvm\r\n", b"version: 1\rname: netvm\r"])
+def test_a_spec_from_another_system_is_read(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "netvm.yaml").write_bytes(content)
+    assert run("check", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8", "xx_XX.NONSENSE"])
+def test_any_locale_will_do(locale: str, tmp_path: Path) -> None:
+    run("init", cwd=tmp_path)
+    for argv in (["check", "--show"], ["kernel", "list"], ["doctor"], ["check", "nowhere-☃.yaml"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "builder", *argv],
+            cwd=tmp_path,
+            env={**ENVIRONMENT, "LC_ALL": locale, "LANG": locale},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode in (0, 1, 2), done.stderr
+        assert b"Traceback" not in done.stderr
+
+
 def test_an_ascii_terminal_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "netvm.yaml").write_text("version: 1\nname: netvm\n")
     (tmp_path / "kernel-configs").mkdir()

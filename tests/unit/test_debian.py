@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +26,10 @@ def a_lock() -> lock.Lock:
     return lock.Lock(
         request=REQUEST,
         mirrors={"debian": "http://mirror.example/debian"},
-        sets={"bootstrap": ("busybox-static_1.37_amd64",)},
+        sets=dict.fromkeys(REQUEST.sets, ("busybox-static_1.37_amd64",)),
         packages={"busybox-static_1.37_amd64": file},
         sources={"connman": source},
-        versions={"linux": "6.12.117"},
+        versions={**dict.fromkeys(packages.VERSIONS, "1.0"), "linux": "6.12.117", "connman": "2.0"},
         bootstrap_sha256=DIGEST,
     )
 
@@ -66,16 +69,48 @@ def test_there_may_be_no_lock_yet(tmp_path: Path) -> None:
         lambda text: text.replace("pool/main/b", "../../etc"),
         lambda text: text.replace('"debian": "http', '"other": "http'),
         lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "sets"}),
+        lambda text: "[" * 100_000,
+        lambda text: text.replace('"size": 955316', '"size": "955316"'),
+        lambda text: text.replace('"size": 955316', '"size": true'),
+        lambda text: text.replace('"size": 955316', '"size": 955316, "more": 1'),
+        lambda text: text.replace("http://mirror", "ftp://mirror"),
+        lambda text: text.replace("http://mirror", "http://mirror \\n"),
+        lambda text: text.replace("pool/main/b", "pool/./main/b"),
+        lambda text: text.replace("pool/main/b", "pool/main/b/$(id)"),
+        lambda text: text.replace("pool/main/b", "/pool/main/b"),
+        lambda text: text.replace("busybox-static_1.37_amd64", "../x_1_amd64"),
+        lambda text: text.replace("6.12.117", "6.12.117/../.."),
+        lambda text: text.replace("2.0-2", "2.0 2"),
+        lambda text: text.replace('"connman": "2.0"', '"connman": 2.0'),
+        lambda text: text.replace('"connman": "2.0",', ""),
+        lambda text: text.replace('"qemu": "1.0"', '"other": "1.0"'),
+        lambda text: json.dumps(json.loads(text) | {"mirrors": ["http://mirror.example/debian"]}),
+        lambda text: json.dumps(json.loads(text) | {"packages": {}}),
+        lambda text: json.dumps(json.loads(text) | {"request": {}}),
+        lambda text: json.dumps(json.loads(text) | {"bootstrap": {"nar_sha256": None}}),
+        lambda text: text.replace("1.37", "\ud800"),
     ],
 )
 def test_a_corrupt_lock_is_told_and_kept(damage, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "netvm.lock"
-    path.write_text(damage(lock.to_json(a_lock())))
-    before = path.read_text()
+    whole = lock.to_json(a_lock())
+    path.write_text(damage(whole), errors="surrogatepass")
+    before = path.read_bytes()
+    assert before != whole.encode()
     with pytest.raises(LockError, match=r"netvm\.lock is corrupt") as raised:
         lock.load_lock(path, REQUEST)
     assert raised.value.hint == "make it anew: netvm-build lock"
-    assert path.read_text() == before
+    assert path.read_bytes() == before
+
+
+def test_a_lock_that_cannot_be_read_or_is_endless(tmp_path: Path) -> None:
+    (tmp_path / "netvm.lock").mkdir()
+    with pytest.raises(LockError, match=r"netvm\.lock cannot be read: Is a directory"):
+        lock.load_lock(tmp_path / "netvm.lock", REQUEST)
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(lock.MAX_BYTES + 1)
+    with pytest.raises(LockError, match="larger than a lock can be"):
+        lock.load_lock(tmp_path / "huge", REQUEST)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +168,87 @@ def test_a_machine_of_another_distribution_is_asked_for_a_mirror() -> None:
     with pytest.raises(LockError) as raised:
         mirrors.choose_mirrors(REQUEST, (target("http://mirror.example/ubuntu", "noble", "Ubuntu"),))
     assert "mirror:" in (raised.value.hint or "")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """The machine's own apt, real, on made-up sources: machine(file below /etc/apt, its text)."""
+    if shutil.which("apt-get") is None:
+        if os.environ.get("CI"):
+            pytest.fail("apt-get is not installed, and CI must run every test")
+        pytest.skip("apt-get is not installed")
+    for name in ("etc/apt/sources.list.d", "etc/apt/mirrors", "var/lib/apt/lists/partial", "var/lib/dpkg",
+                 "var/cache/apt/archives/partial"):  # fmt: skip
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "var/lib/dpkg/status").touch()
+    (tmp_path / "apt.conf").write_text(
+        f'Dir "{tmp_path}";\nDir::State::status "{tmp_path}/var/lib/dpkg/status";\nAPT::Architecture "amd64";\n'
+    )
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
+
+    def source(file: str, text: str) -> None:
+        (tmp_path / "etc/apt" / file).write_text(text.replace("ETC", f"{tmp_path}/etc/apt"))
+
+    return source
+
+
+OWN = "http://own.example/debian"
+SAFE = "http://own.example/debian-security"
+KEY = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"sources.list": f"deb {OWN} bookworm main\ndeb {SAFE} bookworm-security main\n"},
+        {"sources.list": f"deb [arch=amd64 signed-by={KEY}] {OWN}/ bookworm main contrib\n"},
+        {"sources.list.d/a.list": f"deb [trusted=yes] {OWN} stable main non-free-firmware\n"},
+        {"sources.list.d/debian.sources":
+         f"Types: deb deb-src\nURIs: {OWN}\nSuites: trixie trixie-updates\nComponents: main\n"
+         f"Signed-By: {KEY}\n\nTypes: deb\nURIs: {SAFE}\nSuites: trixie-security\nComponents: main\n"},
+        {"sources.list.d/debian.sources": f"Types: deb\nURIs: {OWN}\nSuites: bookworm\nComponents: main\nSigned-By:\n"
+         " -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mDMEY\n -----END PGP PUBLIC KEY BLOCK-----\n"},
+        {"sources.list": "deb mirror+file:ETC/mirrors/debian.list bookworm main\n",
+         "mirrors/debian.list": f"# ours\n{OWN}/\tpriority:1\nhttp://other.example/debian\n"},
+        {"sources.list": f"deb cdrom:[Debian GNU/Linux 12 _Bookworm_]/ bookworm main\ndeb {OWN} bookworm main\n"},
+        {"sources.list": f"deb http://tools.example/linux/debian bookworm stable\ndeb {OWN} bookworm main\n"},
+        {"sources.list": f"deb http://user:word@locked.example/debian bookworm main\ndeb {OWN} bookworm main\n"},
+    ],
+    ids=["one line", "options", "a list", "deb822", "inline key", "mirror+file", "cdrom", "others too", "a password"],
+)  # fmt: skip
+def test_a_debian_of_any_style_gives_its_mirror(files: dict[str, str], machine: Callable[[str, str], None]) -> None:
+    for name, text in files.items():
+        machine(name, text)
+    assert mirrors.choose_mirrors(REQUEST, mirrors.machine_targets()) == {"debian": OWN, "security": SAFE}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("sources.list", "", "apt reads none"),
+        ("sources.list", "deb http://archive.example/ubuntu noble main universe\n", "reads http://archive.example/ubuntu"),
+        ("sources.list.d/ubuntu.sources",
+         "Types: deb\nURIs: http://archive.example/ubuntu/\nSuites: noble noble-updates\n"
+         "Components: main\nSigned-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg\n", "archive.example/ubuntu"),
+        ("sources.list", "deb cdrom:[Debian GNU/Linux 12 _Bookworm_]/ bookworm main\n", "apt reads none"),
+        ("sources.list", "deb file:/srv/debian bookworm main\n", "file:/srv/debian"),
+        ("sources.list", "deb mirror+file:ETC/mirrors/none.list bookworm main\n", "apt reads none"),
+        ("sources.list", "deb http://user:word@locked.example/debian bookworm main\n", "//…@locked.example"),
+        ("sources.list", "deb nonsense\n", "apt reads none"),
+    ],
+    ids=["none", "ubuntu", "ubuntu deb822", "cdrom", "file", "an empty list", "a password", "broken"],
+)  # fmt: skip
+def test_where_no_mirror_will_do_one_is_asked_for(
+    file: str, text: str, said: str, machine: Callable[[str, str], None]
+) -> None:
+    machine(file, text)
+    with pytest.raises(LockError, match="package mirror is not Debian's") as raised:
+        mirrors.choose_mirrors(REQUEST, mirrors.machine_targets())
+    assert said in raised.value.message
+    assert "word" not in raised.value.message
+    assert "platform: {kind: debian, mirror: http://…/debian}" in (raised.value.hint or "")
+    own = packages.request_for(Router(platform=Platform(mirror=OWN)))
+    assert mirrors.choose_mirrors(own, mirrors.machine_targets()) == {"debian": OWN, "security": SAFE}
 
 
 def test_the_specs_mirror_wins() -> None:

@@ -343,3 +343,19 @@ class TestLog:
         assert error.exit_code == 5
         assert error.hint is not None
         assert "netvm-build kernel explain IGB" in error.hint
+
+
+def router_options(*names: str) -> dict[str, str]:
+    """What a router with these fragments of ours asks for, as it stands in a .config."""
+    fragments = kconfig.load_fragments((data.folder("kernel-configs"),))
+    chosen = kconfig.resolve(Kernel(fragments=names), fragments)
+    return {asked.name: asked.value.text or asked.value.kind.value for asked in chosen.options}
+
+
+def test_ipv6_is_off_and_with_its_fragment_brings_what_drops_it() -> None:
+    """A kernel with IPv6 and without nf_tables' side of it could not be told to drop it."""
+    default, with_ipv6 = router_options("intel"), router_options("intel", "ipv6")
+    assert "IPV6" not in default  # and what nobody asks for is n
+    assert not [name for name in default if "IPV6" in name or name.endswith("_INET")]
+    assert {with_ipv6[name] for name in ("IPV6", "NF_TABLES_IPV6", "NF_TABLES_INET")} == {"yes"}
+    assert with_ipv6["IPV6_SIT"] == "no"

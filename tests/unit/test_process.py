@@ -63,3 +63,28 @@ def test_an_interrupt_ends_the_program() -> None:
     child.stdout.close()
     with pytest.raises(ProcessLookupError):
         os.kill(inner, 0)
+
+
+@pytest.mark.parametrize("orphaned", [signal.SIGTERM, signal.SIGKILL])
+def test_a_child_does_not_outlive_us_when_we_are_killed(orphaned: signal.Signals) -> None:
+    """In a session of its own, and through an exec."""
+    code = (
+        "import subprocess, signal, time; from builder import process\n"
+        f"child = process.spawn(['sh', '-c', 'exec sleep 60'], orphaned=signal.{orphaned.name})\n"
+        "print(child.pid, flush=True); time.sleep(60)"
+    )
+    ours = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert ours.stdout is not None
+    child = int(ours.stdout.readline())
+    os.kill(child, 0)
+    time.sleep(0.1)
+    ours.kill()
+    ours.wait(10)
+    ours.stdout.close()
+    state = "?"
+    for _ in range(100):
+        state = subprocess.run(["ps", "-o", "stat=", "-p", str(child)], capture_output=True, text=True).stdout
+        if not state or state.startswith("Z"):
+            return
+        time.sleep(0.02)
+    raise AssertionError(state)

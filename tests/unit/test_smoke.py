@@ -22,7 +22,7 @@ import pytest
 
 from builder import accelerator, qemu
 from builder.console import Failed, GuestEvent, Init, Lines, Service, Uplink
-from builder.errors import LaunchError
+from builder.errors import LaunchError, QmpLost
 from builder.events import Event, Progress, StageEnded, StageStarted
 from builder.manifest import Image, load
 from builder.process import end_group, spawn
@@ -113,7 +113,6 @@ def test_without_the_event_port_the_console_speaks(
         ("panics", "no root file system", "VIRTIO_BLK"),
         ("flood", "no root file system", "VIRTIO_BLK"),
         ("failed", "The router gave up: the firewall could not be loaded", "netvm-build run"),
-        ("dies", "stopped before its kernel printed", "machine.memory_mib"),
         ("vanishes", "stopped before its kernel printed", "machine.memory_mib"),
         ("no-uplink", "PCI 8086:10d3 (e1000e) is on the bus, and E1000E=y did not bind", "kernel explain E1000E"),
     ],
@@ -131,6 +130,17 @@ def test_faults_are_verdicts_with_a_cause(
     assert diagnosis.check == "lease"
     assert all(line.isprintable() for line in diagnosis.console)
     assert time.monotonic() - started < 8  # nobody waited for a router that was lost
+
+
+def test_a_qemu_that_dies_is_no_verdict(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.json").write_text("of an earlier run")
+    with pytest.raises(QmpLost, match=r"QEMU \(netvm\) was killed by signal 9") as raised:
+        run(image, tmp_path, monkeypatch, "dies")
+    assert raised.value.exit_code == 7
+    assert "fake: internal error" in (raised.value.details or "")
+    assert "qemu.log" in (raised.value.hint or "")
+    assert not (tmp_path / "out" / "report.json").exists()
 
 
 def test_a_warning_fails_the_console(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

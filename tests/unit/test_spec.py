@@ -211,7 +211,7 @@ def test_a_spec_of_every_key_becomes_the_router_it_says() -> None:
     router = parse(
         """
 name: edge
-platform: {kind: debian, suite: sid, mirror: "http://mirror.example/debian/", security_mirror: "file:///srv/security"}
+platform: {kind: debian, suite: sid, mirror: "http://mirror.example/debian/", security_mirror: "https://mirror.example/security"}
 kernel:
   version: 6.10
   fragments: [realtek]
@@ -236,7 +236,7 @@ machine: {memory_mib: 64, cpus: 2, nic: igb}
     ).router
     assert (router.name, router.platform.kind, router.platform.suite) == ("edge", PlatformKind.DEBIAN, "sid")
     assert router.platform.mirror == "http://mirror.example/debian"
-    assert router.platform.security_mirror == "file:///srv/security"
+    assert router.platform.security_mirror == "https://mirror.example/security"
     assert (router.kernel.version, router.kernel.fragments) == ("6.10", ("realtek",))
     assert router.kernel.parameters == ("loglevel=4", "console=ttyS0,115200n8")
     assert {option.name: option.value for option in router.kernel.config} == {

@@ -1,0 +1,65 @@
+"""The commands of README.md and of the tutorial, typed one after the other as a newcomer would."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builder import pipeline
+from builder.manifest import Image
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The console would wait for ever; Ctrl-C is how a shell's user leaves it, too.
+LEAVE = (
+    "timeout --preserve-status -s INT 20 netvm-build run </dev/null >run.log 2>&1 || [ $? -eq 130 ]\n"
+    """grep -q '"event": "ready"' run.log"""
+)
+
+
+def commands(file: str) -> str:
+    """The shell blocks of a document that use the program; what sets it up is done already."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / file).read_text(), re.MULTILINE | re.DOTALL)
+    text = "".join(block for block in blocks if "netvm-build" in block)
+    assert text
+    text = re.sub(r"^(PATH=.*|\./make\.sh.*)\n", "", text, flags=re.MULTILINE)
+    text, count = re.subn(r"^netvm-build run\b.*$", lambda _: LEAVE, text, flags=re.MULTILINE)
+    assert count == 1
+    return text
+
+
+def follow(file: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Type them; the first that fails ends it."""
+    program = folder / "bin" / "netvm-build"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m builder "$@"\n')
+    program.chmod(0o755)
+    script = "set -eux\n" + commands(file)
+    env = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    return subprocess.run(["sh", "-c", script], cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+def test_the_readme(image: Image, loaded: pipeline.Loaded, tmp_path: Path) -> None:
+    (tmp_path / "my-router").mkdir()
+    shutil.copy(loaded.lock_path, tmp_path / "my-router")  # so that no newer kernel need be compiled
+    done = follow("README.md", tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "  igb\n" in done.stdout
+    assert "passed in" in done.stdout
+
+
+@pytest.mark.long
+def test_the_tutorial(tmp_path: Path) -> None:
+    """Compiles a kernel with the fragment that the tutorial adds."""
+    done = follow("docs/tutorial.md", tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "VLAN_8021Q=y" in done.stdout
+    assert done.stdout.count("passed in") >= 3
