@@ -14,6 +14,7 @@ from qemu.qmp import QMPClient
 from builder import console, qemu
 from builder.address import allocate
 from builder.manifest import Image
+from builder.pcie import Seat
 from builder.process import end_group, spawn
 from builder.qemu import ClientNic, Qemu
 
@@ -66,7 +67,7 @@ async def scene(
         assert await says(console.Ready, 60), heard.decode(errors="replace")
         await monitor.connect(f"{folder}/qmp")
         await monitor.execute("netdev_add", {"type": "user", "id": nic.id})
-        await monitor.execute("device_add", qemu.nic_properties(nic))
+        await monitor.execute("device_add", dict(qemu.nic_properties(nic, Seat("port-c1"))))
         attached = await says(console.Client, 20)
         detached = False
         if attached:

@@ -105,4 +105,5 @@ rec {
 
   fetchurl = { url, hash }: package { name = baseNameOf url; asked = { inherit url hash; }; };
   runCommand = name: environment: script: package { inherit name; asked = environment // { inherit script; }; };
+  runCommandCC = runCommand;
 }
