@@ -54,7 +54,7 @@
       devShells.${system}.default = pkgs.mkShell {
         packages = [
           (pkgs.python3.withPackages (packages: dependencies packages ++ (with packages; [
-            hatchling jsonschema kconfiglib mypy pytest types-pyyaml
+            hatchling jsonschema kconfiglib mypy pytest scapy types-pyyaml
           ])))
           pkgs.qemu_kvm
           pkgs.ruff
@@ -66,7 +66,7 @@
         package = netvm-build;
         tests = pkgs.runCommand "netvm-build-tests"
           {
-            nativeBuildInputs = [ (pkgs.python3.withPackages (packages: dependencies packages ++ [ packages.pytest packages.jsonschema ])) ];
+            nativeBuildInputs = [ (pkgs.python3.withPackages (packages: dependencies packages ++ [ packages.pytest packages.jsonschema packages.scapy ])) ];
           } ''
           cp -r ${self}/. tree && chmod -R u+w tree && cd tree
           python3 -m pytest -q -p no:cacheprovider ${toString [

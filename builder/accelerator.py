@@ -36,10 +36,11 @@ BOOT_SECTOR = bytes([0xB0, _SIGN, 0xE6, 0xF4, 0xFA, 0xF4, 0xEB, 0xFD]).ljust(510
 
 @dataclass(frozen=True)
 class Accelerator:
-    """What runs the guest's instructions, and why it was chosen."""
+    """What runs the guest's instructions, and why it was chosen; `trouble` is what QEMU said of the other one."""
 
     kind: str
     reason: str
+    trouble: str = ""
 
     @property
     def patience(self) -> float:
@@ -47,7 +48,7 @@ class Accelerator:
         return 1.0 if self.kind == KVM else 4.0
 
     def __str__(self) -> str:
-        return f"{self.kind.upper()}: {self.reason}"
+        return f"{self.kind.upper()}: {self.reason}" + (f": {self.trouble}" if self.trouble else "")
 
 
 def choose(qemu: Qemu, asked: str | None = None, *, device: Path = DEVICE, cache: Path | None = None) -> Accelerator:
@@ -71,7 +72,7 @@ def choose(qemu: Qemu, asked: str | None = None, *, device: Path = DEVICE, cache
         _remember(file, known)
     trouble = known[key]
     if trouble:
-        return Accelerator(TCG, f"{device} opens but does not boot a guest: {trouble}")
+        return Accelerator(TCG, f"{device} opens but does not boot a guest", trouble)
     return Accelerator(KVM, f"{device} boots a guest")
 
 

@@ -167,7 +167,7 @@ def test_a_device_that_hangs(device: Path, tmp_path: Path, monkeypatch: pytest.M
     started = time.monotonic()
     chosen = accelerator.choose(qemu.identify(FAKE), device=device, cache=tmp_path)
     assert chosen.kind == "tcg"
-    assert "opens but does not boot a guest: nothing ran within 0.5 s" in chosen.reason
+    assert "opens but does not boot a guest: nothing ran within 0.5 s" in str(chosen)
     assert time.monotonic() - started < 5
 
 
@@ -175,7 +175,7 @@ def test_a_device_that_aborts_qemu(device: Path, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("FAKE_QEMU", "kvm-aborts")
     chosen = accelerator.choose(qemu.identify(FAKE), device=device, cache=tmp_path)
     assert chosen.kind == "tcg"
-    assert "failed to set MSR" in chosen.reason
+    assert "failed to set MSR" in chosen.trouble
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"x": 1}', "\x00"])

@@ -69,7 +69,7 @@ let
   };
 
   python3Packages = builtins.listToAttrs (map (name: { inherit name; value = package { inherit name; }; }) [
-    "click" "hatchling" "jinja2" "jsonschema" "kconfiglib" "mypy" "pytest" "pyyaml" "qemu-qmp" "rich" "types-pyyaml"
+    "click" "hatchling" "jinja2" "jsonschema" "kconfiglib" "mypy" "pytest" "pyyaml" "qemu-qmp" "rich" "scapy" "types-pyyaml"
   ]) // {
     buildPythonApplication = { pname, version, pyproject, src, build-system, dependencies, pythonImportsCheck, postInstallCheck, meta }:
       package { name = pname; inherit version; asked = { inherit pyproject src build-system dependencies; }; };
