@@ -32,7 +32,7 @@ ACCELERATORS = click.Choice(["kvm", "tcg"])
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--junit", metavar="FILE", type=FILE, help="Write it as JUnit XML too.")
 @click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
-@click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the one built with the image]")
+@click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the image's]")
 @click.option("--out", metavar="DIR", type=FOLDER, help="Keep the report's files here.")
 @click.pass_context
 def smoke(
@@ -117,7 +117,7 @@ def _write(path: Path, text: str) -> None:
 @click.option("--spare-ports", metavar="N", type=click.IntRange(0), default=0, help="Ports for N clients to hot-plug.")
 @click.option("--nic", type=click.Choice(NICS), help="The uplink.  [default: the spec's]")
 @click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
-@click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the one built with the image]")
+@click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the image's]")
 @click.pass_context
 def run(
     context: click.Context,
