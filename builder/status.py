@@ -10,37 +10,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from builder.registry import Record
+from builder.traffic import brief
 
 VERSION = 1
 MAX_ENTRIES = 4096
 MAX_TEXT = 200
 MAX_COUNT = 1 << 63
-
-REASONS: Mapping[str, str] = {
-    "spoofed": "spoofed source",
-    "client_dhcp": "DHCP by a client",
-    "too_many_fragments": "too many fragments",
-    "pool_from_uplink": "client address from an uplink",
-    "reverse_path": "not the way back to its sender",
-    "odd_flags": "odd TCP flags",
-    "invalid": "no valid connection",
-    "isolated": "client to client",
-    "from_uplink": "uplink to client",
-    "elsewhere": "to another interface",
-    "forwarded": "between other interfaces",
-    "foreign_error": "error about another's connection",
-    "dns_stale": "former resolver",
-    "dns_refused": "no resolver",
-    "too_many_connections": "too many connections",
-    "too_fast": "too fast",
-    "to_router": "to the router itself",
-    "unmasqueraded": "client address on an uplink",
-    "arp_spoofed": "spoofed ARP",
-    "arp_foreign": "ARP for another's address",
-    "arp_too_fast": "ARP too fast",
-    "ipv6": "IPv6",
-}
-"""The ruleset's named counters in a few words; one that is not here goes by its own name."""
 
 
 @dataclass(frozen=True)
@@ -238,4 +213,4 @@ def _service(entry: Mapping[str, Any]) -> Service:
 
 def _drop(entry: Mapping[str, Any]) -> Drop:
     name = _text(entry, "name")
-    return Drop(name, REASONS.get(name, name), _count(entry, "packets"), _count(entry, "bytes"))
+    return Drop(name, brief(name), _count(entry, "packets"), _count(entry, "bytes"))

@@ -16,33 +16,56 @@ class Refusal:
     """A named counter of the ruleset: the nf_tables family of its table, and why a packet counts there."""
 
     family: str
+    brief: str
     reason: str
 
 
 # The one table of reasons: the ruleset's counters, the guest's /etc/netvm/refusals.json and docs/security.md follow it.
 REFUSALS: Mapping[str, Refusal] = {
-    "spoofed": Refusal("ip", "a client sent it from an address that is not its own"),
-    "client_dhcp": Refusal("ip", "a client asked for an address by DHCP: its address follows from its MAC"),
-    "too_many_fragments": Refusal("ip", "a client sent more fragments a second than it may"),
-    "pool_from_uplink": Refusal("ip", "it came from an uplink with an address of the clients' pool"),
-    "reverse_path": Refusal("ip", "it came from an uplink that is not the way back to its sender"),
-    "odd_flags": Refusal("ip", "TCP flags that no connection has, such as none, all, or SYN with FIN"),
-    "invalid": Refusal("ip", "it belongs to no known connection and cannot begin one"),
-    "isolated": Refusal("ip", "it was for another client, and the spec allows no such pair"),
-    "from_uplink": Refusal("ip", "it came from an uplink, is no answer to a client, and the port is not forwarded"),
-    "elsewhere": Refusal("ip", "it would have left by an interface that is neither an uplink nor a client's"),
-    "foreign_error": Refusal("ip", "a client sent an ICMP error about a connection of another one"),
-    "dns_stale": Refusal("ip", "it was for a resolver that is no longer the uplink's"),
-    "dns_refused": Refusal("ip", "there is no resolver, or the spec forwards no DNS"),
-    "too_many_connections": Refusal("ip", "the client has as many connections as it may"),
-    "too_fast": Refusal("ip", "it asked the router itself more often than it may"),
-    "to_router": Refusal("ip", "it was for the router itself, which serves nothing"),
-    "unmasqueraded": Refusal("ip", "it would have left an uplink with an address that is not the uplink's"),
-    "arp_spoofed": Refusal("arp", "a client sent ARP as if it had another address"),
-    "arp_foreign": Refusal("arp", "a client asked by ARP for an address that is not at its interface"),
-    "arp_too_fast": Refusal("arp", "a client sent more ARP a second than it may"),
-    "ipv6": Refusal("ip6", "IPv6 is off"),
+    "spoofed": Refusal("ip", "spoofed source", "a client sent it from an address that is not its own"),
+    "client_dhcp": Refusal(
+        "ip", "DHCP by a client", "a client asked for an address by DHCP: its address follows from its MAC"
+    ),
+    "too_many_fragments": Refusal("ip", "too many fragments", "a client sent more fragments a second than it may"),
+    "pool_from_uplink": Refusal(
+        "ip", "client address from an uplink", "it came from an uplink with an address of the clients' pool"
+    ),
+    "reverse_path": Refusal(
+        "ip", "not the way back to its sender", "it came from an uplink that is not the way back to its sender"
+    ),
+    "odd_flags": Refusal("ip", "odd TCP flags", "TCP flags that no connection has, such as none, all, or SYN with FIN"),
+    "invalid": Refusal("ip", "no valid connection", "it belongs to no known connection and cannot begin one"),
+    "isolated": Refusal("ip", "client to client", "it was for another client, and the spec allows no such pair"),
+    "from_uplink": Refusal(
+        "ip", "uplink to client", "it came from an uplink, is no answer to a client, and the port is not forwarded"
+    ),
+    "elsewhere": Refusal(
+        "ip", "to another interface", "it would have left by an interface that is neither an uplink nor a client's"
+    ),
+    "foreign_error": Refusal(
+        "ip", "error about another's connection", "a client sent an ICMP error about a connection of another one"
+    ),
+    "dns_stale": Refusal("ip", "former resolver", "it was for a resolver that is no longer the uplink's"),
+    "dns_refused": Refusal("ip", "no resolver", "there is no resolver, or the spec forwards no DNS"),
+    "too_many_connections": Refusal("ip", "too many connections", "the client has as many connections as it may"),
+    "too_fast": Refusal("ip", "too fast", "it asked the router itself more often than it may"),
+    "to_router": Refusal("ip", "to the router itself", "it was for the router itself, which serves nothing"),
+    "unmasqueraded": Refusal(
+        "ip", "client address on an uplink", "it would have left an uplink with an address that is not the uplink's"
+    ),
+    "arp_spoofed": Refusal("arp", "spoofed ARP", "a client sent ARP as if it had another address"),
+    "arp_foreign": Refusal(
+        "arp", "ARP for another's address", "a client asked by ARP for an address that is not at its interface"
+    ),
+    "arp_too_fast": Refusal("arp", "ARP too fast", "a client sent more ARP a second than it may"),
+    "ipv6": Refusal("ip6", "IPv6", "IPv6 is off"),
 }
+
+
+def brief(name: str) -> str:
+    """A counter's reason in few words; one that is not ours goes by its own name."""
+    return REFUSALS[name].brief if name in REFUSALS else name
+
 
 MOST_CLIENTS = 2048
 """That have a measure at the same time.  The kernel allots each set's table at once: 32 KiB; 1 MiB for 65535."""

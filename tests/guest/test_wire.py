@@ -6,24 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from demands import require
 from init import sysctl
 from scenarios import SCENARIOS
 from wires import inside
-from workbench import Bench
+from workbench import Bench, standing
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
-    require()
-    made = Bench()
-    try:
-        made.start()
+    with standing() as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -14,12 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from demands import require
 from fuzz import checksum, octets
 from scenarios import SCENARIOS
 from shows import of, opened, syn
 from wires import GATEWAY, IP, LAPTOP, OTHER_RESOLVER, RESOLVER, SERVER, TCP, UDP, UPLINK, Wire, inside, leaked, odd
-from workbench import PAIRED, Bench, limited
+from workbench import PAIRED, Bench, limited, standing
 
 from builder.model import Router as Spec
 
@@ -31,13 +30,8 @@ STEP_S = 0.1
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    require()
-    made = Bench()
-    try:
-        made.start()
+    with standing() as made:
         yield made
-    finally:
-        made.close()
 
 
 def datagram(wire: Wire, sport: int, target: str = SERVER, dport: int = 9) -> bytes:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from demands import require
 from fuzz import Dice
 from scenarios import SCENARIOS
 from wires import Ether, inside, leaked
-from workbench import Bench
+from workbench import Bench, standing
 
 from builder.model import Router as Spec
 
@@ -31,13 +30,8 @@ AFTERWARDS = (
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    require()
-    made = Bench()
-    try:
-        made.start()
+    with standing() as made:
         yield made
-    finally:
-        made.close()
 
 
 def rules_of(bench: Bench) -> str:

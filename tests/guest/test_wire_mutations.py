@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from inspect import getsource
 
 import pytest
-from demands import require
 from scenarios import SCENARIOS, Scenario
 from shows import DEFAULT
-from workbench import PAIRED, Bench, ruleset
+from workbench import PAIRED, Bench, ruleset, standing
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -59,13 +58,8 @@ RULES = {NUMBERS.sub("over n ", name): rule for name, rule in RULES.items()}
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
-    require()
-    made = Bench()
-    try:
-        made.start()
+    with standing() as made:
         yield made
-    finally:
-        made.close()
 
 
 def fails(bench: Bench, rule: Rule) -> str:

@@ -10,11 +10,13 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
 
+from demands import require
 from init import address as rule
 from init import conntrack, firewall, sysctl
 from init.nftables import Message, Tables, flush
@@ -272,3 +274,15 @@ class Bench:
 
 def limited(spec: Spec, connections: int) -> Spec:
     return replace(spec, clients=replace(spec.clients, connections=connections))
+
+
+@contextmanager
+def standing() -> Iterator[Bench]:
+    """A bench from its start to its end.  Skips, or fails in CI, where the machine lacks what it needs."""
+    require()
+    made = Bench()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
