@@ -51,8 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stopped:
         return 128 + (stopped.signal if isinstance(stopped, Stopped) else signal.SIGINT)
     except BrokenPipeError:
-        if not _output_closed():
+        closed = _closed_outputs()
+        if not closed:
             return _bug()
+        for descriptor in closed:  # what is still buffered is for nobody; the interpreter would complain of it at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
         return CLOSED_PIPE
 
 
@@ -114,9 +117,9 @@ def _bug() -> int:
     return BUG
 
 
-def _output_closed() -> bool:
-    """Whether the reader of stdout or stderr has gone."""
+def _closed_outputs() -> list[int]:
+    """The descriptors of stdout and stderr whose reader has gone."""
     poll = select.poll()
     for stream in (sys.stdout, sys.stderr):
         poll.register(stream.fileno(), select.POLLOUT)
-    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    return [descriptor for descriptor, event in poll.poll(0) if event & (select.POLLERR | select.POLLHUP)]

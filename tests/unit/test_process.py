@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -34,20 +35,27 @@ def test_a_program_that_is_not_there() -> None:
     assert "some-package" in (raised.value.hint or "")
 
 
+def wait_for_the_end_of(pid: int) -> None:
+    """Gone, or dead where nobody reaps orphans, as in some containers (proc_pid_stat(5))."""
+    state = "?"
+    for _ in range(100):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if state == "Z":
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"process {pid} is still there, in state {state}")
+
+
 def test_ending_a_group_ends_its_children_too() -> None:
     child = process.spawn(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE)
     assert child.stdout is not None
     grandchild = int(child.stdout.readline())
     process.end_group(child, grace_s=2)
     child.stdout.close()
-    for _ in range(50):
-        try:
-            os.kill(grandchild, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.02)
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(grandchild)], capture_output=True, text=True).stdout
-    assert state.startswith("Z")  # dead, and nobody reaps orphans in this container
+    wait_for_the_end_of(grandchild)
 
 
 def test_an_interrupt_ends_the_program() -> None:
@@ -81,10 +89,4 @@ def test_a_child_does_not_outlive_us_when_we_are_killed(orphaned: signal.Signals
     ours.kill()
     ours.wait(10)
     ours.stdout.close()
-    state = "?"
-    for _ in range(100):
-        state = subprocess.run(["ps", "-o", "stat=", "-p", str(child)], capture_output=True, text=True).stdout
-        if not state or state.startswith("Z"):
-            return
-        time.sleep(0.02)
-    raise AssertionError(state)
+    wait_for_the_end_of(child)
