@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from init import native
+from init import native, seccomp
 from init.native import os
 
 TYPE_CHECKING = False
@@ -87,9 +87,15 @@ def _become(program: Program, output: int, keep: Sequence[int]) -> None:
         os.chdir("/")
         native.bound_capabilities(program.capabilities)
         if program.owner:
+            native.keep_capabilities()
             os.setgroups([])
             os.setgid(program.owner)
             os.setuid(program.owner)
+            native.raise_ambient(program.capabilities)
+        native.forbid_new_privileges()
+        calls = seccomp.program()
+        if calls:
+            native.filter_calls(calls)
         os.execve(program.argv[0], program.argv, ENVIRONMENT)
     except BaseException as error:  # noqa: BLE001, RUF100  (whatever it is, a copy of PID 1 must not live on)
         os.write(2, f"{program.argv[0]} could not be executed: {error}\n".encode())

@@ -39,13 +39,20 @@ SIG_DFL, SIG_IGN = 0, 1
 # <sys/mount.h>, <linux/reboot.h>, <linux/prctl.h>, <sys/inotify.h>
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 RB_POWER_OFF = 0x4321FEDC
-PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
+PR_SET_KEEPCAPS, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 8, 22, 24, 38, 47
+PR_CAP_AMBIENT_RAISE, SECCOMP_MODE_FILTER, CAPABILITY_VERSION_3 = 2, 2, 0x20080522
 IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x8, 0x80, 0x100
 IN_CLOEXEC_NONBLOCK = os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
     _type_ = "i"
+
+
+class _Bytes(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    """A pointer to bytes, as a member of a structure: its own buffer is the address."""
+
+    _type_ = "z"
 
 
 class _Function(_ctypes.CFuncPtr):
@@ -99,6 +106,28 @@ def bound_capabilities(keep: frozenset[int], highest: int = 63) -> None:
                 _call("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
             except OSError:
                 return
+
+
+def keep_capabilities() -> None:
+    """prctl(PR_SET_KEEPCAPS): setuid(2) to another user than root leaves the permitted set as it is."""
+    _call("prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0)
+
+
+def raise_ambient(capabilities: frozenset[int]) -> None:
+    """Have exactly these capabilities, and hand them to what is executed: capset(2) and PR_CAP_AMBIENT_RAISE."""
+    mask = 0
+    for capability in capabilities:
+        mask |= 1 << capability
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    _call("capset", _struct.pack("=Ii", CAPABILITY_VERSION_3, 0), _struct.pack("=6I", low, low, low, high, high, high))
+    for capability in capabilities:
+        _call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0)
+
+
+def filter_calls(program: bytes) -> None:
+    """prctl(PR_SET_SECCOMP) with an array of struct sock_filter; needs no_new_privs.  Raises OSError."""
+    pointer = _Bytes(program)
+    _call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, _struct.pack("@H6x", len(program) // 8) + bytes(pointer), 0, 0)
 
 
 def inotify(folder: str, mask: int) -> int:

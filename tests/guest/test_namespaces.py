@@ -230,6 +230,7 @@ def test_services_run_with_what_the_table_says(router: World) -> None:
     assert int(found["dbus-daemon"]["CapBnd"], 16) == 0
     assert int(found["connmand"]["CapBnd"], 16) == 1 << 10 | 1 << 12 | 1 << 13 | 1 << 25
     assert {one["NoNewPrivs"] for one in found.values()} == {"1"}
+    assert {one["Seccomp"] for one in found.values()} == {"2"}
 
 
 def test_the_machine_is_powered_off_in_order(world: World) -> None:

@@ -1,0 +1,68 @@
+"""The filter of system calls: each verdict in a small interpreter, the numbers, and the real kernel's word."""
+
+from __future__ import annotations
+
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from init import seccomp
+
+HEADERS = (Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"), Path("/usr/include/asm/unistd_64.h"))
+
+
+def verdict(number: int, architecture: int = seccomp.X86_64) -> int:
+    """What the program returns for a call (Linux, Documentation/networking/filter.rst)."""
+    code = list(struct.iter_unpack("=HBBI", seccomp.program()))
+    data = struct.pack("=IIQ6Q", number, architecture, *[0] * 7)
+    at, accumulator = 0, 0
+    while True:
+        operation, yes, no, value = code[at]
+        at += 1
+        if operation == seccomp.LOAD:
+            (accumulator,) = struct.unpack_from("=I", data, value)
+        elif operation == seccomp.EQUAL:
+            at += yes if accumulator == value else no
+        elif operation == seccomp.AT_LEAST:
+            at += yes if accumulator >= value else no
+        else:
+            assert operation == seccomp.RETURN
+            return int(value)
+
+
+def test_each_call_has_its_verdict() -> None:
+    refused = set(seccomp.REFUSED.values())
+    assert len(refused) == len(seccomp.REFUSED)
+    for number in range(600):
+        assert verdict(number) == (seccomp.REFUSE if number in refused else seccomp.ALLOW), number
+
+
+@pytest.mark.parametrize("number", [0, 59, 165, 599])
+def test_another_architecture_kills(number: int) -> None:
+    assert verdict(number, 0x40000003) == seccomp.KILL  # AUDIT_ARCH_I386
+    assert verdict(number | seccomp.X32_BIT) == seccomp.KILL
+
+
+def test_the_numbers_are_the_kernel_s() -> None:
+    header = next((path for path in HEADERS if path.exists()), None)
+    if header is None:
+        pytest.skip("no asm/unistd_64.h: install linux-libc-dev")
+    real = dict(re.findall(r"#define __NR_(\w+) (\d+)", header.read_text()))
+    assert {name: int(real[name]) for name in seccomp.REFUSED} == dict(seccomp.REFUSED)
+
+
+def test_the_kernel_takes_it_and_refuses() -> None:
+    root = Path(__file__).parents[2] / "rootfs"
+    script = (
+        "from init import native, seccomp\n"
+        "import os\n"
+        "native.forbid_new_privileges(); native.filter_calls(seccomp.program())\n"
+        "print([l for l in open('/proc/self/status') if l.startswith('Seccomp:')])\n"
+        "try: os.chroot('/')\n"
+        "except PermissionError as e: print('refused', e.errno)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout == "['Seccomp:\\t2\\n']\nrefused 1\n"
