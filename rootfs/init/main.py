@@ -22,7 +22,7 @@ from init.outlet import Outlet
 from init.ports import EventPort
 from init.resolvers import Resolvers
 from init.rtnetlink import ARPHRD_ETHER, Link, Requests
-from init.services import SERVICES
+from init.services import CONNMAN_USER, SERVICES
 from init.supervisor import Supervisor
 from init.uplinks import Uplinks
 
@@ -201,7 +201,7 @@ def prepare(config: Config, voice: protocol.Voice) -> None:
     try:
         mounts.mount_all()
         mounts.make_folders()
-        mounts.copy_files(PROVISIONING, STATE)
+        mounts.copy_files(PROVISIONING, STATE, CONNMAN_USER)
     except OSError as error:
         raise Failure(str(error)) from None
     native.sethostname(config.hostname)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from init import native
 from init.native import os
-from init.services import DBUS_USER
+from init.services import CONNMAN_USER, DBUS_USER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ Folder = tuple[str, int, int]
 FOLDERS: tuple[Folder, ...] = (
     ("/run/netvm", 0o755, 0),
     ("/run/dbus", 0o755, DBUS_USER),  # its socket
-    ("/run/connman", 0o755, 0),
+    ("/run/connman", 0o755, CONNMAN_USER),
     ("/var/lib", 0o755, 0),
-    ("/var/lib/connman", 0o700, 0),
+    ("/var/lib/connman", 0o700, CONNMAN_USER),
 )
 
 LINKS: tuple[tuple[str, str], ...] = (("/var/run", "/run"),)
@@ -64,8 +64,11 @@ def make_folders(folders: Sequence[Folder] = FOLDERS, links: Sequence[tuple[str,
             os.symlink(target, path)
 
 
-def copy_files(source: str, target: str) -> None:
-    """Copy each file of a folder, readable by root alone.  A source that is not there has nothing to copy."""
+def copy_files(source: str, target: str, owner: int = 0) -> None:
+    """Copy each file of a folder, readable by its owner (user and group) alone.
+
+    A source that is not there has nothing to copy.
+    """
     try:
         names = os.listdir(source)
     except FileNotFoundError:
@@ -74,5 +77,6 @@ def copy_files(source: str, target: str) -> None:
         with open(f"{source}/{name}", "rb") as file:
             data = file.read()
         descriptor = os.open(f"{target}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.fchown(descriptor, owner, owner)
         with open(descriptor, "wb") as file:
             file.write(data)

@@ -63,8 +63,12 @@ class Resolvers:
     def _read(self) -> None:
         self._timer = None
         try:
-            with open(self._path, encoding="ascii", errors="replace") as file:
-                found = parse(file.read(65536))
+            # The folder is ConnMan's: a link or a pipe in the file's place leads us nowhere, and makes us wait for nobody.
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                found = parse(os.read(descriptor, 65536).decode("ascii", "replace"))
+            finally:
+                os.close(descriptor)
         except OSError:
             found = ()
         if found != self.current:

@@ -10,6 +10,9 @@ CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_TIME = 10, 12, 13, 25
 DBUS_USER = 100
 """`messagebus` of /etc/passwd."""
 
+CONNMAN_USER = 101
+"""`connman` of /etc/passwd.  CAP_NET_ADMIN lets it write /proc/sys/net (Linux, net/sysctl_net.c)."""
+
 UPLINK_PATTERN = "up*"
 """What ConnMan may touch: the names that only uplinks.py gives.  A client, or a card not yet judged, never matches."""
 
@@ -69,6 +72,7 @@ SERVICES: tuple[Service, ...] = (
         "connmand",
         Program(
             ("/usr/sbin/connmand", "-n", "-r", "-i", UPLINK_PATTERN),
+            owner=CONNMAN_USER,
             capabilities=frozenset({CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_TIME}),
         ),
         needs=("dbus-daemon",),

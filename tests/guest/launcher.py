@@ -22,17 +22,22 @@ from init.children import Program
 from init.services import Service
 
 BUS_CONFIG = "/run/system.conf"
+CONNMAN_CONFIG = "/run/main.conf"
 
 
-def table(etc: str, connmand: list[str]) -> tuple[Service, ...]:
+def table(connmand: list[str]) -> tuple[Service, ...]:
     """The services of the guest with this machine's paths."""
     bus, connman = services.SERVICES
     bus_argv = [f"--config-file={BUS_CONFIG}" if "--config" in word else word for word in bus.program.argv]
-    connman_argv = [*connmand, *connman.program.argv[1:], "-c", f"{etc}/connman/main.conf"]
+    connman_argv = [*connmand, *connman.program.argv[1:], "-c", CONNMAN_CONFIG]
     capabilities = connman.program.capabilities
+    # the stand-in is this interpreter, which may lie where no other user can read it
+    owner = 0 if connmand[0] == sys.executable else connman.program.owner
     return (
         Service(bus.name, Program(bus_argv, bus.program.owner, bus.program.capabilities), tells_when_ready=True),
-        Service(connman.name, Program(connman_argv, 0, capabilities), needs=connman.needs, harmless=connman.harmless),
+        Service(
+            connman.name, Program(connman_argv, owner, capabilities), needs=connman.needs, harmless=connman.harmless
+        ),
     )
 
 
@@ -52,6 +57,9 @@ def launch(settings: dict[str, object]) -> None:
     def mount_all() -> None:
         real_mount_all(table_of_mounts)
         shutil.copy(f"{etc}/dbus-1/system.conf", BUS_CONFIG)  # where another user than root may read it
+        shutil.copy(f"{etc}/connman/main.conf", CONNMAN_CONFIG)
+        if rows[-1].program.owner == 0:
+            Path("/run/connman").mkdir()  # the stand-in's, which has no capability to write in another user's folder
 
     mounts.mount_all = mount_all  # type: ignore[assignment]
     uplinks.is_physical = lambda name: name.startswith("eth")
@@ -67,7 +75,7 @@ def launch(settings: dict[str, object]) -> None:
     main.read_config.__defaults__ = (f"{etc}/netvm/config.json",)
     connmand = settings["connmand"]
     assert isinstance(connmand, list)
-    rows = table(etc, connmand)
+    rows = table(connmand)
     main.Router.__init__.__defaults__ = (rows,)
     port = settings["port"]
     assert isinstance(port, int)

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,17 @@ def test_a_client_is_in_every_set_or_in_none() -> None:
     where = [(nftables.IP, "clients"), (nftables.IP, "routers"), (nftables.ARP, "clients"), (nftables.ARP, "ends")]
     assert parts(firewall.admission("c400000", pair)) == [("add", *one) for one in where]
     assert parts(firewall.expulsion("c400000", pair)) == [("remove", *one) for one in where]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/etc/passwd"), lambda path: path.mkdir()])
+def test_a_resolv_conf_that_is_no_file_makes_nobody_wait(make: Callable[[Path], object], tmp_path: Path) -> None:
+    """ConnMan's folder is its own, and it may be compromised."""
+    seen: list[tuple[str, ...]] = []
+    follower = resolvers.Resolvers(Loop(), seen.append, str(tmp_path))
+    follower.current = ("10.0.2.3",)
+    make(tmp_path / "resolv.conf")
+    follower._read()
+    assert seen == [()]
 
 
 def test_resolvers_take_the_place_of_those_before() -> None:

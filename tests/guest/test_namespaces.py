@@ -212,7 +212,7 @@ def test_a_killed_service_is_back_and_the_lease_with_it(router: World, service: 
         time.sleep(0.2)
 
 
-def test_services_run_with_what_the_table_says(router: World) -> None:
+def test_services_run_with_what_the_table_says(router: World, request: pytest.FixtureRequest) -> None:
     services = {one["name"]: one["pid"] for one in router.request("status")["services"]}
     assert router.inside is not None
     found: dict[str, dict[str, str]] = {}
@@ -229,6 +229,12 @@ def test_services_run_with_what_the_table_says(router: World) -> None:
     assert found["dbus-daemon"]["Uid"].split() == ["100"] * 4
     assert int(found["dbus-daemon"]["CapBnd"], 16) == 0
     assert int(found["connmand"]["CapBnd"], 16) == 1 << 10 | 1 << 12 | 1 << 13 | 1 << 25
+    for held in ("CapPrm", "CapEff", "CapInh", "CapAmb"):
+        assert int(found["dbus-daemon"][held], 16) == 0
+    if request.node.callspec.params["router"] == "real":  # the stand-in runs as root
+        assert found["connmand"]["Uid"].split() == found["connmand"]["Gid"].split() == ["101"] * 4
+        for held in ("CapPrm", "CapEff", "CapInh", "CapAmb"):
+            assert int(found["connmand"][held], 16) == int(found["connmand"]["CapBnd"], 16)
     assert {one["NoNewPrivs"] for one in found.values()} == {"1"}
     assert {one["Seccomp"] for one in found.values()} == {"2"}
 
