@@ -63,7 +63,7 @@ class Resolvers:
     def _read(self) -> None:
         self._timer = None
         try:
-            # The folder is ConnMan's: a link or a pipe in the file's place leads us nowhere, and makes us wait for nobody.
+            # The folder is ConnMan's: a link or a pipe in the file's place leads nowhere, and nobody is waited for.
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 found = parse(os.read(descriptor, 65536).decode("ascii", "replace"))
