@@ -194,13 +194,11 @@ def _file_error(text: str, message: str, *, locked: bool) -> tuple[type[CommandE
 
 
 def _first_line(said: str) -> str:
-    """The first line of Nix's last complaint, without its prefix."""
+    """What Nix complains of, in one line without its prefix; later versions tell how they came to it first."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    wanted = next(
-        (line for line in lines if "builder for" in line or "hash mismatch" in line),
-        lines[0] if lines else "nix failed",
-    )
-    return wanted.removeprefix("error: ")
+    telling = [line for line in lines if "builder for" in line or "hash mismatch" in line][:1]
+    errors = [line for line in lines if line.startswith("error: ")][-1:]
+    return (telling or errors or lines or ["nix failed"])[0].removeprefix("error: ")
 
 
 def _hint(text: str, log: Path | None) -> str | None:

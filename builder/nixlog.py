@@ -83,7 +83,8 @@ class NixLog:
             self.errors.append(plain)
         self._output(plain)
 
-    def _output(self, line: str, name: str = "") -> None:
+    def _output(self, said: str, name: str = "") -> None:
+        line = _COLOUR.sub("", said)  # later versions of Nix colour what their own builders say
         self.lines.append(line)
         announced, retried = _STAGE.fullmatch(line), _RETRY.search(line)
         if retried is not None:  # a mirror that hangs costs half a minute each time

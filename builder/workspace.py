@@ -123,9 +123,13 @@ def new_folder(path: Path) -> Iterator[Path]:
 def real_path(path: Path) -> Path:
     """Where a path leads, links followed.  Raises OSError for links that go round in circles."""
     try:
-        return path.resolve()
+        return path.resolve(strict=True)
     except RuntimeError as error:  # until Python 3.13
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
+        return path.resolve()
 
 
 def _exchange(fresh: Path, path: Path) -> None:
