@@ -312,7 +312,7 @@ def await_qemus(pid: int, count: int) -> list[int]:
     """The QEMUs below a process, once there are so many."""
     end = time.monotonic() + 60
     while True:
-        found = [child for child in descendants(pid) if "qemu-system" in cmdline(child)]
+        found = [child for child in descendants(pid) if " -name guest=" in cmdline(child)]  # not one asked its version
         if len(found) >= count:
             return found
         assert time.monotonic() < end
