@@ -22,6 +22,7 @@ from typing import Any
 
 from builder.errors import BootError
 from builder.qemu import runtime_dir
+from builder.workspace import lock_folder
 
 VERSION = 1
 RECORD = "vm.json"
@@ -221,15 +222,10 @@ def _above() -> Iterator[Path]:
 
 def _clean_if_dead(folder: Path) -> bool:
     """Remove the folder of a VM whose keeper is gone, and end its QEMU if that still runs; False if it lives."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+    descriptor = lock_folder(folder)
+    if descriptor is None:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    else:
         record = read(folder)
         if record is not None and started(record.qemu_pid) == record.qemu_started != 0:
             with suppress(ProcessLookupError, PermissionError):

@@ -34,7 +34,7 @@ def scratch(parent: Path, prefix: str) -> Iterator[Path]:
     handle = None
     while handle is None:  # someone who sweeps may take it before it is locked
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        handle = _locked(folder)
+        handle = lock_folder(folder)
         if handle is not None and not folder.exists():
             os.close(handle)
             handle = None
@@ -51,12 +51,12 @@ def _sweep(parent: Path, prefix: str) -> None:
     for entry in os.scandir(parent):
         if not made.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
             continue
-        if entry.stat(follow_symlinks=False).st_uid == os.geteuid() and (handle := _locked(Path(entry.path))):
+        if entry.stat(follow_symlinks=False).st_uid == os.geteuid() and (handle := lock_folder(Path(entry.path))):
             shutil.rmtree(entry.path, ignore_errors=True)
             os.close(handle)
 
 
-def _locked(folder: Path) -> int | None:
+def lock_folder(folder: Path) -> int | None:
     """A descriptor that holds the lock of a folder; None if someone else has it, or the folder is gone or a link."""
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

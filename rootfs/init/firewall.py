@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from init.loop import Loop
     from init.nftables import Element, Message
 
-    Callback = Callable[[], None]
     OnFailure = Callable[[str], None]
 
 RULESET = "/etc/netvm/ruleset.nlb"

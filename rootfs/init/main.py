@@ -124,7 +124,7 @@ class Router:
         self._network_changed()
 
     def _check_ready(self) -> None:
-        if self.ready or not (self.firewall.loaded and self.supervisor.all_ready and self.uplinks.any_lease):
+        if self.ready or not (self.supervisor.all_ready and self.uplinks.any_lease):
             return
         self.ready = True
         self.voice.say("ready", uplinks=len(self.uplinks.all), clients=len(self.clients.all))

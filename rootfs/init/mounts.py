@@ -27,7 +27,6 @@ Folder = tuple[str, int, int]
 """(path, mode, owner: both user and group)"""
 
 FOLDERS: tuple[Folder, ...] = (
-    ("/run/netvm", 0o755, 0),
     ("/run/dbus", 0o755, DBUS_USER),  # its socket
     ("/run/connman", 0o755, CONNMAN_USER),
     ("/var/lib", 0o755, 0),
