@@ -147,7 +147,8 @@ def check_accelerator() -> Finding:
     except NetvmError:
         if not accelerator.DEVICE.exists():
             return Finding("accelerator", State.WARN, f"TCG: {accelerator.DEVICE} is not there", _mend_kvm())
-        return Finding("accelerator", State.WARN, "not tried: there is no QEMU yet", "netvm-build smoke tries it")
+        hint = "netvm-build smoke tries it with the one that build brings"
+        return Finding("accelerator", State.WARN, "not tried: no QEMU on PATH", hint)
     if chosen.kind == accelerator.KVM:
         return Finding("accelerator", State.OK, str(chosen))
     return Finding("accelerator", State.WARN, str(chosen), _mend_kvm())

@@ -46,7 +46,7 @@ class Screen:
 
     def result_json(self, value: object) -> None:
         """What was asked for, for a program to read: to stdout."""
-        print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+        print(json.dumps(value, indent=2), flush=True)
 
     def say(self, text: str) -> None:
         """What a person might like to know: to stderr, unless --quiet."""

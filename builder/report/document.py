@@ -21,7 +21,7 @@ from builder.report.values import (
 
 def to_json(report: BootReport) -> str:
     """The report as JSON of version 1."""
-    return json.dumps(to_dict(report), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(to_dict(report), indent=2) + "\n"
 
 
 def to_dict(report: BootReport) -> dict[str, Any]:

@@ -17,8 +17,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from mirror import misbehaving
-from world_of_trouble import (
+
+from builder import accelerator, manifest, pipeline
+from builder.manifest import Image
+from builder.qemu import Qemu
+from tests.integration.conftest import need
+from tests.integration.mirror import misbehaving
+from tests.integration.world_of_trouble import (
     descendants,
     netvm_build,
     on_a_small_disk,
@@ -26,11 +31,6 @@ from world_of_trouble import (
     start,
     still_running,
 )
-
-from builder import accelerator, manifest, pipeline
-from builder.manifest import Image
-from builder.qemu import Qemu
-from tests.integration.conftest import need
 
 pytestmark = pytest.mark.integration
 
