@@ -113,6 +113,7 @@ def test_without_the_event_port_the_console_speaks(
         ("panics", "no root file system", "VIRTIO_BLK"),
         ("flood", "no root file system", "VIRTIO_BLK"),
         ("failed", "The router gave up: the firewall could not be loaded", "netvm-build run"),
+        ("hangs", "and the watchdog reset the machine", "machine.watchdog_s"),
         ("vanishes", "stopped before its kernel printed", "machine.memory_mib"),
         ("no-uplink", "PCI 8086:10d3 (e1000e) is on the bus, and E1000E=y did not bind", "kernel explain E1000E"),
     ],

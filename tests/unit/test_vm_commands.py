@@ -160,7 +160,10 @@ def lying(value: Any) -> Callable[[dict[str, Any]], bytes]:
         keys += ["running", "pid", "restarts"]
         keys += ["packets", "bytes", "rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "total_kib", "available_kib"]
         entry = dict.fromkeys(keys, value)
+        may = ["uids", "gids", "groups", "no_new_privs", "seccomp", "effective", "permitted", "bounding", "ambient"]
+        entry["privilege"] = dict.fromkeys(may, value) if request["id"] % 3 else value
         body: dict[str, Any] = {"event": "reply", "id": request["id"], "uptime_s": value, "firewall": value}
+        body["watchdog_s"] = value
         body |= {"meminfo": value if request["id"] % 2 else entry}
         body |= {key: [entry, value, entry] for key in LISTS}
         return line(**body)
@@ -183,7 +186,7 @@ def test_a_guest_that_lies_moves_no_cursor_and_breaks_nothing(value: Any, capsys
 
 
 SHAPE = {"version", "name", "state", "started_at", "uptime_s", "image", "accelerator", "memory", "firewall"}
-SHAPE |= {"uplinks", "clients", "drops", "services"}
+SHAPE |= {"uplinks", "clients", "drops", "services", "watchdog_s"}
 
 
 def safe(text: str) -> bool:
