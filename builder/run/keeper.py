@@ -35,6 +35,7 @@ STOP_S = 120.0  # when SIGTERM came: whoever sent it knows how long to wait, and
 CONNECT_S = 30.0
 FIREWALL_S = 60.0
 LOG_BYTES = 4 << 20
+HUNG = "PID 1 hung: the watchdog resets the machine, which ends it"
 HUNG_HINT = "the end of the console is what it did last; a host that is too busy needs a larger machine.watchdog_s"
 _POLL_S = 0.05
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -183,7 +184,8 @@ class Keeper:
         with self._qmp.listener("WATCHDOG") as barks:
             await barks.get()
             self._hung = True
-            events.tell("PID 1 hung: the watchdog resets the machine, which ends it")
+            events.tell(HUNG)
+            self._log.write(f"{HUNG}\n".encode())
 
     def _heard(self, event: GuestEvent) -> None:
         if isinstance(event, Firewall):

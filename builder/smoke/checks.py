@@ -291,13 +291,13 @@ async def power_down(lab: Lab) -> str:
 
 
 async def quiet_uplink(lab: Lab) -> str:
-    """Nothing with a client's own address left on the uplink: no packet went out un-NATed."""
+    """Nothing with a client's own address left on the uplink, so no packet went out un-NATed; and nothing of IPv6."""
     count, leaks = leaked(lab.capture.read_bytes())
     if leaks:
-        raise CheckFailed(f"{len(leaks)} packets left with a client's address, the first with {leaks[0]}")
+        raise CheckFailed(f"{len(leaks)} packets left with a client's address or by IPv6, the first with {leaks[0]}")
     if not count:
         raise NotApplicable("no packet was seen on the uplink")
-    return f"{count} packets, none with a client's address"
+    return f"{count} packets, none with a client's address, none of IPv6"
 
 
 async def console_quiet(lab: Lab) -> str:

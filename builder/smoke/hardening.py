@@ -26,12 +26,8 @@ def services(status: Mapping[str, Any]) -> Judgement:
         wrong += privilege.differences(name, privilege.told(entry.get("privilege")))
         if entry.get("restarts") != 0:
             wrong.append(f"{name}: restarts {entry.get('restarts')}, not 0")
-    words = (f"{name} uid {meant.uid}, {_count(meant)}" for name, meant in privilege.MEANT.items())
-    return Judgement(f"{'; '.join(words)}; no_new_privs, seccomp, no restart", tuple(map(escape, wrong)))
-
-
-def _count(meant: privilege.Meant) -> str:
-    return f"{len(meant.capabilities)} capabilities" if meant.capabilities else "no capability"
+    words = [f"{name} uid {meant.uid} ({len(meant.capabilities)} caps)" for name, meant in privilege.MEANT.items()]
+    return Judgement(f"{', '.join(words)}, no new privileges, seccomp", tuple(map(escape, wrong)))
 
 
 def settings(answer: Mapping[str, Any]) -> Judgement:

@@ -57,6 +57,11 @@ HARDENING: tuple[tuple[str, str], ...] = (
     ("net/ipv4/icmp_ignore_bogus_error_responses", "1"),
     ("net/ipv4/tcp_syncookies", "1"),
     ("net/ipv4/conf/default/accept_source_route", "0"),
+    ("net/ipv6/conf/all/accept_ra", "0"),
+    ("net/ipv6/conf/all/accept_redirects", "0"),
+    ("net/ipv6/conf/default/accept_redirects", "0"),
+    ("net/ipv6/conf/all/accept_source_route", "0"),
+    ("net/ipv6/conf/default/accept_source_route", "0"),
 )
 """Paths below /proc/sys: what the kernel has no option for, or another value; nothing of the boot waits for it.
 

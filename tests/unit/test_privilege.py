@@ -76,9 +76,7 @@ def test_whatever_differs_is_named(changed: dict[str, Any], said: str) -> None:
 def test_all_is_well() -> None:
     judged = hardening.services(status())
     assert judged.wrong == ()
-    assert judged.detail == (
-        "dbus-daemon uid 100, no capability; connmand uid 101, 4 capabilities; no_new_privs, seccomp, no restart"
-    )
+    assert judged.detail == ("dbus-daemon uid 100 (0 caps), connmand uid 101 (4 caps), no new privileges, seccomp")
 
 
 @pytest.mark.parametrize(
