@@ -99,6 +99,16 @@ def test_an_older_router_that_counts_nothing(capsys: Capture) -> None:
         assert "in_bytes" not in json.loads(capsys.readouterr().out)["clients"][0]
 
 
+def test_a_service_that_is_down_may_do_nothing_that_is_known(guest: StandIn) -> None:
+    from builder.cli.status_view import lines
+
+    body = json.loads(honest({"request": "status", "id": 1}))
+    body["services"] += [{"name": "dbus-daemon", "running": False, "pid": 0, "restarts": 7}]
+    rows = [line.split() for line in lines(status.snapshot(guest.record, body, {}), 96)[-2:]]
+    assert rows[0][:4] == ["connmand", "up", "2", "101"]
+    assert rows[1] == ["dbus-daemon", "down", "7", "?", "?", "?", "?"]
+
+
 def test_the_state_is_what_is_missing_now(guest: StandIn) -> None:
     def state(was_ready: bool, **changed: object) -> str:
         body = json.loads(honest({"request": "status", "id": 1})) | changed
