@@ -26,7 +26,7 @@ MOST = 64
 
 @dataclass(frozen=True)
 class Meant:
-    """A user, who is also the group, and the capabilities that the process and its bounding set have."""
+    """A user, who is also the group, and the capabilities that are in each of the five sets."""
 
     uid: int
     capabilities: frozenset[str] = frozenset()
@@ -50,6 +50,7 @@ class Privilege:
     groups: tuple[int, ...]
     effective: tuple[str, ...]
     permitted: tuple[str, ...]
+    inheritable: tuple[str, ...]
     bounding: tuple[str, ...]
     ambient: tuple[str, ...]
     no_new_privs: bool
@@ -66,6 +67,7 @@ def told(entry: object) -> Privilege | None:
         groups=_numbers(entry, "groups"),
         effective=_names(entry, "effective"),
         permitted=_names(entry, "permitted"),
+        inheritable=_names(entry, "inheritable"),
         bounding=_names(entry, "bounding"),
         ambient=_names(entry, "ambient"),
         no_new_privs=entry.get("no_new_privs") is True,
@@ -105,7 +107,7 @@ def differences(name: str, seen: Privilege | None) -> list[str]:
         ("no_new_privs", True, seen.no_new_privs),
         ("seccomp", "filter", seen.seccomp),
     ]
-    for kind in ("effective", "permitted", "bounding", "ambient"):
+    for kind in ("effective", "permitted", "inheritable", "bounding", "ambient"):
         rows.append((f"{kind} capabilities", _sorted(meant.capabilities), _sorted(getattr(seen, kind))))
     return [f"{name}: {what} {_shown(is_)}, not {_shown(asked)}" for what, asked, is_ in rows if asked != is_]
 

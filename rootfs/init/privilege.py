@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 NONE: dict[str, object] = {}
-CAPABILITY_SETS = (("effective", "CapEff"), ("permitted", "CapPrm"), ("bounding", "CapBnd"), ("ambient", "CapAmb"))
+CAPABILITY_SETS = (
+    ("effective", "CapEff"),
+    ("permitted", "CapPrm"),
+    ("inheritable", "CapInh"),
+    ("bounding", "CapBnd"),
+    ("ambient", "CapAmb"),
+)
 
 
 def of(pid: int) -> dict[str, object]:

@@ -104,7 +104,8 @@ def test_what_the_kernel_tells_of_a_process() -> None:
     told = privilege.parse(STATUS)
     assert told["uids"] == told["gids"] == [101] * 4
     assert (told["groups"], told["no_new_privs"], told["seccomp"]) == ([], True, 2)
-    assert told["effective"] == told["permitted"] == told["bounding"] == told["ambient"] == [10, 12, 13, 25]
+    for name in ("effective", "permitted", "inheritable", "bounding", "ambient"):
+        assert told[name] == [10, 12, 13, 25]
 
 
 def test_a_real_process_and_none() -> None:

@@ -12,7 +12,7 @@ from builder import privilege
 from builder.smoke import hardening
 
 NUMBERS = [10, 12, 13, 25]
-SETS = ("effective", "permitted", "bounding", "ambient")
+SETS = ("effective", "permitted", "inheritable", "bounding", "ambient")
 
 
 def word(uid: int, numbers: list[int], **changed: Any) -> dict[str, Any]:

@@ -170,7 +170,8 @@ def lying(value: Any) -> Callable[[dict[str, Any]], bytes]:
         keys += ["running", "pid", "restarts"]
         keys += ["packets", "bytes", "rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "total_kib", "available_kib"]
         entry = dict.fromkeys(keys, value)
-        may = ["uids", "gids", "groups", "no_new_privs", "seccomp", "effective", "permitted", "bounding", "ambient"]
+        may = ["uids", "gids", "groups", "no_new_privs", "seccomp"]
+        may += ["effective", "permitted", "inheritable", "bounding", "ambient"]
         entry["privilege"] = dict.fromkeys(may, value) if request["id"] % 3 else value
         body: dict[str, Any] = {"event": "reply", "id": request["id"], "uptime_s": value, "firewall": value}
         body["watchdog_s"] = value
