@@ -114,6 +114,13 @@ class Degraded(GuestEvent):
 
 
 @dataclass(frozen=True)
+class Recovered(GuestEvent):
+    """What was degraded is well again."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Failed(GuestEvent):
     """The router gave up and powers off."""
 
@@ -155,6 +162,7 @@ EVENTS: Mapping[str, type[GuestEvent]] = {
     "client-refused": ClientRefused,
     "ready": Ready,
     "degraded": Degraded,
+    "recovered": Recovered,
     "failed": Failed,
     "shutdown": Shutdown,
     "log": Log,
@@ -258,6 +266,12 @@ def _pattern(match: str, cause: str, hint: str, *, fatal: bool = True) -> Patter
 
 # The first that matches anywhere wins: causes come before their consequences.
 PATTERNS: tuple[Pattern, ...] = (
+    _pattern(
+        r"(?:verity: \S+: (?P<kind>data|metadata) block (?P<block>\d+) is corrupted|dm-verity device corrupted)",
+        "The root file system is not the one that was built: a block of rootfs.img differs from the hash on the"
+        " kernel's command line.",
+        "build the image again: netvm-build build; if it happens again, look at the disk, and at who writes to it",
+    ),
     _pattern(
         r"VFS: (?:Unable to mount root|Cannot open root device)",
         "The kernel found no root file system on the first virtio disk.",

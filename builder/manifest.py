@@ -36,12 +36,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The machine the image asks for; `nic` is QEMU's name of the uplink."""
+    """The machine the image asks for; `nic` is QEMU's name of the uplink.
+
+    `watchdog_s`: after so many silent seconds its watchdog resets it; 0: it has none.
+    """
 
     arch: str = "x86_64"
     memory_mib: int = 96
     cpus: int = 1
     nic: str = "e1000e"
+    watchdog_s: int = 0
 
 
 @dataclass(frozen=True)
@@ -242,13 +246,13 @@ class _Reader:
         if entry.get("nic", wanted.nic) not in NICS:
             self.problems.append(f"machine.nic: {entry['nic']!r} is none of {', '.join(NICS)}")
         counts: dict[str, int] = {}
-        for key, default in (("memory_mib", wanted.memory_mib), ("cpus", wanted.cpus)):
-            value = entry.get(key, default)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                self.problems.append(f"machine.{key}: must be a whole number from 1")
-                value = default
+        for key, least in (("memory_mib", 1), ("cpus", 1), ("watchdog_s", 0)):
+            value = entry.get(key, getattr(wanted, key))
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                self.problems.append(f"machine.{key}: must be a whole number from {least}")
+                value = getattr(wanted, key)
             counts[key] = value
-        return Wanted("x86_64", counts["memory_mib"], counts["cpus"], str(entry.get("nic", wanted.nic)))
+        return Wanted("x86_64", nic=str(entry.get("nic", wanted.nic)), **counts)
 
 
 def _inside(path: str) -> bool:

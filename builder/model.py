@@ -85,12 +85,13 @@ class RequestedOption:
 class Kernel:
     """`version` is an LTS series such as "6.12"; `config` are the spec's own options, which win over fragments'.
 
-    `fragments` are asked for beside those every router has.  `fragment_dirs` are searched for fragments before our own;
-    `parameters` are appended to the command line.
+    `fragments` are asked for beside those every router has; `implied` follow from other keys.  `fragment_dirs` are
+    searched for fragments before our own; `parameters` are appended to the command line.
     """
 
     version: str = "6.12"
     fragments: tuple[str, ...] = ("intel", "realtek", "virtio", "vmware")
+    implied: tuple[str, ...] = ()
     fragment_dirs: tuple[Path, ...] = ()
     config: tuple[RequestedOption, ...] = ()
     parameters: tuple[str, ...] = ()
@@ -169,11 +170,22 @@ NICS = ("e1000e", "igb", "e1000", "virtio-net-pci", "rtl8139", "vmxnet3")
 
 @dataclass(frozen=True)
 class Machine:
-    """The virtual machine the image is made for; `nic` is QEMU's name of the emulated uplink."""
+    """The virtual machine the image is made for; `nic` is QEMU's name of the emulated uplink.
+
+    `watchdog_s` is after how many seconds without a sign of life from PID 1 the machine is reset; 0: never.
+    """
 
     memory_mib: int = 96
     cpus: int = 1
     nic: str = "e1000e"
+    watchdog_s: int = 30
+
+
+@dataclass(frozen=True)
+class RootImage:
+    """With `verity` the kernel holds every block of the root against a hash on its command line (dm-verity)."""
+
+    verity: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,6 +198,7 @@ class Router:
     uplink: Uplink = Uplink()
     clients: Clients = Clients()
     machine: Machine = Machine()
+    image: RootImage = RootImage()
 
 
 @dataclass(frozen=True)
@@ -301,6 +314,16 @@ def _named_clients_are_apart_from_the_uplink(router: Router) -> Iterator[Violati
             yield Violation(f"clients.named[{number}].router", message, hint, ("uplink.address",))
 
 
+LEAST_WATCHDOG_S = 10
+"""PID 1 speaks four times as often.  A busy host may keep a guest from running for a few seconds."""
+
+
+def _watchdog_is_patient(router: Router) -> Iterator[Violation]:
+    if 0 < router.machine.watchdog_s < LEAST_WATCHDOG_S:
+        hint = f"give at least {LEAST_WATCHDOG_S}, or 0 for none: a busy host may hold up a healthy guest for so long"
+        yield Violation("machine.watchdog_s", f"{router.machine.watchdog_s} s is too little patience", hint)
+
+
 RULES = (
     _platform_has_its_own_keys,
     _dhcp_gives_the_address,
@@ -309,4 +332,5 @@ RULES = (
     _uplink_and_clients_are_apart,
     _named_clients_differ,
     _named_clients_are_apart_from_the_uplink,
+    _watchdog_is_patient,
 )

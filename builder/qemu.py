@@ -102,6 +102,8 @@ class Machine:
     """All that a VM is made of.  `console`, `qmp`, `monitor` (a second QMP) and `port` are chardevs as QEMU writes
     them, without an id.
 
+    With `watchdog` there is one that resets the machine, and since QEMU is told not to reboot, ends it.
+
     `uplink` is a NIC model on QEMU's user network.  Client NICs sit where each can be unplugged, and `spare_ports` more
     can be plugged in; with `plug_later` none is there yet, and `device_add` brings each.  `capture` takes the first 96
     bytes of every packet on the uplink, in pcap format.
@@ -126,6 +128,7 @@ class Machine:
     plug_later: bool = False
     disks: tuple[Path, ...] = ()
     paused: bool = False
+    watchdog: bool = False
 
     @property
     def seats(self) -> Plan:
@@ -144,6 +147,8 @@ def argv(qemu: Qemu, machine: Machine) -> list[str]:
     for number, disk in enumerate((machine.rootfs, *machine.disks)):
         line += ["-drive", f"if=virtio,index={number},format=raw,readonly=on,file={quote(str(disk))}"]
     line += ["-device", "virtio-rng-pci"]
+    if machine.watchdog:
+        line += ["-device", "i6300esb,id=watchdog", "-action", "watchdog=reset"]
     line += ["-chardev", _chardev("console", machine.console), "-serial", "chardev:console"]
     if machine.qmp is not None:
         line += ["-chardev", _chardev("qmp", machine.qmp), "-mon", "chardev=qmp,mode=control"]
@@ -231,6 +236,7 @@ def router(image: Image, accelerator: str, *, nic: str | None = None, memory_mib
         cpus=wanted.cpus,
         uplink=nic or wanted.nic,
         uplink_mac=image.manifest.uplink_mac or UPLINK_MAC,
+        watchdog=wanted.watchdog_s > 0,
     )
 
 

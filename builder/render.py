@@ -26,10 +26,17 @@ from builder.spec import full_spec
 # The console is where a boot that dies early tells why, panic=-1 ends the VM instead of leaving it hanging.
 # no_timer_check: the kernel counts ticks for ten milliseconds to find out whether the timer works.  On a busy host an
 # emulated machine may not get them, and hangs after "MP-BIOS bug: 8254 timer not connected to IO-APIC".
+CONSOLE = ("console=ttyS0",)
 CMDLINE = (
-    "console=ttyS0", "root=/dev/vda", "rootfstype=erofs", "ro", "init=/usr/bin/python3", "panic=-1", "no_timer_check",
-    "quiet",
+    "rootfstype=erofs", "ro", "init=/usr/bin/python3", "panic=-1", "no_timer_check", "quiet",
 )  # fmt: skip
+
+# What hardens the kernel at no cost: docs/security.md.  Without the first, SHUFFLE_PAGE_ALLOCATOR shuffles nothing.
+HARDENING = ("page_alloc.shuffle=1", "hardened_usercopy=1", "mitigations=auto,nosmt", "nosmt")
+
+PLAIN_ROOT = ("root=/dev/vda",)
+VERIFIED_ROOT = ("root=/dev/dm-0", 'dm-mod.create="@verity@"')
+"""The build puts the table in, which holds the root's hash: see make_image.py and make_verity.py."""
 
 # What is handed to PID 1, and so comes last (bootparam(7)).  /sbin/init does the same, but is source, and compiling its
 # few lines costs 0.06 s of each boot under TCG.
@@ -90,7 +97,9 @@ def _has_ipv6(kernel: KernelConfig) -> bool:
 
 def _cmdline(router: Router) -> str:
     """The kernel's command line.  What the spec adds comes after our own, and so wins over it."""
-    return " ".join((*CMDLINE, *traffic.kernel_parameters(router), *router.kernel.parameters, *INIT_ARGUMENTS))
+    root = VERIFIED_ROOT if router.image.verity else PLAIN_ROOT
+    ours = (*CONSOLE, *root, *CMDLINE, *HARDENING, *traffic.kernel_parameters(router))
+    return " ".join((*ours, *router.kernel.parameters, *INIT_ARGUMENTS))
 
 
 def _nixpkgs(router: Router) -> nixlit.Raw:

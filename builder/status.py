@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from builder.privilege import Privilege, told
 from builder.registry import Record
 from builder.traffic import brief
 
@@ -53,10 +54,13 @@ class Client:
 
 @dataclass(frozen=True)
 class Service:
+    """`privilege` is None where it does not run."""
+
     name: str
     running: bool
     pid: int
     restarts: int
+    privilege: Privilege | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class Snapshot:
     clients: tuple[Client, ...]
     services: tuple[Service, ...]
     drops: tuple[Drop, ...]
+    watchdog_s: int | None = None
 
     @property
     def used_kib(self) -> int:
@@ -117,6 +122,7 @@ def snapshot(
         clients=tuple(_client(entry, traffic, names) for entry in _entries(body, "clients")),
         services=services,
         drops=tuple(_drop(entry) for entry in _entries(counters, "drops")),
+        watchdog_s=_count(body, "watchdog_s") or None,
     )
 
 
@@ -132,6 +138,7 @@ def to_dict(now: Snapshot, record: Record) -> dict[str, Any]:
         "accelerator": record.accelerator,
         "memory": {"machine_mib": record.memory_mib, "total_kib": now.total_kib, "used_kib": now.used_kib},
         "firewall": {"loaded": now.firewall},
+        "watchdog_s": now.watchdog_s,
         "uplinks": [_flat(uplink) for uplink in now.uplinks],
         "clients": [_flat(client) for client in now.clients],
         "drops": [asdict(drop) for drop in now.drops],
@@ -208,7 +215,13 @@ def _client(entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]], 
 
 
 def _service(entry: Mapping[str, Any]) -> Service:
-    return Service(_text(entry, "name"), entry.get("running") is True, _count(entry, "pid"), _count(entry, "restarts"))
+    return Service(
+        name=_text(entry, "name"),
+        running=entry.get("running") is True,
+        pid=_count(entry, "pid"),
+        restarts=_count(entry, "restarts"),
+        privilege=told(entry.get("privilege")),
+    )
 
 
 def _drop(entry: Mapping[str, Any]) -> Drop:

@@ -17,6 +17,7 @@ let
   rootfs = platform.buildRootfs {
     tree = ./rootfs;
     inherit ruleset;
+    inherit (router) verity;
     # What PID 1 starts; the libraries follow by themselves.
     programs = [ "usr/bin/python3" "usr/bin/dbus-daemon" "usr/sbin/connmand" ];
     # What a client VM of the smoke boot imports beside what init does.

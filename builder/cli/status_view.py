@@ -9,7 +9,7 @@ from builder.cli.escape import escape
 from builder.cli.screen import table
 from builder.status import Client, Snapshot, Traffic, Uplink
 
-CELL = 40
+CELL = 60
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -27,8 +27,9 @@ def lines(now: Snapshot, memory_mib: int, *, before: Snapshot | None = None, mos
     firewall = {True: "firewall loaded", False: "no firewall", None: "firewall unknown"}[now.firewall]
     used = f"{now.used_kib / 1024:.0f} of {memory_mib} MiB" if now.total_kib else "memory unknown"
     head = f"{now.name}   {now.state}   up {duration(now.uptime_s)}   {used}   {firewall}"
+    head += f"   watchdog {now.watchdog_s} s" if now.watchdog_s else ""
     top = [head, "", *_uplinks(now), ""]
-    bottom = ["", *_drops(now), *_services(now)]
+    bottom = ["", *_drops(now), "", *_services(now)]
     room = None if most is None else max(1, most - len(top) - len(bottom) - 2)
     return top + _clients(now, before, room) + bottom
 
@@ -93,11 +94,18 @@ def _drops(now: Snapshot) -> list[str]:
 
 
 def _services(now: Snapshot) -> list[str]:
-    words = []
+    if not now.services:
+        return ["no services"]
+    rows = [("service", "", "restarts", "uid", "capabilities", "seccomp", "new privileges")]
     for service in now.services:
-        again = f" (restarted {service.restarts} times)" if service.restarts else ""
-        words.append(f"{_cell(service.name)} {'up' if service.running else 'down'}{again}")
-    return [f"services  {', '.join(words) or 'none'}"]
+        may = service.privilege
+        known = ("?",) * 4
+        if may is not None:
+            uids = " ".join(map(str, dict.fromkeys(may.uids)))
+            names = " ".join(dict.fromkeys((*may.effective, *may.bounding)))
+            known = (uids, _cell(names.lower()) or "none", may.seccomp, "refused" if may.no_new_privs else "possible")
+        rows.append((_cell(service.name), "up" if service.running else "down", str(service.restarts), *known))
+    return table(rows, gap=3).splitlines()
 
 
 def _cell(text: str | None) -> str:

@@ -20,7 +20,7 @@ class KernelConfig:
     """What is asked of one kernel.
 
     `options` has each option once, sorted by name, as it is asked of the build.  `fragments` are those selected, sorted
-    by name; `chosen_by` maps each to the fragment that requires it, or to "" where the spec names it or it is always
+    by name; `chosen_by` maps each to the fragment that requires it, or to "" where the spec asks for it or it is always
     there.  `requests` are all requests of fragments and spec, those included that lost to the spec's own.
     """
 
@@ -105,7 +105,7 @@ def _select(
             source = origins.get(path) or origins.get("kernel.fragments") or SPEC
             hint = did_you_mean(name, fragments) or "`netvm-build kernel list` shows them all"
             problems.append(Problem(source.file, source.line, path, f"there is no fragment {name!r}", hint))
-    chosen_by = {name: "" for name in (*kernel.fragments, ROUTER) if name in fragments}
+    chosen_by = {name: "" for name in (*kernel.fragments, *kernel.implied, ROUTER) if name in fragments}
     waiting = list(chosen_by)
     while waiting:
         name = waiting.pop(0)

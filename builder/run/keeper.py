@@ -24,7 +24,7 @@ from qemu.qmp import ExecuteError, QMPClient, QMPError
 from builder import qemu, registry
 from builder.accelerator import Accelerator
 from builder.console import Firewall, GuestEvent, Lines, escape
-from builder.errors import LaunchError, QmpLost
+from builder.errors import BootError, LaunchError, QmpLost
 from builder.hub import ConsoleHub, EventHub, open_socket
 from builder.manifest import Image
 from builder.process import end_group, spawn
@@ -35,6 +35,8 @@ STOP_S = 120.0  # when SIGTERM came: whoever sent it knows how long to wait, and
 CONNECT_S = 30.0
 FIREWALL_S = 60.0
 LOG_BYTES = 4 << 20
+HUNG = "PID 1 hung: the watchdog resets the machine, which ends it"
+HUNG_HINT = "the end of the console is what it did last; a host that is too busy needs a larger machine.watchdog_s"
 _POLL_S = 0.05
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -69,6 +71,7 @@ class Keeper:
         self._firewall = asyncio.Event()
         self._signal = 0
         self._quit = False
+        self._hung = False
         self._loop = asyncio.get_running_loop()
         self._log = _Log(launch.log)
         self._tasks: list[asyncio.Task[None]] = []
@@ -95,6 +98,11 @@ class Keeper:
                 await self._close()
         if self._quit:
             return 0
+        if self._hung:
+            seconds = self._launch.image.manifest.machine.watchdog_s
+            raise BootError(
+                f"PID 1 gave no sign of life for {seconds} s, and the watchdog ended the VM", hint=HUNG_HINT
+            )
         return 128 + self._signal if self._signal else _verdict(self._child)
 
     def _signalled(self, number: int) -> None:
@@ -138,6 +146,7 @@ class Keeper:
         for name, hub in self._hubs.items():
             stack.callback((await open_socket(launch.place.folder / name, hub)).close)
         await self._connect(ours["qmp"], argv, said)
+        self._tasks.append(asyncio.create_task(self._hear_watchdog(events)))
         record = describe(launch, self._child.pid)
         launch.place.publish(record)
         self._on_up(record)
@@ -170,6 +179,13 @@ class Keeper:
         while self._child is not None and self._child.poll() is None:
             await asyncio.sleep(_POLL_S)
         self._ended.set()
+
+    async def _hear_watchdog(self, events: EventHub) -> None:
+        with self._qmp.listener("WATCHDOG") as barks:
+            await barks.get()
+            self._hung = True
+            events.tell(HUNG)
+            self._log.write(f"{HUNG}\n".encode())
 
     def _heard(self, event: GuestEvent) -> None:
         if isinstance(event, Firewall):

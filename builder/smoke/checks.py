@@ -24,7 +24,7 @@ from builder.accelerator import Accelerator
 from builder.manifest import Image
 from builder.qemu import ClientNic, nic_properties
 from builder.report import Memory
-from builder.smoke import upstream
+from builder.smoke import hardening, upstream
 from builder.smoke.clients import Client
 from builder.smoke.evidence import leaked, mismatches
 from builder.smoke.guest import Guest, Unanswered
@@ -121,6 +121,33 @@ async def kernel_options(lab: Lab) -> str:
     if wrong:
         raise CheckFailed("; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else ""))
     return f"{len(asked)} of {len(asked)} as asked"
+
+
+async def services(lab: Lab) -> str:
+    """Each service's user, capabilities, no_new_privs and seccomp filter, as the running kernel has them."""
+    return _passed(hardening.services(await lab.ask("status")))
+
+
+async def settings(lab: Lab) -> str:
+    """Every kernel setting that PID 1 makes, as it is now."""
+    return _passed(hardening.settings(await lab.ask("settings")))
+
+
+async def watchdog(lab: Lab) -> str:
+    """The watchdog is armed as the image asks."""
+    wanted_s = lab.image.manifest.machine.watchdog_s
+    if not wanted_s:
+        raise NotApplicable("machine.watchdog_s is 0")
+    if lab.image.manifest.options.get("I6300ESB_WDT") == "n":
+        raise NotApplicable("the kernel is asked to be without I6300ESB_WDT")
+    return _passed(hardening.watchdog(await lab.ask("status"), wanted_s))
+
+
+def _passed(judged: hardening.Judgement) -> str:
+    if judged.wrong:
+        more = f"; and {len(judged.wrong) - 8} more" if len(judged.wrong) > 8 else ""
+        raise CheckFailed("; ".join(judged.wrong[:8]) + more)
+    return judged.detail
 
 
 async def reach(lab: Lab, client: Client) -> str:
@@ -264,13 +291,13 @@ async def power_down(lab: Lab) -> str:
 
 
 async def quiet_uplink(lab: Lab) -> str:
-    """Nothing with a client's own address left on the uplink: no packet went out un-NATed."""
+    """Nothing with a client's own address left on the uplink, so no packet went out un-NATed; and nothing of IPv6."""
     count, leaks = leaked(lab.capture.read_bytes())
     if leaks:
-        raise CheckFailed(f"{len(leaks)} packets left with a client's address, the first with {leaks[0]}")
+        raise CheckFailed(f"{len(leaks)} packets left with a client's address or by IPv6, the first with {leaks[0]}")
     if not count:
         raise NotApplicable("no packet was seen on the uplink")
-    return f"{count} packets, none with a client's address"
+    return f"{count} packets, none with a client's address, none of IPv6"
 
 
 async def console_quiet(lab: Lab) -> str:
@@ -283,6 +310,9 @@ async def console_quiet(lab: Lab) -> str:
 CHECKS: tuple[Check, ...] = (
     Check("lease", lease, 20),
     Check("kernel options", kernel_options, 5),
+    Check("services", services, 5),
+    Check("settings", settings, 5),
+    Check("watchdog", watchdog, 5),
     Check("clients", boot_clients, 15),
     Check("client {}", reach, 20, needs=("lease", "clients"), each_client=True),
     Check("dns forward", dns_forward, 6, needs=("lease", "clients")),

@@ -42,6 +42,8 @@ class Facts:
     memory_mib: int = 0
     pci_id: str | None = None
     lost: str | None = None
+    watchdog_s: int = 0
+    hung: bool = False
 
 
 def diagnose(facts: Facts) -> Diagnosis | None:
@@ -51,7 +53,8 @@ def diagnose(facts: Facts) -> Diagnosis | None:
     if failed is None:
         return None
     cause, hint = (
-        _kernel_says(facts)
+        _hung(facts)
+        or _kernel_says(facts)
         or _silence(facts)
         or _gave_up(facts)
         or _stopped(facts)
@@ -79,6 +82,16 @@ def _kernel_says(facts: Facts) -> tuple[str, str] | None:
 
 def _has_traceback(lines: Sequence[str]) -> bool:
     return any("Traceback (most recent call last):" in line for line in lines)
+
+
+def _hung(facts: Facts) -> tuple[str, str] | None:
+    if not facts.hung:
+        return None
+    return (
+        f"PID 1 gave no sign of life for {facts.watchdog_s} s, and the watchdog reset the machine.",
+        "the last lines of the console are what it did before; a host that is too busy to run the guest for so long"
+        " needs a larger machine.watchdog_s in netvm.yaml",
+    )
 
 
 def _silence(facts: Facts) -> tuple[str, str] | None:

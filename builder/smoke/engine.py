@@ -261,6 +261,8 @@ def _judge(rig: Rig, nic: str, lab: Lab, checks: list[CheckResult], pci_id: str 
         memory_mib=rig.image.manifest.machine.memory_mib,
         pci_id=pci_id,
         lost=lab.guest.lost.result() if lab.guest.lost.done() else None,
+        watchdog_s=rig.image.manifest.machine.watchdog_s,
+        hung=lab.guest.hung,
     )
     folder = rig.out / nic
     kept = sorted(path for path in folder.iterdir() if path.is_file())

@@ -25,13 +25,18 @@ def mismatches(asked: Mapping[str, str], config: str) -> list[str]:
 
 
 def leaked(pcap: bytes) -> tuple[int, list[str]]:
-    """From a capture of QEMU's: how many packets, and each address of a client that one of them has as its source."""
+    """From a capture of QEMU's: how many packets, and of each that should not be there what it has.
+
+    That is a client's address as its source, or IPv6, which the router does not speak, nor QEMU's network there.
+    """
     count, leaks, at = 0, [], 24
     while at + 16 <= len(pcap):
         size = struct.unpack_from("=I", pcap, at + 8)[0]
         frame = pcap[at + 16 : at + 16 + size]
         at += 16 + size
         count += 1
+        if frame[12:14] == b"\x86\xdd":
+            leaks.append("IPv6")
         offset = {b"\x08\x00": 26, b"\x08\x06": 28}.get(frame[12:14])  # the source in IPv4, the sender in ARP
         if offset is not None and len(frame) >= offset + 4:
             source = IPv4Address(frame[offset : offset + 4])

@@ -55,6 +55,7 @@ class Guest:
         self.first_line_at = 0.0
         self.port_speaks = False
         self.leaving = False
+        self.hung = False
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._seen: set[str] = set()
         self._news = asyncio.Event()
@@ -91,6 +92,11 @@ class Guest:
         """The router is gone, unless it was asked to go."""
         if not self.lost.done() and not self.leaving:
             self.lost.set_result(why)
+
+    def hang(self) -> None:
+        """The watchdog reset the machine."""
+        self.hung = True
+        self.lose("PID 1 hung, and the watchdog reset the machine")
 
     def _hear(self, event: GuestEvent) -> None:
         key = repr(event)

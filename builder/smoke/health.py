@@ -51,6 +51,8 @@ async def watch_ends(machines: Sequence[Vm], guest: Guest) -> None:
     async def watch(vm: Vm) -> None:
         await vm.ended.wait()
         if vm is machines[0]:
+            if vm.barked:
+                guest.hang()
             said = vm.said()
             guest.lose("the router's machine stopped" + (f": {said[-1]}" if said else ""))
         elif how := vm.died():

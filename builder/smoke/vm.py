@@ -67,6 +67,7 @@ class Vm:
         self.qemu_log = folder / f"{prefix}qemu.log"
         self.console_tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.ended = asyncio.Event()
+        self.barked = False
         self.powered_at = 0.0
         self.unwritten: OSError | None = None
         self._listeners: Mapping[str, OnLine] = {"console": on_console, "port": on_port}
@@ -121,6 +122,12 @@ class Vm:
             self._tasks.append(asyncio.create_task(self._read(name, self._ours[name])))
         self._tasks.append(asyncio.create_task(self._watch()))
         await self._connect(CONNECT_S)
+        self._tasks.append(asyncio.create_task(self._hear_watchdog()))
+
+    async def _hear_watchdog(self) -> None:
+        with self.listen("WATCHDOG") as barks:
+            await barks.get()
+            self.barked = True
 
     def _write_head(self) -> None:
         lines = ["# as it was started:", shlex.join(self._argv)]

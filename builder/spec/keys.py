@@ -51,6 +51,7 @@ SECTIONS = (
     Section("uplink", "How ConnMan configures the physical interfaces: all alike, or the one with `mac`."),
     Section("clients", "The machines that the router serves, each by a virtual interface and a /31 of its own."),
     Section("machine", "The virtual machine the image is made for."),
+    Section("image", "The image itself."),
 )
 
 VERSION = Key(
@@ -245,6 +246,23 @@ NIC = Key(
     "The emulated network card of the uplink, by QEMU's name; the kernel needs its driver (see `kernel.fragments`).",
     "e1000e",
 )
+WATCHDOG = Key(
+    "machine.watchdog_s",
+    whole_number(0, 2046, "s"),
+    lambda r: r.machine.watchdog_s,
+    "After how many seconds without a sign of life from PID 1 the machine is reset, by QEMU's watchdog i6300esb: at"
+    " least 10, or 0 for none. `run` and `smoke` end then and say so; a machine without the device goes without.",
+    "30",
+)
+
+VERITY = Key(
+    "image.verity",
+    names.BOOLEAN,
+    lambda r: r.image.verity,
+    "Whether the kernel holds every block of the root against a hash on its command line (dm-verity), and panics at the"
+    " first that differs. Selects the fragment `verity`.",
+    "true",
+)
 
 KEYS: tuple[Key[Any], ...] = (
     VERSION,
@@ -276,4 +294,6 @@ KEYS: tuple[Key[Any], ...] = (
     MEMORY_MIB,
     CPUS,
     NIC,
+    WATCHDOG,
+    VERITY,
 )

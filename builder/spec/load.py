@@ -138,6 +138,7 @@ class _Values:
 def _router(values: _Values) -> Router:
     take = values.take
     _version(values)
+    verity = take(keys.VERITY)
     return Router(
         name=take(keys.NAME),
         platform=model.Platform(
@@ -150,6 +151,7 @@ def _router(values: _Values) -> Router:
         kernel=model.Kernel(
             version=take(keys.KERNEL_VERSION),
             fragments=take(keys.FRAGMENTS),
+            implied=("verity",) if verity else (),
             fragment_dirs=_fragment_dirs(values.log.folder),
             config=take(keys.CONFIG),
             parameters=take(keys.PARAMETERS),
@@ -164,7 +166,13 @@ def _router(values: _Values) -> Router:
             timeservers=take(keys.TIMESERVERS),
         ),
         clients=_clients(values),
-        machine=model.Machine(memory_mib=take(keys.MEMORY_MIB), cpus=take(keys.CPUS), nic=take(keys.NIC)),
+        machine=model.Machine(
+            memory_mib=take(keys.MEMORY_MIB),
+            cpus=take(keys.CPUS),
+            nic=take(keys.NIC),
+            watchdog_s=take(keys.WATCHDOG),
+        ),
+        image=model.RootImage(verity=verity),
     )
 
 

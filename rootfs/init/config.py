@@ -8,9 +8,12 @@ VERSION = 1
 
 
 class Config:
-    """What the spec says that PID 1 must know.  MACs are upper case; `uplink_mac` None means any physical NIC."""
+    """What the spec says that PID 1 must know.  MACs are upper case; `uplink_mac` None means any physical NIC.
 
-    __slots__ = ("dns", "hostname", "lease_timeout_s", "name", "oui", "uplink_mac")
+    `watchdog_s` 0 means that no watchdog is armed.
+    """
+
+    __slots__ = ("dns", "hostname", "lease_timeout_s", "name", "oui", "uplink_mac", "watchdog_s")
 
     def __init__(
         self,
@@ -20,6 +23,7 @@ class Config:
         uplink_mac: str | None = None,
         lease_timeout_s: float = 30.0,
         hostname: str | None = None,
+        watchdog_s: int = 0,
     ) -> None:
         self.name = name
         self.oui = oui
@@ -27,6 +31,7 @@ class Config:
         self.uplink_mac = uplink_mac
         self.lease_timeout_s = lease_timeout_s
         self.hostname = hostname or name
+        self.watchdog_s = watchdog_s
 
 
 def parse(text: str) -> Config:
@@ -36,6 +41,7 @@ def parse(text: str) -> Config:
         raise ValueError(f"config.json: version {raw.get('version')!r}, and this init knows only {VERSION}")
     name, oui, dns, uplink = raw.get("name"), raw.get("oui"), raw.get("dns"), raw.get("uplink")
     timeout, hostname = raw.get("lease_timeout_s", 30), raw.get("hostname")
+    watchdog = raw.get("watchdog_s", 0)
     if not isinstance(name, str) or not name:
         raise ValueError("config.json: 'name' is missing")
     if not isinstance(oui, str) or len(oui) != len("0A:B3:EC"):
@@ -49,4 +55,7 @@ def parse(text: str) -> Config:
         raise ValueError("config.json: 'lease_timeout_s' must be a positive number")
     if hostname is not None and not isinstance(hostname, str):
         raise ValueError("config.json: 'hostname' must be a text or null")
-    return Config(name, oui.upper(), dns == "forward", mac.upper() if mac else None, float(timeout), hostname)
+    if isinstance(watchdog, bool) or not isinstance(watchdog, int) or watchdog < 0:
+        raise ValueError("config.json: 'watchdog_s' must be a whole number of seconds, or 0")
+    uplink_mac = mac.upper() if mac else None
+    return Config(name, oui.upper(), dns == "forward", uplink_mac, float(timeout), hostname, watchdog)

@@ -25,6 +25,7 @@ from init.rtnetlink import ARPHRD_ETHER, Link, Requests
 from init.services import CONNMAN_USER, SERVICES
 from init.supervisor import Supervisor
 from init.uplinks import Uplinks
+from init.watchdog import Watchdog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Router:
         self.config = config
         self.voice = voice
         self.loop = Loop()
+        self.watchdog = Watchdog(self.loop)
         self.children = Children(self.loop)
         self.supervisor = Supervisor(self.loop, self.children, voice, services, self._check_ready)
         self.firewall = firewall.Firewall(self.loop, self._firewall_fell_behind)
@@ -70,12 +72,21 @@ class Router:
     def start(self) -> None:
         """Begin; the rest follows from what happens."""
         self.port.look()  # first of all, so that the host hears even of what fails at once
+        if native.owns_machine():  # neither is ours to touch where a test runs us inside another machine
+            self._arm_watchdog()
+            self.loop.later(0, self._harden)
         self._raise_firewall()
         self.supervisor.start()
         self.resolvers = Resolvers(self.loop, self._resolvers_changed)
         self.network.follow(self.loop)
         self.loop.later(self.config.lease_timeout_s, self._lease_is_due)
         self.loop.later(0, self._follow_uevents)
+
+    def _arm_watchdog(self) -> None:
+        try:
+            self.watchdog.arm(self.config.watchdog_s)
+        except OSError as error:
+            self.voice.say("degraded", reason=f"the watchdog could not be armed: {error.strerror or error}")
 
     def power_off(self, reason: str) -> None:
         """Stop the services in order, then the machine.  Asked twice, it is done once."""
@@ -94,9 +105,7 @@ class Router:
         except OSError as error:
             raise Failure(f"the firewall could not be loaded: {error.strerror or error}") from None
         self.voice.say("firewall", loaded=True)
-        refused = sysctl.apply(sysctl.EVERYWHERE)
-        if refused:
-            self.voice.say("log", source="init", text=f"settings refused by the kernel: {', '.join(refused)}")
+        self._tell_refused(sysctl.apply(sysctl.EVERYWHERE))
         firewall.forward_packets()
 
     def _firewall_fell_behind(self, problem: str) -> None:
@@ -147,8 +156,18 @@ class Router:
         if self._answers is None:
             from init.requests import Requests as HostRequests
 
-            self._answers = HostRequests(self.voice, self.supervisor, self.firewall, self.uplinks, self.clients)
+            self._answers = HostRequests(
+                self.voice, self.supervisor, self.firewall, self.uplinks, self.clients, self.watchdog
+            )
         self._answers.answer(line)
+
+    def _harden(self) -> None:
+        """Settings that no packet depends on."""
+        self._tell_refused(sysctl.apply(sysctl.HARDENING, root=sysctl.EVERYTHING))
+
+    def _tell_refused(self, refused: Sequence[str]) -> None:
+        if refused:
+            self.voice.say("log", source="init", text=f"settings refused by the kernel: {', '.join(refused)}")
 
     def _follow_uevents(self) -> None:
         """Power buttons, and a port that is plugged in later: both can wait until the services start."""

@@ -41,6 +41,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 RB_POWER_OFF = 0x4321FEDC
 PR_SET_KEEPCAPS, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 8, 22, 24, 38, 47
 PR_CAP_AMBIENT_RAISE, SECCOMP_MODE_FILTER, CAPABILITY_VERSION_3 = 2, 2, 0x20080522
+WDIOC_SETTIMEOUT = 0xC0045706  # <linux/watchdog.h>
 IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x8, 0x80, 0x100
 IN_CLOEXEC_NONBLOCK = os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -81,6 +82,17 @@ def exists(path: str, *, follow: bool = True) -> bool:
     except OSError:
         return False
     return True
+
+
+def owns_machine() -> bool:
+    """Whether PID 1 here is that of a whole machine, and not of a PID namespace inside of one.
+
+    4026531836 is the first PID namespace's number on every Linux (PROC_PID_INIT_INO of <linux/proc_ns.h>).
+    """
+    try:
+        return os.readlink("/proc/self/ns/pid") == "pid:[4026531836]"
+    except OSError:  # a kernel without PID namespaces
+        return True
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
@@ -149,6 +161,11 @@ def interface_ioctl(request: int, name: str, pointer: int) -> None:
         _call("ioctl", socket.fileno(), request, ifreq)
     finally:
         socket.close()
+
+
+def set_watchdog(descriptor: int, seconds: int) -> None:
+    """ioctl(WDIOC_SETTIMEOUT) on a watchdog's descriptor.  Raises OSError."""
+    _call("ioctl", descriptor, WDIOC_SETTIMEOUT, _struct.pack("=i", seconds))
 
 
 def on_signal(number: int, action: Callable[[int, object], None] | int) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from init.protocol import Voice
     from init.supervisor import Supervisor
     from init.uplinks import Uplinks
+    from init.watchdog import Watchdog
 
     Answer = dict[str, object]
 
@@ -37,18 +38,26 @@ class Requests:
     """Answers each line from the port."""
 
     def __init__(
-        self, voice: Voice, supervisor: Supervisor, firewall: Firewall, uplinks: Uplinks, clients: Clients
+        self,
+        voice: Voice,
+        supervisor: Supervisor,
+        firewall: Firewall,
+        uplinks: Uplinks,
+        clients: Clients,
+        watchdog: Watchdog,
     ) -> None:
         self._voice = voice
         self._supervisor = supervisor
         self._firewall = firewall
         self._uplinks = uplinks
         self._clients = clients
+        self._watchdog = watchdog
         self._table: dict[str, Callable[[Request], Answer]] = {
             "ping": lambda _: {},
             "kernel-config": lambda _: self._kernel_config(),
             "status": lambda _: self._status(),
             "counters": lambda _: self._counters(),
+            "settings": lambda _: self._settings(),
             "kill": self._kill,
         }
 
@@ -78,6 +87,8 @@ class Requests:
         return {"config_gz": b2a_base64(data, newline=False).decode()}
 
     def _status(self) -> Answer:
+        from init import privilege
+
         with open(MEMINFO) as file:
             meminfo = memory(file.read())
         return {
@@ -90,8 +101,10 @@ class Requests:
             "clients": [client.fields for client in self._clients.all],
             "services": [
                 {"name": one.service.name, "running": bool(one.pid), "pid": one.pid, "restarts": one.restarts}
+                | ({"privilege": privilege.of(one.pid)} if one.pid else {})
                 for one in self._supervisor.states
             ],
+            "watchdog_s": self._watchdog.timeout_s,
             "meminfo": meminfo,
         }
 
@@ -105,6 +118,11 @@ class Requests:
             return {"interfaces": interfaces, "drops": counters.drops()}
         except OSError as error:
             raise Unanswerable(f"the counters could not be read: {error.strerror}") from None
+
+    def _settings(self) -> Answer:
+        from init import sysctl
+
+        return {"settings": [{"name": name, "asked": asked, "is": sysctl.read(name)} for name, asked in sysctl.ALL]}
 
     def _kill(self, request: Request) -> Answer:
         service = request.fields.get("service")

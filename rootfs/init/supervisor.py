@@ -74,6 +74,7 @@ class Running:
         self.limit = RateLimit()
         self.timer: Timer | None = None
         self.dying = False
+        self.degraded = False
 
 
 class Supervisor:
@@ -166,6 +167,8 @@ class Supervisor:
 
     def _became_ready(self, running: Running) -> None:
         running.ready = True
+        if running.degraded:
+            self._loop.later(HEALTHY_S, self._recovers(running, running.pid))
         if self.all_ready:
             self._on_ready()
         else:
@@ -201,8 +204,20 @@ class Supervisor:
 
         running.timer = self._loop.later(delay, again)
         self._voice.say("service", name=name, state="backing-off", restarts=running.restarts, delay_s=delay)
-        if running.backoff.failures == KEEPS_DYING:
+        if running.backoff.failures >= KEEPS_DYING and not running.degraded:
+            running.degraded = True
             self._voice.say("degraded", reason=f"{name} keeps dying: it is started again at most every 30 s")
+
+    def _recovers(self, running: Running, pid: int) -> Callback:
+        """What to say of a service that kept dying, if the same process still runs by then."""
+
+        def healthy() -> None:
+            if running.degraded and running.pid == pid and not self._stopping:
+                running.degraded = False
+                name = running.service.name
+                self._voice.say("recovered", reason=f"{name} has run for {HEALTHY_S:g} s", name=name)
+
+        return healthy
 
     def _stop_next(self) -> None:
         """Ask the last service that still runs to end; all gone, say so."""

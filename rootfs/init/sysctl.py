@@ -1,4 +1,4 @@
-"""Kernel settings of the network, as tables."""
+"""Kernel settings, as tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = "/proc/sys/net"
+EVERYTHING = "/proc/sys"
 
 EVERYWHERE: tuple[tuple[str, str], ...] = (
     ("ipv4/conf/all/rp_filter", "1"),  # strict: an answer to the sender would leave where the packet came in
@@ -28,6 +29,46 @@ EVERYWHERE: tuple[tuple[str, str], ...] = (
     ("ipv6/conf/default/disable_ipv6", "1"),
     ("ipv6/conf/default/accept_ra", "0"),
 )
+
+HARDENING: tuple[tuple[str, str], ...] = (
+    ("kernel/kptr_restrict", "2"),  # no address of the kernel's in any file of /proc, be it root that reads
+    ("kernel/dmesg_restrict", "1"),
+    ("kernel/perf_event_paranoid", "3"),
+    ("kernel/yama/ptrace_scope", "3"),  # nobody looks into another process, and nothing can allow it again
+    ("kernel/randomize_va_space", "2"),
+    ("kernel/sysrq", "0"),
+    ("kernel/oops_limit", "100"),
+    ("kernel/warn_limit", "100"),  # a WARNING a packet is an attack
+    ("kernel/kexec_load_disabled", "1"),
+    ("kernel/unprivileged_bpf_disabled", "1"),
+    ("kernel/io_uring_disabled", "2"),
+    ("user/max_user_namespaces", "0"),
+    ("dev/tty/ldisc_autoload", "0"),
+    ("dev/tty/legacy_tiocsti", "0"),
+    ("net/core/bpf_jit_harden", "2"),
+    ("vm/mmap_min_addr", "65536"),
+    ("vm/mmap_rnd_bits", "32"),
+    ("vm/unprivileged_userfaultfd", "0"),
+    ("fs/protected_symlinks", "1"),
+    ("fs/protected_hardlinks", "1"),
+    ("fs/protected_fifos", "2"),
+    ("fs/protected_regular", "2"),
+    ("fs/suid_dumpable", "0"),
+    ("net/ipv4/icmp_ignore_bogus_error_responses", "1"),
+    ("net/ipv4/tcp_syncookies", "1"),
+    ("net/ipv4/conf/default/accept_source_route", "0"),
+    ("net/ipv6/conf/all/accept_ra", "0"),
+    ("net/ipv6/conf/all/accept_redirects", "0"),
+    ("net/ipv6/conf/default/accept_redirects", "0"),
+    ("net/ipv6/conf/all/accept_source_route", "0"),
+    ("net/ipv6/conf/default/accept_source_route", "0"),
+)
+"""Paths below /proc/sys: what the kernel has no option for, or another value; nothing of the boot waits for it.
+
+`sysctl -a` names them with dots.  What this kernel does not have is passed over, and set where a kernel has more parts.
+"""
+
+ALL = (*[(f"net/{key}", value) for key, value in EVERYWHERE], *HARDENING)
 
 EACH: tuple[tuple[str, str], ...] = (
     ("ipv4/conf/{name}/rp_filter", "1"),
@@ -55,3 +96,12 @@ def apply(table: Sequence[tuple[str, str]], name: str = "", root: str = ROOT) ->
         finally:
             os.close(descriptor)
     return refused
+
+
+def read(key: str, root: str = EVERYTHING) -> str | None:
+    """What a setting of `ALL` is now; None for one that this kernel does not have."""
+    try:
+        with open(f"{root}/{key}") as file:
+            return file.read().strip()
+    except OSError:
+        return None

@@ -24,6 +24,7 @@ failed      PID 1 gives up and powers off
 torn        closes QMP in the middle of a message
 no-uplink   the router finds no uplink
 flood       a hostile guest: endless lines, control characters, broken and nested JSON; then a panic
+hangs       PID 1 hangs, and the watchdog resets the machine, which ends it
 no-port     the event port stays silent; the console speaks
 warns       the console shows a WARNING, all else is well
 stubborn    the power button does nothing
@@ -92,6 +93,11 @@ class Fake:
         self.event("init", name="netvm", kernel="6.12.117", python="3.13.5")
         if self.fault == "failed":
             self.event("failed", reason="the firewall could not be loaded")
+            sys.exit(0)
+        if self.fault == "hangs":
+            stamp = {"seconds": 1, "microseconds": 0}
+            self.qmp(event="WATCHDOG", data={"action": "reset"}, timestamp=stamp)
+            self.qmp(event="SHUTDOWN", data={"guest": True, "reason": "guest-reset"}, timestamp=stamp)
             sys.exit(0)
         if self.fault == "warns":
             self.console("[    1.0] WARNING: CPU: 0 PID: 1 at net/core/dev.c:42 \x1b[31mnetif_oops\x1b[0m")

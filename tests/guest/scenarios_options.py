@@ -7,7 +7,15 @@ import time
 from contextlib import suppress
 
 from init import sysctl
-from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6NDOptPrefixInfo, IPv6
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    ICMPv6MLQuery,
+    ICMPv6ND_NS,
+    ICMPv6ND_RA,
+    ICMPv6ND_Redirect,
+    ICMPv6NDOptPrefixInfo,
+    IPv6,
+)
 from shows import QUIET, of, out, shown, syn
 from wires import ICMP, IP, SERVER, TCP, UDP, UPLINK, Ether, Packet, Wire, inside
 from workbench import PAIRED, Bench
@@ -118,6 +126,11 @@ def ipv6_frames(wire: Wire) -> list[bytes]:
             (IPv6(src="fe80::1", dst="ff02::1") / advert, "33:33:00:00:00:01"),
             (IPv6(src="fe80::1", dst="ff02::1") / ICMPv6EchoRequest(), "33:33:00:00:00:01"),
             (IPv6(src="fe80::1", dst="ff02::1:ff00:1") / ICMPv6ND_NS(tgt="fe80::2"), "33:33:ff:00:00:01"),
+            (IPv6(src="fe80::1", dst="ff02::1", hlim=1) / ICMPv6MLQuery(), "33:33:00:00:00:01"),
+            (
+                IPv6(src="fe80::1", dst="2001:db8::2") / ICMPv6ND_Redirect(tgt="fe80::1", dst="2001:db8::3"),
+                wire.router_mac,
+            ),
             (IPv6(src="2001:db8::1", dst="2001:db8:1::1") / UDP(sport=1, dport=2), wire.router_mac),
         )
     ]
@@ -138,9 +151,11 @@ def says_nothing_in_ipv6(bench: Bench) -> dict[str, int]:
 
 @shown()
 def ipv6_is_off(bench: Bench) -> None:
-    """Nothing of it is forwarded, answered or believed, by the settings alone and by the table alone."""
+    """Nothing of it is forwarded, answered or believed, by the settings alone; no interface has an address of it."""
     bench.nft("delete table ip6 netvm\n")
     assert says_nothing_in_ipv6(bench) == {}
+    for name in ("up0", *bench.pairs):
+        assert "inet6" not in bench.ip(f"-6 addr show dev {name}")
 
 
 @shown()
@@ -151,7 +166,7 @@ def ipv6_is_off_even_where_it_is_on(bench: Bench) -> None:
         sysctl.apply((("ipv6/conf/all/forwarding", "1"), *((f"ipv6/conf/{name}/disable_ipv6", "0") for name in names)))
     try:
         assert set(moved := says_nothing_in_ipv6(bench)) == {"ipv6"}, moved
-        assert moved["ipv6"] >= 8
+        assert moved["ipv6"] >= 12
         bench.ip("-6 addr add 2001:db8:2::1/64 dev up0 nodad")
         before = bench.counters()
         with inside(bench.router):

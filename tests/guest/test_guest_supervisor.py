@@ -155,6 +155,42 @@ def test_one_that_keeps_dying_is_told_once_and_tried_for_ever(world: World) -> N
     assert len(world.children.started) == 2 + KEEPS_DYING + 10
 
 
+def die(world: World, times: int) -> None:
+    for _ in range(times):
+        world.children.end(world.children.started[-1][0], 1)
+        world.loop.pass_time([one["delay_s"] for one in world.voice.said if "delay_s" in one][-1])
+
+
+def test_one_that_kept_dying_and_runs_again_is_told_once(world: World) -> None:
+    run_both(world)
+    die(world, KEEPS_DYING + 2)
+    world.loop.pass_time(HEALTHY_S - 1)
+    assert world.voice.count("recovered") == 0
+    world.loop.pass_time(2)
+    assert world.voice.said[-1] == {"event": "recovered", "reason": "user has run for 10 s", "name": "user"}
+    world.loop.pass_time(100)
+    assert world.voice.count("recovered") == 1
+    die(world, KEEPS_DYING)
+    assert world.voice.count("degraded") == 2  # it is news again
+
+
+def test_one_that_dies_once_has_nothing_to_recover_from(world: World) -> None:
+    run_both(world)
+    die(world, 1)
+    world.loop.pass_time(60)
+    assert world.voice.count("recovered") == 0
+
+
+def test_one_that_dies_before_it_is_well_is_not_told_to_be(world: World) -> None:
+    run_both(world)
+    die(world, KEEPS_DYING)
+    world.loop.pass_time(HEALTHY_S - 1)
+    die(world, 1)
+    world.loop.pass_time(2)
+    assert world.voice.count("recovered") == 0
+    assert world.voice.count("degraded") == 1
+
+
 def test_one_that_cannot_be_started_backs_off(world: World) -> None:
     world.children.impossible = True
     world.supervisor.start()

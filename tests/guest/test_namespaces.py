@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from world import Namespace, World
 
+from builder import privilege
 from builder.model import Clients, Dns, Router, Uplink
 from tests.integration.conftest import need
 
@@ -237,6 +238,19 @@ def test_services_run_with_what_the_table_says(router: World, request: pytest.Fi
             assert int(found["connmand"][held], 16) == int(found["connmand"]["CapBnd"], 16)
     assert {one["NoNewPrivs"] for one in found.values()} == {"1"}
     assert {one["Seccomp"] for one in found.values()} == {"2"}
+
+
+def test_the_status_tells_the_same(router: World, request: pytest.FixtureRequest) -> None:
+    """And the watchdog of the machine that the test runs on is left alone."""
+    status = router.request("status")
+    assert status["watchdog_s"] is None
+    wrong = [
+        text
+        for one in status["services"]
+        for text in privilege.differences(one["name"], privilege.told(one["privilege"]))
+    ]
+    real = request.node.callspec.params["router"] == "real"
+    assert wrong == [] if real else all(text.startswith("connmand: ") for text in wrong)  # the stand-in runs as root
 
 
 def test_the_machine_is_powered_off_in_order(world: World) -> None:

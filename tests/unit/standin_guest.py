@@ -29,7 +29,11 @@ def honest(request: dict[str, Any]) -> bytes:
         reply |= {"uptime_s": 11520.25, "firewall": True, "meminfo": {"total_kib": 84232, "available_kib": 52000}}
         reply["uplinks"] = [uplink | {"gateway": "10.0.2.2", "nameservers": ["10.0.2.3"]}]
         reply["clients"] = [client(0), client(2)]
-        reply["services"] = [{"name": "connmand", "running": True, "pid": 35, "restarts": 2}]
+        may: dict[str, Any] = {"uids": [101] * 4, "gids": [101] * 4, "groups": [], "no_new_privs": True, "seccomp": 2}
+        may |= {name: [10, 12, 13, 25] for name in ("effective", "permitted", "inheritable", "bounding", "ambient")}
+        running = {"name": "connmand", "running": True, "pid": 35, "restarts": 2, "privilege": may}
+        reply["services"] = [running]
+        reply["watchdog_s"] = 30
     elif request["request"] == "counters":
         rows = [("up0", 5000, 3000), ("c400000", 88 << 20, 1288490189), ("c400002", 0, 0)]
         reply["interfaces"] = [

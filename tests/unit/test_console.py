@@ -71,6 +71,8 @@ def test_escape() -> None:
     ("line", "cause"),
     [
         ("[ 1.6] VFS: Unable to mount root fs on unknown-block(0,0)", "no root file system"),
+        ("device-mapper: verity: 254:0: data block 12 is corrupted", "not the one that was built"),
+        ("Kernel panic - not syncing: dm-verity device corrupted", "not the one that was built"),
         ("Kernel panic - not syncing: Requested init /nope failed (error -2).", "no init that runs"),
         ("Kernel panic - not syncing: No working init found.  Try passing init=", "no init that runs"),
         ("Kernel panic - not syncing: System is deadlocked on memory", "ran out of memory"),

@@ -28,7 +28,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "versions": {"linux": "6.12.117"},
         "options": {"E1000E": "y", "8139CP": "y"},
         "spec": {"clients": {"pool": "100.64.1.0/24", "dns": "none"}, "uplink": {"mac": None, "dhcp": True}},
-        "machine": {"arch": "x86_64", "memory_mib": 64, "cpus": 2, "nic": "igb"},
+        "machine": {"arch": "x86_64", "memory_mib": 64, "cpus": 2, "nic": "igb", "watchdog_s": 20},
         **changes,
     }
 
@@ -45,7 +45,7 @@ def test_a_whole_image(tmp_path: Path) -> None:
     manifest.verify(image)
     assert image.kernel == tmp_path / "kernel"
     assert image.size_bytes == 5100
-    assert image.manifest.machine == manifest.Wanted("x86_64", 64, 2, "igb")
+    assert image.manifest.machine == manifest.Wanted("x86_64", 64, 2, "igb", 20)
     assert str(image.manifest.pool) == "100.64.1.0/24"
     assert not image.manifest.forwards_dns
     assert image.manifest.uplink_mac is None
@@ -110,7 +110,7 @@ def test_every_problem_at_once() -> None:
         rootfs={"path": "r", "sha256": "ABC"},
         cmdline="x" * 2048,
         options={"e1000": "y", "OK": 1},
-        machine={"arch": "arm", "memory_mib": 0, "cpus": True, "nic": "ne2k"},
+        machine={"arch": "arm", "memory_mib": 0, "cpus": True, "nic": "ne2k", "watchdog_s": -1},
         spec={"clients": {"pool": "100.64.0.1/24"}},
     )
     with pytest.raises(ManifestError) as caught:
@@ -118,9 +118,14 @@ def test_every_problem_at_once() -> None:
     lines = caught.value.message.splitlines()
     for key in (
         "name", "rootfs.sha256", "cmdline", "options.e1000", "options.OK", "machine.arch", "machine.memory_mib",
-        "machine.cpus", "machine.nic", "spec.clients.pool",
+        "machine.cpus", "machine.nic", "machine.watchdog_s", "spec.clients.pool",
     ):  # fmt: skip
         assert any(line.startswith(f"m: {key}:") for line in lines), key
+
+
+def test_an_older_image_has_no_watchdog() -> None:
+    old = manifest.parse(document(machine={"memory_mib": 64}), "m").machine
+    assert old == manifest.Wanted(memory_mib=64, watchdog_s=0)
 
 
 @pytest.mark.parametrize("value", [[], None, "text", 1])

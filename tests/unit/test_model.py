@@ -12,6 +12,7 @@ from builder.model import (
     RULES,
     Clients,
     Dns,
+    Machine,
     NamedClient,
     OptionKind,
     OptionValue,
@@ -45,6 +46,8 @@ def named(*clients: tuple[str, str]) -> Clients:
         Router(uplink=Uplink(nameservers=STATIC.nameservers, mac="52:54:00:12:34:56")),
         Router(platform=Platform(PlatformKind.NIXPKGS, nixpkgs="/srv/nixpkgs")),
         Router(platform=Platform(mirror="http://mirror.example/debian")),
+        Router(machine=Machine(watchdog_s=0)),
+        Router(machine=Machine(watchdog_s=10)),
         Router(clients=named(("a", "100.64.0.0"), ("b", "100.99.0.0"))),
         Router(uplink=replace(STATIC, address=IPv4Interface("100.80.0.2/24"), gateway=IPv4Address("100.80.0.1"))),
     ],
@@ -85,6 +88,7 @@ def test_a_sound_router_breaks_no_rule(router: Router) -> None:
             ),
             ["clients.named[1].router"],
         ),
+        (Router(machine=Machine(watchdog_s=9)), ["machine.watchdog_s"]),
     ],
 )
 def test_a_broken_rule_names_the_key_to_change(router: Router, paths: list[str]) -> None:

@@ -45,6 +45,16 @@ def test_router_argv(golden: Golden) -> None:
     golden("argv/router", lines(qemu.argv(PROGRAM, machine)))
 
 
+def test_only_an_image_that_asks_for_a_watchdog_gets_one() -> None:
+    machine = qemu.router(IMAGE, "tcg")
+    argv = qemu.argv(PROGRAM, machine)
+    assert argv[argv.index("-action") + 1] == "watchdog=reset"
+    assert "i6300esb,id=watchdog" in argv
+    assert "-no-reboot" in argv  # so that the reset ends it, and is told
+    without = qemu.argv(PROGRAM, replace(machine, watchdog=False))
+    assert not any("i6300esb" in word or "watchdog" in word for word in without)
+
+
 def test_terminal_argv(golden: Golden) -> None:
     golden("argv/terminal", lines(qemu.argv(PROGRAM, qemu.router(IMAGE, "kvm"))))
 

@@ -96,3 +96,22 @@ def test_diff_shows_what_would_change(loaded: pipeline.Loaded, tmp_path: Path) -
     text = render.diff(changed, tmp_path / "tree")
     assert '-  name = "netvm";' in text
     assert '+  name = "other";' in text
+
+
+def test_a_verified_root_is_asked_of_kernel_command_line_and_build(tmp_path: Path) -> None:
+    (tmp_path / "netvm.yaml").write_text(spec.starter("netvm") + "image: {verity: true}\n")
+    loaded = pipeline.load(tmp_path / "netvm.yaml")
+    files = pipeline.render(loaded).files
+    router, options = files["router.nix"].decode(), files["kernel/options.nix"].decode()
+    assert "verity = true;" in router
+    assert 'root=/dev/dm-0 dm-mod.create=\\"@verity@\\" rootfstype=erofs' in router
+    assert "root=/dev/vda" not in router
+    for name in ("DM_VERITY", "DM_INIT", "CRYPTO_SHA256"):
+        assert f"  {name} = yes;" in options
+
+
+def test_an_ordinary_root_has_nothing_of_it(loaded: pipeline.Loaded) -> None:
+    files = pipeline.render(loaded).files
+    assert b"verity = false;" in files["router.nix"]
+    assert b"root=/dev/vda" in files["router.nix"]
+    assert b"DM_" not in files["kernel/options.nix"]

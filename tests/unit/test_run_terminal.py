@@ -135,3 +135,11 @@ def test_a_live_table_is_redrawn_and_stopped_by_ctrl_c(start: Callable[..., Term
     assert terminal.ended() == 130
     assert b"Traceback" not in terminal.seen
     assert stop(registry.find(None))
+
+
+def test_a_vm_whose_watchdog_barked_says_so_and_fails(start: Callable[..., Terminal]) -> None:
+    terminal = start(*RUN, FAKE_QEMU="hangs")
+    assert terminal.ended() == 7
+    assert b"and the watchdog ended the VM" in terminal.seen
+    assert b"machine.watchdog_s" in terminal.seen
+    assert registry.running() == ()

@@ -99,6 +99,16 @@ def test_an_older_router_that_counts_nothing(capsys: Capture) -> None:
         assert "in_bytes" not in json.loads(capsys.readouterr().out)["clients"][0]
 
 
+def test_a_service_that_is_down_may_do_nothing_that_is_known(guest: StandIn) -> None:
+    from builder.cli.status_view import lines
+
+    body = json.loads(honest({"request": "status", "id": 1}))
+    body["services"] += [{"name": "dbus-daemon", "running": False, "pid": 0, "restarts": 7}]
+    rows = [line.split() for line in lines(status.snapshot(guest.record, body, {}), 96)[-2:]]
+    assert rows[0][:4] == ["connmand", "up", "2", "101"]
+    assert rows[1] == ["dbus-daemon", "down", "7", "?", "?", "?", "?"]
+
+
 def test_the_state_is_what_is_missing_now(guest: StandIn) -> None:
     def state(was_ready: bool, **changed: object) -> str:
         body = json.loads(honest({"request": "status", "id": 1})) | changed
@@ -160,7 +170,11 @@ def lying(value: Any) -> Callable[[dict[str, Any]], bytes]:
         keys += ["running", "pid", "restarts"]
         keys += ["packets", "bytes", "rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "total_kib", "available_kib"]
         entry = dict.fromkeys(keys, value)
+        may = ["uids", "gids", "groups", "no_new_privs", "seccomp"]
+        may += ["effective", "permitted", "inheritable", "bounding", "ambient"]
+        entry["privilege"] = dict.fromkeys(may, value) if request["id"] % 3 else value
         body: dict[str, Any] = {"event": "reply", "id": request["id"], "uptime_s": value, "firewall": value}
+        body["watchdog_s"] = value
         body |= {"meminfo": value if request["id"] % 2 else entry}
         body |= {key: [entry, value, entry] for key in LISTS}
         return line(**body)
@@ -183,7 +197,7 @@ def test_a_guest_that_lies_moves_no_cursor_and_breaks_nothing(value: Any, capsys
 
 
 SHAPE = {"version", "name", "state", "started_at", "uptime_s", "image", "accelerator", "memory", "firewall"}
-SHAPE |= {"uplinks", "clients", "drops", "services"}
+SHAPE |= {"uplinks", "clients", "drops", "services", "watchdog_s"}
 
 
 def safe(text: str) -> bool:

@@ -44,13 +44,15 @@ rec {
   };
 
   # The guest's root as a file system image: what `tree` holds with the ruleset, and the programs it runs with the libraries they need.
-  buildRootfs = { tree, ruleset, programs, modules }: packages.runIn {
+  # With verity, the hash tree follows it, and a file `verity` tells the kernel of both.
+  buildRootfs = { tree, ruleset, programs, modules, verity }: packages.runIn {
     name = "rootfs";
     root = packages.root "imager";
     script = ../shared/rootfs.sh;
     maker = ../shared/make_rootfs.py;
+    verityMaker = ../shared/make_verity.py;
     parts = [ (packages.root "guest") connman ];
-    inherit tree ruleset programs modules;
+    inherit tree ruleset programs modules verity;
   };
 
   # → { manifest.json, kernel, kernel.config, rootfs.img }

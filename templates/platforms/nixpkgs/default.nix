@@ -52,12 +52,14 @@ in
     } ". ${../shared/ruleset.sh}";
 
   # The guest's root as a file system image: what `tree` holds with the ruleset, and the programs it runs with the libraries they need.
-  buildRootfs = { tree, ruleset, programs, modules }: pkgs.runCommand "rootfs"
+  # With verity, the hash tree follows it, and a file `verity` tells the kernel of both.
+  buildRootfs = { tree, ruleset, programs, modules, verity }: pkgs.runCommand "rootfs"
     {
       nativeBuildInputs = [ python pkgs.buildPackages.erofs-utils ];
       maker = ../shared/make_rootfs.py;
+      verityMaker = ../shared/make_verity.py;
       parts = [ guest ];
-      inherit tree ruleset programs modules;
+      inherit tree ruleset programs modules verity;
     } ". ${../shared/rootfs.sh}";
 
   # → { manifest.json, kernel, kernel.config, rootfs.img }

@@ -1,6 +1,8 @@
 """Write manifest.json into an image folder: what Nix knows of the image, and the SHA-256 of each of its files.
 
-usage: make_image.py MANIFEST FOLDER
+usage: make_image.py MANIFEST ROOTFS FOLDER
+
+Where the root has a hash tree, the command line gets the table that ROOTFS has for it in place of @verity@.
 """
 
 import hashlib
@@ -11,8 +13,10 @@ from pathlib import Path
 FILES = {"kernel": "kernel", "rootfs": "rootfs.img", "config": "kernel.config"}
 
 
-def main(known: Path, folder: Path) -> None:
+def main(known: Path, rootfs: Path, folder: Path) -> None:
     manifest = json.loads(known.read_text())
+    if "@verity@" in manifest["cmdline"]:
+        manifest["cmdline"] = manifest["cmdline"].replace("@verity@", (rootfs / "verity").read_text())
     for part, name in FILES.items():
         digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         manifest[part] = {"path": name, "sha256": digest}
@@ -20,4 +24,4 @@ def main(known: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))

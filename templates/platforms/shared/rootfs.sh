@@ -8,3 +8,5 @@ cp "$ruleset" "$fresh/etc/netvm/ruleset.nlb"
 [ ! -e "$fresh/usr/lib/x86_64-linux-gnu" ] || ldconfig -r "$fresh" -f /dev/null
 mkfs.erofs --quiet -T0 -U "00000000-0000-0000-0000-000000000000" --all-root -zlz4hc,12 -C65536 -Eztailpacking,fragments,dedupe \
   "$out/rootfs.img" "$fresh"
+# See make_verity.py.
+[ -z "$verity" ] || python3 -I -B "$verityMaker" "$out/rootfs.img" "$out/verity"

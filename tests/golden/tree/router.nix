@@ -2,7 +2,8 @@
 {
   name = "netvm";
   version = "6.12";
-  cmdline = "console=ttyS0 root=/dev/vda rootfstype=erofs ro init=/usr/bin/python3 panic=-1 no_timer_check quiet nf_conntrack.hashsize=2048 -- -ISB /usr/lib/netvm/start.pyc";
+  cmdline = "console=ttyS0 root=/dev/vda rootfstype=erofs ro init=/usr/bin/python3 panic=-1 no_timer_check quiet page_alloc.shuffle=1 hardened_usercopy=1 mitigations=auto,nosmt nosmt nf_conntrack.hashsize=2048 -- -ISB /usr/lib/netvm/start.pyc";
+  verity = false;
 
   # What was asked of the kernel, for the manifest and the smoke boot.
   options = {
@@ -11,6 +12,7 @@
     ACPI = "y";
     ACPI_BUTTON = "y";
     ADVISE_SYSCALLS = "y";
+    ARCH_MMAP_RND_BITS = "32";
     BINFMT_ELF = "y";
     BINFMT_SCRIPT = "y";
     BLK_DEV = "y";
@@ -26,6 +28,10 @@
     CPU_SUP_INTEL = "y";
     DEBUG_BUGVERBOSE = "y";
     DEBUG_FS = "n";
+    DEBUG_NOTIFIERS = "y";
+    DEBUG_SG = "y";
+    DEBUG_WX = "y";
+    DEFAULT_MMAP_MIN_ADDR = "65536";
     DEVMEM = "n";
     DEVPORT = "n";
     DEVTMPFS = "y";
@@ -53,6 +59,7 @@
     HW_RANDOM_VIRTIO = "y";
     HYPERVISOR_GUEST = "y";
     HZ_1000 = "y";
+    I6300ESB_WDT = "y";
     IA32_EMULATION = "n";
     IGB = "y";
     IGC = "y";
@@ -80,6 +87,7 @@
     LEGACY_VSYSCALL_NONE = "y";
     LIST_HARDENED = "y";
     LOG_BUF_SHIFT = "16";
+    LSM = "yama";
     MAGIC_SYSRQ = "n";
     MEMBARRIER = "y";
     MISC_FILESYSTEMS = "y";
@@ -95,6 +103,7 @@
     MITIGATION_RETHUNK = "y";
     MITIGATION_RETPOLINE = "y";
     MITIGATION_RFDS = "y";
+    MITIGATION_SLS = "y";
     MITIGATION_SPECTRE_BHI = "y";
     MITIGATION_SPECTRE_V1 = "y";
     MITIGATION_SPECTRE_V2 = "y";
@@ -166,7 +175,9 @@
     RPS = "y";
     SECCOMP = "y";
     SECCOMP_FILTER = "y";
+    SECURITY = "y";
     SECURITY_DMESG_RESTRICT = "y";
+    SECURITY_YAMA = "y";
     SERIAL_8250 = "y";
     SERIAL_8250_16550A_VARIANTS = "n";
     SERIAL_8250_CONSOLE = "y";
@@ -177,17 +188,22 @@
     SHMEM = "y";
     SHUFFLE_PAGE_ALLOCATOR = "y";
     SIGNALFD = "y";
+    SLAB_BUCKETS = "y";
     SLAB_FREELIST_HARDENED = "y";
     SLAB_FREELIST_RANDOM = "y";
     SMP = "y";
     STACKPROTECTOR = "y";
     STACKPROTECTOR_STRONG = "y";
+    STATIC_USERMODEHELPER = "y";
     STRICT_KERNEL_RWX = "y";
     SYN_COOKIES = "y";
     SYSFS = "y";
     TIMERFD = "y";
     TMPFS = "y";
     TTY = "y";
+    UBSAN = "y";
+    UBSAN_BOUNDS = "y";
+    UBSAN_TRAP = "y";
     UNIX = "y";
     UNWINDER_GUESS = "y";
     USERFAULTFD = "n";
@@ -200,7 +216,12 @@
     VIRTIO_PCI_LEGACY = "y";
     VMAP_STACK = "y";
     VMXNET3 = "y";
+    WATCHDOG = "y";
+    WATCHDOG_NOWAYOUT = "y";
     X86_IOPL_IOPERM = "n";
+    X86_MCE = "y";
+    X86_MCE_AMD = "y";
+    X86_MCE_INTEL = "y";
     X86_PM_TIMER = "y";
     X86_UMIP = "y";
     X86_VSYSCALL_EMULATION = "n";
@@ -211,6 +232,7 @@
     memory_mib = 96;
     cpus = 1;
     nic = "e1000e";
+    watchdog_s = 30;
   };
 
   spec = {
@@ -259,6 +281,10 @@
       memory_mib = 96;
       cpus = 1;
       nic = "e1000e";
+      watchdog_s = 30;
+    };
+    image = {
+      verity = false;
     };
   };
 }

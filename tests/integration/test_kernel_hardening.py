@@ -1,0 +1,84 @@
+"""A public checker's list over the running router: what it finds wanting is what docs/security.md gives reasons for.
+
+The checker is kernel-hardening-checker (https://github.com/a13xp0p0v/kernel-hardening-checker), which no registry has:
+`pip install git+` and that address.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder import console, registry
+from builder.listen import Conversation
+from builder.manifest import Image
+from builder.qemu import Qemu
+from builder.run import Wanted, detached, stop
+from tests.integration.conftest import need
+
+pytestmark = pytest.mark.integration
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
+CHECKER = "kernel-hardening-checker"
+
+
+def settings(record: registry.Record) -> str:
+    """What the running router says of its settings, as `sysctl -a` would print it."""
+    with Conversation(Path(record.events)) as talk:
+        assert any(isinstance(told.event, console.Ready) for told in talk.follow(time.monotonic() + 120))
+        rows = talk.ask("settings")["settings"]
+    there = {row["name"].replace("/", "."): row["is"] for row in rows if row["is"] is not None}
+    return "".join(f"{name} = {value}\n" for name, value in there.items())
+
+
+def check(image: Image, sysctl: str, folder: Path) -> list[dict[str, Any]]:
+    """The checker's rows for the image's configuration, its command line, and these settings."""
+    (folder / "cmdline").write_text(image.manifest.cmdline.partition(" -- ")[0] + "\n")
+    (folder / "sysctl").write_text(sysctl)
+    argv = [CHECKER, "-m", "json", "-c", str(image.config), "-l", str(folder / "cmdline"), "-s", str(folder / "sysctl")]
+    rows: list[dict[str, Any]] = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+    return rows
+
+
+def documented() -> tuple[str, Counter[str]]:
+    """The sentence that counts, and every name in the first column of the table of exceptions."""
+    section = DOCUMENT.read_text().partition("## The kernel")[2].partition("\n## ")[0]
+    counted = re.search(r"\d+ of \d+", section)
+    assert counted is not None
+    names = [name for line in section.splitlines() if line.startswith("| `") for name in _names(line)]
+    return counted[0], Counter(names)
+
+
+def _names(line: str) -> list[str]:
+    return [f"{name} {value}".strip() for name, value in re.findall(r"`([\w.]+)(?:=\*?(\w+)\*?)?`", line.split("|")[1])]
+
+
+def test_the_document_has_every_exception(
+    image: Image, qemu: Qemu, short_runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need(CHECKER)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    record = detached(image, qemu, Wanted(accel="tcg"))
+    try:
+        rows = check(image, settings(record), tmp_path)
+    finally:
+        stop(record, now=True)
+    failed = Counter(_called(row) for row in rows if not row["check_result_bool"])
+    counted, exceptions = documented()
+    assert failed - exceptions == Counter(), "the document has no reason for these"
+    assert exceptions - failed == Counter(), "the document makes excuses for what is well"
+    assert counted == f"{len(rows) - failed.total()} of {len(rows)}"
+
+
+def _called(row: dict[str, Any]) -> str:
+    """An option's name without CONFIG_; with what is missing in it where it is a list."""
+    name = str(row["option_name"]).removeprefix("CONFIG_")
+    wanted = re.fullmatch(r"\*(\w+)\*", str(row["desired_val"]))
+    return f"{name} {wanted[1]}" if wanted else name

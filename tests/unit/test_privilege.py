@@ -1,0 +1,123 @@
+"""What services may do: the guest's word read, held against what is meant, and that against the guest's own table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder import privilege
+from builder.smoke import hardening
+
+NUMBERS = [10, 12, 13, 25]
+SETS = ("effective", "permitted", "inheritable", "bounding", "ambient")
+
+
+def word(uid: int, numbers: list[int], **changed: Any) -> dict[str, Any]:
+    said: dict[str, Any] = {"uids": [uid] * 4, "gids": [uid] * 4, "groups": [], "no_new_privs": True, "seccomp": 2}
+    return said | dict.fromkeys(SETS, numbers) | changed
+
+
+def status(**changed: Any) -> dict[str, Any]:
+    """A router's answer in which all is well, but for what is changed of connmand."""
+    bus = {"name": "dbus-daemon", "restarts": 0, "privilege": word(100, [])}
+    connmand = {"name": "connmand", "restarts": 0, "privilege": word(101, NUMBERS)} | changed
+    return {"services": [bus, connmand], "watchdog_s": 30}
+
+
+def test_the_table_is_that_of_the_guest() -> None:
+    sys.path.insert(0, str(Path(__file__).parents[2] / "rootfs"))
+    from init.services import SERVICES
+
+    theirs = {
+        service.name: privilege.Meant(
+            service.program.owner, frozenset(map(privilege.capability, service.program.capabilities))
+        )
+        for service in SERVICES
+    }
+    assert theirs == dict(privilege.MEANT)
+
+
+def test_capabilities_have_the_kernel_s_names() -> None:
+    header = Path("/usr/include/linux/capability.h")
+    if not header.exists():
+        pytest.skip("linux-libc-dev is not installed")
+    defined = {
+        words[1].removeprefix("CAP_"): int(words[2])
+        for line in header.read_text().splitlines()
+        if len(words := line.split()) == 3 and words[1].startswith("CAP_") and words[2].isdigit()
+    }
+    assert {name: number for number, name in enumerate(privilege.CAPABILITIES)} == defined
+    assert privilege.capability(99) == "CAP_99"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"uids": [0, 0, 0, 0]}, "connmand: uid 0 0 0 0, not 101 101 101 101"),
+        ({"uids": [101, 0, 0, 0]}, "connmand: uid 101 0 0 0, not 101 101 101 101"),
+        ({"gids": [101, 101, 101, 5]}, "connmand: gid 101 101 101 5, not 101 101 101 101"),
+        ({"groups": [27]}, "connmand: groups 27, not none"),
+        ({"no_new_privs": False}, "connmand: no_new_privs false, not true"),
+        ({"seccomp": 0}, "connmand: seccomp none, not filter"),
+        ({"effective": [*NUMBERS, 21]}, "connmand: effective capabilities"),
+        ({"bounding": [12]}, "connmand: bounding capabilities NET_ADMIN, not NET_ADMIN NET_BIND_SERVICE NET_RAW"),
+        ({"ambient": []}, "connmand: ambient capabilities none, not"),
+    ],
+)
+def test_whatever_differs_is_named(changed: dict[str, Any], said: str) -> None:
+    judged = hardening.services(status(privilege=word(101, NUMBERS, **changed)))
+    assert len(judged.wrong) == 1
+    assert said in judged.wrong[0]
+
+
+def test_all_is_well() -> None:
+    judged = hardening.services(status())
+    assert judged.wrong == ()
+    assert judged.detail == ("dbus-daemon uid 100 (0 caps), connmand uid 101 (4 caps), no new privileges, seccomp")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({}, ("dbus-daemon is missing", "connmand is missing")),
+        (status(restarts=3), ("connmand: restarts 3, not 0",)),
+        (status(restarts=None), ("connmand: restarts None, not 0",)),
+        (status(privilege=None), ("connmand: the guest does not say what it may do",)),
+        (status(privilege={}), None),
+        ({"services": [*status()["services"], {"name": "sh\x1b[2J", "restarts": 0}]}, None),
+    ],
+)
+def test_answers_that_are_no_good(answer: dict[str, Any], said: tuple[str, ...] | None) -> None:
+    wrong = hardening.services(answer).wrong
+    assert wrong
+    assert all(text.isprintable() for text in wrong)
+    if said is not None:
+        assert wrong == said
+
+
+@pytest.mark.parametrize("value", [None, True, -1, 1e308, 10**30, "x", [], {}, [[]], [None], [True], {"a": 1}])
+def test_a_guest_that_lies_is_read_as_something(value: Any) -> None:
+    keys = ("uids", "gids", "groups", "no_new_privs", "seccomp", *SETS)
+    seen = privilege.told(dict.fromkeys(keys, value))
+    assert seen is not None
+    assert privilege.differences("connmand", seen)
+
+
+def test_settings_are_held_against_what_is() -> None:
+    rows = [{"name": "a", "asked": "1", "is": "1"}, {"name": "b", "asked": "2", "is": None}]
+    good = hardening.settings({"settings": rows})
+    assert (good.detail, good.wrong) == ("1 of 1 as asked, 1 for parts that this kernel has not", ())
+    bad = hardening.settings({"settings": [*rows, {"name": "c", "asked": "0", "is": "1"}]})
+    assert bad.wrong == ("c is 1, not 0",)
+    assert hardening.settings({}).wrong
+    assert hardening.settings({"settings": [{"name": "b", "asked": "2", "is": None}]}).wrong
+
+
+def test_the_watchdog_is_armed_as_asked() -> None:
+    assert hardening.watchdog({"watchdog_s": 30}, 30).wrong == ()
+    assert hardening.watchdog({"watchdog_s": 10}, 30).wrong == ("armed for 10 s, not 30",)
+    assert "I6300ESB_WDT" in hardening.watchdog({"watchdog_s": None}, 30).wrong[0]
+    assert hardening.watchdog({}, 30).wrong
