@@ -10,7 +10,7 @@ VERSION = 1
 class Config:
     """What the spec says that PID 1 must know.  MACs are upper case; `uplink_mac` None means any physical NIC."""
 
-    __slots__ = ("dns", "hostname", "lease_timeout_s", "name", "oui", "uplink_mac")
+    __slots__ = ("dns", "hostname", "lease_timeout_s", "name", "oui", "pool", "uplink_mac")
 
     def __init__(
         self,
@@ -20,6 +20,7 @@ class Config:
         uplink_mac: str | None = None,
         lease_timeout_s: float = 30.0,
         hostname: str | None = None,
+        pool: str = "100.64.0.0/24",
     ) -> None:
         self.name = name
         self.oui = oui
@@ -27,6 +28,7 @@ class Config:
         self.uplink_mac = uplink_mac
         self.lease_timeout_s = lease_timeout_s
         self.hostname = hostname or name
+        self.pool = pool
 
 
 def parse(text: str) -> Config:
@@ -49,4 +51,15 @@ def parse(text: str) -> Config:
         raise ValueError("config.json: 'lease_timeout_s' must be a positive number")
     if hostname is not None and not isinstance(hostname, str):
         raise ValueError("config.json: 'hostname' must be a text or null")
-    return Config(name, oui.upper(), dns == "forward", mac.upper() if mac else None, float(timeout), hostname)
+    pool = raw.get("pool", "100.64.0.0/24")
+    if not isinstance(pool, str) or not _is_network(pool):
+        raise ValueError("config.json: 'pool' must be a network such as 100.64.0.0/24")
+    return Config(name, oui.upper(), dns == "forward", mac.upper() if mac else None, float(timeout), hostname, pool)
+
+
+def _is_network(text: str) -> bool:
+    address, _, length = text.partition("/")
+    numbers = [*address.split("."), length]
+    if len(numbers) != 5 or not all(number.isascii() and number.isdigit() and len(number) <= 3 for number in numbers):
+        return False
+    return all(int(number) <= 255 for number in numbers[:4]) and int(length) <= 32

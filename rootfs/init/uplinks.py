@@ -7,14 +7,21 @@ from init.native import exists, os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from init.loop import Loop
     from init.network import Network
     from init.protocol import Voice
     from init.rtnetlink import Link, Requests
+
+    Problem = Callable[[str, str | None, Iterable[tuple[str, int]]], str]
 
 PREFIX = "up"
 """Interfaces named so are ConnMan's (services.UPLINK_PATTERN) and the firewall's uplinks; only we name one so."""
 
 SYSFS = "/sys/class/net"
+REFUSED_S = 10.0
+"""So long an uplink that was refused stays down."""
 
 
 def is_physical(name: str) -> bool:
@@ -49,7 +56,7 @@ class Lease:
 class Uplink:
     """A physical interface that we gave to ConnMan."""
 
-    __slots__ = ("driver", "index", "lease", "mac", "name")
+    __slots__ = ("driver", "index", "lease", "mac", "name", "refused")
 
     def __init__(self, index: int, name: str, mac: str, driver: str) -> None:
         self.index = index
@@ -57,6 +64,7 @@ class Uplink:
         self.mac = mac
         self.driver = driver
         self.lease: Lease | None = None
+        self.refused = False
 
     @property
     def fields(self) -> dict[str, object]:
@@ -67,7 +75,9 @@ class Uplink:
 class Uplinks:
     """The uplinks there are, by the index of their interface."""
 
-    def __init__(self, requests: Requests, voice: Voice, wanted_mac: str | None) -> None:
+    def __init__(self, loop: Loop, requests: Requests, voice: Voice, wanted_mac: str | None, problem: Problem) -> None:
+        self._loop = loop
+        self._problem = problem
         self._requests = requests
         self._voice = voice
         self._wanted_mac = wanted_mac
@@ -115,12 +125,37 @@ class Uplinks:
             address = network.address_of(uplink.index)
             route = network.default_route_of(uplink.index)
             before = uplink.lease
-            if address is None or route is None:
+            gateway = route[0] if route is not None else None
+            if address is not None and not uplink.refused:
+                problem = self._problem(address[0], gateway, network.targets_of(uplink.index))
+                if problem:
+                    self._refuse(uplink, f"{address[0]}/{address[1]}", gateway, problem)
+            if address is None or route is None or uplink.refused:
                 uplink.lease = None
                 if before is not None:
                     self._voice.say("uplink", state="lost", **uplink.fields)
                 continue
-            lease = Lease(f"{address[0]}/{address[1]}", route[0], nameservers)
+            lease = Lease(f"{address[0]}/{address[1]}", gateway, nameservers)
             uplink.lease = lease
             if before is None or before.fields != lease.fields:
                 self._voice.say("uplink", state="lease", **(uplink.fields | lease.fields))
+
+    def _refuse(self, uplink: Uplink, address: str, gateway: str | None, reason: str) -> None:
+        """Take an uplink down whose lease cannot be used; ConnMan asks for another when it is up again."""
+        uplink.refused = True
+        self._voice.say("uplink", state="refused", **uplink.fields, address=address, gateway=gateway, reason=reason)
+        self._set_up(uplink, False)
+
+        def again() -> None:
+            if self._uplinks.get(uplink.index) is uplink:
+                uplink.refused = False
+                self._set_up(uplink, True)
+
+        self._loop.later(REFUSED_S, again)
+
+    def _set_up(self, uplink: Uplink, up: bool) -> None:
+        try:
+            self._requests.set_up(uplink.index, up)
+        except OSError as error:
+            text = f"{uplink.name} could not be taken {'up' if up else 'down'}: {error.strerror}"
+            self._voice.say("log", source="init", text=text)
