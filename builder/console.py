@@ -58,7 +58,7 @@ class Service(GuestEvent):
 
 @dataclass(frozen=True)
 class Uplink(GuestEvent):
-    """A physical interface: found, lease, lost, refused (with a reason) or gone.  What it was given comes with a lease."""
+    """A physical interface: found, lease, lost, refused (`reason`) or gone.  What it was given comes with a lease."""
 
     state: str = ""
     interface: str = ""
