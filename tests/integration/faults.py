@@ -15,9 +15,10 @@ from fuzz import Dice, checksum, octets
 from wires import ARP, ICMP, IP, LAPTOP, SERVER, TCP, UPLINK, Ether
 
 from tests.integration.clock import Clock
+from tests.integration.judge import NOBODY
 from tests.integration.on_wires import Tap
 from tests.integration.outside import Dhcp, Host, Lease, Upstream, datagram_of, equals, eventually, host
-from tests.integration.scene import NOBODY, Scene
+from tests.integration.scene import Scene
 
 OTHER = "10.0.2.77"
 SOON, WHILE, LONG = 30.0, 60.0, 120.0

@@ -78,6 +78,8 @@ class Dhcp:
             if where[2] == 4 or data[12:14] != b"\x08\x00" or data[23:24] != b"\x11" or data[36:38] != b"\x00\x43":
                 continue
             asked = Ether(data)
+            if DHCP not in asked:  # anybody may send junk to this port
+                continue
             options = dict(one for one in asked[DHCP].options if isinstance(one, tuple) and len(one) == 2)
             kind = {1: "discover", 3: "request", 4: "decline", 7: "release"}.get(options.get("message-type"), "other")
             self.heard.append(kind)

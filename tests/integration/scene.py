@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from wires import ARP, GATEWAY, IP, LAPTOP, PRINTER, SERVER, UDP, Ether, leaked
+from wires import GATEWAY, LAPTOP, PRINTER, SERVER, Ether
 
+from tests.integration.judge import MARK, at_client, at_uplink
 from tests.integration.on_wires import PATIENCE_S, Router, Tap
-from tests.integration.outside import Host, Lease, Upstream, datagram_of, equals, eventually, host
+from tests.integration.outside import Upstream, datagram_of, equals, eventually, host
 
-MARK = b"into-nowhere"
-NOBODY = "0.0.0.0"  # noqa: S104  (a sender without an address)
 EVERY_S = 0.02
 
 
@@ -116,43 +115,19 @@ class Scene:
 
     def astray(self) -> list[str]:
         """Every frame that came out where it may not, with the reason."""
+        outside = {SERVER, *(one.address for one in self.uplinks), *self.leases}
         found = []
-        for wires, judge in ((self.uplinks, self._by_uplink), (self.clients, self._by_client)):
-            for wire in wires:
-                frames, wire.seen = wire.collect(), []
-                self.frames += len(frames)
-                for data in frames:
-                    problem = "marked" if MARK in data else judge(wire, Ether(data), data)
-                    if problem:
-                        found.append(f"{wire.name}: {problem}: {Ether(data).summary()}")
+        for wire in (*self.uplinks, *self.clients):
+            frames, wire.seen = wire.collect(), []
+            self.frames += len(frames)
+            for data in frames:
+                if wire in self.clients:
+                    problem = at_client(data, wire.router_mac, wire.router, wire.address, outside)
+                else:
+                    problem = at_uplink(data, wire.router_mac, self.leases)
+                if problem:
+                    found.append(f"{wire.name}: {problem}: {Ether(data).summary()}")
         return found
-
-    def _by_uplink(self, wire: Tap, frame: Any, data: bytes) -> str:
-        """What leaves an uplink has an address that was leased there, or none yet."""
-        if leak := leaked(data):
-            return leak
-        if frame.src.upper() != wire.router_mac.upper():
-            return "another's MAC"
-        if ARP in frame:
-            return "" if frame[ARP].psrc in self.leases | {NOBODY} else "ARP of another sender"
-        if IP not in frame:
-            return "neither ARP nor IPv4"
-        if frame[IP].src == NOBODY:
-            return "" if UDP in frame and (frame[UDP].sport, frame[UDP].dport) == (68, 67) else "a sender of no address"
-        return "" if frame[IP].src in self.leases else "another sender"
-
-    def _by_client(self, wire: Tap, frame: Any, data: bytes) -> str:
-        """A client hears its router, and from the outside what it asked for."""
-        if frame.src.upper() != wire.router_mac.upper():
-            return "another's MAC"
-        if ARP in frame:
-            return "" if (frame[ARP].psrc, frame[ARP].pdst) == (wire.router, wire.address) else "ARP of others"
-        if IP not in frame:
-            return "neither ARP nor IPv4"
-        if frame[IP].dst != wire.address:
-            return "for another"
-        known = {wire.router, SERVER, *(one.address for one in self.uplinks)}
-        return "" if frame[IP].src in known else "from nobody it asked"
 
     def close(self) -> None:
         for wire in (*self.uplinks, *self.clients):
@@ -168,6 +143,3 @@ def scene(router: Router, nic: str) -> Iterator[Scene]:
         yield made
     finally:
         made.close()
-
-
-__all__ = ["Callable", "Host", "Lease", "Scene", "scene"]

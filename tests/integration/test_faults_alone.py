@@ -23,7 +23,7 @@ from tests.integration.on_wires import PATIENCE_S, Router, running
 from tests.integration.outside import Dhcp, Host, Lease, Upstream, datagram_of, equals, eventually, host
 from tests.integration.scene import Scene, scene
 
-pytestmark = [pytest.mark.integration, pytest.mark.long]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +123,7 @@ def establish(one: Host, upstream: Upstream, base: int, count: int) -> int:
     return done
 
 
+@pytest.mark.long
 def test_a_full_connection_table(image: Image, qemu: Qemu) -> None:
     """Seventeen clients fill it together: what is new finds no room and is dropped, never sent as it is; what is known
     goes on; and when some of them are unplugged there is room again at once.
@@ -176,6 +177,7 @@ def roomy(machine: Machine) -> Machine:
     return replace(machine, memory_mib=256)
 
 
+@pytest.mark.long
 def test_hundreds_are_plugged_in_while_one_talks(image: Image, qemu: Qemu) -> None:
     """As quickly as the monitor takes them: each is served, the first one all the while, and none hears another."""
     with ExitStack() as stack:

@@ -89,8 +89,8 @@ def lives(bench: ImageBench) -> None:
         SCENARIOS[name].run(bench)
 
 
-def test_three_thousand_malformed_frames(bench: ImageBench) -> None:
-    refused = fuzz(bench, 1, 3_000, fragments=False)
+def test_ten_thousand_malformed_frames(bench: ImageBench) -> None:
+    refused = fuzz(bench, 1, 10_000, fragments=False)
     assert {"spoofed", "invalid", "odd_flags", "isolated", "from_uplink", "arp_spoofed", "to_router"} <= set(refused)
     lives(bench)
 
