@@ -20,6 +20,8 @@ PREFIX = "up"
 """Interfaces named so are ConnMan's (services.UPLINK_PATTERN) and the firewall's uplinks; only we name one so."""
 
 SYSFS = "/sys/class/net"
+LINK_LOCAL = "169.254."
+"""What ConnMan gives an uplink where no DHCP server answers (RFC 3927), with a route to everywhere: no lease."""
 REFUSED_S = 10.0
 """So long an uplink that was refused stays down."""
 
@@ -82,6 +84,7 @@ class Uplinks:
         self._voice = voice
         self._wanted_mac = wanted_mac
         self._uplinks: dict[int, Uplink] = {}
+        self._duplicates: dict[int, Link] = {}
 
     @property
     def all(self) -> list[Uplink]:
@@ -100,6 +103,12 @@ class Uplinks:
             text = f"{link.name} ({link.mac}, {driver}) is left alone: the uplink is to be {self._wanted_mac}"
             self._voice.say("log", source="init", text=text)
             return
+        other = next((uplink for uplink in self._uplinks.values() if uplink.mac == link.mac), None)
+        if other is not None:  # ConnMan tells them by their MAC, and would lose both with either
+            self._duplicates[link.index] = link
+            reason = f"duplicate: {other.name} has the same MAC"
+            self._voice.say("uplink", state="refused", interface=link.name, mac=link.mac, driver=driver, reason=reason)
+            return
         taken = {uplink.name for uplink in self._uplinks.values()}
         name = next(name for number in range(len(taken) + 1) if (name := f"{PREFIX}{number}") not in taken)
         try:
@@ -114,10 +123,17 @@ class Uplinks:
         self._voice.say("uplink", state="found", **uplink.fields)
 
     def detach(self, index: int) -> None:
-        """An interface is gone."""
+        """An interface is gone; a duplicate that waited takes its place."""
+        self._duplicates.pop(index, None)
         uplink = self._uplinks.pop(index, None)
-        if uplink is not None:
-            self._voice.say("uplink", state="gone", **uplink.fields)
+        if uplink is None:
+            return
+        self._voice.say("uplink", state="gone", **uplink.fields)
+        for link in list(self._duplicates.values()):
+            if link.mac == uplink.mac:
+                del self._duplicates[link.index]
+                self.attach(link)
+                break
 
     def compare(self, network: Network, nameservers: tuple[str, ...]) -> None:
         """Tell which uplink has come by a lease (address and default route), by another one, or has lost it."""
@@ -130,7 +146,8 @@ class Uplinks:
                 problem = self._problem(address[0], gateway, network.targets_of(uplink.index))
                 if problem:
                     self._refuse(uplink, f"{address[0]}/{address[1]}", gateway, problem)
-            if address is None or route is None or uplink.refused:
+            last_resort = address is not None and address[0].startswith(LINK_LOCAL) and gateway is None
+            if address is None or route is None or uplink.refused or last_resort:
                 uplink.lease = None
                 if before is not None:
                     self._voice.say("uplink", state="lost", **uplink.fields)

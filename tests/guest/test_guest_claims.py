@@ -134,6 +134,20 @@ def test_a_refused_uplink_goes_down_is_no_lease_and_is_tried_again() -> None:
     assert compare() == ["lease"]
 
 
+def test_an_address_of_last_resort_is_no_lease() -> None:
+    """ConnMan takes one, and makes a route to everywhere by it, where no DHCP server answers."""
+    network, voice = Network(), Said()
+    uplinks = Uplinks(Loop(), Requests(), voice, None, CLAIMS.problem)  # type: ignore[arg-type]
+    uplinks.attach(Link(2, "eth0", "52:54:00:12:34:56", 0, 1))
+    network.address, network.gateway = ("169.254.75.114", 16), None
+    uplinks.compare(network, ())  # type: ignore[arg-type]
+    assert not uplinks.any_lease
+    network.gateway = "169.254.1.1"  # a server gave it, or the spec
+    uplinks.compare(network, ())  # type: ignore[arg-type]
+    assert uplinks.any_lease
+    assert [event["state"] for event in voice.events] == ["found", "lease"]
+
+
 def test_an_uplink_that_is_gone_is_not_tried_again() -> None:
     loop, requests, voice, network = Loop(), Requests(), Said(), Network()
     uplinks = Uplinks(loop, requests, voice, None, CLAIMS.problem)  # type: ignore[arg-type]
@@ -144,3 +158,21 @@ def test_an_uplink_that_is_gone_is_not_tried_again() -> None:
     made = len(requests.made)
     loop.due[0][1]()
     assert len(requests.made) == made
+
+
+def test_an_uplink_with_another_s_mac_waits_until_that_is_gone() -> None:
+    requests, voice = Requests(), Said()
+    uplinks = Uplinks(Loop(), requests, voice, None, CLAIMS.problem)  # type: ignore[arg-type]
+    for index in (2, 3, 4):
+        uplinks.attach(Link(index, f"eth{index}", "52:54:00:12:34:56", 0, 1))
+    assert [(event["state"], event["interface"]) for event in voice.events] == [
+        ("found", "up0"),
+        ("refused", "eth3"),
+        ("refused", "eth4"),
+    ]
+    assert voice.events[1]["reason"] == "duplicate: up0 has the same MAC"
+    assert {made[1] for made in requests.made} == {2}
+    uplinks.detach(3)
+    uplinks.detach(2)
+    assert [(event["state"], event["interface"]) for event in voice.events[3:]] == [("gone", "up0"), ("found", "up0")]
+    assert ("rename", 4, "up0") in requests.made

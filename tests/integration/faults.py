@@ -169,6 +169,20 @@ def the_dhcp_server_vanishes(scene: Scene) -> None:
 
 
 @row()
+def no_dhcp_server_answers_for_long(scene: Scene) -> None:
+    """ConnMan takes an address of last resort after half a minute: that is no lease, and no resolver is asked."""
+    mark = scene.router.said
+    server = leased(scene, None)
+    time.sleep(50)
+    assert [event for _, event in scene.router.events[mark:] if event.get("state") == "lease"] == []
+    assert scene.uplink()["address"] is None
+    assert scene.laptop.resolves(SOON) == "ConnectionRefusedError"
+    assert len(server.heard) > 3
+    scene.upstream.dnsmasq()
+    scene.expect("uplink", mark, LONG, state="lease", address=f"{UPLINK}/24")
+
+
+@row()
 def the_lease_is_renewed_with_another_address(scene: Scene) -> None:
     """What is sent from then on has the new address, connections known before included."""
     mark = scene.router.said
@@ -462,7 +476,7 @@ def a_card_has_no_client_s_oui(scene: Scene) -> None:
 
 @row()
 def two_uplinks_have_one_mac(scene: Scene) -> None:
-    """The second has a name of its own, and the first goes on."""
+    """The second is refused and stays mute, and the first goes on; once that is gone, the second is the uplink."""
     twin = Upstream("twin", "52:54:00:00:00:09", scene.upstream.router_mac, "10.0.9.2", "10.0.9.15", "10.0.9.3")
     try:
         twin.serve()
@@ -470,13 +484,20 @@ def two_uplinks_have_one_mac(scene: Scene) -> None:
         scene.leases.add(twin.router)
         mark = scene.router.said
         scene.router.plug(twin)
-        scene.expect("uplink", mark, SOON, state="found", interface="up1")
-        time.sleep(3)
-        for one in (scene.laptop, scene.printer):
-            eventually(one.fetches, {scene.upstream.router, twin.router}.__contains__, LONG)
+        event = scene.expect("uplink", mark, SOON, state="refused", mac=twin.router_mac)
+        assert event["reason"] == "duplicate: up0 has the same MAC"
+        scene.well()
+        assert not twin.collect()
+        mark = scene.router.said
+        scene.router.unplug(scene.upstream)
+        scene.expect("uplink", mark, SOON, state="gone", interface="up0")
+        scene.expect("uplink", mark, WHILE, state="lease", interface="up0", address=f"{twin.router}/24")
+        scene.well(twin.router)
+        scene.router.plug(scene.upstream, scene.nic)
+        scene.expect("uplink", mark, SOON, state="refused")
+        mark = scene.router.said
         scene.router.unplug(twin)
-        scene.expect("uplink", mark, SOON, state="gone", interface="up1")
-        scene.well(within=LONG)
+        scene.expect("uplink", mark, WHILE, state="lease", interface="up0", address=f"{UPLINK}/24")
         assert scene.astray() == []
     finally:
         scene.uplinks.remove(twin)

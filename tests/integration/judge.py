@@ -28,7 +28,8 @@ def at_uplink(data: bytes, router_mac: str, leases: Set[str]) -> str:
     sender = _sender(frame)
     if sender == NOBODY and IP in frame:
         return "" if UDP in frame and (frame[UDP].sport, frame[UDP].dport) == DHCP else "a sender of no address"
-    return "" if sender in leases | {NOBODY} else "another sender"
+    last_resort = sender.startswith("169.254.")  # its own too, where no DHCP server answers
+    return "" if last_resort or sender in leases | {NOBODY} else "another sender"
 
 
 def at_client(data: bytes, router_mac: str, router: str, address: str, outside: Set[str]) -> str:
