@@ -37,9 +37,7 @@ class Claims:
 
     def is_clients(self, address: str) -> bool:
         """Whether an address is one of the pool, or either end of a client's wire."""
-        if number(address) >> self._shift == self._first:
-            return True
-        return any(address in (client.pair.router, client.pair.client) for client in self._clients.all)
+        return number(address) >> self._shift == self._first or address in self._clients.addresses
 
     def problem(self, address: str, gateway: str | None, routes: Iterable[tuple[str, int]]) -> str:
         """Why a lease cannot be used, or nothing.  `routes` are (destination, length) of those by the uplink."""

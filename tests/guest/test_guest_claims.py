@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from init.address import Pair
 from init.claims import Claims
 from init.protocol import Voice
 from init.rtnetlink import Link
@@ -17,10 +16,7 @@ from init.uplinks import REFUSED_S, Uplinks
 class Attached:
     """Clients' stand-in: one whose address lies outside the pool."""
 
-    class Client:
-        pair = Pair("100.65.0.0", "100.65.0.1")
-
-    all = (Client(),)
+    addresses = frozenset({"100.65.0.0", "100.65.0.1"})
 
 
 CLAIMS = Claims("100.64.0.0/24", Attached())  # type: ignore[arg-type]
