@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from demands import require
 from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 from wires import Wire, inside
@@ -37,6 +38,17 @@ PATIENCE_S = 60.0
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
 QUEUE = 20_000  # frames that a tap holds until QEMU reads them
+
+
+def require_taps(*tools: str) -> None:
+    """Skip the test, or fail in CI, where the machine has no namespaces, taps or one of these tools."""
+    require(*tools)
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"/dev/net/tun: {error.strerror}, and CI must run every test")
+        pytest.skip(f"taps cannot be made: /dev/net/tun: {error.strerror}")
 
 
 class Tap(Wire):

@@ -11,12 +11,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from demands import require
 
 from builder.manifest import Image
 from builder.qemu import Qemu
 from tests.integration.faults import FAULTS, Fault
-from tests.integration.on_wires import running
+from tests.integration.on_wires import require_taps, running
 from tests.integration.scene import Scene, scene
 
 pytestmark = pytest.mark.integration
@@ -56,7 +55,7 @@ class Stages:
 
 @pytest.fixture(scope="module")
 def stages(image: Image, qemu: Qemu, home: Path) -> Iterator[Stages]:
-    require("dnsmasq", "ping")
+    require_taps("dnsmasq", "ping")
     made = Stages(image, qemu)
     yield made
     for nic in list(made.stacks):

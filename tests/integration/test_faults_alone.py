@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from demands import require
 from fuzz import checksum, octets
 from wires import SERVER, UPLINK, leaked
 
@@ -19,7 +18,7 @@ from builder import registry
 from builder.manifest import Image
 from builder.qemu import Machine, Qemu
 from tests.integration.debugger import Debugger
-from tests.integration.on_wires import PATIENCE_S, Router, running
+from tests.integration.on_wires import PATIENCE_S, Router, require_taps, running
 from tests.integration.outside import Dhcp, Host, Lease, Upstream, datagram_of, equals, eventually, host
 from tests.integration.scene import Scene, scene
 
@@ -28,7 +27,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(autouse=True)
 def _home(short_runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    require("dnsmasq", "ping")
+    require_taps("dnsmasq", "ping")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from demands import require
 from fuzz import Dice
 from scenarios import SCENARIOS
 from test_wire_fuzz import strange
@@ -15,7 +14,7 @@ from test_wire_fuzz import strange
 from builder.manifest import Image
 from builder.qemu import Qemu
 from tests.integration.image_bench import ON_THE_IMAGE, ImageBench, standing
-from tests.integration.on_wires import running
+from tests.integration.on_wires import require_taps, running
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def bench(image: Image, qemu: Qemu, home: Path) -> Iterator[ImageBench]:
-    require()
+    require_taps()
     with running(image, qemu, spare=6) as router, standing(router) as made:
         yield made
 
