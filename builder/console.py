@@ -58,7 +58,7 @@ class Service(GuestEvent):
 
 @dataclass(frozen=True)
 class Uplink(GuestEvent):
-    """A physical interface: found, lease, lost or gone.  Address and so on come with a lease."""
+    """A physical interface: found, lease, lost, refused (`reason`) or gone.  What it was given comes with a lease."""
 
     state: str = ""
     interface: str = ""
@@ -67,6 +67,7 @@ class Uplink(GuestEvent):
     address: str | None = None
     gateway: str | None = None
     nameservers: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True)

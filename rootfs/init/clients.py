@@ -39,6 +39,8 @@ class Clients:
         self._voice = voice
         self._clients: dict[int, Client] = {}
         self._duplicates: dict[int, Link] = {}
+        self.addresses: set[str] = set()
+        """Both ends of each client's wire."""
 
     @property
     def all(self) -> list[Client]:
@@ -77,6 +79,7 @@ class Clients:
             self._refuse(link, f"could not be set up: {error.strerror}")
             return
         self._clients[link.index] = client
+        self.addresses |= {pair.router, pair.client}
         self._voice.say("client", **client.fields)
 
     def detach(self, index: int) -> None:
@@ -85,6 +88,7 @@ class Clients:
         client = self._clients.pop(index, None)
         if client is None:
             return
+        self.addresses -= {client.pair.router, client.pair.client}
         self._firewall.expel(client.name, client.pair)
         self._forget_connections(client)
         self._voice.say("client-gone", **client.fields)

@@ -8,54 +8,96 @@ VERSION = 1
 
 
 class Config:
-    """What the spec says that PID 1 must know.  MACs are upper case; `uplink_mac` None means any physical NIC.
+    """What the spec says that PID 1 must know.
 
-    `watchdog_s` 0 means that no watchdog is armed.
+    MACs are upper case; `uplink_mac` None means any physical NIC; `watchdog_s` 0 means that no watchdog is armed.
     """
 
-    __slots__ = ("dns", "hostname", "lease_timeout_s", "name", "oui", "uplink_mac", "watchdog_s")
+    __slots__ = (
+        "dns",
+        "hostname",
+        "lease_timeout_s",
+        "name",
+        "oui",
+        "pool",
+        "uplink_mac",
+        "watchdog_s",
+    )
 
-    def __init__(
-        self,
-        name: str,
-        oui: str = "0A:B3:EC",
-        dns: bool = True,
-        uplink_mac: str | None = None,
-        lease_timeout_s: float = 30.0,
-        hostname: str | None = None,
-        watchdog_s: int = 0,
-    ) -> None:
-        self.name = name
-        self.oui = oui
-        self.dns = dns
-        self.uplink_mac = uplink_mac
-        self.lease_timeout_s = lease_timeout_s
-        self.hostname = hostname or name
-        self.watchdog_s = watchdog_s
+    def __init__(self, raw: dict[str, object]) -> None:
+        """From the file's object; unknown keys are ignored.  Raises ValueError with what is wrong."""
+        self.name = _text(raw, "name")
+        self.hostname = _text(raw, "hostname", self.name)
+        self.oui = _oui(raw)
+        self.pool = _network(raw, "pool", "100.64.0.0/24")
+        self.dns = _one_of(raw, "dns", ("forward", "none")) == "forward"
+        self.uplink_mac = _uplink_mac(raw.get("uplink"))
+        self.lease_timeout_s = _seconds(raw, "lease_timeout_s", 30)
+        self.watchdog_s = _whole(raw, "watchdog_s", 0)
 
 
 def parse(text: str) -> Config:
-    """A configuration from its JSON text; unknown keys are ignored.  Raises ValueError with what is wrong."""
+    """A configuration from its JSON text.  Raises ValueError with what is wrong."""
     raw = decode_object(text)
     if raw.get("version") != VERSION:
         raise ValueError(f"config.json: version {raw.get('version')!r}, and this init knows only {VERSION}")
-    name, oui, dns, uplink = raw.get("name"), raw.get("oui"), raw.get("dns"), raw.get("uplink")
-    timeout, hostname = raw.get("lease_timeout_s", 30), raw.get("hostname")
-    watchdog = raw.get("watchdog_s", 0)
-    if not isinstance(name, str) or not name:
-        raise ValueError("config.json: 'name' is missing")
-    if not isinstance(oui, str) or len(oui) != len("0A:B3:EC"):
+    return Config(raw)
+
+
+def _text(raw: dict[str, object], key: str, default: str | None = None) -> str:
+    """An empty text and null are as good as nothing."""
+    value = raw.get(key) or default
+    if value is None:
+        raise ValueError(f"config.json: {key!r} is missing")
+    if not isinstance(value, str):
+        raise ValueError(f"config.json: {key!r} must be a text")  # noqa: TRY004  (a file's mistake)
+    return value
+
+
+def _one_of(raw: dict[str, object], key: str, values: tuple[str, ...]) -> str:
+    value = raw.get(key)
+    if value not in values:
+        raise ValueError(f"config.json: {key!r} must be {' or '.join(map(repr, values))}")
+    return str(value)
+
+
+def _seconds(raw: dict[str, object], key: str, default: float) -> float:
+    value = raw.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+        raise ValueError(f"config.json: {key!r} must be a positive number")
+    return float(value)
+
+
+def _whole(raw: dict[str, object], key: str, default: int) -> int:
+    value = raw.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"config.json: {key!r} must be a whole number, or 0")
+    return value
+
+
+def _oui(raw: dict[str, object]) -> str:
+    value = _text(raw, "oui")
+    if len(value) != len("0A:B3:EC"):
         raise ValueError("config.json: 'oui' must be three octets")
-    if dns not in ("forward", "none"):
-        raise ValueError("config.json: 'dns' must be 'forward' or 'none'")
+    return value.upper()
+
+
+def _uplink_mac(uplink: object) -> str | None:
     mac = uplink.get("mac") if isinstance(uplink, dict) else None
     if mac is not None and not isinstance(mac, str):
         raise ValueError("config.json: 'uplink.mac' must be a MAC or null")
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
-        raise ValueError("config.json: 'lease_timeout_s' must be a positive number")
-    if hostname is not None and not isinstance(hostname, str):
-        raise ValueError("config.json: 'hostname' must be a text or null")
-    if isinstance(watchdog, bool) or not isinstance(watchdog, int) or watchdog < 0:
-        raise ValueError("config.json: 'watchdog_s' must be a whole number of seconds, or 0")
-    uplink_mac = mac.upper() if mac else None
-    return Config(name, oui.upper(), dns == "forward", uplink_mac, float(timeout), hostname, watchdog)
+    return mac.upper() if mac else None
+
+
+def _network(raw: dict[str, object], key: str, default: str) -> str:
+    text = _text(raw, key, default)
+    address, _, length = text.partition("/")
+    numbers = [*address.split("."), length]
+    if (
+        len(numbers) != 5
+        or not all(number.isascii() and number.isdigit() and len(number) <= 3 for number in numbers)
+        or not all(int(number) <= 255 for number in numbers[:4])
+        or int(length) > 32
+    ):
+        raise ValueError(f"config.json: {key!r} must be a network such as 100.64.0.0/24")
+    return text

@@ -13,6 +13,7 @@ import sys
 
 from init import address, firewall, mounts, native, protocol, sysctl, uplinks
 from init.children import Children
+from init.claims import Claims
 from init.clients import Clients
 from init.config import Config, parse
 from init.loop import EDGE, WRITE, Loop
@@ -56,8 +57,9 @@ class Router:
         self.supervisor = Supervisor(self.loop, self.children, voice, services, self._check_ready)
         self.firewall = firewall.Firewall(self.loop, self._firewall_fell_behind)
         requests = Requests()
-        self.uplinks = Uplinks(requests, voice, config.uplink_mac)
         self.clients = Clients(requests, self.firewall, voice)
+        claims = Claims(config.pool, self.clients)
+        self.uplinks = Uplinks(self.loop, requests, voice, config.uplink_mac, claims.problem)
         self.network = Network(self._link_came, self._link_went, self._network_changed)
         self.resolvers: Resolvers | None = None
         self.port = EventPort(self.loop, voice, self._asked)
@@ -77,7 +79,7 @@ class Router:
             self.loop.later(0, self._harden)
         self._raise_firewall()
         self.supervisor.start()
-        self.resolvers = Resolvers(self.loop, self._resolvers_changed)
+        self.resolvers = Resolvers(self.loop, lambda _: self._network_changed())
         self.network.follow(self.loop)
         self.loop.later(self.config.lease_timeout_s, self._lease_is_due)
         self.loop.later(0, self._follow_uevents)
@@ -124,13 +126,11 @@ class Router:
         self.uplinks.detach(link.index)
 
     def _network_changed(self) -> None:
-        self.uplinks.compare(self.network, self.resolvers.current if self.resolvers is not None else ())
+        found = self.resolvers.current if self.resolvers is not None else ()
+        self.uplinks.compare(self.network, found)
+        if self.config.dns:  # without a lease the resolvers are nobody's, though ConnMan may not have said so yet
+            self.firewall.resolve_by(found if self.uplinks.any_lease else ())
         self._check_ready()
-
-    def _resolvers_changed(self, found: tuple[str, ...]) -> None:
-        if self.config.dns:
-            self.firewall.resolve_by(found)
-        self._network_changed()
 
     def _check_ready(self) -> None:
         if self.ready or not (self.supervisor.all_ready and self.uplinks.any_lease):

@@ -24,6 +24,7 @@ class Network:
         self.links: dict[int, rt.Link] = {}
         self.addresses: dict[int, dict[str, int]] = {}
         self.routes: dict[int, dict[int, str | None]] = {}
+        self.targets: dict[int, set[tuple[str, int]]] = {}
         self._on_link = on_link
         self._on_gone = on_gone
         self._on_change = on_change
@@ -43,10 +44,15 @@ class Network:
         routes = self.routes.get(index)
         return (routes[min(routes)],) if routes else None
 
+    def targets_of(self, index: int) -> set[tuple[str, int]]:
+        """(destination, prefix length) of an interface's other routes."""
+        return self.targets.get(index, set())
+
     def replace(self, dump: list[tuple[int, bytes]]) -> None:
         """Make the state what a dump says."""
         self.addresses.clear()
         self.routes.clear()
+        self.targets.clear()
         present = {link.index for kind, payload in dump if kind == rt.RTM_NEWLINK and (link := rt.parse_link(payload))}
         for index in [index for index in self.links if index not in present]:
             self._forget(index)
@@ -79,12 +85,14 @@ class Network:
             return
         known = self.links.get(link.index)
         self.links[link.index] = link
+        if not link.flags & rt.IFF_UP:
+            self._forget_routes(link.index)
         if known is None:
             self._on_link(link)
 
     def _forget(self, index: int) -> None:
         self.addresses.pop(index, None)
-        self.routes.pop(index, None)
+        self._forget_routes(index)
         link = self.links.pop(index, None)
         if link is not None:
             self._on_gone(link)
@@ -95,14 +103,32 @@ class Network:
             return
         if kind == rt.RTM_NEWADDR:
             self.addresses.setdefault(address.index, {})[address.address] = address.prefix
-        else:
-            self.addresses.get(address.index, {}).pop(address.address, None)
+            return
+        left = self.addresses.get(address.index, {})
+        left.pop(address.address, None)
+        if not left:
+            self._forget_routes(address.index)
+
+    def _forget_routes(self, index: int) -> None:
+        """With its last address, or as it is taken down, an interface loses all its routes; the kernel tells none."""
+        self.routes.pop(index, None)
+        self.targets.pop(index, None)
 
     def _apply_route(self, kind: int, payload: bytes) -> None:
         route = rt.parse_default_route(payload)
         if route is None:
+            self._apply_target(kind, payload)
             return
         if kind == rt.RTM_NEWROUTE:
             self.routes.setdefault(route.index, {})[route.metric] = route.gateway
         else:
             self.routes.get(route.index, {}).pop(route.metric, None)
+
+    def _apply_target(self, kind: int, payload: bytes) -> None:
+        route = rt.parse_route(payload)
+        if route is None:
+            return
+        if kind == rt.RTM_NEWROUTE:
+            self.targets.setdefault(route.index, set()).add((route.destination, route.length))
+        else:
+            self.targets.get(route.index, set()).discard((route.destination, route.length))

@@ -20,7 +20,7 @@ RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE = 1, 0x10, 0x40
 GROUPS = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE
 IFLA_ADDRESS, IFLA_IFNAME = 1, 3
 IFA_ADDRESS, IFA_LOCAL = 1, 2
-RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE = 4, 5, 6, 15
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE = 1, 4, 5, 6, 15
 RT_TABLE_MAIN, RTN_UNICAST = 254, 1
 IFF_UP, IFF_LOWER_UP = 1, 0x10000
 ARPHRD_ETHER = 1
@@ -135,6 +135,32 @@ def parse_address(payload: bytes) -> Address | None:
     found = attributes(payload, ADDRESS.size)
     local = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS) or b""
     return Address(index, dotted(local), prefix) if family == AF_INET and len(local) == 4 else None
+
+
+class Route:
+    """A route of the main table to all addresses that share so many bits with a destination."""
+
+    __slots__ = ("destination", "index", "length")
+
+    def __init__(self, index: int, destination: str, length: int) -> None:
+        self.index = index
+        self.destination = destination
+        self.length = length
+
+
+def parse_route(payload: bytes) -> Route | None:
+    """An IPv4 unicast route of the main table that is no default route, or None for anything else."""
+    try:
+        family, length, _, _, table, _, _, kind, _ = ROUTE.unpack_from(payload)
+    except struct_error:
+        return None
+    if family != AF_INET or length == 0 or kind != RTN_UNICAST:
+        return None
+    found = attributes(payload, ROUTE.size)
+    destination = found.get(RTA_DST, b"")
+    if _u32(found, RTA_TABLE, table) != RT_TABLE_MAIN or RTA_OIF not in found or len(destination) != 4:
+        return None
+    return Route(_u32(found, RTA_OIF), dotted(destination), length)
 
 
 def parse_default_route(payload: bytes) -> DefaultRoute | None:

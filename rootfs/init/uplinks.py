@@ -7,14 +7,23 @@ from init.native import exists, os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from init.loop import Loop
     from init.network import Network
     from init.protocol import Voice
     from init.rtnetlink import Link, Requests
+
+    Problem = Callable[[str, str | None, Iterable[tuple[str, int]]], str]
 
 PREFIX = "up"
 """Interfaces named so are ConnMan's (services.UPLINK_PATTERN) and the firewall's uplinks; only we name one so."""
 
 SYSFS = "/sys/class/net"
+LINK_LOCAL = "169.254."
+"""What ConnMan gives an uplink where no DHCP server answers (RFC 3927), with a route to everywhere: no lease."""
+REFUSED_S = 10.0
+"""So long an uplink that was refused stays down."""
 
 
 def is_physical(name: str) -> bool:
@@ -49,7 +58,7 @@ class Lease:
 class Uplink:
     """A physical interface that we gave to ConnMan."""
 
-    __slots__ = ("driver", "index", "lease", "mac", "name")
+    __slots__ = ("driver", "index", "lease", "mac", "name", "refused")
 
     def __init__(self, index: int, name: str, mac: str, driver: str) -> None:
         self.index = index
@@ -57,6 +66,7 @@ class Uplink:
         self.mac = mac
         self.driver = driver
         self.lease: Lease | None = None
+        self.refused = False
 
     @property
     def fields(self) -> dict[str, object]:
@@ -67,11 +77,14 @@ class Uplink:
 class Uplinks:
     """The uplinks there are, by the index of their interface."""
 
-    def __init__(self, requests: Requests, voice: Voice, wanted_mac: str | None) -> None:
+    def __init__(self, loop: Loop, requests: Requests, voice: Voice, wanted_mac: str | None, problem: Problem) -> None:
+        self._loop = loop
+        self._problem = problem
         self._requests = requests
         self._voice = voice
         self._wanted_mac = wanted_mac
         self._uplinks: dict[int, Uplink] = {}
+        self._duplicates: dict[int, Link] = {}
 
     @property
     def all(self) -> list[Uplink]:
@@ -90,6 +103,12 @@ class Uplinks:
             text = f"{link.name} ({link.mac}, {driver}) is left alone: the uplink is to be {self._wanted_mac}"
             self._voice.say("log", source="init", text=text)
             return
+        other = next((uplink for uplink in self._uplinks.values() if uplink.mac == link.mac), None)
+        if other is not None:  # ConnMan tells them by their MAC, and would lose both with either
+            self._duplicates[link.index] = link
+            reason = f"duplicate: {other.name} has the same MAC"
+            self._voice.say("uplink", state="refused", interface=link.name, mac=link.mac, driver=driver, reason=reason)
+            return
         taken = {uplink.name for uplink in self._uplinks.values()}
         name = next(name for number in range(len(taken) + 1) if (name := f"{PREFIX}{number}") not in taken)
         try:
@@ -104,10 +123,17 @@ class Uplinks:
         self._voice.say("uplink", state="found", **uplink.fields)
 
     def detach(self, index: int) -> None:
-        """An interface is gone."""
+        """An interface is gone; a duplicate that waited takes its place."""
+        self._duplicates.pop(index, None)
         uplink = self._uplinks.pop(index, None)
-        if uplink is not None:
-            self._voice.say("uplink", state="gone", **uplink.fields)
+        if uplink is None:
+            return
+        self._voice.say("uplink", state="gone", **uplink.fields)
+        for link in list(self._duplicates.values()):
+            if link.mac == uplink.mac:
+                del self._duplicates[link.index]
+                self.attach(link)
+                break
 
     def compare(self, network: Network, nameservers: tuple[str, ...]) -> None:
         """Tell which uplink has come by a lease (address and default route), by another one, or has lost it."""
@@ -115,12 +141,38 @@ class Uplinks:
             address = network.address_of(uplink.index)
             route = network.default_route_of(uplink.index)
             before = uplink.lease
-            if address is None or route is None:
+            gateway = route[0] if route is not None else None
+            if address is not None and not uplink.refused:
+                problem = self._problem(address[0], gateway, network.targets_of(uplink.index))
+                if problem:
+                    self._refuse(uplink, f"{address[0]}/{address[1]}", gateway, problem)
+            last_resort = address is not None and address[0].startswith(LINK_LOCAL) and gateway is None
+            if address is None or route is None or uplink.refused or last_resort:
                 uplink.lease = None
                 if before is not None:
                     self._voice.say("uplink", state="lost", **uplink.fields)
                 continue
-            lease = Lease(f"{address[0]}/{address[1]}", route[0], nameservers)
+            lease = Lease(f"{address[0]}/{address[1]}", gateway, nameservers)
             uplink.lease = lease
             if before is None or before.fields != lease.fields:
                 self._voice.say("uplink", state="lease", **(uplink.fields | lease.fields))
+
+    def _refuse(self, uplink: Uplink, address: str, gateway: str | None, reason: str) -> None:
+        """Take an uplink down whose lease cannot be used; ConnMan asks for another when it is up again."""
+        uplink.refused = True
+        self._voice.say("uplink", state="refused", **uplink.fields, address=address, gateway=gateway, reason=reason)
+        self._set_up(uplink, False)
+
+        def again() -> None:
+            if self._uplinks.get(uplink.index) is uplink:
+                uplink.refused = False
+                self._set_up(uplink, True)
+
+        self._loop.later(REFUSED_S, again)
+
+    def _set_up(self, uplink: Uplink, up: bool) -> None:
+        try:
+            self._requests.set_up(uplink.index, up)
+        except OSError as error:
+            text = f"{uplink.name} could not be taken {'up' if up else 'down'}: {error.strerror}"
+            self._voice.say("log", source="init", text=text)

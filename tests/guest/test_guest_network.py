@@ -17,16 +17,21 @@ NEWLINK = rt.LINK.pack(0, rt.ARPHRD_ETHER, 2, rt.IFF_UP, 0) + bytes.fromhex(
 )
 
 
-def link_message(index: int, name: str, mac: str = "52:54:00:12:34:56", kind: int = rt.ARPHRD_ETHER) -> bytes:
+def link_message(
+    index: int, name: str, mac: str = "52:54:00:12:34:56", kind: int = rt.ARPHRD_ETHER, flags: int = rt.IFF_UP
+) -> bytes:
     return (
-        rt.LINK.pack(0, kind, index, 0, 0)
+        rt.LINK.pack(0, kind, index, flags, 0)
         + rt.attribute(rt.IFLA_IFNAME, name.encode() + b"\0")
         + rt.attribute(rt.IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
     )
 
 
-def route_message(index: int, gateway: str | None, metric: int = 0, table: int = 254, length: int = 0) -> bytes:
-    tail = rt.attribute(rt.RTA_OIF, rt.U32.pack(index)) + rt.attribute(rt.RTA_PRIORITY, rt.U32.pack(metric))
+def route_message(
+    index: int, gateway: str | None, metric: int = 0, table: int = 254, length: int = 0, target: str = ""
+) -> bytes:
+    tail = rt.attribute(rt.RTA_DST, rt.packed(target)) if target else b""
+    tail += rt.attribute(rt.RTA_OIF, rt.U32.pack(index)) + rt.attribute(rt.RTA_PRIORITY, rt.U32.pack(metric))
     tail += rt.attribute(rt.RTA_TABLE, rt.U32.pack(table))
     if gateway is not None:
         tail += rt.attribute(rt.RTA_GATEWAY, rt.packed(gateway))
@@ -64,6 +69,14 @@ def test_other_routes_are_passed_over(other: dict[str, int]) -> None:
     assert rt.parse_default_route(route_message(4, "10.0.2.2", **other)) is None
 
 
+def test_a_route_to_somewhere_is_read() -> None:
+    route = rt.parse_route(route_message(4, "10.0.2.2", length=32, target="100.64.0.1"))
+    assert route is not None
+    assert (route.index, route.destination, route.length) == (4, "100.64.0.1", 32)
+    assert rt.parse_route(route_message(4, "10.0.2.2")) is None  # a default route is another matter
+    assert rt.parse_route(route_message(4, None, table=255, length=32, target="100.64.0.1")) is None
+
+
 def test_messages_are_cut_where_their_lengths_say() -> None:
     data = rt.message(rt.RTM_NEWLINK, 0, 7, NEWLINK) + rt.message(rt.NLMSG_DONE, 0, 8, b"\0\0\0\0")
     assert list(rt.messages(data)) == [(rt.RTM_NEWLINK, 7, NEWLINK), (rt.NLMSG_DONE, 8, b"\0\0\0\0")]
@@ -81,6 +94,7 @@ def test_torn_messages_never_raise() -> None:
             rt.parse_link(payload)
             rt.parse_address(payload)
             rt.parse_default_route(payload)
+            rt.parse_route(payload)
 
 
 def test_renaming_and_raising_a_link() -> None:
@@ -122,6 +136,31 @@ def test_the_picture_follows_the_messages() -> None:
     assert net.address_of(2) is None
     net.apply([(rt.RTM_DELLINK, link_message(2, "up0"))])
     assert (seen.gone, net.default_route_of(2)) == (["up0"], None)
+
+
+@pytest.mark.parametrize("loss", ["its last address", "taken down"])
+def test_routes_that_the_kernel_drops_without_a_word_are_forgotten(loss: str) -> None:
+    net = Seen().network
+    net.apply([(rt.RTM_NEWLINK, link_message(2, "up0")), (rt.RTM_NEWADDR, rt.new_address(2, "10.0.2.15", 24))])
+    net.apply([(rt.RTM_NEWADDR, rt.new_address(2, "10.0.2.77", 24)), (rt.RTM_NEWROUTE, route_message(2, "10.0.2.2"))])
+    net.apply([(rt.RTM_NEWROUTE, route_message(2, "10.0.2.2", length=32, target="100.64.0.1"))])
+    assert net.targets_of(2) == {("100.64.0.1", 32)}
+    net.apply([(rt.RTM_DELADDR, rt.new_address(2, "10.0.2.15", 24))])
+    assert net.default_route_of(2) == ("10.0.2.2",)
+    if loss == "taken down":
+        net.apply([(rt.RTM_NEWLINK, link_message(2, "up0", flags=0))])
+        assert net.address_of(2) == ("10.0.2.77", 24)
+    else:
+        net.apply([(rt.RTM_DELADDR, rt.new_address(2, "10.0.2.77", 24))])
+    assert (net.default_route_of(2), net.targets_of(2)) == (None, set())
+
+
+def test_a_route_s_end_is_noted() -> None:
+    net = Seen().network
+    there = route_message(2, None, length=32, target="100.64.0.1")
+    net.apply([(rt.RTM_NEWROUTE, there), (rt.RTM_NEWROUTE, route_message(2, None, length=24, target="10.0.2.0"))])
+    net.apply([(rt.RTM_DELROUTE, there)])
+    assert net.targets_of(2) == {("10.0.2.0", 24)}
 
 
 def test_after_an_overflow_a_dump_mends_the_picture() -> None:

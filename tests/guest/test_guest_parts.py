@@ -45,6 +45,7 @@ def test_the_configuration_is_read() -> None:
         "52:54:00:AA:BB:CC",
     )
     assert config.lease_timeout_s == 30
+    assert parse(json.dumps(GOOD | {"pool": "100.96.0.0/16"})).pool == "100.96.0.0/16"
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,10 @@ def test_the_configuration_is_read() -> None:
         ({"lease_timeout_s": 0}, "lease_timeout_s"),
         ({"lease_timeout_s": True}, "lease_timeout_s"),
         ({"hostname": 1}, "hostname"),
+        ({"pool": 7}, "pool"),
+        ({"pool": "100.64.0.0"}, "pool"),
+        ({"pool": "100.64.0.0/33"}, "pool"),
+        ({"pool": "100.64.0.256/24"}, "pool"),
     ],
 )
 def test_a_wrong_configuration_names_its_key(change: dict[str, Any], named: str) -> None:

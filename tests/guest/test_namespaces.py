@@ -104,10 +104,10 @@ def test_a_client_reaches_upstream_and_nobody_else(router: World) -> None:
     assert first.ask("tcp", "10.0.2.2", 7) == "10.0.2.15"
     assert first.ask("udp", "100.64.0.16", 53) == "resolved hello"
     before = router.counters()
-    assert not first.pings("100.64.0.19")
-    assert not first.pings("100.64.0.18")  # another client's router
+    assert first.pings_in_vain("100.64.0.19")
+    assert first.pings_in_vain("100.64.0.18")  # another client's router
     assert first.ask("tcp", "10.0.2.15", 22) == "TimeoutError"  # the router itself serves nothing
-    assert not first.pings("100.64.0.201")  # an address of the pool that is nobody's does not leak upstream
+    assert first.pings_in_vain("100.64.0.201")  # an address of the pool that is nobody's does not leak upstream
     after = router.counters()
     assert after["isolated"] >= before["isolated"] + 2
     assert after["to_router"] >= before["to_router"] + 2
@@ -124,7 +124,7 @@ def test_upstream_reaches_no_client_by_itself(router: World) -> None:
     assert client.pings("10.0.2.2")
     router.upstream.ip("route", "replace", "100.64.0.0/24", "via", "10.0.2.15")
     before = router.counters()["from_uplink"]
-    assert not router.upstream.pings("100.64.0.33")
+    assert router.upstream.pings_in_vain("100.64.0.33")
     assert router.counters()["from_uplink"] > before
     assert router.upstream.pings("10.0.2.15")
 

@@ -26,7 +26,7 @@ UPLINK, GATEWAY, SERVER = "10.0.2.15", "10.0.2.2", "93.184.215.14"
 RESOLVER, OTHER_RESOLVER = "10.0.2.3", "10.0.2.4"
 UPLINK_MAC, GATEWAY_MAC = "52:54:00:12:34:56", "52:54:00:00:00:02"
 LAPTOP, PRINTER, OUTSIDER = "0A:B3:EC:40:00:00", "0A:B3:EC:40:00:02", "0A:B3:EC:41:00:00"
-PATIENCE_S = 2.0
+PATIENCE_S = 10.0
 QUIET_S = 0.03
 CLONE_NEWNET, OUTGOING, ETH_P_ALL = 0x40000000, 4, 3
 
@@ -74,10 +74,11 @@ class Wire:
         self.namespace = Namespace()
         self.seen: list[bytes] = []
 
-    def open(self) -> None:
-        """Set up the end that is called w0 and listen; its kernel answers ARP, and hears nothing else."""
+    def open(self, deaf: bool = True) -> None:
+        """Set up the end that is called w0 and listen; its kernel answers ARP and, where it is deaf, nothing else."""
         with inside(self.namespace):
-            subprocess.run(["nft", "-f", "-"], input=DEAF, text=True, check=True)
+            if deaf:
+                subprocess.run(["nft", "-f", "-"], input=DEAF, text=True, check=True)
             sysctl.apply((("ipv6/conf/all/disable_ipv6", "1"),))
             for words in (f"addr add {self.address}/{self.prefix} dev w0", "link set w0 up"):
                 subprocess.run(["ip", *words.split()], check=True)
@@ -129,6 +130,16 @@ class Wire:
                     return packet
             time.sleep(0.002)
         raise AssertionError(f"{self.name}: it did not come; came: {[one.summary() for one in self.packets()]}")
+
+    def warm_up(self) -> None:
+        """Ask the router for its MAC until it answers: the first frames into a new link may be lost."""
+        ask = Ether(src=self.mac, dst="ff:ff:ff:ff:ff:ff")
+        ask /= ARP(op=1, hwsrc=self.mac, psrc=self.address, pdst=self.router)
+        end = time.monotonic() + PATIENCE_S
+        while not [one for one in self.arp() if one[ARP].op == 2 and one[ARP].psrc == self.router]:
+            assert time.monotonic() < end, f"{self.name}: the router does not answer ARP"
+            self.send(bytes(ask))
+            time.sleep(0.01)
 
     def close(self) -> None:
         if hasattr(self, "socket"):

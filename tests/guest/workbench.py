@@ -137,6 +137,7 @@ class Bench:
             for address in (RESOLVER, OTHER_RESOLVER):
                 subprocess.run(["ip", "addr", "add", f"{address}/24", "dev", "w0"], check=True)
         self.lease(UPLINK)
+        self.upstream.warm_up()
 
     def lease(self, address: str) -> None:
         """What ConnMan does with a lease: another address replaces the former one."""
@@ -157,6 +158,7 @@ class Bench:
         wire.open()
         self.pairs[name] = pair
         self.apply(firewall.admission(name, pair))
+        wire.warm_up()
 
     def unplug_client(self, wire: Wire) -> None:
         """What init.clients does when an interface is gone."""

@@ -86,8 +86,19 @@ class Namespace:
         return self.run(sys.executable, "-c", ASK, kind, address, str(port), source).strip()
 
     def pings(self, address: str) -> bool:
-        """Whether an echo request is answered."""
-        command = ["nsenter", "-t", str(self.pid), "-n", "ping", "-c1", "-W1", "-q", address]
+        """Whether one echo request of several is answered.
+
+        The first frame into a link that has just come up may be lost (the kernel takes its queue up a little later,
+        linkwatch), and ARP asks again only after a second.
+        """
+        return self._ping("-c1", "-w10", address)
+
+    def pings_in_vain(self, address: str) -> bool:
+        """Whether two echo requests are not answered."""
+        return not self._ping("-c2", "-i0.5", "-W1", address)
+
+    def _ping(self, *words: str) -> bool:
+        command = ["nsenter", "-t", str(self.pid), "-n", "ping", "-q", *words]
         return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 

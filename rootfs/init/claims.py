@@ -1,0 +1,51 @@
+"""What an uplink's network may not claim: the clients' addresses, and addresses that no host has.
+
+A lease is somebody else's word.  One with a client's address, or with a gateway or a resolver among the clients (to
+each of which ConnMan makes a route), would lead a client's packets outside, or to nobody.  The firewall lets none of
+them out, but the client would be cut off; so such an uplink is taken down, and up again after a while.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from init.clients import Clients
+
+LOOPBACK, MULTICAST = 127, 224
+CLIENT_S_LENGTH = 31  # a route that is shorter than a client's own does not beat it
+
+
+def number(address: str) -> int:
+    """A dotted address as a number."""
+    value = 0
+    for octet in address.split("."):
+        value = value << 8 | int(octet)
+    return value
+
+
+class Claims:
+    """Tells what is the clients'.  `pool` is such as ``100.64.0.0/24``; a client's pair may also lie outside it."""
+
+    def __init__(self, pool: str, clients: Clients) -> None:
+        first, _, length = pool.partition("/")
+        self._pool = pool
+        self._shift = 32 - int(length)
+        self._first = number(first) >> self._shift
+        self._clients = clients
+
+    def is_clients(self, address: str) -> bool:
+        """Whether an address is one of the pool, or either end of a client's wire."""
+        return number(address) >> self._shift == self._first or address in self._clients.addresses
+
+    def problem(self, address: str, gateway: str | None, routes: Iterable[tuple[str, int]]) -> str:
+        """Why a lease cannot be used, or nothing.  `routes` are (destination, length) of those by the uplink."""
+        first = int(address.partition(".")[0])
+        if first in (0, LOOPBACK) or first >= MULTICAST:
+            return f"{address} is no host's address"
+        targets = [destination for destination, length in routes if length >= CLIENT_S_LENGTH]
+        for what, claimed in (("address", address), ("gateway", gateway), *(("route to", one) for one in targets)):
+            if claimed is not None and self.is_clients(claimed):
+                return f"its {what} {claimed} is the clients' own: choose another clients.pool than {self._pool}"
+        return ""

@@ -1,0 +1,86 @@
+"""The bench of tests/guest on the real image: the same scenarios, their wires plugged into the VM.
+
+What a scenario does inside the router (its rules, routes, elements) cannot be done here, so only those run that send
+and look.  Counters are what the router answers over its event port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from wires import GATEWAY, GATEWAY_MAC, LAPTOP, OTHER_RESOLVER, OUTSIDER, PRINTER, RESOLVER, UPLINK, UPLINK_MAC
+from workbench import Bench
+
+from builder.model import Router as Spec
+from tests.integration.on_wires import Router, Tap
+from tests.integration.outside import Dhcp, Lease, host
+
+ON_THE_IMAGE = (
+    "clients_reach_the_outside",
+    "the_router_answers_pings",
+    "a_client_has_one_address",
+    "a_client_s_dhcp_is_refused_by_name",
+    "clients_are_kept_apart",
+    "a_client_cannot_meddle_in_another_s_connections",
+    "the_router_serves_nothing",
+    "odd_flags_and_strays_are_refused",
+    "an_uplink_reaches_no_client_unasked",
+    "an_uplink_s_sender_is_held_to_the_way_back",
+    "errors_quote_no_client",
+    "too_big_is_told_both_ways",
+    "dns_goes_to_the_uplink_s_resolver",
+)
+
+
+class ImageBench(Bench):
+    """Upstream and three clients, all of them bare, around the VM."""
+
+    def __init__(self, router: Router) -> None:
+        self.vm = router
+        self.upstream = Tap("upstream", GATEWAY_MAC, UPLINK_MAC, GATEWAY, UPLINK, 24)
+        self.laptop, self.printer, self.outsider = (
+            host(*one) for one in (("laptop", LAPTOP), ("printer", PRINTER), ("outsider", OUTSIDER))
+        )
+        self.dhcp: Dhcp | None = None
+
+    def start(self) -> None:
+        """Plug everything in; the uplink gets a lease that outlives the test."""
+        for wire in self.wires:
+            wire.open()
+        for address in (RESOLVER, OTHER_RESOLVER):
+            self.upstream.namespace.ip("addr", "add", f"{address}/24", "dev", "w0")
+        self.dhcp = Dhcp(self.upstream, Lease(seconds=86_400))
+        for wire in self.wires:
+            self.vm.plug(wire)  # type: ignore[arg-type]
+        self.vm.wait("ready")
+        self.vm.wait("uplink", state="lease", nameservers=[RESOLVER])
+        for wire in self.wires:
+            wire.warm_up()
+
+    def counters(self) -> dict[str, int]:
+        return self.vm.drops()
+
+    def load(self, spec: Spec, mend: Callable[[str], str] = lambda text: text, ipv6: bool = True) -> None:
+        """The image's rules are those of the default spec, and stay."""
+        assert spec == Spec()
+
+    def forget_all(self) -> None:
+        """Nothing is forgotten: scenarios use ports of their own."""
+
+    def close(self) -> None:
+        if self.dhcp is not None:
+            self.dhcp.close()
+        for wire in self.wires:
+            wire.close()
+
+
+@contextmanager
+def standing(router: Router) -> Iterator[ImageBench]:
+    """A bench around a running VM, from its start to its end."""
+    made = ImageBench(router)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
