@@ -58,7 +58,7 @@ def main(
     """
     if listing:
         for row in ROWS:
-            print(f"{row.name:16}{row.what}" + (f", beside {row.beside}" if row.beside else ""))
+            print(f"{row.name:18}{row.what}" + (f", beside {row.beside}" if row.beside else ""))
         return
     chosen = choose(names, quick)
     try:

@@ -70,7 +70,7 @@ async def router(subject: Subject, nic: str, folder: Path) -> Boot:
     vm = _vm(subject, qemu.router(subject.image, subject.accelerator.kind, nic=nic), folder, guest.on_console)
     async with vm:
         await vm.power_on()
-        await _until(vm, guest.wait(console.Ready), guest.lost)
+        await until(vm, guest.wait(console.Ready), guest.lost)
         ready = guest.find(console.Ready)
         if ready is None:
             why = guest.lost.result() if guest.lost.done() else _why(vm)
@@ -90,11 +90,11 @@ async def static(subject: Subject, nic: str, root: Path, folder: Path, *, to_the
     vm = _vm(subject, machine, folder, listen)
     async with vm:
         await vm.power_on()
-        await _until(vm, said)
+        await until(vm, said)
         if not said.done():
             raise Unmeasured(f"the static init does not boot with {nic}: {_why(vm)}{last_words(vm)}")
         if to_the_end:
-            await _until(vm)
+            await until(vm)
         return Boot(said.result() - vm.powered_at)
 
 
@@ -104,7 +104,7 @@ def with_root(machine: qemu.Machine, root: Path) -> qemu.Machine:
     return replace(machine, rootfs=root, cmdline=f"{kernel} init=/sbin/init")
 
 
-async def _until(vm: Vm, *signs: Awaitable[Any]) -> None:
+async def until(vm: Vm, *signs: Awaitable[Any]) -> None:
     """Wait for the first of some signs, for the machine's end, or for the deadline."""
     waiting = [asyncio.ensure_future(sign) for sign in (*signs, vm.ended.wait())]
     await asyncio.wait(waiting, timeout=DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)

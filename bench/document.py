@@ -30,7 +30,7 @@ def surroundings(subject: Subject) -> dict[str, Any]:
 
 
 def document(around: dict[str, Any], results: Sequence[Result]) -> dict[str, Any]:
-    """The whole run.  Times are in seconds, sizes in MiB: each row names its unit."""
+    """The whole run.  Each row names its unit."""
     return {"version": VERSION, "surroundings": around, "rows": [_row(result) for result in results]}
 
 
@@ -45,7 +45,7 @@ def _row(result: Result) -> dict[str, Any]:
         "beside": row.beside or None,
         "beside_samples": [round(sample, 4) for sample in measured.beside] if measured else [],
         "ratio": _summary(result.ratio),
-        "aim": {"limit": row.aim.limit, "of": row.aim.of} if row.aim else None,
+        "aim": {"limit": row.aim.limit, "of": row.aim.of, "at_least": row.aim.at_least} if row.aim else None,
         "met": result.met,
         "notes": list(measured.notes) if measured else [],
         "details": dict(measured.details) if measured else {},

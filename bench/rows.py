@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from bench import boot, commands, memory
+from bench import boot, clients, commands, memory, traffic
 from bench.values import Aim, Measured, Row, Setting
 
 MIB = 1 << 20
@@ -21,7 +21,7 @@ def image_size(setting: Setting) -> Measured:
 ROWS: tuple[Row, ...] = (
     Row(
         "boot-virtio",
-        "ready, virtio-net-pci",
+        "ready, virtio-net",
         "s",
         partial(boot.measure, nic="virtio-net-pci"),
         beside="static init",
@@ -37,6 +37,55 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("image-size", "kernel and root", "MiB", image_size, aim=Aim(20.0)),
     Row("least-memory", "least memory", "MiB", memory.measure, aim=Aim(40.0), quick=False),
+    Row(
+        "tcp",
+        "TCP, one client",
+        "MiB/s",
+        traffic.firewall_tcp,
+        beside="masquerade only",
+        aim=Aim(0.95, "ratio", at_least=True),
+        quick=False,
+    ),
+    Row(
+        "connections",
+        "new connections",
+        "/s",
+        traffic.firewall_connections,
+        beside="masquerade only",
+        aim=Aim(0.9, "ratio", at_least=True),
+        quick=False,
+    ),
+    Row(
+        "round-trip",
+        "echo",
+        "ms",
+        traffic.firewall_round_trip,
+        beside="masquerade only",
+        aim=Aim(1.05, "ratio"),
+        quick=False,
+    ),
+    Row(
+        "crowd-tcp",
+        "TCP, 240 clients",
+        "MiB/s",
+        traffic.crowd_tcp,
+        beside="1 client",
+        aim=Aim(0.95, "ratio", at_least=True),
+        quick=False,
+    ),
+    Row(
+        "crowd-round-trip",
+        "echo, 240 clients",
+        "ms",
+        traffic.crowd_round_trip,
+        beside="1 client",
+        aim=Aim(1.05, "ratio"),
+        quick=False,
+    ),
+    Row("attach", "plug to answer", "s", clients.attach, aim=Aim(0.25), quick=False),
+    Row("client-memory", "a client", "MiB", clients.memory, aim=Aim(0.45), quick=False),
+    Row("client-boot", "a client's boot", "ms", clients.boot_time, aim=Aim(40.0), quick=False),
+    Row("client-init", "of it, PID 1", "ms", clients.init_time, aim=Aim(3.0), quick=False),
     Row("help", "--help", "s", commands.show_help, beside="bare python", aim=Aim(0.2)),
     Row("click-help", "click --help", "s", commands.click_help, beside="bare python"),
     Row("check", "check", "s", commands.check, beside="bare python"),

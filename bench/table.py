@@ -61,7 +61,8 @@ def _aim(result: Result) -> str:
     aim = result.row.aim
     if aim is None:
         return ""
-    return f"≤ {aim.limit:g}×" if aim.of == "ratio" else f"≤ {aim.limit:g} {result.row.unit}"
+    sign = "≥" if aim.at_least else "≤"
+    return f"{sign} {aim.limit:g}×" if aim.of == "ratio" else f"{sign} {aim.limit:g} {result.row.unit}"
 
 
 def footer(around: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from builder.accelerator import Accelerator
 from builder.manifest import Image
 from builder.qemu import Qemu
 
-Unit = Literal["s", "MiB"]
+Unit = Literal["s", "ms", "MiB", "MiB/s", "/s"]
 Of = Literal["median", "ratio"]
 
 
@@ -36,10 +36,11 @@ def summarize(samples: tuple[float, ...]) -> Summary:
 
 @dataclass(frozen=True)
 class Aim:
-    """What the median, or the ratio to what stands beside it, should not exceed."""
+    """What the median, or the ratio to what stands beside it, should not exceed; with `at_least`, not fall short of."""
 
     limit: float
     of: Of = "median"
+    at_least: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,16 @@ class Subject:
 
 @dataclass(frozen=True)
 class Setting:
-    """What every measurement is given: the subject, the number of samples, an empty folder, and whom to tell."""
+    """What every measurement is given: the subject, the number of samples, an empty folder, and whom to tell.
+
+    `kept` is what rows that measure several things at once leave for each other.
+    """
 
     subject: Subject
     runs: int
     folder: Path
     say: Callable[[str], None]
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,4 +120,7 @@ class Result:
     def met(self) -> bool | None:
         """Whether the aim is met; None where there is no aim or no measurement."""
         judged = self.ratio if self.row.aim and self.row.aim.of == "ratio" else self.summary
-        return None if self.row.aim is None or judged is None else judged.median <= self.row.aim.limit
+        aim = self.row.aim
+        if aim is None or judged is None:
+            return None
+        return judged.median >= aim.limit if aim.at_least else judged.median <= aim.limit

@@ -104,9 +104,9 @@ class Machine:
 
     With `watchdog` there is one that resets the machine, and since QEMU is told not to reboot, ends it.
 
-    `uplink` is a NIC model on QEMU's user network.  Client NICs sit where each can be unplugged, and `spare_ports` more
-    can be plugged in; with `plug_later` none is there yet, and `device_add` brings each.  `capture` takes the first 96
-    bytes of every packet on the uplink, in pcap format.
+    `uplink` is a NIC model, on QEMU's user network or the rest of another -netdev option.  Client NICs sit where each
+    can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is there yet, and `device_add`
+    brings each.  `capture` takes the first 96 bytes of every packet on the uplink, in pcap format.
     """
 
     name: str
@@ -121,6 +121,7 @@ class Machine:
     monitor: str | None = None
     port: tuple[str, str] | None = None
     uplink: str | None = None
+    uplink_netdev: str = "user,ipv6=off"
     uplink_mac: str = UPLINK_MAC
     capture: Path | None = None
     nics: tuple[ClientNic, ...] = ()
@@ -181,7 +182,7 @@ def _chardev(identity: str, backend: str) -> str:
 def _uplink(machine: Machine) -> list[str]:
     if machine.uplink is None:
         return []
-    line = ["-netdev", "user,id=uplink,ipv6=off"]
+    line = ["-netdev", _chardev("uplink", machine.uplink_netdev)]
     line += ["-device", f"{machine.uplink},id=uplink-nic,netdev=uplink,mac={machine.uplink_mac},romfile="]
     if machine.capture is not None:
         line += ["-object", f"filter-dump,id=capture,netdev=uplink,maxlen=96,file={quote(str(machine.capture))}"]

@@ -57,7 +57,7 @@ class Vm:
         on_port: OnLine,
         port_name: str | None,
         max_line: int = MAX_LINE,
-        inherited: Sequence[socket.socket] = (),
+        inherited: Sequence[socket.socket | int] = (),
         by_hand: Sequence[str] = (),
         prefix: str = "",
     ) -> None:
@@ -113,7 +113,8 @@ class Vm:
             self._argv = qemu.argv(self.program, machine)
             self._write_head()
             with self.qemu_log.open("ab") as log:
-                fds = [end.fileno() for end in (*theirs.values(), *self._inherited)]
+                inherited = [one if isinstance(one, int) else one.fileno() for one in self._inherited]
+                fds = [*(end.fileno() for end in theirs.values()), *inherited]
                 self._child = spawn(self._argv, stdout=log, stderr=log, pass_fds=fds, orphaned=SIGKILL)
         finally:
             for end in theirs.values():

@@ -64,7 +64,7 @@ class Clients:
         client = Client(link.index, interface_name(link.mac), link.mac, pair)
         try:
             self._requests.rename(link.index, client.name)
-            shorten(client.name)
+            shorten(self._requests.fileno(), client.name)
             sysctl.apply(sysctl.EACH, client.name)
             self._requests.add_address(link.index, pair.router, PREFIX_LENGTH)
             # Up only once the firewall knows it: what the client sends before waits in its queue, and is not refused.

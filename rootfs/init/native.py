@@ -153,14 +153,13 @@ def inotify(folder: str, mask: int) -> int:
     return descriptor
 
 
-def interface_ioctl(request: int, name: str, pointer: int) -> None:
-    """ioctl(2) with an ifreq that names an interface and points to its data, see netdevice(7).  Raises OSError."""
-    socket = Socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
-    try:
-        ifreq = name.encode()[:15].ljust(16, b"\0") + pointer.to_bytes(8, "little") + bytes(16)
-        _call("ioctl", socket.fileno(), request, ifreq)
-    finally:
-        socket.close()
+def interface_ioctl(socket: int, request: int, name: str, pointer: int) -> None:
+    """ioctl(2) of a socket of any family, with an ifreq that names an interface and points to its data: netdevice(7).
+
+    Raises OSError.
+    """
+    ifreq = name.encode()[:15].ljust(16, b"\0") + pointer.to_bytes(8, "little") + bytes(16)
+    _call("ioctl", socket, request, ifreq)
 
 
 def set_watchdog(descriptor: int, seconds: int) -> None:

@@ -229,6 +229,10 @@ class Requests:
         self._socket.settimeout(5)
         self._sequence = 0
 
+    def fileno(self) -> int:
+        """The socket, for what is asked by ioctl."""
+        return self._socket.fileno()
+
     def rename(self, index: int, name: str) -> None:
         """Rename a link that is down.  Raises OSError."""
         self._change(RTM_SETLINK, 0, set_link(index, name=name))

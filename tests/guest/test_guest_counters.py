@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,7 @@ def test_it_is_loaded_only_when_asked() -> None:
 
 
 def test_rings_of_what_has_none() -> None:
-    assert not rings.shorten("lo")
-    assert not rings.shorten("nosuch0")
-    assert not rings.shorten("a-name-longer-than-an-interface-can-have")
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as asking:
+        assert not rings.shorten(asking.fileno(), "lo")
+        assert not rings.shorten(asking.fileno(), "nosuch0")
+        assert not rings.shorten(asking.fileno(), "a-name-longer-than-an-interface-can-have")

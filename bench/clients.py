@@ -1,0 +1,143 @@
+"""What a client costs: from its plug to its first answer, and in memory and time of a boot."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from bench.load import Ping
+from bench.routers import Routed, Shape
+from bench.traffic import MANY, ROOM_MIB, roomy
+from bench.values import Measured, Setting, Subject, Unmeasured
+from bench.wires import Wire
+from builder import console, qemu
+from builder.qemu import ClientNic
+from builder.smoke.guest import Unanswered
+
+PATIENCE_S = 10.0
+PING_EACH_S = 0.005
+
+
+# ---- attach
+
+
+def attach(setting: Setting) -> Measured:
+    """From QMP's device_add to the first echo that comes back from the upstream, in one boot."""
+    return Measured(tuple(asyncio.run(_attach(setting))))
+
+
+async def _attach(setting: Setting) -> list[float]:
+    taken = []
+    async with Routed(setting.subject, Shape(plug_later=True), setting.folder / "attach") as router:
+        await router.go_on()
+        (nic,), (seat,) = router.machine.nics, router.machine.seats.seats
+        for number in range(setting.runs):
+            since = len(router.guest.heard)
+            answered = asyncio.create_task(asyncio.to_thread(_first_answer, router.client))
+            await asyncio.sleep(0.05)  # the first questions find no router
+            started = time.monotonic()
+            await router.vm.execute("device_add", qemu.nic_properties(nic, seat))
+            taken.append(await answered - started)
+            setting.say(f"{number + 1} of {setting.runs}: {taken[-1]:.3f} s")
+            await _detach(router, nic, since)
+    return taken
+
+
+def _first_answer(client: Wire) -> float:
+    """When the first echo came back, of those sent a few milliseconds apart."""
+    end = time.monotonic() + PATIENCE_S
+    with Ping(client) as ping:
+        number = 0
+        while time.monotonic() < end:
+            ping.send(number & 0xFFFF)
+            number += 1
+            if ping.await_reply(None, PING_EACH_S):
+                return time.monotonic()
+    raise Unmeasured(f"a client that was plugged in had no answer in {PATIENCE_S:g} s")
+
+
+async def _detach(router: Routed, nic: ClientNic, since: int) -> None:
+    """Unplug it, and wait until QEMU and the router have seen it go."""
+    with router.vm.listen("DEVICE_DELETED") as deleted:
+        await router.vm.execute("device_del", {"id": f"nic-{nic.id}"})
+        while (await asyncio.wait_for(deleted.get(), PATIENCE_S)).get("data", {}).get("device") != f"nic-{nic.id}":
+            pass
+    await asyncio.wait_for(router.guest.wait(console.ClientGone, since=since), PATIENCE_S)
+
+
+# ---- what one more costs a boot
+
+
+@dataclass(frozen=True)
+class Boot:
+    """A boot with some clients: seconds to `ready`, memory in use, and seconds from the first client to the last by the
+    guest's clock.
+    """
+
+    ready_s: float
+    used_mib: float
+    admitted_s: float
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What each client added, of those that one boot had more than another."""
+
+    boot_ms: float
+    memory_mib: float
+    init_ms: float
+
+
+def growth(setting: Setting) -> list[Growth]:
+    """Boots with a client and with many, in pairs; once for all rows that want them."""
+    kept = setting.kept.get("growth")
+    if isinstance(kept, list):
+        return kept
+    subject = roomy(setting)
+    found = [_pair(setting, subject, number) for number in range(setting.runs)]
+    setting.kept["growth"] = found
+    return found
+
+
+def _pair(setting: Setting, subject: Subject, number: int) -> Growth:
+    single, many = (asyncio.run(_boot(setting, subject, clients, number)) for clients in (1, MANY))
+    added = MANY - 1
+    grown = Growth(
+        (many.ready_s - single.ready_s) / added * 1000,
+        (many.used_mib - single.used_mib) / added,
+        many.admitted_s / added * 1000,
+    )
+    setting.say(
+        f"{number + 1} of {setting.runs}: ready in {single.ready_s:.1f} and {many.ready_s:.1f} s,"
+        f" {grown.memory_mib:.3f} MiB and {grown.init_ms:.2f} ms of PID 1 each"
+    )
+    return grown
+
+
+async def _boot(setting: Setting, subject: Subject, clients: int, number: int) -> Boot:
+    async with Routed(subject, Shape(clients, ROOM_MIB), setting.folder / f"{clients}-{number}") as router:
+        try:
+            info = (await router.ask("status")).get("meminfo", {})
+        except Unanswered as no:
+            raise Unmeasured(str(no)) from no
+        came = [heard.event.t for heard in router.guest.heard if isinstance(heard.event, console.Client)]
+        if len(came) != clients:
+            raise Unmeasured(f"{len(came)} of {clients} clients were there when the router was ready")
+        used_kib = info["total_kib"] - info["available_kib"]
+        return Boot(router.ready_s, used_kib / 1024, max(came) - min(came))
+
+
+def boot_time(setting: Setting) -> Measured:
+    """Milliseconds from power-on to ready, all told."""
+    return Measured(tuple(one.boot_ms for one in growth(setting)))
+
+
+def init_time(setting: Setting) -> Measured:
+    """Milliseconds of PID 1, between one client's event and the next."""
+    return Measured(tuple(one.init_ms for one in growth(setting)))
+
+
+def memory(setting: Setting) -> Measured:
+    """MiB of the guest's memory."""
+    return Measured(tuple(one.memory_mib for one in growth(setting)))

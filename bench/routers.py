@@ -1,0 +1,132 @@
+"""Routers between two wires: booted, halted while another one is measured, and asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from bench import boot
+from bench.dhcp import SERVER, Dhcp
+from bench.values import Subject, Unmeasured
+from bench.wires import Wire
+from builder import console, qemu
+from builder.address import Pair, allocate
+from builder.smoke.guest import Guest
+from builder.smoke.vm import Vm
+
+T = TypeVar("T")
+UPLINK_NIC = "virtio-net-pci"
+"""The quickest, so that the router's own work weighs most."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How many clients a router has, of which the first one is on the wire and the others' cables end nowhere.
+
+    Its memory is what its manifest wants unless it is given.  With `plug_later` no client is there yet.
+    """
+
+    clients: int = 1
+    memory_mib: int | None = None
+    plug_later: bool = False
+
+
+class Routed:
+    """A router that runs, with its wires, as an asynchronous context.  Its CPUs are halted but inside `measure`."""
+
+    def __init__(self, subject: Subject, shape: Shape, folder: Path) -> None:
+        self.subject, self.shape, self.folder = subject, shape, folder
+        if not subject.image.manifest.uses_dhcp:
+            raise Unmeasured("the spec's uplink takes no lease, and these wires have no other network")
+        self.pairs = allocate(subject.image.manifest.pool, (), shape.clients)
+        self._stack = AsyncExitStack()
+        self.guest = Guest()
+
+    @property
+    def pair(self) -> Pair:
+        """The addresses of the client on the wire."""
+        return self.pairs[0]
+
+    async def __aenter__(self) -> Routed:
+        self.folder.mkdir()
+        try:
+            await self._boot()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _boot(self) -> None:
+        own, gateway = f"{self.pair.client}/31", str(self.pair.router)
+        self.upstream = self._stack.enter_context(Wire(f"{SERVER}/24"))
+        self.client = self._stack.enter_context(Wire(own, gateway))
+        self._stack.enter_context(Dhcp(self.upstream))
+        self.machine = replace(
+            qemu.router(
+                self.subject.image,
+                self.subject.accelerator.kind,
+                nic=UPLINK_NIC,
+                memory_mib=self.shape.memory_mib,
+            ),
+            uplink_netdev=self.upstream.netdev,
+            nics=tuple(self._nic(number, pair) for number, pair in enumerate(self.pairs)),
+            plug_later=self.shape.plug_later,
+        )
+        self.vm = Vm(
+            self.subject.qemu,
+            self.machine,
+            self.folder,
+            on_console=self.guest.on_console,
+            on_port=self.guest.on_port,
+            port_name=qemu.EVENTS_PORT,
+            max_line=console.MAX_REPLY,
+            inherited=(self.upstream.tap, self.client.tap),
+        )
+        await self._stack.enter_async_context(self.vm)
+        await self.vm.power_on()
+        await boot.until(self.vm, self.guest.wait(console.Ready), self.guest.lost)
+        ready = self.guest.find(console.Ready)
+        if ready is None:
+            raise Unmeasured(f"the router does not boot{boot.last_words(self.vm)}")
+        self.ready_s = ready.at - self.vm.powered_at
+        """From power-on until the host has read that it is ready."""
+        await self.halt()
+
+    def _nic(self, number: int, pair: Pair) -> qemu.ClientNic:
+        """The first client's is the wire; the others' are hubs with nobody else at them."""
+        netdev = self.client.netdev if number == 0 else f"hubport,hubid={number}"
+        return qemu.ClientNic(f"c{number}", str(pair.router_mac), netdev)
+
+    async def halt(self) -> None:
+        """Stop the CPUs, and with them the guest's clock."""
+        await self.vm.execute("stop")
+
+    async def go_on(self) -> None:
+        """Let the CPUs run."""
+        await self.vm.execute("cont")
+
+    async def measure(self, work: Callable[[Wire, Wire], T]) -> T:
+        """Let it run while `work` sends from the client's wire to the uplink's, in a thread of its own."""
+        await self.go_on()
+        try:
+            return await asyncio.to_thread(work, self.client, self.upstream)
+        finally:
+            await self.halt()
+
+    async def ask(self, request: str) -> Mapping[str, Any]:
+        """An answer of the router itself; it runs meanwhile."""
+        await self.go_on()
+        try:
+            return await self.guest.ask(self.vm.send, request, 10.0)
+        finally:
+            await self.halt()

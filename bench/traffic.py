@@ -1,0 +1,104 @@
+"""What passes through the router: TCP, new connections, echoes; beside one masquerade rule, or with many clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Network
+from statistics import median
+
+from bench import load
+from bench.routers import Routed, Shape
+from bench.values import Measured, Setting, Subject
+from bench.variants import with_pool, with_ruleset
+from bench.wires import Wire
+
+TURNS = 5
+"""Of each side in a pair of boots: a sample is their median."""
+MANY = 240
+ROOM_MIB = 256
+"""Memory for so many."""
+POOL = IPv4Network("100.64.0.0/16")
+
+Work = Callable[[Wire, Wire], float]
+
+
+def tcp(client: Wire, upstream: Wire) -> float:
+    """MiB/s of one connection, from the client to the upstream."""
+    return load.throughput(client, upstream, 0.6)
+
+
+def connections(client: Wire, upstream: Wire) -> float:
+    """New connections a second."""
+    return load.connections(client, upstream, 400)
+
+
+def round_trip(client: Wire, _: Wire) -> float:
+    """Milliseconds of an echo through the router and back."""
+    return load.round_trip(client, 200) * 1000
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two routers that are measured beside each other."""
+
+    name: str
+    subject: Subject
+    shape: Shape
+
+
+def firewall(setting: Setting, work: Work) -> Measured:
+    """The router beside one with a masquerade rule and no filter.  Raises Unmeasured where there can be no wires."""
+    with Wire("10.0.2.2/24"):  # before anything is built
+        pass
+    theirs = Side("masquerade", with_ruleset(setting), Shape())
+    return beside(setting, theirs, Side("router", setting.subject, Shape()), work)
+
+
+def crowd(setting: Setting, work: Work) -> Measured:
+    """The first of many clients beside a single one."""
+    with Wire("10.0.2.2/24"):
+        pass
+    subject = roomy(setting)
+    theirs = Side("single", subject, Shape(1, ROOM_MIB))
+    return beside(setting, theirs, Side("many", subject, Shape(MANY, ROOM_MIB)), work)
+
+
+def roomy(setting: Setting) -> Subject:
+    """The router with a pool for many clients."""
+    fits = setting.subject.image.manifest.pool.num_addresses >= 2 * MANY
+    return setting.subject if fits else with_pool(setting, POOL)
+
+
+def beside(setting: Setting, theirs: Side, ours: Side, work: Work) -> Measured:
+    """Both run, one at a time; each sample from a boot of its own, as where the kernel puts things differs by boot."""
+    samples: dict[str, list[float]] = {side.name: [] for side in (theirs, ours)}
+    for number in range(setting.runs):
+        found = asyncio.run(_pair(setting, theirs, ours, number, work))
+        for side, value in zip((theirs, ours), found, strict=True):
+            samples[side.name].append(value)
+        told = ", ".join(f"{side.name} {value:.4g}" for side, value in zip((theirs, ours), found, strict=True))
+        setting.say(f"{number + 1} of {setting.runs}: {told}")
+    return Measured(tuple(samples[ours.name]), tuple(samples[theirs.name]))
+
+
+async def _pair(setting: Setting, theirs: Side, ours: Side, number: int, work: Work) -> tuple[float, float]:
+    """One boot of each, and their turns; the first turn of each does not count."""
+    async with AsyncExitStack() as stack:
+        routers = []
+        for side in (theirs, ours):
+            folder = setting.folder / f"{side.name}-{number}"
+            routers.append(await stack.enter_async_context(Routed(side.subject, side.shape, folder)))
+        turns = [[await one.measure(work) for one in routers] for _ in range(TURNS + 1)]
+    first, second = zip(*turns[1:], strict=True)
+    return median(first), median(second)
+
+
+firewall_tcp = partial(firewall, work=tcp)
+firewall_connections = partial(firewall, work=connections)
+firewall_round_trip = partial(firewall, work=round_trip)
+crowd_tcp = partial(crowd, work=tcp)
+crowd_round_trip = partial(crowd, work=round_trip)

@@ -1,0 +1,116 @@
+"""Real wires of this host: network namespaces whose only link is a tap, the other end of which is a router's NIC.
+
+What is sent and received in them is the host kernel's TCP and ICMP, so that the router is the slowest part.  They live
+as long as their descriptors, and leave nothing behind.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from bench.values import Unmeasured
+from builder.errors import NetvmError
+from builder.process import find_tool, run
+
+TUN = "/dev/net/tun"
+LINK = "wire0"
+"""The name of the tap in its namespace."""
+
+NEIGHBOUR = Path(f"/proc/sys/net/ipv4/neigh/{LINK}/retrans_time_ms")
+ASK_AGAIN_MS = 20
+"""How soon a question by ARP is asked again.  Linux waits a second, which would hide when the first answer can come."""
+
+CLONE_NEWNET = 0x40000000  # unshare(2)
+TUNSETIFF = 0x400454CA  # linux/if_tun.h
+IFF_TAP, IFF_NO_PI = 0x2, 0x1000
+_OWN = "/proc/thread-self/ns/net"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, call: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), call)
+
+
+class Wire:
+    """A namespace with a tap of an address (``10.0.2.2/24``) and perhaps a gateway, as a context.
+
+    `tap` is the descriptor for QEMU.  Packets are of at most 1500 bytes and have their checksums, as on a real network:
+    no IFF_VNET_HDR, by which two kernels of one host hand each other segments of 64 KiB.
+    """
+
+    def __init__(self, address: str, gateway: str | None = None) -> None:
+        self._address = address
+        self._gateway = gateway
+        self._namespace = self.tap = -1
+
+    @property
+    def netdev(self) -> str:
+        """The rest of a -netdev option."""
+        return f"tap,fd={self.tap},vhost=off"
+
+    def __enter__(self) -> Wire:
+        try:
+            self._open()
+        except (OSError, NetvmError) as error:
+            self.close()
+            why = error.message if isinstance(error, NetvmError) else f"{error.filename or TUN}: {error.strerror}"
+            raise Unmeasured(f"needs a network namespace with a tap ({why}): run it as root, with {TUN}") from error
+        return self
+
+    def _open(self) -> None:
+        home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _check(_libc.unshare(CLONE_NEWNET), "unshare")
+            try:
+                self._namespace = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+                self._furnish()
+            finally:
+                _check(_libc.setns(home, CLONE_NEWNET), "setns")
+        finally:
+            os.close(home)
+
+    def _furnish(self) -> None:
+        self.tap = os.open(TUN, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+        fcntl.ioctl(self.tap, TUNSETIFF, struct.pack("16sH22x", LINK.encode(), IFF_TAP | IFF_NO_PI))
+        NEIGHBOUR.write_text(str(ASK_AGAIN_MS))
+        ip = find_tool("ip", "iproute2")
+        run([ip, "link", "set", "lo", "up"])
+        run([ip, "addr", "add", self._address, "dev", LINK])
+        run([ip, "link", "set", LINK, "up"])
+        if self._gateway is not None:
+            run([ip, "route", "add", "default", "via", self._gateway, "dev", LINK])
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Sockets and programs of this thread are made in the namespace meanwhile, and stay there."""
+        home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _check(_libc.setns(self._namespace, CLONE_NEWNET), "setns")
+            try:
+                yield
+            finally:
+                _check(_libc.setns(home, CLONE_NEWNET), "setns")
+        finally:
+            os.close(home)
+
+    def close(self) -> None:
+        """Give back the tap and the namespace."""
+        for descriptor in (self.tap, self._namespace):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._namespace = self.tap = -1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
