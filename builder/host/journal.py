@@ -15,7 +15,7 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from builder.registry import started
 FILE = "journal"
 LOCK = "lock"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_RECORD, _DONE, _OWNER = "record", "done", "owner"
+_RECORD, _DONE, _OWNER, _ADOPT = "record", "done", "owner", "adopt"
 
 
 class JournalError(NetvmError):
@@ -106,6 +106,14 @@ class Journal:
         with self._opened() as descriptor:
             _append(descriptor, self.file, {_OWNER: {"from": list(mine), "to": [pid, began]}})
 
+    def adopt(self, changes: Sequence[Change], pid: int = 0, began: int = 0) -> tuple[Change, ...]:
+        """Give these changes to a process, or to none, in one step; the changes as they are then."""
+        if changes:
+            with self._opened() as descriptor:
+                given = [asdict(change) for change in changes]
+                _append(descriptor, self.file, {_ADOPT: {"changes": given, "to": [pid, began]}})
+        return tuple(replace(change, owner_pid=pid, owner_started=began) for change in changes)
+
     def pending(self) -> tuple[Change, ...]:
         """What is to be undone, in the order in which it was recorded; undo it in the opposite one."""
         try:
@@ -175,6 +183,9 @@ def _replayed(left: list[Change], entry: Mapping[str, Any]) -> list[Change]:
         left.remove(Change(**entry[_DONE]))
         left.reverse()
         return left
+    if _ADOPT in entry:
+        given, (pid, began) = [Change(**change) for change in entry[_ADOPT]["changes"]], entry[_ADOPT]["to"]
+        return [replace(one, owner_pid=pid, owner_started=began) if one in given else one for one in left]
     old, (pid, began) = tuple(entry[_OWNER]["from"]), entry[_OWNER]["to"]
     return [
         replace(change, owner_pid=pid, owner_started=began)
