@@ -241,7 +241,11 @@ def stop(screen: Screen, name: str | None, timeout: float, now: bool) -> None:
     from builder.run import engine
 
     record = registry.find(name)
-    if engine.stop(record, timeout, now=now):
+    off = engine.stop(record, timeout, now=now)
+    from builder.cli.vfio_commands import put_right
+
+    put_right(screen)  # cards of a keeper that had to be killed
+    if off:
         screen.say(f"{record.name} is off")
     elif now:
         screen.say(f"{record.name} is ended")

@@ -81,7 +81,6 @@ class Bus:
         if not (folder / "vendor").exists():
             return None
         group = _link_name(folder / "iommu_group")
-        net = folder / "net"
         vendor, device = _hex(folder / "vendor"), _hex(folder / "device")
         return Device(
             address=address,
@@ -91,7 +90,7 @@ class Bus:
             driver=_link_name(folder / "driver"),
             override=_text(folder / "driver_override").replace("(null)", ""),
             group=int(group) if group is not None and group.isdigit() else None,
-            interfaces=tuple(sorted(path.name for path in net.iterdir())) if net.is_dir() else (),
+            interfaces=_interfaces(folder),
             resets=_resets(folder),
         )
 
@@ -122,6 +121,12 @@ def full_address(text: str) -> str | None:
     """An address as sysfs writes it, its domain 0000 where that is left out; None if it is none."""
     match = ADDRESS.fullmatch(text.lower())
     return None if match is None else f"{match[1] or '0000'}:{match[2]}:{match[3]}.{match[4]}"
+
+
+def _interfaces(folder: Path) -> tuple[str, ...]:
+    """A card's interfaces in this network namespace; a virtio card has its own device in between."""
+    nets = [folder / "net", *(path / "net" for path in folder.glob("virtio*"))]
+    return tuple(sorted(path.name for net in nets if net.is_dir() for path in net.iterdir()))
 
 
 def _resets(folder: Path) -> tuple[str, ...]:

@@ -152,17 +152,18 @@ def release(host: Host, journal: Journal, addresses: Iterable[str] | None, say: 
     """
     with journal.exclusive():
         mine = ours("", "", {})
-        chosen = journal.adopt(_chosen(host.bus, journal, addresses), mine.owner_pid, mine.owner_started)
-        _undo_all(host, journal, chosen, say)
-        return chosen
+        adopted = journal.adopt(chosen(host.bus, journal, addresses), mine.owner_pid, mine.owner_started)
+        _undo_all(host, journal, adopted, say)
+        return adopted
 
 
 def to_release(bus: Bus, journal: Journal, addresses: Iterable[str] | None) -> tuple[str, ...]:
     """What `release` would do, in its order.  Raises HostError as it does."""
-    return tuple(describe_undo(change) for change in reversed(_chosen(bus, journal, addresses)))
+    return tuple(describe_undo(change) for change in reversed(chosen(bus, journal, addresses)))
 
 
-def _chosen(bus: Bus, journal: Journal, addresses: Iterable[str] | None) -> list[Change]:
+def chosen(bus: Bus, journal: Journal, addresses: Iterable[str] | None) -> list[Change]:
+    """The changes that giving these cards back undoes (None: all).  Raises HostError for one that we did not take."""
     pending = [change for change in journal.pending() if change.kind in KINDS]
     if addresses is None:
         return pending
@@ -200,12 +201,16 @@ def _left_behind(journal: Journal) -> list[Change]:
 
 
 def give_back(host: Host, journal: Journal, say: Say) -> None:
-    """Undo all that belongs to this process."""
-    with journal.exclusive():
-        mine = ours("", "", {})
-        owner = (mine.owner_pid, mine.owner_started)
-        pending = [change for change in journal.pending() if change.kind in KINDS]
-        _undo_all(host, journal, [one for one in pending if (one.owner_pid, one.owner_started) == owner], say)
+    """Undo all that belongs to this process, also what others have given to it."""
+    if _mine(journal):
+        with journal.exclusive():
+            _undo_all(host, journal, _mine(journal), say)
+
+
+def _mine(journal: Journal) -> list[Change]:
+    us = ours("", "", {})
+    owner = (us.owner_pid, us.owner_started)
+    return [one for one in journal.pending() if one.kind in KINDS and (one.owner_pid, one.owner_started) == owner]
 
 
 @contextmanager
@@ -214,14 +219,12 @@ def borrowed(
 ) -> Iterator[tuple[Device, ...]]:
     """Cards for as long as the context lasts, for a VM of this size.  What was bound before stays bound after.
 
-    Raises HostError where they cannot be had.
+    What others bind meanwhile and give to this process goes back too.  Raises HostError where cards cannot be had.
     """
-    if not addresses:
-        yield ()
-        return
-    access.check_memory(memory_mib)
     try:
-        bind(host, journal, addresses, consent, say)
+        if addresses:
+            access.check_memory(memory_mib)
+            bind(host, journal, addresses, consent, say)
         cards = tuple(find(host.bus, address) for address in addresses)
         for card in cards:
             access.check_file(host.bus, card)
