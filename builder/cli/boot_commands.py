@@ -16,7 +16,7 @@ from builder.cli.app import FILE, FOLDER, PROGRAM_FILE, netvm_build, spec_path
 from builder.cli.build_commands import default_out
 from builder.cli.draw import drawing
 from builder.cli.screen import Screen
-from builder.cli.vfio_commands import NO_RESET, TAKE_NETWORK, consent_of, put_right
+from builder.cli.vfio_commands import TAKE_NETWORK, consent_of, put_right
 from builder.errors import NetvmError
 from builder.model import NICS
 
@@ -34,9 +34,8 @@ ACCELERATORS = click.Choice(["kvm", "tcg"])
 @netvm_build.command(epilog="Example: netvm-build smoke --nic e1000e --nic igb --json")
 @click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml")
 @click.option("--nic", "nics", multiple=True, type=click.Choice(NICS), help="The uplink; repeat it for a matrix.")
-@click.option("--vfio", "card", metavar="ADDR", help="The uplink: a card of this machine (netvm-build vfio list).")
+@click.option("--vfio", "card", metavar="ADDR", help="The uplink: a card of this machine.")
 @TAKE_NETWORK
-@NO_RESET
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--junit", metavar="FILE", type=FILE, help="Write it as JUnit XML too.")
 @click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
@@ -50,7 +49,6 @@ def smoke(
     nics: tuple[str, ...],
     card: str | None,
     take_network: bool,
-    no_reset: bool,
     as_json: bool,
     junit: Path | None,
     accel: str | None,
@@ -60,8 +58,7 @@ def smoke(
 ) -> None:
     """Boot a router with two clients, and check that it routes.
 
-    A SPEC is built first.  Needs no privileges.  Exits with 1 if the router fails a check.  With --vfio the router has
-    a card of this machine for the time of the test, and its clients reach the gateway of the network behind it.
+    A SPEC is built first.  Needs no privileges, but for --vfio.  Exits with 1 if the router fails a check.
     """
     from builder import report as reporting
     from builder.smoke import smoke as boot
@@ -73,7 +70,7 @@ def smoke(
     with drawing(screen) as sink:
         image, qemu = _booted(what, program, sink)
         folder = _writable(out or image.folder.parent / f"{image.folder.name}-smoke")
-        consent = consent_of(take_network=take_network, no_reset=no_reset)
+        consent = consent_of(take_network=take_network)
         with _borrowed(card, image, consent, sink) as lent:
             report = boot(image, qemu, nics=nics, card=lent, accel=accel, patience=patience, out=folder, sink=sink)
     if junit is not None:
@@ -149,12 +146,11 @@ def _write(path: Path, text: str) -> None:
 @click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml")
 @click.option("-d", "--detach", is_flag=True, help="Run without this terminal: see status, console, stop.")
 @click.option("--name", metavar="NAME", help="Call the VM so.  [default: the image's name]")
-@click.option("--clients", metavar="N", type=click.IntRange(0), help="Clients from the pool, beside the named ones.")
+@click.option("--clients", metavar="N", type=click.IntRange(0), help="Clients from the pool, beside named ones.")
 @click.option("--spare-ports", metavar="N", type=click.IntRange(0), default=0, help="Ports for N clients to hot-plug.")
 @click.option("--nic", type=click.Choice(NICS), help="The uplink.  [default: the spec's]")
 @click.option("--vfio", "cards", metavar="ADDR", multiple=True, help="An uplink: a card of this machine.")
 @TAKE_NETWORK
-@NO_RESET
 @click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
 @click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the image's]")
 @click.pass_context
@@ -168,14 +164,13 @@ def run(
     nic: str | None,
     cards: tuple[str, ...],
     take_network: bool,
-    no_reset: bool,
     accel: str | None,
     program: Path | None,
 ) -> None:
     """Boot a router with its console on this terminal.
 
-    A SPEC is built first.  The uplink is on QEMU's user network, or a card of this machine (--vfio), which is given
-    back when the VM ends.  Ctrl-A X ends the VM, Ctrl-A H shows the keys.
+    A SPEC is built first.  The uplink is on QEMU's user network, or a card that is given back when the VM ends.  Ctrl-A
+    X ends the VM, Ctrl-A H shows the keys.
     """
     from builder import run as running
 
@@ -185,7 +180,7 @@ def run(
     put_right(screen)
     with drawing(screen) as sink:
         image, qemu = _booted(what, program, sink)
-    consent = consent_of(take_network=take_network, no_reset=no_reset)
+    consent = consent_of(take_network=take_network)
     wanted = running.Wanted(name, nic, accel, clients, spare_ports, cards, consent)
     if not detach:
         context.exit(running.run(image, qemu, wanted, screen.say))

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from builder.registry import Record
 
 TAKE_NETWORK = click.option(
-    "--yes-take-my-network", "take_network", is_flag=True, help="Take the card of the default route too."
+    "--yes-take-my-network", "take_network", is_flag=True, help="Even the card of the default route."
 )
 NO_RESET = click.option("--accept-no-reset", "no_reset", is_flag=True, help="Take a card that cannot be reset too.")
 
 
-def consent_of(*, take_network: bool, no_reset: bool) -> Consent:
+def consent_of(*, take_network: bool, no_reset: bool = False) -> Consent:
     """What the options say."""
     from builder.host.vfio import Consent
 
@@ -116,7 +116,7 @@ def as_object(row: Listed) -> dict[str, Any]:
 
 
 @vfio.command(epilog="Example: netvm-build vfio bind 03:00.0 --dry-run")
-@click.argument("addresses", metavar="ADDR...", nargs=-1, required=True)
+@click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
 @click.option("--to", "vm", metavar="NAME", type=VM, help="Plug the card into this running VM.")
 @click.option("--dry-run", is_flag=True, help="Only print what would be written where.")
 @TAKE_NETWORK
@@ -157,7 +157,7 @@ def bind(
 
 
 @vfio.command(epilog="Example: netvm-build vfio release --all")
-@click.argument("addresses", metavar="[ADDR...]", nargs=-1)
+@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Give back all that netvm-build has taken.")
 @click.option("--dry-run", is_flag=True, help="Only print what would be undone.")
 @click.pass_obj

@@ -35,6 +35,16 @@ def udev_rules(user: str, devices: tuple[Device, ...]) -> str:
     return "\n".join(lines)
 
 
+def shut(bus: Bus, devices: tuple[Device, ...]) -> tuple[Path, ...]:
+    """Those of the files that handing these cards over writes to that this user may not write to."""
+    files = [bus.root / "sys/bus/pci/drivers_probe"]
+    for device in devices:
+        files.append(bus.folder(device.address) / "driver_override")
+        if device.driver is not None:
+            files.append(bus.driver_folder(device.driver) / "unbind")
+    return tuple(file for file in files if not os.access(file, os.W_OK))
+
+
 def memory_limit(user: str, memory_mib: int) -> str:
     """A line of limits.conf(5) under which a VM of so much memory can have a card."""
     return f"{user} - memlock {(memory_mib + BESIDE_MEMORY_MIB) * 1024}"

@@ -86,7 +86,8 @@ def plan(bus: Bus, addresses: Iterable[str], consent: Consent = Consent()) -> tu
     for device in wanted.values():
         _refuse_route(device, routes, consent)
     for device in named:
-        _refuse_resetless(device, consent)
+        if device.driver != VFIO:  # else that was agreed to before
+            _refuse_resetless(device, consent)
     return tuple(steps_for(bus, tuple(wanted.values())))
 
 
@@ -118,7 +119,7 @@ def _refuse_resetless(device: Device, consent: Consent) -> None:
     if not device.resets and not consent.no_reset:
         raise HostError(
             f"{device} has no way to be reset, so what one owner leaves in it meets the next",
-            hint="take another card, or say --accept-no-reset",
+            hint=f"take another card, or: netvm-build vfio bind {device.address} --accept-no-reset",
         )
 
 

@@ -135,8 +135,9 @@ def test_a_default_route_through_another_port_of_the_group_counts_too(machine: F
         vfio.plan(machine.bus, PORTS)
 
 
-def test_a_card_without_reset_if_the_user_says_so(machine: FakeMachine) -> None:
-    assert vfio.plan(machine.bus, ["04:00.0"], Consent(no_reset=True))
+def test_a_card_without_reset_if_the_user_says_so(machine: FakeMachine, journal: Journal) -> None:
+    assert vfio.bind(machine.host, journal, ["04:00.0"], Consent(no_reset=True), quiet)
+    assert vfio.plan(machine.bus, ["04:00.0"]) == ()
 
 
 def test_no_permission(machine: FakeMachine, journal: Journal) -> None:
