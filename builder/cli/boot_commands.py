@@ -72,6 +72,7 @@ def smoke(
         folder = _writable(out or image.folder.parent / f"{image.folder.name}-smoke")
         consent = consent_of(take_network=take_network)
         with _borrowed(card, image, consent, sink) as lent:
+            nics = nics or (image.manifest.machine.nic,)
             report = boot(image, qemu, nics=nics, card=lent, accel=accel, patience=patience, out=folder, sink=sink)
     if junit is not None:
         _write(junit, reporting.junit(report))

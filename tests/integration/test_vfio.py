@@ -123,7 +123,7 @@ class Outer:
         cmdline = "console=ttyS0 root=/dev/vda rootfstype=erofs ro init=/usr/bin/python3 panic=-1 no_timer_check"
         cmdline += " 8250.nr_uarts=2 quiet"
         line = [str(self.qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
-        line += ["-machine", "q35,kernel-irqchip=split", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1536"]
+        line += ["-machine", "q35,kernel-irqchip=split", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "2048"]
         line += ["-cpu", "qemu64,+rdrand,+x2apic"]
         line += ["-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on"]
         line += ["-kernel", str(self.image.kernel)]
