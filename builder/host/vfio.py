@@ -15,7 +15,18 @@ from builder.host import access
 from builder.host.journal import Change, Journal, JournalError, ours
 from builder.host.pci import VFIO, Bus, Device, full_address
 from builder.host.routes import default_interfaces
-from builder.host.steps import ATTACH, KINDS, MODULE, Host, Step, describe_undo, perform, steps_for, undo
+from builder.host.steps import (
+    ATTACH,
+    KINDS,
+    MODULE,
+    Host,
+    Step,
+    describe_undo,
+    perform,
+    steps_for,
+    undo,
+    wait_until_free,
+)
 
 Say = Callable[[str], None]
 
@@ -229,6 +240,7 @@ def borrowed(
         cards = tuple(find(host.bus, address) for address in addresses)
         for card in cards:
             access.check_file(host.bus, card)
+            wait_until_free(host, card, 0.0)
         yield cards
     finally:
         give_back(host, journal, say)

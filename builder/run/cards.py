@@ -16,7 +16,7 @@ from builder.errors import BootError, QmpLost
 from builder.registry import Record
 
 CONNECT_S = 10.0
-LEAVE_S = 30.0
+LEAVE_S = 60.0
 _PERIPHERAL = "/machine/peripheral"
 
 T = TypeVar("T")

@@ -130,7 +130,7 @@ class Outer:
         line += ["-append", f"{cmdline} -- -ISB /opt/scenario/host.py {' '.join(steps)}"]
         line += ["-drive", f"if=virtio,format=raw,readonly=on,file={self.disk}", "-device", "virtio-rng-pci"]
         line += ["-serial", f"file:{self.folder / 'console.log'}", "-serial", f"file:{self.folder / 'report.jsonl'}"]
-        line += ["-netdev", "user,id=uplink,ipv6=off"]
+        line += ["-netdev", "user,id=uplink,ipv6=off,net=10.9.0.0/24"]
         line += ["-device", "e1000e,netdev=uplink,addr=8.0,romfile=,mac=52:54:00:12:34:56"]
         line += ["-object", f"filter-dump,id=capture,netdev=uplink,file={self.capture}"]
         line += ["-device", "pcie-pci-bridge,id=bridge,addr=9.0"]
@@ -217,10 +217,10 @@ def test_the_router_routes_by_a_card_that_was_passed_through(outer: Outer) -> No
     print(json.dumps(boot, indent=2))
     assert smoke["status"] == 0, smoke["err"]
     checks = {check["name"]: check for check in boot["checks"]}
-    assert checks["lease"]["detail"].startswith("10.0.2.15/24 by ConnMan on e1000e, MAC 52:54:00:12:34:56")
+    assert checks["lease"]["detail"].startswith("10.9.0.15/24 by ConnMan on e1000e, MAC 52:54:00:12:34:56")
     for client in ("100.64.0.1", "100.64.0.3"):
         assert checks[f"client {client}"]["status"] == "passed"
-        assert "icmp to the gateway 10.0.2.2 and back" in checks[f"client {client}"]["detail"]
+        assert "icmp to the gateway 10.9.0.2 and back" in checks[f"client {client}"]["detail"]
     assert said["after-smoke"]["as_before"]
     count, leaks = leaked(outer.capture.read_bytes())
     assert count > 10, "nothing went by the card"
@@ -235,7 +235,7 @@ def test_a_card_goes_back_to_the_host_and_comes_again(outer: Outer) -> None:
     assert "unplug" in said["unplug"]["err"]
     assert said["returned"]["as_before"]
     assert said["plug"]["status"] == 0
-    assert said["again"]["leases"][:2] == ["10.0.2.15/24", "10.0.2.15/24"]
+    assert said["again"]["leases"][:2] == ["10.9.0.15/24", "10.9.0.15/24"]
     assert "left behind: give 0000:00:08.0 back to e1000e" in said["next-command"]["err"]
     assert said["put-right"]["as_before"]
 

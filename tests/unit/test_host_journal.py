@@ -102,6 +102,19 @@ def test_changes_are_handed_over_together(journal: Journal) -> None:
     assert journal.pending() == (TWO,)
 
 
+def test_some_changes_are_given_to_another(journal: Journal) -> None:
+    journal.record(ONE)
+    journal.record(TWO)
+    assert journal.adopt([], 7, 8) == ()
+    (given,) = journal.adopt([ONE], 7, 8)
+    assert (given.owner_pid, given.owner_started) == (7, 8)
+    assert journal.pending() == (given, TWO)
+    journal.done(ONE)  # it is not called so any more
+    assert journal.pending() == (given, TWO)
+    journal.done(given)
+    assert journal.pending() == (TWO,)
+
+
 def test_a_record_outlives_its_process(journal: Journal) -> None:
     """The line is there, and the change is abandoned, after a kill that no handler sees."""
     program = """

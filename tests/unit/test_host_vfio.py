@@ -320,6 +320,19 @@ def test_a_card_bound_before_stays_bound(machine: FakeMachine, journal: Journal)
     assert machine.state()[CARD] == (VFIO, VFIO, ())
 
 
+def test_a_card_that_another_vm_has_is_not_borrowed(
+    machine: FakeMachine, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.adopt(vfio.bind(machine.host, journal, [CARD], Consent(), quiet))
+    monkeypatch.setattr("builder.host.steps._busy", lambda _: True)
+    with (
+        pytest.raises(HostError, match=f"{CARD} is in use"),
+        vfio.borrowed(machine.host, journal, (CARD,), Consent(), 96, quiet),
+    ):
+        pass
+    assert machine.state()[CARD] == (VFIO, VFIO, ())
+
+
 def test_a_group_that_the_user_may_not_open(
     machine: FakeMachine, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
