@@ -36,16 +36,20 @@ BOOT_SECTOR = bytes([0xB0, _SIGN, 0xE6, 0xF4, 0xFA, 0xF4, 0xEB, 0xFD]).ljust(510
 
 @dataclass(frozen=True)
 class Accelerator:
-    """What runs the guest's instructions, and why it was chosen; `trouble` is what QEMU said of the other one."""
+    """What runs the guest's instructions, and why it was chosen; `trouble` is what QEMU said of the other one.
+
+    `slower` is by how much this machine is slower than others, as where it is emulated itself.
+    """
 
     kind: str
     reason: str
     trouble: str = ""
+    slower: float = 1.0
 
     @property
     def patience(self) -> float:
         """By how much deadlines are longer than they are with KVM."""
-        return 1.0 if self.kind == KVM else 4.0
+        return self.slower * (1.0 if self.kind == KVM else 4.0)
 
     def __str__(self) -> str:
         return f"{self.kind.upper()}: {self.reason}" + (f": {self.trouble}" if self.trouble else "")

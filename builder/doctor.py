@@ -14,6 +14,8 @@ from pathlib import Path
 from builder import accelerator, nix, process, qemu
 from builder.debian import mirrors, request_for
 from builder.errors import CommandError, NetvmError
+from builder.host import access
+from builder.host.pci import Bus
 from builder.model import Router
 
 GIB = 1 << 30
@@ -194,6 +196,22 @@ def check_iommu(groups: Path = Path("/sys/kernel/iommu_groups")) -> Finding:
     return Finding("IOMMU", State.WARN, "no groups", mend)
 
 
+def check_cards(bus: Bus | None = None) -> Finding:
+    """Which of this machine's network cards could be handed to a router, and by whom."""
+    bus = bus or Bus()
+    cards = [device for device in bus.network() if device.group is not None and device.resets]
+    if not cards:
+        return Finding("cards", State.OK, "none that could be handed to a router; emulated ones need none")
+    found = "could be handed to a router: " + ", ".join(device.address for device in cards)
+    shut = access.shut(bus, tuple(cards))
+    if not shut:
+        return Finding("cards", State.OK, found)
+    rules = access.udev_rules(_user(), tuple(cards))
+    mend = f"by root alone; to let {_user()} do it, put into {access.RULES_FILE} (leave out the cards to keep):\n"
+    mend += f"{rules}\nand into {access.LIMITS_FILE}:\n{access.memory_limit(_user(), 96)}\nthen reboot"
+    return Finding("cards", State.WARN, found, mend)
+
+
 # A build from nothing: downloads, the kernel's source and objects, the toolchain's roots.
 STORE_NEEDS_GIB = 6
 
@@ -233,4 +251,5 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     check_accelerator,
     check_taps,
     check_iommu,
+    check_cards,
 )

@@ -10,9 +10,10 @@
     │   │   └─ KernelConfigError(mismatches)
     │   └─ LockError
     ├─ ManifestError                 6
-    └─ BootError                     7
-        ├─ LaunchError
-        └─ QmpLost
+    ├─ BootError                     7
+    │   ├─ LaunchError
+    │   └─ QmpLost
+    └─ HostError                     8
 
 A router VM that fails its smoke boot is a verdict (exit 1 with a full report), not an exception.  An exception means
 that we could not find out.  Ctrl-C ends with 130, as a shell expects.
@@ -151,3 +152,9 @@ class LaunchError(BootError):
 
 class QmpLost(BootError):
     """QEMU went away while we were talking to it."""
+
+
+class HostError(NetvmError):
+    """The host cannot or must not be changed as asked, or could not be put right again."""
+
+    exit_code = 8

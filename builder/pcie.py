@@ -18,6 +18,7 @@ FEW = 16  # so many get a root port each, and interrupt vectors: beyond, those o
 FIRST_SLOT = 0x10  # of pcie.0; those below are for the VM's other devices
 LAST_SLOT = 0x1E  # 0x1f is the chipset's
 BRIDGE_SLOTS = 31  # slot 0 is the bridge's own hot-plug controller's
+CARD_SLOT = 0x0C  # its functions are the ports of the host's cards
 MOST = (LAST_SLOT - FIRST_SLOT + 1) * BRIDGE_SLOTS
 
 
@@ -68,6 +69,14 @@ def plan(ids: tuple[str, ...], spare: int = 0) -> Plan:
         seats = tuple(_bridge_seat(number) for number in range(total))
         devices = tuple(_bridge(number) for number in range(-(-total // BRIDGE_SLOTS)))
     return Plan(devices, seats[: len(ids)], seats[len(ids) :], total <= FEW)
+
+
+def card_port(number: int) -> str:
+    """The root port of one of the host's cards, as -device takes it.  Raises LaunchError beyond eight."""
+    if number >= FUNCTIONS:
+        raise LaunchError(f"{number + 1} cards of this machine are too many", hint=f"{FUNCTIONS} fit")
+    multifunction = ",multifunction=on" if number == 0 else ""
+    return f"pcie-root-port,id=port-card{number},chassis={200 + number},addr={CARD_SLOT:#x}.{number}{multifunction}"
 
 
 def _root_port(number: int, name: str) -> str:

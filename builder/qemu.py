@@ -14,7 +14,7 @@ from pathlib import Path
 from builder.address import Pair
 from builder.errors import CommandError, LaunchError, ToolMissing
 from builder.manifest import Image
-from builder.pcie import Plan, Seat, plan
+from builder.pcie import Plan, Seat, card_port, plan
 from builder.process import run
 
 PROGRAM = "qemu-system-x86_64"
@@ -107,6 +107,7 @@ class Machine:
     `uplink` is a NIC model, on QEMU's user network or the rest of another -netdev option.  Client NICs sit where each
     can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is there yet, and `device_add`
     brings each.  `capture` takes the first 96 bytes of every packet on the uplink, in pcap format.
+    `cards` are PCI addresses of this machine, bound to vfio-pci.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Machine:
     uplink: str | None = None
     uplink_netdev: str = "user,ipv6=off"
     uplink_mac: str = UPLINK_MAC
+    cards: tuple[str, ...] = ()
     capture: Path | None = None
     nics: tuple[ClientNic, ...] = ()
     spare_ports: int = 0
@@ -159,7 +161,7 @@ def argv(qemu: Qemu, machine: Machine) -> list[str]:
         name, chardev = machine.port
         line += ["-device", "virtio-serial-pci,max_ports=2", "-chardev", _chardev("port", chardev)]
         line += ["-device", f"virtserialport,chardev=port,name={quote(name)}"]
-    line += _uplink(machine) + _client_nics(machine)
+    line += _uplink(machine) + _cards(machine) + _client_nics(machine)
     if machine.paused:
         line += ["-S"]
     return line
@@ -186,6 +188,26 @@ def _uplink(machine: Machine) -> list[str]:
     line += ["-device", f"{machine.uplink},id=uplink-nic,netdev=uplink,mac={machine.uplink_mac},romfile="]
     if machine.capture is not None:
         line += ["-object", f"filter-dump,id=capture,netdev=uplink,maxlen=96,file={quote(str(machine.capture))}"]
+    return line
+
+
+def card_id(address: str) -> str:
+    """A card's id in QEMU, which takes no colons."""
+    return f"card-{address.replace(':', '-')}"
+
+
+def card_properties(address: str, bus: str) -> dict[str, str | int | bool]:
+    """A card as QMP's device_add takes it.  Its boot ROM is of no use here, and reading it upsets some cards."""
+    return {"driver": "vfio-pci", "id": card_id(address), "host": address, "bus": bus, "rombar": 0}
+
+
+def _cards(machine: Machine) -> list[str]:
+    """Each card in a root port of its own, which it can leave and come back to."""
+    line: list[str] = []
+    for number, address in enumerate(machine.cards):
+        line += ["-device", card_port(number)]
+        properties = card_properties(address, f"port-card{number}")
+        line += ["-device", ",".join(f"{key}={_option(value)}" for key, value in properties.items())[len("driver=") :]]
     return line
 
 
@@ -241,16 +263,20 @@ def router(image: Image, accelerator: str, *, nic: str | None = None, memory_mib
     )
 
 
-def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = ()) -> list[str]:
+def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = (), card: str | None = None) -> list[str]:
     """The shortest command line that boots the image, from the manifest's values alone, with the console here.
 
-    Each client's network ends in a multicast group of this machine, so that another QEMU can join it.
+    The uplink is a `nic` on the user network, or a `card` of this machine.  Each client's network ends in a multicast
+    group of this machine, so that another QEMU can join it.
     """
     manifest = image.manifest
     line = [str(qemu.path), "-M", "q35", "-m", str(manifest.machine.memory_mib), "-nographic", "-no-reboot"]
     line += ["-kernel", str(image.kernel), "-append", manifest.cmdline]
     line += ["-drive", f"if=virtio,format=raw,readonly=on,file={quote(str(image.rootfs))}"]
-    line += ["-nic", f"user,model={nic}" + (f",mac={manifest.uplink_mac}" if manifest.uplink_mac else "")]
+    if card is not None:
+        line += ["-nodefaults", "-serial", "mon:stdio", "-device", f"vfio-pci,host={card}"]
+    else:
+        line += ["-nic", f"user,model={nic}" + (f",mac={manifest.uplink_mac}" if manifest.uplink_mac else "")]
     for number, pair in enumerate(pairs):
         line += ["-nic", f"socket,model=virtio-net-pci,mac={pair.router_mac},mcast=230.0.0.1:{12340 + number}"]
     return line

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +16,17 @@ from builder.cli.app import FILE, FOLDER, PROGRAM_FILE, netvm_build, spec_path
 from builder.cli.build_commands import default_out
 from builder.cli.draw import drawing
 from builder.cli.screen import Screen
+from builder.cli.vfio_commands import TAKE_NETWORK, consent_of, put_right
 from builder.errors import NetvmError
 from builder.model import NICS
 
 if TYPE_CHECKING:
     from builder.events import Sink
+    from builder.host.vfio import Consent
     from builder.manifest import Image
     from builder.qemu import Qemu
     from builder.report import BootReport
+    from builder.smoke.cards import Card
 
 ACCELERATORS = click.Choice(["kvm", "tcg"])
 
@@ -29,34 +34,46 @@ ACCELERATORS = click.Choice(["kvm", "tcg"])
 @netvm_build.command(epilog="Example: netvm-build smoke --nic e1000e --nic igb --json")
 @click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml")
 @click.option("--nic", "nics", multiple=True, type=click.Choice(NICS), help="The uplink; repeat it for a matrix.")
+@click.option("--vfio", "card", metavar="ADDR", help="The uplink: a card of this machine.")
+@TAKE_NETWORK
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--junit", metavar="FILE", type=FILE, help="Write it as JUnit XML too.")
 @click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
 @click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the image's]")
 @click.option("--out", metavar="DIR", type=FOLDER, help="Keep the report's files here.")
+@click.option("--patience", metavar="N", type=click.FloatRange(1), default=1.0, help="Wait N times as long.")
 @click.pass_context
 def smoke(
     context: click.Context,
     what: str,
     nics: tuple[str, ...],
+    card: str | None,
+    take_network: bool,
     as_json: bool,
     junit: Path | None,
     accel: str | None,
     program: Path | None,
     out: Path | None,
+    patience: float,
 ) -> None:
     """Boot a router with two clients, and check that it routes.
 
-    A SPEC is built first.  Needs no privileges.  Exits with 1 if the router fails a check.
+    A SPEC is built first.  Needs no privileges, but for --vfio.  Exits with 1 if the router fails a check.
     """
     from builder import report as reporting
     from builder.smoke import smoke as boot
 
     screen: Screen = context.obj
+    if card is not None and nics:
+        raise click.UsageError("--nic and --vfio exclude each other: a router has an emulated uplink or a real one")
+    put_right(screen)
     with drawing(screen) as sink:
         image, qemu = _booted(what, program, sink)
         folder = _writable(out or image.folder.parent / f"{image.folder.name}-smoke")
-        report = boot(image, qemu, nics=nics or (image.manifest.machine.nic,), accel=accel, out=folder, sink=sink)
+        consent = consent_of(take_network=take_network)
+        with _borrowed(card, image, consent, sink) as lent:
+            nics = nics or (image.manifest.machine.nic,)
+            report = boot(image, qemu, nics=nics, card=lent, accel=accel, patience=patience, out=folder, sink=sink)
     if junit is not None:
         _write(junit, reporting.junit(report))
     if as_json:
@@ -65,6 +82,23 @@ def smoke(
         screen.result(_text(report, screen))
     screen.say(f"report: {folder}")
     context.exit(report.exit_code)
+
+
+@contextmanager
+def _borrowed(address: str | None, image: Image, consent: Consent, sink: Sink) -> Iterator[Card | None]:
+    """The card of this address for as long as the boot takes, or none."""
+    if address is None:
+        yield None
+        return
+    from builder.events import Note
+    from builder.host import vfio
+    from builder.host.journal import Journal, state_folder
+    from builder.host.steps import Host
+    from builder.smoke.cards import Card
+
+    journal, memory_mib = Journal(state_folder()), image.manifest.machine.memory_mib
+    with vfio.borrowed(Host(), journal, (address,), consent, memory_mib, lambda line: sink(Note(line))) as (device,):
+        yield Card(device.address, device.pci_id)
 
 
 def _writable(folder: Path) -> Path:
@@ -113,9 +147,11 @@ def _write(path: Path, text: str) -> None:
 @click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml")
 @click.option("-d", "--detach", is_flag=True, help="Run without this terminal: see status, console, stop.")
 @click.option("--name", metavar="NAME", help="Call the VM so.  [default: the image's name]")
-@click.option("--clients", metavar="N", type=click.IntRange(0), help="Clients from the pool, beside the named ones.")
+@click.option("--clients", metavar="N", type=click.IntRange(0), help="Clients from the pool, beside named ones.")
 @click.option("--spare-ports", metavar="N", type=click.IntRange(0), default=0, help="Ports for N clients to hot-plug.")
 @click.option("--nic", type=click.Choice(NICS), help="The uplink.  [default: the spec's]")
+@click.option("--vfio", "cards", metavar="ADDR", multiple=True, help="An uplink: a card of this machine.")
+@TAKE_NETWORK
 @click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
 @click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the image's]")
 @click.pass_context
@@ -127,21 +163,34 @@ def run(
     clients: int | None,
     spare_ports: int,
     nic: str | None,
+    cards: tuple[str, ...],
+    take_network: bool,
     accel: str | None,
     program: Path | None,
 ) -> None:
     """Boot a router with its console on this terminal.
 
-    A SPEC is built first.  The uplink is on QEMU's user network.  Ctrl-A X ends the VM, Ctrl-A H shows the keys.
+    A SPEC is built first.  The uplink is on QEMU's user network, or a card that is given back when the VM ends.  Ctrl-A
+    X ends the VM, Ctrl-A H shows the keys.
     """
     from builder import run as running
 
     screen: Screen = context.obj
+    if cards and nic is not None:
+        raise click.UsageError("--nic and --vfio exclude each other: a router has an emulated uplink or a real one")
+    put_right(screen)
     with drawing(screen) as sink:
         image, qemu = _booted(what, program, sink)
-    wanted = running.Wanted(name=name, nic=nic, accel=accel, clients=clients, spare=spare_ports)
+    consent = consent_of(take_network=take_network)
+    wanted = running.Wanted(name, nic, accel, clients, spare_ports, cards, consent)
     if not detach:
         context.exit(running.run(image, qemu, wanted, screen.say))
+    if cards:
+        from builder.host import vfio
+        from builder.host.steps import Host
+
+        for step in vfio.plan(Host().bus, cards, consent):  # its process has no terminal to tell it on
+            screen.say(str(step))
     record = running.detached(image, qemu, wanted)
     screen.result(record.name)
     screen.say(f"running, process {record.pid}; its console is kept in {record.log}")

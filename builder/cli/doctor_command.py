@@ -42,7 +42,10 @@ def _lines(finding: Finding, screen: Screen) -> list[str]:
     state = finding.state.value
     mark = screen.styled(MARKS[state], state, sys.stdout)
     lines = [f"{mark} {finding.subject:<12} {escape(finding.found)}"]
-    return [*lines, f"  {'':<12} → {escape(finding.mend)}"] if finding.mend else lines
+    marks = ("→", *" " * finding.mend.count("\n"))
+    return lines + [
+        f"  {'':<12} {one} {escape(line)}" for one, line in zip(marks, finding.mend.splitlines(), strict=False)
+    ]
 
 
 def as_object(finding: Finding) -> dict[str, str]:

@@ -21,6 +21,7 @@ from builder.cli import (  # noqa: F401  # each adds its commands
     doctor_command,
     kernel_commands,
     spec_commands,
+    vfio_commands,
     vm_commands,
 )
 from builder.cli.app import PROGRAM, netvm_build

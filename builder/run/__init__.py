@@ -2,6 +2,7 @@
 
 networks  which clients' networks the VM offers, and the machine that does
 keeper    the process that owns QEMU, from its start to its end
+cards     cards of this machine that come to a running VM, and go
 engine    on this terminal, or detached from it; and how a VM is stopped
 """
 

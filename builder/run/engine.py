@@ -7,15 +7,19 @@ import json
 import os
 import select
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from builder import accelerator, qemu, registry
 from builder.errors import BootError, LaunchError, NetvmError
+from builder.host import vfio
+from builder.host.journal import Journal, state_folder
+from builder.host.steps import Host
 from builder.manifest import Image
 from builder.process import detach
 from builder.run.keeper import STOP_S, Keeper, Launch
@@ -30,7 +34,8 @@ _WAIT_FOR_SCREEN_S = 2.0
 class Wanted:
     """What the user asked for.  None is the image's own or the machine's best.
 
-    `clients` come from the pool beside those the spec names; `spare` is how many more can be hot-plugged.
+    `clients` come from the pool beside those the spec names; `spare` is how many more can be hot-plugged.  `cards` are
+    PCI addresses of this machine, taken from it for as long as the VM runs, as far as `consent` goes.
     """
 
     name: str | None = None
@@ -38,6 +43,8 @@ class Wanted:
     accel: str | None = None
     clients: int | None = None
     spare: int = 0
+    cards: tuple[str, ...] = ()
+    consent: vfio.Consent = field(default_factory=vfio.Consent)
 
 
 def run(image: Image, program: qemu.Qemu, wanted: Wanted, say: Callable[[str], None]) -> int:
@@ -49,10 +56,20 @@ def run(image: Image, program: qemu.Qemu, wanted: Wanted, say: Callable[[str], N
     chosen = accelerator.choose(program, wanted.accel)
     place = registry.claim(wanted.name or image.manifest.name)
     try:
-        launch = _launch(image, program, chosen, wanted, place, None)
-        return asyncio.run(_on_terminal(launch, say))
+        with _borrowed(image, wanted, say) as lent:
+            launch = _launch(image, program, chosen, lent, place, None)
+            return asyncio.run(_on_terminal(launch, say))
     finally:
         place.leave()
+
+
+@contextmanager
+def _borrowed(image: Image, wanted: Wanted, say: Callable[[str], None]) -> Iterator[Wanted]:
+    """The cards that are wanted, by their full addresses, until the VM has ended."""
+    journal = Journal(state_folder())
+    memory_mib = image.manifest.machine.memory_mib
+    with vfio.borrowed(Host(), journal, wanted.cards, wanted.consent, memory_mib, say) as cards:
+        yield replace(wanted, cards=tuple(card.address for card in cards))
 
 
 def detached(image: Image, program: qemu.Qemu, wanted: Wanted) -> registry.Record:
@@ -66,8 +83,9 @@ def detached(image: Image, program: qemu.Qemu, wanted: Wanted) -> registry.Recor
         try:
             place = registry.claim(name)
             try:
-                launch = _launch(image, program, chosen, wanted, place, log)
-                return asyncio.run(_alone(launch, lambda record: tell(json.dumps(record.name).encode())))
+                with _borrowed(image, wanted, _log) as lent:
+                    launch = _launch(image, program, chosen, lent, place, log)
+                    return asyncio.run(_alone(launch, lambda record: tell(json.dumps(record.name).encode())))
             finally:
                 place.leave()
         except NetvmError as error:
@@ -82,6 +100,11 @@ def detached(image: Image, program: qemu.Qemu, wanted: Wanted) -> registry.Recor
         raise BootError(str(told[0]), hint=told[1], details=told[2])
     details = _error_file(log).read_text(errors="replace")[-2000:]
     raise LaunchError("the VM's keeper ended before the VM was up", details=details or None)
+
+
+def _log(line: str) -> None:
+    """To the detached VM's error file."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def stop(record: registry.Record, timeout_s: float = WAIT_S, *, now: bool = False) -> bool:
@@ -127,7 +150,8 @@ def _error_file(log: Path) -> Path:
 
 
 def _check(image: Image, program: qemu.Qemu, wanted: Wanted) -> None:
-    qemu.require_nic(program, wanted.nic or image.manifest.machine.nic)
+    if not wanted.cards:
+        qemu.require_nic(program, wanted.nic or image.manifest.machine.nic)
 
 
 def _launch(
@@ -139,7 +163,7 @@ def _launch(
     log: Path | None,
 ) -> Launch:
     offered = networks(image, place.folder, wanted.clients)
-    described = machine(image, chosen.kind, wanted.nic, offered, wanted.spare)
+    described = machine(image, chosen.kind, wanted.nic, offered, wanted.spare, wanted.cards)
     return Launch(image, program, chosen, described, offered, place, log)
 
 

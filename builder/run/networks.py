@@ -53,10 +53,23 @@ def networks(image: Image, folder: Path, more: int | None = None) -> tuple[Netwo
     return tuple(Network(name, pair, folder / f"c{number}") for number, (name, pair) in enumerate(found))
 
 
-def machine(image: Image, kind: str, nic: str | None, offered: tuple[Network, ...], spare: int = 0) -> qemu.Machine:
-    """The router with a socket for each network; its keeper adds the console and the rest."""
+def machine(
+    image: Image,
+    kind: str,
+    nic: str | None,
+    offered: tuple[Network, ...],
+    spare: int = 0,
+    cards: tuple[str, ...] = (),
+) -> qemu.Machine:
+    """The router with a socket for each network; its keeper adds the console and the rest.
+
+    Its uplinks are `cards` of this machine, by their PCI addresses, or else a `nic` on the user network.
+    """
+    router = qemu.router(image, kind, nic=nic)
     return replace(
-        qemu.router(image, kind, nic=nic),
+        router,
+        uplink=None if cards else router.uplink,
+        cards=cards,
         nics=tuple(
             qemu.ClientNic(
                 f"c{number}",

@@ -32,6 +32,7 @@ from builder.smoke.vm import Vm
 
 ECHO_PORT = 7
 UPSTREAM_RESOLVER = "10.0.2.3"
+OUTSIDE = upstream.HOST
 FOUND_S = 3.0
 """From the firewall, after which the router looks at its interfaces, to an uplink being found."""
 
@@ -48,7 +49,7 @@ class NotApplicable(Exception):
 
 @dataclass
 class Lab:
-    """All that a check may use: the router VM and what it says, the client VMs, the servers upstream."""
+    """All that a check may use.  `outside` is an address beyond the uplink that answers pings."""
 
     image: Image
     accelerator: Accelerator
@@ -58,6 +59,7 @@ class Lab:
     nics: tuple[ClientNic, ...]
     upstream: upstream.Upstream
     capture: Path
+    outside: str = OUTSIDE
     memory: Memory | None = None
 
     async def ask(self, request: str, **fields: Any) -> Mapping[str, Any]:
@@ -154,7 +156,7 @@ async def reach(lab: Lab, client: Client) -> str:
     """A client to its router, then through NAT to the servers upstream by ICMP, UDP, DNS and TCP."""
     router, host = str(client.pair.router), upstream.HOST
     wait_s = 1.0 * lab.accelerator.patience
-    lost = await _ping(client, router, "its router", wait_s) + await _ping(client, host, "upstream", wait_s)
+    lost = await ping(client, router, "its router", wait_s) + await ping(client, host, "upstream", wait_s)
     data = f"{lab.upstream.token} {client.address}".encode().hex()
     said = await client.ask("udp", to=host, port=lab.upstream.udp_port, data=data, timeout_s=wait_s)
     if said.get("data") != data:
@@ -170,7 +172,7 @@ async def reach(lab: Lab, client: Client) -> str:
     return f"icmp udp dns tcp ({lab.upstream.size_bytes >> 20} MiB each way, sha256 ok{rate}){lost}"
 
 
-async def _ping(client: Client, to: str, who: str, wait_s: float) -> str:
+async def ping(client: Client, to: str, who: str, wait_s: float) -> str:
     """Three pings.  If one is lost, as on a busy host, five more must all be answered; the detail then says so."""
     said = await client.ask("ping", to=to, count=3, interval_s=0.05, timeout_s=wait_s)
     if said.get("received") == 3:
@@ -246,7 +248,7 @@ async def hot_plug(lab: Lab) -> str:
         raise NotApplicable(f"clients.pool {lab.image.manifest.pool} has room for one client alone")
     steady, moved = lab.clients[0], lab.clients[-1]
     nic, since = lab.nics[-1], len(lab.guest.heard)
-    await steady.ask("watch", to=upstream.HOST, interval_s=0.05)
+    await steady.ask("watch", to=lab.outside, interval_s=0.05)
     started = time.monotonic()
     with lab.router.listen("DEVICE_DELETED") as deleted:
         await lab.router.execute("device_del", {"id": f"nic-{nic.id}"})
@@ -258,8 +260,8 @@ async def hot_plug(lab: Lab) -> str:
     await lab.router.execute("device_add", nic_properties(nic, lab.router.machine.seats.seats[-1]))
     await lab.guest.wait(console.Client, _interface_of(moved), since)
     attach_s = time.monotonic() - started
-    await _ping(moved, str(moved.pair.router), "its router after it was plugged in", 1.0 * lab.accelerator.patience)
-    await _ping(moved, upstream.HOST, "upstream after it was plugged in", 1.0 * lab.accelerator.patience)
+    await ping(moved, str(moved.pair.router), "its router after it was plugged in", 1.0 * lab.accelerator.patience)
+    await ping(moved, lab.outside, "upstream after it was plugged in", 1.0 * lab.accelerator.patience)
     seen = await steady.ask("unwatch", timeout_s=1.0 * lab.accelerator.patience)
     sent, received = seen.get("sent"), seen.get("received")
     if not isinstance(sent, int) or sent < 1 or sent != received:

@@ -20,6 +20,7 @@ from builder.events import Note, Progress, Sink, StageEnded, StageStarted
 from builder.manifest import Image
 from builder.report import BootReport, CheckResult, ImageFacts, NicReport, Status
 from builder.smoke import clients, diagnose
+from builder.smoke.cards import CARD_CHECKS, Card
 from builder.smoke.checks import CHECKS, REFUSED, Check, Lab, NotApplicable
 from builder.smoke.clients import Client, ClientError
 from builder.smoke.guest import Guest, RouterLost
@@ -43,6 +44,7 @@ class Rig:
     sink: Sink
     checks: tuple[Check, ...] = CHECKS
     clients: int = 2
+    card: Card | None = None
 
 
 def smoke(
@@ -50,12 +52,15 @@ def smoke(
     program: qemu.Qemu,
     *,
     nics: Sequence[str] = (),
+    card: Card | None = None,
     accel: str | None = None,
+    patience: float = 1.0,
     out: Path,
     sink: Sink,
 ) -> BootReport:
     """Boot the image once for each NIC (default: the one its manifest names) and check that it routes.
 
+    With a `card`, which is bound to vfio-pci, there is one boot, and no NIC.  `patience` lengthens every deadline.
     Writes report.json, junit.xml and boot.svg to `out`, and each boot's logs to a folder named after its NIC.  Raises
     LaunchError if QEMU cannot run, QmpLost if it dies meanwhile, BootError if `out` cannot be written, WorkspaceBusy if
     another smoke run writes there; a router that fails is a verdict, not an exception.
@@ -64,9 +69,11 @@ def smoke(
     wanted = tuple(dict.fromkeys(nics)) or (image.manifest.machine.nic,)
     for nic in wanted:
         qemu.require_nic(program, nic)
-    chosen = accelerators.choose(program, accel)
+    chosen = replace(accelerators.choose(program, accel), slower=patience)
     sink(Note(f"QEMU {program.version} ({program.reason}), {chosen}"))
     rig = Rig(image, program, chosen, out, sink)
+    if card is not None:
+        wanted, rig = (card.label,), replace(rig, card=card, checks=CARD_CHECKS)
     try:
         with claim(out, "--out"):
             report.remove(out)
@@ -108,7 +115,7 @@ async def boot(rig: Rig, nic: str) -> NicReport:
     try:
         async with AsyncExitStack() as stack:
             lab = await _set_up(rig, nic, folder, stack)
-            pci_id = await _uplink_pci_id(lab.router)
+            pci_id = rig.card.pci_id if rig.card else await _uplink_pci_id(lab.router)
             await lab.router.power_on()
             checks = await _run_checks(rig, lab, stage)
             demand_well(vms(lab))
@@ -146,6 +153,8 @@ async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> La
         nics=nics,
         capture=capture,
     )
+    if rig.card is not None:
+        machine = replace(machine, uplink=None, cards=(rig.card.address,), capture=None)
     guest = Guest()
     router = Vm(
         rig.program,
@@ -156,7 +165,7 @@ async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> La
         port_name=qemu.EVENTS_PORT,
         max_line=console.MAX_REPLY,
         inherited=[here for here, _ in links],
-        by_hand=qemu.by_hand(rig.image, rig.program, nic, pairs),
+        by_hand=qemu.by_hand(rig.image, rig.program, nic, pairs, rig.card.address if rig.card else None),
     )
     await stack.enter_async_context(router)
     others = []

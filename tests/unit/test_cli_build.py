@@ -68,7 +68,8 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engines:
     def lock(loaded: pipeline.Loaded, lock_path: Path, sink: Sink) -> None:
         made.asked["lock"] = lock_path
 
-    def boot(image: Image, program: Qemu, *, nics: Any, accel: Any, out: Path, sink: Sink) -> BootReport:
+    def boot(image: Image, program: Qemu, *, nics: Any, accel: Any, out: Path, sink: Sink, **more: Any) -> BootReport:
+        assert more == {"card": None, "patience": 1.0}
         made.asked["smoke"] = (image.folder, program, nics, accel, out)
         check = CheckResult("lease", made.status, "10.0.2.15/24", 1.0, 2.5)
         facts = ImageFacts("netvm", "0" * 64, "0" * 64, {"linux": "6.12.1"}, 4096, 96)
