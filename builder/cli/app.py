@@ -15,7 +15,7 @@ PROGRAM = "netvm-build"
 # In the order a user meets them.
 ORDER = (
     "init", "check", "schema", "kernel", "address", "render", "lock", "build", "smoke", "run",
-    "status", "events", "console", "stop", "doctor", "completion",
+    "status", "events", "console", "client", "stop", "doctor", "completion",
 )  # fmt: skip
 
 # Those that a user seldom types share the last line, so that the help fits a screen.

@@ -22,6 +22,22 @@ if TYPE_CHECKING:
     from builder.manifest import Image
     from builder.qemu import Qemu
     from builder.report import BootReport
+    from builder.run import Uplink
+
+
+class Where(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """Where the uplink leads."""
+
+    name = "where"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Uplink:
+        from builder.run.uplink import parse
+
+        try:
+            return parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
 
 ACCELERATORS = click.Choice(["kvm", "tcg"])
 
@@ -114,7 +130,8 @@ def _write(path: Path, text: str) -> None:
 @click.option("-d", "--detach", is_flag=True, help="Run without this terminal: see status, console, stop.")
 @click.option("--name", metavar="NAME", help="Call the VM so.  [default: the image's name]")
 @click.option("--clients", metavar="N", type=click.IntRange(0), help="Clients from the pool, beside the named ones.")
-@click.option("--spare-ports", metavar="N", type=click.IntRange(0), default=0, help="Ports for N clients to hot-plug.")
+@click.option("--spare-ports", metavar="N", type=click.IntRange(0), help="Ports for `client attach`.  [default: 4]")
+@click.option("--uplink", metavar="WHERE", type=Where(), help="user, tap:NAME or bridge:NAME.  [default: user]")
 @click.option("--nic", type=click.Choice(NICS), help="The uplink.  [default: the spec's]")
 @click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
 @click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the image's]")
@@ -125,21 +142,26 @@ def run(
     detach: bool,
     name: str | None,
     clients: int | None,
-    spare_ports: int,
+    spare_ports: int | None,
+    uplink: Uplink | None,
     nic: str | None,
     accel: str | None,
     program: Path | None,
 ) -> None:
     """Boot a router with its console on this terminal.
 
-    A SPEC is built first.  The uplink is on QEMU's user network.  Ctrl-A X ends the VM, Ctrl-A H shows the keys.
+    A SPEC is built first.  The uplink is on QEMU's user network, or on a tap or a bridge of this host's.  Ctrl-A X ends
+    the VM, Ctrl-A H shows the keys.
     """
     from builder import run as running
+    from builder.cli.client_commands import sweep_quietly
 
     screen: Screen = context.obj
     with drawing(screen) as sink:
         image, qemu = _booted(what, program, sink)
-    wanted = running.Wanted(name=name, nic=nic, accel=accel, clients=clients, spare=spare_ports)
+    sweep_quietly(screen)
+    where = uplink or running.USER_NETWORK
+    wanted = running.Wanted(name=name, nic=nic, accel=accel, clients=clients, spare=spare_ports, uplink=where)
     if not detach:
         context.exit(running.run(image, qemu, wanted, screen.say))
     record = running.detached(image, qemu, wanted)

@@ -119,7 +119,14 @@ def _snapshot(record: Record, conversation: Conversation) -> Snapshot:
         counters = conversation.ask("counters")
     except Unanswered:
         counters = {}
-    return statuses.snapshot(record, body, counters, was_ready=was_ready)
+    return statuses.snapshot(record, body, counters, was_ready=was_ready, names=_names(record))
+
+
+def _names(record: Record) -> dict[str, str]:
+    """The names of the clients attached since the boot, by the router's address."""
+    from builder import clients
+
+    return {one.router: one.name for one in clients.attachments(clients.journal(), record)}
 
 
 def _watch(screen: Screen, record: Record, conversation: Conversation, every: float, *, as_json: bool) -> None:
@@ -238,10 +245,13 @@ def stop(screen: Screen, name: str | None, timeout: float, now: bool) -> None:
     What does not go within the time is ended.
     """
     from builder import registry
+    from builder.cli.client_commands import sweep_quietly
     from builder.run import engine
 
     record = registry.find(name)
-    if engine.stop(record, timeout, now=now):
+    went = engine.stop(record, timeout, now=now)
+    sweep_quietly(screen)
+    if went:
         screen.say(f"{record.name} is off")
     elif now:
         screen.say(f"{record.name} is ended")
