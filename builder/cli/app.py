@@ -19,7 +19,7 @@ ORDER = (
 )  # fmt: skip
 
 # Those that a user seldom types share the last line, so that the help fits a screen.
-ALSO = ("schema", "address", "render", "completion")
+ALSO = ("schema", "address", "render", "lock", "completion")
 
 EXAMPLE = "netvm-build init && netvm-build build && netvm-build smoke"
 

@@ -36,7 +36,7 @@ class Address(click.ParamType):  # type: ignore[type-arg, unused-ignore]
             self.fail(f"{value!r} is not an IPv4 address", param, ctx)
 
 
-@netvm_build.group()
+@netvm_build.group(epilog="Example: sudo netvm-build client attach --name web && netvm-build client list")
 def client() -> None:
     """Attach VMs of this host to a running router, or detach them."""
 
@@ -73,7 +73,7 @@ def attach(
     from builder.clients import vmm as vmms
     from builder.host import rights
 
-    rights.become_invoker()
+    rights.confine()
     book = clients.journal()
     wanted = clients.Wanted(name, address, socket, _uid(owner), timeout)
     if vmm is not None:
@@ -162,7 +162,7 @@ def detach(
     everything: bool,
     as_json: bool,
 ) -> None:
-    """Undo what `attach` did: take the NIC out of the router, remove taps and bridge.
+    """Undo what `attach` did.
 
     Stop the client's VM before.  Exits with 1 if something is left.
     """
@@ -171,7 +171,7 @@ def detach(
 
     if sum((name is not None, address is not None, everything)) != 1:
         raise click.UsageError("name one client with --name or --address, or --all")
-    rights.become_invoker()
+    rights.confine()
     book = clients.journal()
     swept = clients.sweep(book) if everything else ()
     try:
@@ -217,7 +217,7 @@ def list_clients(screen: Screen, vm: str | None, vmm: str | None, as_json: bool)
     from builder.clients import vmm as vmms
     from builder.host import rights
 
-    rights.become_invoker()
+    rights.confine()
     book = clients.journal()
     left_behind(screen, clients.sweep(book))
     found = clients.shown(book, registry.running() if vm is None else (registry.find(vm),))

@@ -62,11 +62,11 @@ def attachments(book: Journal, record: Record | None = None) -> tuple[Attachment
 def detach(book: Journal, which: Callable[[Attachment], bool]) -> tuple[Detached, ...]:
     """Undo every attachment that `which` picks.  Raises NotAttached if there is none, QmpLost or JournalError."""
     with book.exclusive():
-        sweep_locked(book)
-        picked = [group for group in groups(book) if which(group.attachment)]
-        if not picked:
+        swept = [one for one in sweep_locked(book) if which(one.attachment)]
+        picked = [group for group in groups(book) if which(group.attachment) and not group.abandoned]
+        if not swept and not picked:
             raise NotAttached("no such client is attached", hint="see those that are: netvm-build client list")
-        return tuple(Detached(group.attachment, undo(group, book)) for group in picked)
+        return (*swept, *(Detached(group.attachment, undo(group, book)) for group in picked))
 
 
 def sweep(book: Journal, ended: tuple[int, int] | None = None) -> tuple[Detached, ...]:

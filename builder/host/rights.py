@@ -26,28 +26,40 @@ class NotPermitted(NetvmError):
 
 
 def may_change_links() -> bool:
-    """Whether this process has CAP_NET_ADMIN in effect."""
-    return bool(_sets()["CapEff"] & 1 << NET_ADMIN)
+    """Whether this process has CAP_NET_ADMIN, in effect or in reserve."""
+    return bool(_sets()["CapPrm"] & 1 << NET_ADMIN)
 
 
 def become_invoker() -> None:
     """Under sudo, be the user who typed it again, keeping CAP_NET_ADMIN alone; that user's VMs and files are meant.
 
-    Any other root keeps CAP_NET_ADMIN alone.  Nothing that is started afterwards can gain a privilege (no_new_privs).
+    Nothing that is started afterwards can gain a privilege (no_new_privs).  Root itself stays what it is.
     """
-    if os.geteuid() == 0:
-        _drop_bounding()
-        invoker = _invoker()
-        if invoker is not None:
-            _become(invoker)
-        _capset(effective=True, inheritable=False)
+    invoker = _invoker() if os.geteuid() == 0 else None
+    if invoker is None:
+        return
+    _drop_bounding()
+    _become(invoker)
+    _capset(effective=True, inheritable=False)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
-def keep_from_children() -> None:
-    """Let no program that we start have CAP_NET_ADMIN of us (root's have all that root has)."""
-    with suppress(OSError):
+def confine() -> None:
+    """Be the invoker, as `become_invoker` says; root itself keeps CAP_NET_ADMIN alone."""
+    become_invoker()
+    if os.geteuid() == 0:
+        _drop_bounding()
+        _capset(effective=True, inheritable=False)
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def lay_down() -> None:
+    """Keep CAP_NET_ADMIN in reserve for `lent`, out of effect, and from every program we start; root stays root."""
+    if os.geteuid() == 0:
+        return
+    with suppress(OSError):  # a kernel without ambient capabilities has none to clear
         _prctl(_PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
+    _capset(effective=False, inheritable=False)
 
 
 @contextmanager

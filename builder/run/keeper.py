@@ -134,7 +134,7 @@ class Keeper:
             fds = [end.fileno() for end in theirs.values()]
             if launch.uplink.descriptor is not None:
                 fds.append(launch.uplink.descriptor)
-            rights.keep_from_children()
+            rights.lay_down()
             self._child = spawn(argv, stdout=log, stderr=log, pass_fds=fds, orphaned=signal.SIGKILL)
         for end in theirs.values():
             end.close()
