@@ -41,7 +41,7 @@ class Group:
 
     @property
     def attachment(self) -> Attachment:
-        return Attachment.of_strings(next(change.undo for change in self.changes if change.kind == CLIENT))
+        return Attachment.of_strings(next(change.undo for change in self.changes if change.kind in (CLIENT, LEAVING)))
 
     @property
     def abandoned(self) -> bool:
@@ -104,7 +104,10 @@ def undo(group: Group, book: Journal, monitor: Monitor | None = None) -> tuple[s
 
     What is left stays in the journal as abandoned, for someone with more rights, or when QEMU answers again.
     """
-    leaving = ours(LEAVING, group.attachment.client, {"token": group.token, "namespace": links.namespace()})
+    one = group.attachment
+    known = {"token": group.token, "namespace": links.namespace()}
+    # Struck out last, so it knows all that CLIENT does.
+    leaving = ours(LEAVING, one.client, one.to_strings() | known)
     book.record(leaving)
     left: list[str] = []
     with ExitStack() as stack:

@@ -248,7 +248,8 @@ def _do(command: tuple[str, ...]) -> None:
             raise _not_permitted(message) from error
         if "File exists" in error.tail and "add" in command[:3]:
             raise LinkExists(message) from error
-        raise LinkError(message, details=error.tail or None) from error
+        hint = "the kernel needs these: sudo modprobe -a sch_ingress cls_bpf" if program == "tc" else None
+        raise LinkError(message, hint=hint, details=error.tail or None) from error
 
 
 def _not_permitted(message: str) -> rights.NotPermitted:
