@@ -155,10 +155,8 @@ def run(
     """
     from builder import run as running
     from builder.cli.client_commands import sweep_quietly
-    from builder.host import rights
 
     screen: Screen = context.obj
-    rights.become_invoker()
     with drawing(screen) as sink:
         image, qemu = _booted(what, program, sink)
     sweep_quietly(screen)

@@ -40,7 +40,8 @@ class Monitor:
         except TimeoutError as error:
             self._runner.close()
             hint = "only one can use it at a time: leave it there, then try again"
-            raise QmpLost(f"{self._path}: the QMP monitor is in use by someone else", hint=hint) from error
+            message = f"{self._path}: the QMP monitor does not answer: someone else uses it, or QEMU hangs"
+            raise QmpLost(message, hint=hint) from error
         except (QMPError, OSError) as error:
             self._runner.close()
             raise QmpLost(f"{self._path}: QEMU's monitor does not answer: {error}") from error

@@ -30,12 +30,13 @@ def may_change_links() -> bool:
     return bool(_sets()["CapPrm"] & 1 << NET_ADMIN)
 
 
-def become_invoker() -> None:
-    """Under sudo, be the user who typed it again, keeping CAP_NET_ADMIN alone; that user's VMs and files are meant.
+def become_invoker(program: str) -> None:
+    """Under `sudo PROGRAM`, be the user who typed it again, keeping CAP_NET_ADMIN alone: that user's VMs are meant.
 
-    Nothing that is started afterwards can gain a privilege (no_new_privs).  Root itself stays what it is.
+    Nothing that is started afterwards can gain a privilege (no_new_privs).  Root itself stays what it is, in a shell
+    that sudo started, too.
     """
-    invoker = _invoker() if os.geteuid() == 0 else None
+    invoker = _invoker(program) if os.geteuid() == 0 else None
     if invoker is None:
         return
     _drop_bounding()
@@ -45,8 +46,7 @@ def become_invoker() -> None:
 
 
 def confine() -> None:
-    """Be the invoker, as `become_invoker` says; root itself keeps CAP_NET_ADMIN alone."""
-    become_invoker()
+    """Let root keep CAP_NET_ADMIN alone, and nothing that is started gain a privilege."""
     if os.geteuid() == 0:
         _drop_bounding()
         _capset(effective=True, inheritable=False)
@@ -77,10 +77,10 @@ def lent() -> Iterator[None]:
         _capset(effective=True, inheritable=False)
 
 
-def _invoker() -> pwd.struct_passwd | None:
-    """Who typed sudo; None for root itself, or without sudo."""
-    number = os.environ.get("SUDO_UID", "")
-    if not number.isdecimal() or int(number) == 0:
+def _invoker(program: str) -> pwd.struct_passwd | None:
+    """Who typed `sudo PROGRAM` (sudo(8), ENVIRONMENT); None for root itself, or without sudo."""
+    number, command = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_COMMAND", "").split(" ")[0]
+    if not number.isdecimal() or int(number) == 0 or command.rpartition("/")[2] != program:
         return None
     try:
         return pwd.getpwuid(int(number))

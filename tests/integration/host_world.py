@@ -115,7 +115,7 @@ class UserHost(Namespace):
         scripts = {
             "netvm-build": f'[ -n "$SUDO_UID" ] || [ $(id -u) != 0 ] || exec {drop} "$0" "$@"\n'
             f'exec {" ".join(user_python())} -m builder "$@"',
-            "sudo": f'export SUDO_UID={uid} SUDO_GID={gid}; exec "$@"',
+            "sudo": f'export SUDO_UID={uid} SUDO_GID={gid} SUDO_COMMAND="$(command -v "$1")"; exec "$@"',
             "qemu-system-x86_64": f'[ $(id -u) != 0 ] || exec {drop} "$0" "$@"\nexec {qemu} "$@"',
         }
         self.run("mkdir", "-p", "/run/bin", "/run/work", f"/run/user/{uid}")
