@@ -63,6 +63,7 @@ test_packages() {
     have ip || echo iproute2
     have ping || echo iputils-ping
     have dnsmasq || echo dnsmasq-base
+    have systemd-analyze || echo systemd
 }
 
 # Runs a command as root: as we are, or by sudo, which may ask for a password on a terminal alone.

@@ -78,7 +78,7 @@ class Routed:
                 nic=UPLINK_NIC,
                 memory_mib=self.shape.memory_mib,
             ),
-            uplink_netdev=self.upstream.netdev,
+            uplink_net=self.upstream.netdev,
             nics=tuple(self._nic(number, pair) for number, pair in enumerate(self.pairs)),
             plug_later=self.shape.plug_later,
         )

@@ -22,6 +22,7 @@ PACKAGE = "qemu-system-x86"
 OLDEST = (7, 2)  # the first with stream netdevs, which tie two VMs together
 EVENTS_PORT = "netvm.events"
 UPLINK_MAC = "52:54:00:12:34:56"
+USER_NETWORK = "user,ipv6=off"
 
 NIC_SINCE = {"igb": (8, 0)}
 """NICs that older QEMUs lack."""
@@ -104,9 +105,9 @@ class Machine:
 
     With `watchdog` there is one that resets the machine, and since QEMU is told not to reboot, ends it.
 
-    `uplink` is a NIC model, on QEMU's user network or the rest of another -netdev option.  Client NICs sit where each
-    can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is there yet, and `device_add`
-    brings each.  `capture` takes the first 96 bytes of every packet on the uplink, in pcap format.
+    `uplink` is a NIC model, on `uplink_net`: a -netdev without an id, QEMU's user network by default.  Client NICs sit
+    where each can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is there yet, and
+    `device_add` brings each.  `capture` takes the first 96 bytes of every packet on the uplink, in pcap format.
     `cards` are PCI addresses of this machine, bound to vfio-pci.
     """
 
@@ -122,9 +123,9 @@ class Machine:
     monitor: str | None = None
     port: tuple[str, str] | None = None
     uplink: str | None = None
-    uplink_netdev: str = "user,ipv6=off"
     uplink_mac: str = UPLINK_MAC
     cards: tuple[str, ...] = ()
+    uplink_net: str = USER_NETWORK
     capture: Path | None = None
     nics: tuple[ClientNic, ...] = ()
     spare_ports: int = 0
@@ -184,7 +185,7 @@ def _chardev(identity: str, backend: str) -> str:
 def _uplink(machine: Machine) -> list[str]:
     if machine.uplink is None:
         return []
-    line = ["-netdev", _chardev("uplink", machine.uplink_netdev)]
+    line = ["-netdev", _chardev("uplink", machine.uplink_net)]
     line += ["-device", f"{machine.uplink},id=uplink-nic,netdev=uplink,mac={machine.uplink_mac},romfile="]
     if machine.capture is not None:
         line += ["-object", f"filter-dump,id=capture,netdev=uplink,maxlen=96,file={quote(str(machine.capture))}"]

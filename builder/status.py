@@ -95,11 +95,19 @@ class Snapshot:
 
 
 def snapshot(
-    record: Record, body: Mapping[str, Any], counters: Mapping[str, Any], *, was_ready: bool = False
+    record: Record,
+    body: Mapping[str, Any],
+    counters: Mapping[str, Any],
+    *,
+    was_ready: bool = False,
+    names: Mapping[str, str] | None = None,
 ) -> Snapshot:
-    """From the guest's answers to `status` and `counters` (empty if it has none)."""
+    """From the guest's answers to `status` and `counters` (empty if it has none).
+
+    `names` are clients' names by the router's address, beside those of the networks that `run` offers.
+    """
     traffic = {_text(entry, "interface"): entry for entry in _entries(counters, "interfaces")}
-    names = {client.router: client.name for client in record.clients}
+    called = {client.router: client.name for client in record.clients} | dict(names or {})
     meminfo = body.get("meminfo")
     memory = meminfo if isinstance(meminfo, dict) else {}
     firewall = body.get("firewall")
@@ -119,7 +127,7 @@ def snapshot(
         available_kib=_count(memory, "available_kib"),
         firewall=firewall if isinstance(firewall, bool) else None,
         uplinks=uplinks,
-        clients=tuple(_client(entry, traffic, names) for entry in _entries(body, "clients")),
+        clients=tuple(_client(entry, traffic, called) for entry in _entries(body, "clients")),
         services=services,
         drops=tuple(_drop(entry) for entry in _entries(counters, "drops")),
         watchdog_s=_count(body, "watchdog_s") or None,

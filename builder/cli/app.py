@@ -15,11 +15,14 @@ PROGRAM = "netvm-build"
 # In the order a user meets them.
 ORDER = (
     "init", "check", "schema", "kernel", "address", "render", "lock", "build", "smoke", "run",
-    "status", "events", "console", "stop", "vfio", "doctor", "completion",
+    "status", "events", "console", "client", "stop", "vfio", "doctor", "completion",
 )  # fmt: skip
 
 # Those that a user seldom types share the last line, so that the help fits a screen.
-ALSO = ("schema", "address", "render", "lock", "completion")
+ALSO = ("schema", "address", "render", "lock", "vfio", "completion")
+
+# Under sudo they are about the VMs of the user who typed it.
+ABOUT_VMS = ("run", "status", "events", "console", "client", "stop")
 
 EXAMPLE = "netvm-build init && netvm-build build && netvm-build smoke"
 
@@ -67,6 +70,10 @@ def netvm_build(context: click.Context, folder: str | None, quiet: bool, verbose
         raise click.UsageError("--quiet and --verbose contradict each other")
     if folder is not None:
         os.chdir(folder)
+    if context.invoked_subcommand in ABOUT_VMS:
+        from builder.host.rights import become_invoker
+
+        become_invoker(PROGRAM)
     context.obj = Screen(verbosity=-1 if quiet else int(verbose), color=color)
 
 

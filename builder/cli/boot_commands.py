@@ -26,7 +26,23 @@ if TYPE_CHECKING:
     from builder.manifest import Image
     from builder.qemu import Qemu
     from builder.report import BootReport
+    from builder.run import Uplink
     from builder.smoke.cards import Card
+
+
+class Where(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """Where the uplink leads."""
+
+    name = "where"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Uplink:
+        from builder.run.uplink import parse
+
+        try:
+            return parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
 
 ACCELERATORS = click.Choice(["kvm", "tcg"])
 
@@ -148,8 +164,11 @@ def _write(path: Path, text: str) -> None:
 @click.option("-d", "--detach", is_flag=True, help="Run without this terminal: see status, console, stop.")
 @click.option("--name", metavar="NAME", help="Call the VM so.  [default: the image's name]")
 @click.option("--clients", metavar="N", type=click.IntRange(0), help="Clients from the pool, beside named ones.")
-@click.option("--spare-ports", metavar="N", type=click.IntRange(0), default=0, help="Ports for N clients to hot-plug.")
-@click.option("--nic", type=click.Choice(NICS), help="The uplink.  [default: the spec's]")
+@click.option("--spare-ports", metavar="N", type=click.IntRange(0), help="Ports for `client attach`.  [default: 4]")
+@click.option("--uplink", metavar="WHERE", type=Where(), help="user, tap:NAME or bridge:NAME.  [default: user]")
+@click.option(
+    "--nic", metavar="MODEL", type=click.Choice(NICS), help="e1000e, igb, virtio-net-pci…  [default: the spec's]"
+)
 @click.option("--vfio", "cards", metavar="ADDR", multiple=True, help="An uplink: a card of this machine.")
 @TAKE_NETWORK
 @click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
@@ -161,7 +180,8 @@ def run(
     detach: bool,
     name: str | None,
     clients: int | None,
-    spare_ports: int,
+    spare_ports: int | None,
+    uplink: Uplink | None,
     nic: str | None,
     cards: tuple[str, ...],
     take_network: bool,
@@ -170,19 +190,22 @@ def run(
 ) -> None:
     """Boot a router with its console on this terminal.
 
-    A SPEC is built first.  The uplink is on QEMU's user network, or a card that is given back when the VM ends.  Ctrl-A
-    X ends the VM, Ctrl-A H shows the keys.
+    A SPEC is built first.  The uplink is on QEMU's user network, on a tap or a bridge of this host's, or a card that is
+    given back when the VM ends.  Ctrl-A X ends the VM, Ctrl-A H shows the keys.
     """
     from builder import run as running
+    from builder.cli.client_commands import sweep_quietly
 
     screen: Screen = context.obj
     if cards and nic is not None:
         raise click.UsageError("--nic and --vfio exclude each other: a router has an emulated uplink or a real one")
     put_right(screen)
+    sweep_quietly(screen)
     with drawing(screen) as sink:
         image, qemu = _booted(what, program, sink)
     consent = consent_of(take_network=take_network)
-    wanted = running.Wanted(name, nic, accel, clients, spare_ports, cards, consent)
+    where = uplink or running.USER_NETWORK
+    wanted = running.Wanted(name, nic, accel, clients, spare_ports, where, cards, consent)
     if not detach:
         context.exit(running.run(image, qemu, wanted, screen.say))
     if cards:

@@ -17,6 +17,7 @@ from builder.cli import (  # noqa: F401  # each adds its commands
     address_command,
     boot_commands,
     build_commands,
+    client_commands,
     completion_command,
     doctor_command,
     kernel_commands,

@@ -119,7 +119,14 @@ def _snapshot(record: Record, conversation: Conversation) -> Snapshot:
         counters = conversation.ask("counters")
     except Unanswered:
         counters = {}
-    return statuses.snapshot(record, body, counters, was_ready=was_ready)
+    return statuses.snapshot(record, body, counters, was_ready=was_ready, names=_names(record))
+
+
+def _names(record: Record) -> dict[str, str]:
+    """The names of the clients attached since the boot, by the router's address."""
+    from builder import clients
+
+    return {one.router: one.name for one in clients.attachments(clients.journal(), record)}
 
 
 def _watch(screen: Screen, record: Record, conversation: Conversation, every: float, *, as_json: bool) -> None:
@@ -238,6 +245,7 @@ def stop(screen: Screen, name: str | None, timeout: float, now: bool) -> None:
     What does not go within the time is ended.
     """
     from builder import registry
+    from builder.cli.client_commands import sweep_quietly
     from builder.cli.vfio_commands import put_right
     from builder.run import engine
 
@@ -245,6 +253,7 @@ def stop(screen: Screen, name: str | None, timeout: float, now: bool) -> None:
     record = registry.find(name)
     off = engine.stop(record, timeout, now=now)
     put_right(screen)  # cards of a keeper that had to be killed
+    sweep_quietly(screen)  # and links
     if off:
         screen.say(f"{record.name} is off")
     elif now:

@@ -1,11 +1,14 @@
 """`run`: the router in QEMU, kept by a process that shares its console and its event port.
 
+uplink    where the router's uplink leads
 networks  which clients' networks the VM offers, and the machine that does
 keeper    the process that owns QEMU, from its start to its end
 cards     cards of this machine that come to a running VM, and go
+notify    what a service manager is told
 engine    on this terminal, or detached from it; and how a VM is stopped
 """
 
 from builder.run.engine import Wanted, detached, run, stop
+from builder.run.uplink import USER_NETWORK, Uplink
 
-__all__ = ["Wanted", "detached", "run", "stop"]
+__all__ = ["USER_NETWORK", "Uplink", "Wanted", "detached", "run", "stop"]

@@ -15,7 +15,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from builder import accelerator, qemu, registry
+from builder import accelerator, clients, qemu, registry
+from builder.clients import changes
+from builder.clients.vmm import joining
 from builder.errors import BootError, LaunchError, NetvmError
 from builder.host import vfio
 from builder.host.journal import Journal, state_folder
@@ -23,7 +25,8 @@ from builder.host.steps import Host
 from builder.manifest import Image
 from builder.process import detach
 from builder.run.keeper import STOP_S, Keeper, Launch
-from builder.run.networks import joining, machine, networks
+from builder.run.networks import machine, networks, spare_ports
+from builder.run.uplink import USER_NETWORK, Uplink, plug
 from builder.terminal import IN_RUN, Left, attach
 
 WAIT_S = 20.0
@@ -34,15 +37,16 @@ _WAIT_FOR_SCREEN_S = 2.0
 class Wanted:
     """What the user asked for.  None is the image's own or the machine's best.
 
-    `clients` come from the pool beside those the spec names; `spare` is how many more can be hot-plugged.  `cards` are
-    PCI addresses of this machine, taken from it for as long as the VM runs, as far as `consent` goes.
+    `clients` come from the pool beside those the spec names; `spare` is how many more can be attached while it runs.
+    `cards` are PCI addresses of this machine, taken from it for as long as the VM runs, as far as `consent` goes.
     """
 
     name: str | None = None
     nic: str | None = None
     accel: str | None = None
     clients: int | None = None
-    spare: int = 0
+    spare: int | None = None
+    uplink: Uplink = USER_NETWORK
     cards: tuple[str, ...] = ()
     consent: vfio.Consent = field(default_factory=vfio.Consent)
 
@@ -61,6 +65,7 @@ def run(image: Image, program: qemu.Qemu, wanted: Wanted, say: Callable[[str], N
             return asyncio.run(_on_terminal(launch, say))
     finally:
         place.leave()
+        _give_back(say)
 
 
 @contextmanager
@@ -88,6 +93,7 @@ def detached(image: Image, program: qemu.Qemu, wanted: Wanted) -> registry.Recor
                     return asyncio.run(_alone(launch, lambda record: tell(json.dumps(record.name).encode())))
             finally:
                 place.leave()
+                _give_back(lambda line: print(line, file=sys.stderr))
         except NetvmError as error:
             tell(json.dumps([error.message, error.hint, error.details]).encode())  # unless it was up already
             return error.exit_code
@@ -163,8 +169,21 @@ def _launch(
     log: Path | None,
 ) -> Launch:
     offered = networks(image, place.folder, wanted.clients)
-    described = machine(image, chosen.kind, wanted.nic, offered, wanted.spare, wanted.cards)
-    return Launch(image, program, chosen, described, offered, place, log)
+    described = machine(image, chosen.kind, wanted.nic, offered, spare_ports(len(offered), wanted.spare), wanted.cards)
+    plugged = plug(wanted.uplink)
+    described = replace(described, uplink_net=plugged.netdev)
+    return Launch(image, program, chosen, described, offered, place, log, plugged)
+
+
+def _give_back(say: Callable[[str], None]) -> None:
+    """Undo what was made for clients that were attached, as far as we may; the rest is for the next command."""
+    try:
+        results = clients.sweep(clients.journal(), (os.getpid(), registry.started(os.getpid())))
+    except NetvmError as error:
+        say(f"what was made for clients could not be looked at: {error.message}")
+        return
+    for line in changes.lines_left(results):
+        say(f"{line}: sudo netvm-build client detach --all")
 
 
 def greeting(record: registry.Record) -> list[str]:

@@ -25,10 +25,13 @@ from builder import qemu, registry
 from builder.accelerator import Accelerator
 from builder.console import Firewall, GuestEvent, Lines, escape
 from builder.errors import BootError, LaunchError, QmpLost
+from builder.host import rights
 from builder.hub import ConsoleHub, EventHub, open_socket
 from builder.manifest import Image
 from builder.process import end_group, spawn
 from builder.run.networks import Network
+from builder.run.notify import notify, of_event
+from builder.run.uplink import ON_USER_NETWORK, Plugged
 
 POWER_DOWN_S = 10.0  # for the guest to end, when a person at the terminal waits
 STOP_S = 120.0  # when SIGTERM came: whoever sent it knows how long to wait, and kills us then
@@ -56,6 +59,7 @@ class Launch:
     offered: tuple[Network, ...]
     place: registry.Place
     log: Path | None = None
+    uplink: Plugged = ON_USER_NETWORK
 
 
 class Keeper:
@@ -136,9 +140,14 @@ class Keeper:
         said = launch.place.folder / "qemu.log"
         with said.open("wb") as log:
             fds = [end.fileno() for end in theirs.values()]
+            if launch.uplink.descriptor is not None:
+                fds.append(launch.uplink.descriptor)
+            rights.lay_down()
             self._child = spawn(argv, stdout=log, stderr=log, pass_fds=fds, orphaned=signal.SIGKILL)
         for end in theirs.values():
             end.close()
+        if launch.uplink.descriptor is not None:
+            os.close(launch.uplink.descriptor)
         self._tasks.append(asyncio.create_task(self._watch()))
         events, console = EventHub(ours["port"], self._heard), ConsoleHub(ours["console"], self._log.write)
         self._tasks += [asyncio.create_task(events.listen()), asyncio.create_task(console.listen())]
@@ -190,6 +199,8 @@ class Keeper:
     def _heard(self, event: GuestEvent) -> None:
         if isinstance(event, Firewall):
             self._firewall.set()
+        if (message := of_event(event)) is not None:
+            notify(message)
 
     async def _plug(self, machine: qemu.Machine, events: EventHub) -> None:
         """Plug in many clients once the router can take them.

@@ -1,19 +1,21 @@
 """What `run` boots: the router, a network for each client, and free ports for those that come later.
 
-The uplink is on QEMU's user network.  Every client has a socket in the VM's folder, which another QEMU can join.
+Every client has a socket in the VM's folder, which another QEMU can join.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
 from pathlib import Path
 
 from builder import qemu
-from builder.address import AddressError, Pair, allocate, pair_of_address
-from builder.errors import LaunchError, ManifestError
+from builder.address import AddressError, Pair, allocate
+from builder.clients.plan import named
+from builder.errors import LaunchError
 from builder.manifest import Image
+from builder.pcie import FEW
+
+SPARE = 4
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,7 @@ def networks(image: Image, folder: Path, more: int | None = None) -> tuple[Netwo
 
     Raises ManifestError for a spec that cannot be read, LaunchError for a pool that is too small.
     """
-    clients = image.manifest.spec.get("clients")
-    named = clients.get("named") if isinstance(clients, Mapping) else ()
-    found: list[tuple[str, Pair]] = []
-    try:
-        for entry in named or ():
-            found.append((str(entry["name"]), pair_of_address(IPv4Address(str(entry["router"])))))
-    except (AddressError, ValueError, KeyError, TypeError) as error:
-        raise ManifestError(f"{image.folder}: spec.clients cannot be read: {error}") from error
+    found = list(named(image))
     count = (0 if found else 1) if more is None else more
     try:
         pool = allocate(image.manifest.pool, tuple(pair for _, pair in found), count)
@@ -51,6 +46,11 @@ def networks(image: Image, folder: Path, more: int | None = None) -> tuple[Netwo
         names = (name for number in range(1, 2 * count + len(taken) + 1) if (name := f"client{number}") not in taken)
         found += zip(names, pool, strict=False)
     return tuple(Network(name, pair, folder / f"c{number}") for number, (name, pair) in enumerate(found))
+
+
+def spare_ports(offered: int, asked: int | None) -> int:
+    """How many ports stay free for clients to come: as asked, or some, as far as each can be a root port of its own."""
+    return min(SPARE, max(0, FEW - offered)) if asked is None else asked
 
 
 def machine(
@@ -80,9 +80,3 @@ def machine(
         ),
         spare_ports=spare,
     )
-
-
-def joining(name: str, client_mac: str, socket: str) -> str:
-    """The options by which another QEMU joins a client's network."""
-    netdev = f"-netdev stream,id={name},server=off,addr.type=unix,addr.path={qemu.quote(socket)}"
-    return f"{netdev} -device virtio-net-pci,netdev={name},mac={client_mac}"

@@ -55,8 +55,8 @@ def ours(text: str) -> Iterator[list[str]]:
         substituted = re.sub(r'"?\$\((.*?)\)"?', r"; \1", re.sub(r"\s#.*", "", line))
         for part in re.split(r"&&|\|\||[|;]", re.sub(r">>?\s*\S+", "", substituted)):
             words = shlex.split(part, comments=True)
-            while words and "=" in words[0]:
-                words = words[1:]
+            while words and ("=" in words[0] or words[0] == "sudo"):
+                words = words[3:] if words[:2] == ["sudo", "-u"] else words[1:]
             if words and words[0] == "netvm-build":
                 yield words[1:]
 
@@ -100,7 +100,7 @@ def test_a_call_that_does_not_exist_is_seen() -> None:
 
 
 def test_calls_are_found_wherever_they_stand() -> None:
-    block = "A=b netvm-build init x && netvm-build build \\\n  -o y > z\ncat <<'E'\nnetvm-build no\nE\n"
+    block = "A=b netvm-build init x && sudo -u me netvm-build build \\\n  -o y > z\ncat <<'E'\nnetvm-build no\nE\n"
     text = f"`netvm-build check` and\n```sh\n{block}```\n"
     assert list(ours(text)) == [["init", "x"], ["build", "-o", "y"], ["check"]]
 

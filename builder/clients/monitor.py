@@ -1,0 +1,111 @@
+"""The router's QEMU, asked by QMP over the monitor that `run` leaves to others.  One at a time may use it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+from builder.errors import QmpLost
+from builder.pcie import Seat
+
+CONNECT_S = 5.0
+ANSWER_S = 10.0
+UNPLUG_S = 15.0  # native PCIe waits 5 s, as its button asks
+
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # what it would log, it also raises
+
+
+class Refused(Exception):
+    """QEMU says no; the text says why."""
+
+
+class Monitor:
+    """A connection; use it in a `with`.  Raises QmpLost if QEMU is gone, or someone else has the monitor."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._runner = asyncio.Runner()
+        self._client = QMPClient("netvm-build client")
+
+    def __enter__(self) -> Monitor:
+        try:
+            self._runner.run(asyncio.wait_for(self._client.connect(str(self._path)), CONNECT_S))
+        except TimeoutError as error:
+            self._runner.close()
+            hint = "only one can use it at a time: leave it there, then try again"
+            message = f"{self._path}: the QMP monitor does not answer: someone else uses it, or QEMU hangs"
+            raise QmpLost(message, hint=hint) from error
+        except (QMPError, OSError) as error:
+            self._runner.close()
+            raise QmpLost(f"{self._path}: QEMU's monitor does not answer: {error}") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(QMPError, OSError, EOFError, TimeoutError):
+            self._runner.run(asyncio.wait_for(self._client.disconnect(), 2.0))
+        self._runner.close()
+
+    def execute(self, command: str, **arguments: object) -> Any:
+        """One command.  Raises Refused, or QmpLost."""
+        return self._runner.run(self._execute(command, arguments))
+
+    def give(self, name: str, descriptor: int) -> None:
+        """Hand over an open file, for a later command to name.  Raises Refused, or QmpLost."""
+        self._runner.run(self._give(name, descriptor))
+
+    def unplug(self, device: str) -> bool:
+        """Take a device out; False if the guest does not let go of it in time.  What is not there is out already."""
+        return self._runner.run(self._unplug(device))
+
+    def in_use(self) -> frozenset[Seat]:
+        """The seats that something sits in."""
+        return frozenset(
+            seat
+            for bus in self.execute("query-pci")
+            for device in bus["devices"]
+            for inner in device.get("pci_bridge", {}).get("devices", ())
+            for seat in (Seat(device["qdev_id"]), Seat(device["qdev_id"], f"{inner['slot']:#x}"))
+        )
+
+    async def _execute(self, command: str, arguments: Mapping[str, object]) -> Any:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await self._client.execute(command, dict(arguments) or None)
+        except ExecuteError as error:
+            raise Refused(str(error)) from error
+        except (QMPError, TimeoutError, EOFError, OSError) as error:
+            why = "did not answer" if isinstance(error, TimeoutError) else "is gone"
+            raise QmpLost(f"the router's QEMU {why} at {command}") from error
+
+    async def _give(self, name: str, descriptor: int) -> None:
+        try:
+            self._client.send_fd_scm(descriptor)
+        except (QMPError, OSError) as error:
+            raise QmpLost("the router's QEMU is gone") from error
+        await self._execute("getfd", {"fdname": name})
+
+    async def _unplug(self, device: str) -> bool:
+        with self._client.listener("DEVICE_DELETED") as deleted:
+            try:
+                await self._execute("device_del", {"id": device})
+            except Refused as error:
+                if "not found" in str(error):
+                    return True
+                if "in the process of unplug" not in str(error):
+                    raise
+            with suppress(TimeoutError):
+                async with asyncio.timeout(UNPLUG_S):
+                    async for event in deleted:
+                        data: Any = event["data"]  # the names of a device's parts come too, without an id
+                        if data.get("device") == device:
+                            return True
+        return False

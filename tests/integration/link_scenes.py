@@ -1,0 +1,151 @@
+"""What links do, seen from inside a network namespace: link_scenes.py SCENE prints a JSON object for its test."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from builder.host import links
+
+HOST = "10.9.9.9"
+MAC = bytes.fromhex("0ab3ec400001")
+ALL = b"\xff" * 6
+
+
+def tool(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def pair() -> tuple[links.Tap, links.Tap, links.Link]:
+    """Two taps we hold, and the bridge that connects them."""
+    bridge = links.new_bridge("nv400000b")
+    links.make_bridge(bridge)
+    taps = [links.make_tap(name, links.open_tun()) for name in ("nv400000r", "nv400000c")]
+    for tap in taps:
+        links.join(tap.link, bridge)
+        fcntl.ioctl(tap.descriptor, 0x400454D8, struct.pack("i", 10))  # TUNSETVNETHDRSZ
+    time.sleep(0.2)
+    return taps[0], taps[1], bridge
+
+
+def send(tap: links.Tap, frame: bytes) -> None:
+    os.write(tap.descriptor, b"\0" * 10 + frame.ljust(60, b"\0"))
+
+
+def hear(tap: links.Tap, seconds: float = 0.5) -> list[bytes]:
+    """Whatever comes within a time, without the header of virtio."""
+    found, end = [], time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and select.select([tap.descriptor], [], [], left)[0]:
+        found.append(os.read(tap.descriptor, 65536)[10:])
+    return found
+
+
+def arp(mac: bytes = MAC) -> bytes:
+    """Who has the host's address?"""
+    addresses = mac + socket.inet_aton("100.64.0.1") + b"\0" * 6 + socket.inet_aton(HOST)
+    return ALL + mac + b"\x08\x06" + b"\0\1\x08\0\6\4\0\1" + addresses
+
+
+def broadcast() -> bytes:
+    """A datagram as a DHCP client's: from nobody to everybody, to port 67."""
+    udp = b"\0\x44\0\x43\0\x0c\0\0test"
+    head = b"\x45\0" + (20 + len(udp)).to_bytes(2, "big") + b"\0\1\0\0\x40\x11\0\0" + b"\0" * 4 + b"\xff" * 4
+    total = sum(int.from_bytes(head[at : at + 2], "big") for at in range(0, 20, 2))
+    checksum = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    return ALL + MAC + b"\x08\0" + head[:10] + checksum.to_bytes(2, "big") + head[12:] + udp
+
+
+def shield() -> dict[str, object]:
+    """A host with an address and a server on every interface, before and after the bridge's filter is taken away."""
+    tool("ip", "address", "add", f"{HOST}/32", "dev", "lo")
+    for key in ("all", "default"):
+        Path(f"/proc/sys/net/ipv4/conf/{key}/rp_filter").write_text("0")
+    router, client, bridge = pair()
+    quiet = len(hear(router)) + len(hear(client))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("", 67))
+        server.settimeout(0.5)
+
+        def scene() -> dict[str, object]:
+            send(client, arp())
+            answers = sum(frame[12:14] == b"\x08\x06" and frame[20:22] == b"\0\2" for frame in hear(client))
+            passed = sum(frame[:6] == ALL for frame in hear(router))
+            send(client, broadcast())
+            try:
+                heard = server.recv(100).decode()
+            except TimeoutError:
+                heard = ""
+            hear(router, 0.2)
+            return {"passed": passed, "answers": answers, "heard": heard}
+
+        shut = scene()
+        for way in ("ingress", "egress"):
+            tool("tc", "filter", "del", "dev", bridge.name, way)
+        open_ = scene()
+    return {"quiet": quiet, "shut": shut, "open": open_}
+
+
+def flood() -> dict[str, object]:
+    """A client that makes up MACs."""
+    router, client, bridge = pair()
+    for number in range(500):
+        mac = b"\x0a" + number.to_bytes(5, "big")
+        send(client, router_mac() + mac + b"\x88\xb5")
+    passed = len(hear(router))
+    learned = [line for line in tool("bridge", "fdb", "show", "br", bridge.name).splitlines() if line.startswith("0a:")]
+    return {"passed": passed, "learned": learned}
+
+
+def router_mac() -> bytes:
+    return bytes.fromhex("0ab3ec400000")
+
+
+def details() -> dict[str, object]:
+    _, _, bridge = pair()
+    shown = json.loads(tool("ip", "-j", "-d", "link", "show", "dev", bridge.name))[0]
+    addresses = json.loads(tool("ip", "-j", "address"))
+    return {
+        "stp": shown["linkinfo"]["info_data"]["stp_state"],
+        "group_fwd_mask": shown["linkinfo"]["info_data"]["group_fwd_mask"],
+        "addrgenmode": [link.get("inet6_addr_gen_mode") for link in json.loads(tool("ip", "-j", "-d", "link"))[1:]],
+        "addresses": [link["addr_info"] for link in addresses if link["ifname"] != "lo"],
+        "mtu": links.mtu_of(bridge.name),
+    }
+
+
+def taken() -> dict[str, object]:
+    """Names that something else has: neither taken over nor removed."""
+    tool("ip", "tuntap", "add", "dev", "nv400000c", "mode", "tap")
+    tool("ip", "link", "add", "nv400000b", "type", "veth", "peer", "name", "other")
+    found: dict[str, object] = {}
+    for what in ("tap", "bridge"):
+        try:
+            if what == "tap":
+                links.make_tap("nv400000c", links.open_tun())
+            else:
+                links.make_bridge(links.new_bridge("nv400000b"))
+        except links.LinkExists as error:
+            found[what] = error.message
+    links.remove(links.Link("nv400000c", "02:00:00:00:00:01"), tap=True)
+    links.remove(links.Link("nv400000b", "02:00:00:00:00:01"), tap=False)
+    return found | {"left": sorted(link["ifname"] for link in json.loads(tool("ip", "-j", "link")))}
+
+
+SCENES: dict[str, Callable[[], dict[str, object]]] = {
+    "shield": shield,
+    "flood": flood,
+    "details": details,
+    "taken": taken,
+}
+
+if __name__ == "__main__":
+    print(json.dumps(SCENES[sys.argv[1]]()))

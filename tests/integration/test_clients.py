@@ -1,0 +1,109 @@
+"""Clients of this host on a router that runs, in a host made up of namespaces: what is killed leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from builder.manifest import Image
+from builder.qemu import Qemu
+from tests.integration.host_world import Namespace, eventually, need_namespaces
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Namespace]:
+    need_namespaces()
+    with Namespace() as made:
+        yield made
+
+
+@pytest.fixture
+def router(host: Namespace, image: Image, qemu: Qemu) -> Iterator[str]:
+    """A router that has booted, with a client's network by a socket and ports for four more."""
+    host.build("run", str(image.folder), "--detach", "--accel", "tcg", "--qemu", str(qemu.path))
+    host.build("events", "--until", "ready", "--timeout", "120")
+    yield "netvm"
+    host.build("stop", "--now", check=False)
+    host.build("client", "list")
+    assert host.links() == []
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "transport"),
+    [("attach", "client", "tap"), ("detach", "client", "tap"), ("attach", "-", "tap"), ("attach", "-", "socket")],
+    ids=["attach, a network since the boot", "detach, a network since the boot", "attach", "attach by a socket"],
+)
+def test_killed_at_each_step(what: str, name: str, transport: str, host: Namespace, router: str) -> None:
+    script = Path(__file__).with_name("kill_steps.py")
+    done = host.run(sys.executable, str(script), what, name, transport)
+    table = json.loads(done.stdout)
+    print("\n".join(table["steps"]))
+    assert len(table["steps"]) >= {"tap": 15, "socket": 4}[transport]
+    assert table["wrong"] == []
+
+
+def test_four_at_once_and_names_that_are_taken(host: Namespace, router: str, image: Image, qemu: Qemu) -> None:
+    dry = host.build("client", "attach", "--dry-run").stdout.splitlines()
+    assert dry[0].startswith("ip link add name nv400002b ")
+    assert dry[-1] == "QMP: netdev_add t400002, device_add nic-t400002 0A:B3:EC:40:00:02 in bus=port-spare0"
+    assert host.links() == []
+    host.run("ip", "tuntap", "add", "dev", "nv400004c", "mode", "tap")  # somebody else's
+    with ThreadPoolExecutor() as pool:
+        results = list(pool.map(lambda _: host.build("client", "attach", "--json"), range(4)))
+    made = sorted((json.loads(done.stdout)["client"] for done in results), key=lambda one: str(one["address"]))
+    assert [one["address"] for one in made] == [f"100.64.0.{last}/31" for last in (3, 5, 7, 9)]
+    assert [one["tap"] for one in made] == ["nv400002c", "nv400004c1", "nv400006c", "nv400008c"]
+    full = host.build("client", "attach", check=False)
+    assert (full.returncode, "netvm has no free port for a client: it has 4" in full.stderr) == (1, True)
+    second = ("--name", "second", "--clients", "0")
+    host.build("run", str(image.folder), "--detach", "--accel", "tcg", "--qemu", str(qemu.path), *second)
+    other = json.loads(host.build("client", "attach", "second", "--address", "100.64.0.2", "--json").stdout)["client"]
+    assert (other["vm"], other["tap"], other["bridge"]) == ("second", "nv400002c1", "nv400002b1")
+    before = host.links()
+    host.build("client", "detach", "netvm", "--all")
+    assert host.links() == ["nv400002b1", "nv400002c1", "nv400002r1", "nv400004c"]
+    host.build("stop", "second")
+    assert host.links() == ["nv400004c"]
+    assert len(before) == 5 * 3 + 1
+    host.run("ip", "link", "del", "nv400004c")
+
+
+@pytest.mark.parametrize("whom", ["pid", "qemu_pid"])
+def test_a_router_that_is_killed_leaves_nothing(whom: str, host: Namespace, router: str) -> None:
+    host.build("client", "attach", "--name", "client")
+    host.build("client", "attach", "--socket")
+    assert host.links() == ["nv400000b", "nv400000c", "nv400000r"]
+    record = json.loads(host.build("status", "--networks", "--json").stdout)
+    os.kill(record[whom], signal.SIGKILL)
+    if whom == "qemu_pid":  # `run` sees it end, and gives back what it may
+        eventually(lambda: host.links() == [])
+    else:
+        eventually(lambda: host.links() == ["nv400000b", "nv400000c"])  # QEMU and its tap go with `run`
+        listed = host.build("client", "list")
+        assert "removed what was left of client (netvm)" in listed.stderr
+        assert host.links() == []
+    assert "client1" not in host.build("client", "list").stdout
+
+
+def test_a_router_that_does_not_answer(host: Namespace, router: str) -> None:
+    """Its QEMU stops: nothing is half made, and who looks at it is not held up for ever."""
+    record = json.loads(host.build("status", "--networks", "--json").stdout)
+    os.kill(record["qemu_pid"], signal.SIGSTOP)
+    try:
+        refused = host.build("client", "attach", check=False)
+        assert refused.returncode == 7
+        assert "the QMP monitor" in refused.stderr
+        assert host.links() == []
+    finally:
+        os.kill(record["qemu_pid"], signal.SIGCONT)
+    host.build("client", "attach")
+    assert len(host.links()) == 3

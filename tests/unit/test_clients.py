@@ -1,0 +1,285 @@
+"""client attach: which place a client gets, what VMMs are told, what the command line refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder import manifest, registry
+from builder.address import Pair
+from builder.cli import main
+from builder.cli.client_commands import VMM_NAMES
+from builder.clients import Attachment, ClientError, changes, plan, vmm
+from builder.console import Degraded, Firewall, Init, Ready
+from builder.errors import LaunchError
+from builder.host.journal import Change, Journal
+from builder.host.links import MAX_NAME, Link, bridge_commands, port_commands
+from builder.manifest import Image
+from builder.pcie import Seat
+from builder.run import notify, uplink
+from builder.run.networks import spare_ports
+from tests.unit.standin_guest import StandIn
+from tests.unit.test_cli_build import write_image
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    write_image(tmp_path / "image")
+    found = manifest.load(tmp_path / "image")
+    spec = {"clients": {"pool": "100.64.0.0/29", "dns": "forward", "named": [{"name": "web", "router": "100.64.1.0"}]}}
+    return replace(found, manifest=replace(found.manifest, spec=spec))
+
+
+def record(image: Image, *offered: str, ports: int = 2) -> registry.Record:
+    return registry.Record(
+        name="netvm", pid=1, qemu_pid=2, qemu_started=3, started_at="", image=str(image.folder), accelerator="tcg",
+        accelerator_reason="", qemu="", memory_mib=96, detached=True, events="/run/e", console="/run/c",
+        monitor="/run/netvm/netvm/qmp",
+        clients=tuple(
+            registry.Network(f"n{number}", router, "", "", f"bus=port-c{number}", f"/run/c{number}")
+            for number, router in enumerate(offered)
+        ),
+        ports=tuple(f"bus=port-spare{number}" for number in range(ports)),
+    )  # fmt: skip
+
+
+def choose(image: Image, vm: registry.Record, *there: Attachment, **wanted: Any) -> Attachment:
+    asked = {"name": None, "address": None, "transport": plan.TAP, "owner": 1000, "is_free": lambda _: True} | wanted
+    return plan.choose(vm, image, there, **asked)
+
+
+# ---- which place
+
+
+def test_the_next_free_address_of_the_pool(image: Image) -> None:
+    first = choose(image, record(image))
+    assert (first.client, first.name, first.nic, first.seat) == ("100.64.0.1", "client1", "t400000", "bus=port-spare0")
+    second = choose(image, record(image), first)
+    assert (second.client, second.name, second.seat) == ("100.64.0.3", "client2", "bus=port-spare1")
+    after_offered = choose(image, record(image, "100.64.0.0"))
+    assert after_offered.client == "100.64.0.3"
+
+
+def test_a_named_client_has_its_own_address(image: Image) -> None:
+    by_name = choose(image, record(image), name="web")
+    by_address = choose(image, record(image), address=IPv4Address("100.64.1.1"))
+    assert by_name == by_address
+    assert (by_name.client, by_name.name, by_name.resolver) == ("100.64.1.1", "web", "100.64.1.0")
+    other = choose(image, record(image), name="printer")
+    assert (other.client, other.name) == ("100.64.0.1", "printer")
+
+
+def test_a_network_since_the_boot_gives_up_its_seat(image: Image) -> None:
+    taken = choose(image, record(image, "100.64.0.0", "100.64.0.2"), name="n1")
+    assert (taken.client, taken.takes, taken.seat) == ("100.64.0.3", "c1", "bus=port-c1")
+
+
+def test_a_seat_that_is_in_use_is_passed_over(image: Image) -> None:
+    found = choose(image, record(image), is_free=lambda seat: seat != Seat("port-spare0"))
+    assert found.seat == "bus=port-spare1"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"name": "1st"}, "'1st' cannot be a client's name"),
+        ({"name": "web,id=x"}, "cannot be a client's name"),
+        ({"name": "web", "address": IPv4Address("100.64.0.1")}, "web is 100.64.1.1, and no other address"),
+        ({"name": "client1"}, "client1 (100.64.0.1) is attached to netvm already"),
+        ({"address": IPv4Address("100.64.0.0")}, "client1 (100.64.0.1) is attached to netvm already"),
+        ({"is_free": lambda _: False}, "netvm has no free port for a client: it has 2"),
+    ],
+)
+def test_what_cannot_be_had(image: Image, wanted: dict[str, Any], said: str) -> None:
+    vm = record(image)
+    with pytest.raises(ClientError, match=re.escape(said)):
+        choose(image, vm, choose(image, vm), **wanted)
+
+
+def test_an_exhausted_pool(image: Image) -> None:
+    vm = record(image, ports=9)
+    there: list[Attachment] = []
+    for _ in range(4):
+        there.append(choose(image, vm, *there))
+    with pytest.raises(ClientError, match=r"no free address: 100\.64\.0\.0/29 has room for 4 clients") as caught:
+        choose(image, vm, *there)
+    assert "clients.pool" in str(caught.value.hint)
+    assert choose(image, vm, *there, name="web").client == "100.64.1.1"
+
+
+# ---- names
+
+
+@pytest.mark.parametrize("router", ["100.64.0.0", "100.127.255.254"])
+def test_names_are_short_and_follow_the_address(image: Image, router: str) -> None:
+    plain = choose(image, record(image), address=IPv4Address(router))
+    digits = f"{int(IPv4Address(router)) & 0xFFFFFF:06x}"
+    free = plan.with_links(plain, lambda _: False)
+    assert (free.bridge, free.router_tap, free.tap) == tuple(f"nv{digits}{role}" for role in "brc")
+    others = {f"nv{digits}b", f"nv{digits}c1", f"nv{digits}r2"}
+    third = plan.with_links(plain, others.__contains__)
+    assert (third.bridge, third.router_tap, third.tap) == tuple(f"nv{digits}{role}3" for role in "brc")
+    last = plan.with_links(plain, lambda name: not name.endswith("9999"))
+    assert max(len(name) for name in (last.bridge, last.router_tap, last.tap)) <= MAX_NAME
+    with pytest.raises(ClientError, match="are taken"):
+        plan.with_links(plain, lambda _: True)
+
+
+# ---- what is told
+
+
+@pytest.fixture
+def attached(image: Image) -> Attachment:
+    return plan.with_links(choose(image, record(image), name="web"), lambda _: False)
+
+
+def test_what_vmms_are_told(attached: Attachment, golden: Callable[[str, str], None]) -> None:
+    text = "".join(f"{name}\n{vmm.options(name, attached)}\n\n" for name in vmm.VMMS)
+    text += "".join(f"{' '.join(line)}\n" for line in bridge_commands(Link(attached.bridge, "02:00:00:00:00:01")))
+    text += "".join(f"{' '.join(line)}\n" for line in port_commands(Link(attached.tap, ""), Link(attached.bridge, "")))
+    golden("argv/client", text)
+    assert tuple(vmm.VMMS) == VMM_NAMES
+
+
+def test_what_vmms_are_told_is_what_they_read(attached: Attachment) -> None:
+    domain = ET.fromstring(vmm.options("libvirt", attached))  # noqa: S314
+    assert [(part.tag, part.attrib) for part in domain][1] == ("target", {"dev": attached.tap, "managed": "no"})
+    entry = json.loads(vmm.options("firecracker", attached))
+    assert entry == {"iface_id": "web", "guest_mac": "0A:B3:EC:40:01:01", "host_dev_name": "nv400100c"}
+    for name in ("qemu", "cloud-hypervisor", "crosvm"):
+        options = vmm.all_options(attached)[name]
+        assert isinstance(options, list)
+        assert any(attached.tap in word for word in options)
+
+
+def test_a_socket_is_for_qemu_alone(image: Image) -> None:
+    one = choose(image, record(image), transport=plan.SOCKET)
+    assert one.socket == "/run/netvm/netvm/a400000"
+    assert "addr.path=/run/netvm/netvm/a400000" in vmm.options("qemu", one)
+    assert list(vmm.all_options(one)) == ["qemu"]
+    with pytest.raises(ClientError, match="crosvm is connected by taps alone"):
+        vmm.options("crosvm", one)
+
+
+def test_an_attachment_survives_the_journal(attached: Attachment) -> None:
+    assert Attachment.of_strings(attached.to_strings() | {"token": "x"}) == attached
+    assert attached.pair == Pair(IPv4Address("100.64.1.0"))
+
+
+def test_other_namespaces_are_left_alone(tmp_path: Path, attached: Attachment) -> None:
+    """A journal of this user's with a client of a container: nothing of it can be seen or undone from here."""
+    book = Journal(tmp_path)
+    known = attached.to_strings() | {"token": "1"}
+    book.record(Change(changes.CLIENT, attached.client, known | {"namespace": "4"}, 2**22 + 1, 5))
+    assert changes.attachments(book) == ()
+    assert changes.sweep(book) == ()
+    assert len(book.pending()) == 1
+
+
+# ---- the command line
+
+
+@pytest.fixture
+def no_journal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, short_runtime: Path) -> None:
+    monkeypatch.setattr(changes, "state_folder", lambda: tmp_path / "state")
+    monkeypatch.setattr("builder.host.rights.confine", lambda: None)
+
+
+@pytest.mark.usefixtures("no_journal")
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["attach"], 7, "no VM is running"),
+        (["attach", "--socket", "--vmm", "crosvm"], 1, "crosvm is connected by taps alone"),
+        (["attach", "--owner", "nobody-at-all"], 2, "there is no user 'nobody-at-all'"),
+        (["attach", "--address", "100.64.0.300"], 2, "'100.64.0.300' is not an IPv4 address"),
+        (["detach"], 2, "name one client with --name or --address, or --all"),
+        (["detach", "--all", "--name", "x"], 2, "name one client"),
+        (["detach", "--name", "x"], 1, "no such client is attached"),
+        (["detach", "--all"], 0, ""),
+        (["list", "netvm"], 7, "no VM named 'netvm' is running"),
+    ],
+)
+def test_refusals(arguments: list[str], code: int, said: str, capsys: Capture) -> None:
+    assert main(["client", *arguments]) == code
+    err = capsys.readouterr().err
+    assert said in err
+    assert ("hint: " in err) == (code != 0)
+
+
+@pytest.mark.usefixtures("no_journal")
+def test_networks_since_the_boot_are_listed(capsys: Capture) -> None:
+    with StandIn():
+        assert main(["client", "list"]) == 0
+        assert re.search(r"^web +100\.64\.0\.1 +100\.64\.0\.0 +netvm +socket +/run/c0$", capsys.readouterr().out, re.M)
+        assert main(["client", "list", "--json"]) == 0
+        (one,) = json.loads(capsys.readouterr().out)["clients"]
+        assert (one["since_boot"], one["address"], one["vmm"]["qemu"][0]) == (True, "100.64.0.1/31", "-netdev")
+        assert main(["client", "list", "--vmm", "qemu"]) == 0
+        assert capsys.readouterr().out.startswith("web: -netdev stream,id=web,")
+
+
+@pytest.mark.usefixtures("no_journal")
+def test_without_the_capability(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builder.host.rights.may_change_links", lambda: False)
+    with StandIn():
+        assert main(["client", "attach"]) == 1
+    err = capsys.readouterr().err
+    assert "taps and bridges need CAP_NET_ADMIN, which you do not have" in err
+    assert "hint: sudo netvm-build client attach, or without privileges, for QEMU alone: client attach --socket" in err
+
+
+# ---- run: ports, uplink, service managers
+
+
+def test_some_ports_stay_free() -> None:
+    assert [spare_ports(offered, None) for offered in (0, 1, 12, 14, 16, 240)] == [4, 4, 4, 2, 0, 0]
+    assert spare_ports(3, 0) == 0
+    assert spare_ports(16, 9) == 9
+
+
+def test_where_an_uplink_leads() -> None:
+    assert uplink.parse("user") == uplink.Uplink()
+    assert uplink.parse("tap:t0") == uplink.Uplink("tap", "t0")
+    assert str(uplink.parse("bridge:br-lan")) == "bridge:br-lan"
+    for wrong in ("", "tap", "tap:", "user:x", "bridge:a/b", "bridge:a-name-that-is-too-long", "vfio:1", "tap:t%d"):
+        with pytest.raises(ValueError, match="none of user, tap:NAME, bridge:NAME"):
+            uplink.parse(wrong)
+
+
+def test_an_uplink_that_is_not_there() -> None:
+    with pytest.raises(LaunchError, match="there is no tap named nvt-none") as caught:
+        uplink.plug(uplink.parse("tap:nvt-none"))
+    assert "sudo ip tuntap add dev nvt-none mode tap user $USER" in str(caught.value.hint)
+    with pytest.raises(LaunchError, match="there is no bridge named nvt-none"):
+        uplink.plug(uplink.parse("bridge:nvt-none"))
+    assert uplink.plug(uplink.parse("user")) == uplink.ON_USER_NETWORK
+
+
+def test_a_service_manager_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = [notify.of_event(one) for one in (Init(1), Firewall(2, False), Firewall(2, True), Ready(3, 2, 0))]
+    assert told == [None, None, "READY=1\nSTATUS=takes clients; no uplink yet", "STATUS=routes; 2 uplinks"]
+    assert notify.of_event(Degraded(4, "no\nlease")) == "STATUS=degraded: no\\x0alease"
+    notify.notify("READY=1")  # nobody asks
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        path = f"/tmp/nvn{os.getpid()}"
+        manager.bind(path)
+        try:
+            monkeypatch.setenv("NOTIFY_SOCKET", path)
+            notify.notify("READY=1")
+            assert manager.recv(100) == b"READY=1"
+        finally:
+            Path(path).unlink()
+    notify.notify("READY=1")  # the manager is gone
