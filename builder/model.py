@@ -5,7 +5,7 @@ Rules about one value live with the reader of the spec; the rules that span fiel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -86,7 +86,10 @@ class Kernel:
     """`version` is an LTS series such as "6.12"; `config` are the spec's own options, which win over fragments'.
 
     `fragments` are asked for beside those every router has.  `fragment_dirs` are searched for fragments before our own;
-    `parameters` are appended to the command line.
+    `parameters` are appended to the command line.  `nics` are families of network cards beside `fragments`, keys of
+    NIC_FAMILIES.  `modules` are fragments whose drivers are loadable modules rather than built in.  `firmware` are
+    Debian's packages of it.  With `lock_modules` nothing can be loaded once the router is ready.  `stock` takes
+    Debian's built kernel; `modules` may then name modules of it, too.
     """
 
     version: str = "6.12"
@@ -94,6 +97,11 @@ class Kernel:
     fragment_dirs: tuple[Path, ...] = ()
     config: tuple[RequestedOption, ...] = ()
     parameters: tuple[str, ...] = ()
+    nics: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    firmware: tuple[str, ...] = ()
+    lock_modules: bool = False
+    stock: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,6 +171,23 @@ class Clients:
     forwards: tuple[Forward, ...] = ()
     connections: int | None = None
 
+
+NIC_FAMILIES: Mapping[str, str] = {
+    "aquantia": "aquantia",
+    "broadcom": "broadcom",
+    "intel": "intel",
+    "intel-10g": "intel-10g",
+    "marvell": "marvell",
+    "mellanox": "mellanox",
+    "realtek": "realtek",
+    "usb": "usb-ethernet",
+    "virtio": "virtio",
+    "vmware": "vmware",
+}
+"""A family of network cards, as a user calls it, and the fragment that holds its drivers."""
+
+AUTO = "auto"
+"""In place of families: those of the network cards in the machine that builds."""
 
 NICS = ("e1000e", "igb", "e1000", "virtio-net-pci", "rtl8139", "vmxnet3")
 

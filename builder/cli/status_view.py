@@ -10,6 +10,7 @@ from builder.cli.screen import table
 from builder.status import Client, Snapshot, Traffic, Uplink
 
 CELL = 40
+MODULES_SHOWN = 48
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -28,7 +29,7 @@ def lines(now: Snapshot, memory_mib: int, *, before: Snapshot | None = None, mos
     used = f"{now.used_kib / 1024:.0f} of {memory_mib} MiB" if now.total_kib else "memory unknown"
     head = f"{now.name}   {now.state}   up {duration(now.uptime_s)}   {used}   {firewall}"
     top = [head, "", *_uplinks(now), ""]
-    bottom = ["", *_drops(now), *_services(now)]
+    bottom = ["", *_drops(now), *_services(now), *_modules(now)]
     room = None if most is None else max(1, most - len(top) - len(bottom) - 2)
     return top + _clients(now, before, room) + bottom
 
@@ -98,6 +99,13 @@ def _services(now: Snapshot) -> list[str]:
         again = f" (restarted {service.restarts} times)" if service.restarts else ""
         words.append(f"{_cell(service.name)} {'up' if service.running else 'down'}{again}")
     return [f"services  {', '.join(words) or 'none'}"]
+
+
+def _modules(now: Snapshot) -> list[str]:
+    """The drivers in the kernel, where they are modules."""
+    shown = [_cell(name) for name in now.modules[:MODULES_SHOWN]]
+    more = len(now.modules) - len(shown)
+    return [f"modules   {', '.join(shown)}{f' and {more} more' if more else ''}"] if shown else []
 
 
 def _cell(text: str | None) -> str:

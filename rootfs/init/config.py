@@ -10,7 +10,7 @@ VERSION = 1
 class Config:
     """What the spec says that PID 1 must know.  MACs are upper case; `uplink_mac` None means any physical NIC."""
 
-    __slots__ = ("dns", "hostname", "lease_timeout_s", "name", "oui", "uplink_mac")
+    __slots__ = ("dns", "hostname", "lease_timeout_s", "lock_modules", "name", "oui", "uplink_mac")
 
     def __init__(
         self,
@@ -20,6 +20,7 @@ class Config:
         uplink_mac: str | None = None,
         lease_timeout_s: float = 30.0,
         hostname: str | None = None,
+        lock_modules: bool = False,
     ) -> None:
         self.name = name
         self.oui = oui
@@ -27,6 +28,7 @@ class Config:
         self.uplink_mac = uplink_mac
         self.lease_timeout_s = lease_timeout_s
         self.hostname = hostname or name
+        self.lock_modules = lock_modules
 
 
 def parse(text: str) -> Config:
@@ -49,4 +51,9 @@ def parse(text: str) -> Config:
         raise ValueError("config.json: 'lease_timeout_s' must be a positive number")
     if hostname is not None and not isinstance(hostname, str):
         raise ValueError("config.json: 'hostname' must be a text or null")
-    return Config(name, oui.upper(), dns == "forward", mac.upper() if mac else None, float(timeout), hostname)
+    lock = raw.get("lock_modules", False)
+    if lock not in (True, False):
+        raise ValueError("config.json: 'lock_modules' must be true or false")
+    return Config(
+        name, oui.upper(), dns == "forward", mac.upper() if mac else None, float(timeout), hostname, bool(lock)
+    )

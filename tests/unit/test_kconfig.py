@@ -232,7 +232,8 @@ class TestResolving:
     def test_the_spec_has_the_last_word(self, folder: Path) -> None:
         fragments = _write(folder, a="description: d\noptions: {X: yes}\n", b="description: d\noptions: {X: no}\n")
         kernel = kconfig.resolve(Kernel(fragments=("a", "b"), config=(_own("X", OptionKind.MODULE),)), fragments)
-        assert [(str(option.value), str(option.source)) for option in kernel.options] == [("m", "netvm.yaml:9")]
+        asked = [(option.name, str(option.value), str(option.source)) for option in kernel.options]
+        assert asked == [("MODULES", "y", "netvm.yaml:9"), ("X", "m", "netvm.yaml:9")]
 
     def test_no_and_unset_are_the_same_to_a_kernel(self, folder: Path) -> None:
         fragments = _write(folder, a="description: d\noptions: {X: no}\n", b="description: d\noptions: {X: unset}\n")
