@@ -249,6 +249,31 @@ def _platform_has_its_own_keys(router: Router) -> Iterator[Violation]:
             yield Violation(f"platform.{key}", "the nixpkgs platform takes nothing from a Debian mirror", hint, kind)
 
 
+def _drivers_fit_the_platform(router: Router) -> Iterator[Violation]:
+    kernel, kind = router.kernel, ("platform.kind",)
+    if router.platform.kind is PlatformKind.NIXPKGS:
+        if kernel.stock:
+            hint = "remove it, or set platform.kind to debian"
+            yield Violation("kernel.stock", "the stock kernel is Debian's, which nixpkgs does not have", hint, kind)
+        if kernel.firmware:
+            hint = "remove it, or set platform.kind to debian"
+            yield Violation("kernel.firmware", "firmware comes from Debian's packages alone", hint, kind)
+
+
+def _drivers_are_modules(router: Router) -> Iterator[Violation]:
+    kernel = router.kernel
+    modular = kernel.stock or kernel.modules or any(one.value.kind is OptionKind.MODULE for one in kernel.config)
+    if modular:
+        return
+    hint = "name a fragment in kernel.modules, such as realtek, or remove it"
+    if kernel.lock_modules:
+        message = "there is nothing to lock: all drivers are built in"
+        yield Violation("kernel.lock_modules", message, hint, ("kernel.modules", "kernel.stock"))
+    if kernel.firmware:
+        message = "only modules get firmware, and all drivers are built in"
+        yield Violation("kernel.firmware", message, hint, ("kernel.modules", "kernel.stock"))
+
+
 def _dhcp_gives_the_address(router: Router) -> Iterator[Violation]:
     if router.uplink.dhcp:
         for key in ("address", "gateway"):
@@ -328,6 +353,8 @@ def _named_clients_are_apart_from_the_uplink(router: Router) -> Iterator[Violati
 
 RULES = (
     _platform_has_its_own_keys,
+    _drivers_fit_the_platform,
+    _drivers_are_modules,
     _dhcp_gives_the_address,
     _static_uplink_is_complete,
     _gateway_is_a_neighbour,

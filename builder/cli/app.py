@@ -15,11 +15,11 @@ PROGRAM = "netvm-build"
 # In the order a user meets them.
 ORDER = (
     "init", "check", "schema", "kernel", "address", "render", "lock", "build", "smoke", "run",
-    "status", "events", "console", "stop", "doctor", "completion",
+    "status", "events", "console", "stop", "doctor", "detect", "completion",
 )  # fmt: skip
 
 # Those that a user seldom types share the last line, so that the help fits a screen.
-ALSO = ("schema", "address", "render", "completion")
+ALSO = ("schema", "address", "render", "detect", "completion")
 
 EXAMPLE = "netvm-build init && netvm-build build && netvm-build smoke"
 

@@ -18,6 +18,7 @@ from builder.cli import (  # noqa: F401  # each adds its commands
     boot_commands,
     build_commands,
     completion_command,
+    detect_command,
     doctor_command,
     kernel_commands,
     spec_commands,

@@ -163,7 +163,7 @@ class Drivers:
         self._buses = buses
         self._parameters = parameters_of(_read(CMDLINE))
         self._tried: dict[str, str] = {}
-        self._asked: set[str] = set()
+        self._asked: set[tuple[str, str]] = set()
         self.locked = False
 
     def load_always(self) -> None:
@@ -204,9 +204,9 @@ class Drivers:
         while fresh:
             fresh = False
             for path, modalias in devices(self._aliases, self._buses):
-                if path in self._asked:
+                if (path, modalias) in self._asked:
                     continue
-                self._asked.add(path)
+                self._asked.add((path, modalias))
                 fresh = True
                 if not self.ask(modalias) and is_network(modalias) and not native.exists(f"{path}/driver"):
                     missing.append((path.rpartition("/")[2], modalias))

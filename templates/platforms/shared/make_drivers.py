@@ -2,19 +2,19 @@
 
 usage: make_drivers.py KERNEL WANTED OUT BUSYBOX [FIRMWARE…]
 
-KERNEL holds lib/modules/RELEASE with its modules, WANTED is JSON: `names` (the modules to take, or null for all
-there are), `firmware` (the packages asked for) and `stock` (whether the root's own drivers are modules).  What depmod(8) would
-compute is read from the modules themselves: each has its aliases, dependencies and firmware in its section .modinfo
-(Linux, include/linux/module.h).  OUT gets
+KERNEL holds lib/modules/RELEASE with its modules, WANTED is JSON: `names` (the modules to take, or null for all that
+there are), `firmware` (the packages asked for) and `stock` (whether the root's own drivers are modules).  What
+depmod(8) would compute is read from the modules themselves: each has its aliases, dependencies and firmware in a
+section .modinfo (Linux, include/linux/module.h).  OUT gets
 
     tree/usr/lib/modules/RELEASE/NAME.ko    the modules, uncompressed: the root's file system compresses them
     tree/usr/lib/firmware/…                 the files that these modules name and a FIRMWARE folder has
     tree/usr/lib/netvm/modules.bin          the table, by marshal: one read makes it a dict, without parsing
     initrd                                  if `stock`: the modules that lead to the root, and a script to load them
 
-The table's members: `release`; `modules`, name → (names to load before it); `always`, names to load at boot because no
-hardware asks for them; `aliases`, kind of alias → {literal beginning: [(rest as a pattern, name)]}, where the kind is
-what stands before the first colon.
+The table's members: `release`; `modules`, name → (names to load before it); `always`, names to load at boot because
+no hardware asks for them; `aliases`, kind of alias → {literal beginning: [(rest as a pattern, name)]}, where the kind
+is what stands before the first colon.
 """
 
 import gzip
@@ -174,14 +174,13 @@ class Tree:
 
 
 def chosen(tree: Tree, names: list[str] | None) -> list[str]:
-    """The modules asked for.  With all of them asked for, those that others bring in are not."""
-    if names is None:
-        needed = {need for name in tree.paths for need in tree.before(name)}
-        return sorted(set(tree.paths) - needed)
-    missing = [name for name in names if name not in tree.paths and name not in tree.builtin]
+    """The modules asked for (None: all there are), but for those that others of them bring in."""
+    wanted = list(tree.paths) if names is None else names
+    missing = [name for name in wanted if name not in tree.paths and name not in tree.builtin]
     if missing:
         sys.exit(f"make_drivers: the kernel has no module {', '.join(missing)}, and nothing of that name built in")
-    return sorted(name for name in names if name in tree.paths)
+    present = {name for name in wanted if name in tree.paths}
+    return sorted(present - {need for name in present for need in tree.before(name)})
 
 
 def table(tree: Tree, release: str, roots: list[str]) -> dict[str, object]:
@@ -190,12 +189,16 @@ def table(tree: Tree, release: str, roots: list[str]) -> dict[str, object]:
     for needs in list(before.values()):
         for need in needs:
             before.setdefault(need, tuple(tree.before(need)))
+    # A card's second half (mlx4_en beside mlx4_core) has no alias of its own: it is loaded by that of the first.
+    asked_by = {name: tree.module(name).hardware for name in before}
+    for name in roots:
+        asked_by[name] = asked_by[name] or [alias for need in before[name] for alias in asked_by[need]]
     aliases: dict[str, dict[str, list[tuple[str, str]]]] = {}
     for name in sorted(before):
-        for alias in tree.module(name).hardware:
+        for alias in asked_by[name]:
             start = re.split(r"[*?\[]", alias, maxsplit=1)[0]
             aliases.setdefault(kind_of(alias), {}).setdefault(start, []).append((alias[len(start) :], name))
-    always = [name for name in roots if not tree.module(name).hardware]
+    always = [name for name in roots if not asked_by[name]]
     return {
         "release": release,
         "modules": dict(sorted(before.items())),
