@@ -11,7 +11,6 @@ import json
 import marshal
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ class World:
             (device / "driver").touch()
 
     def load(self, descriptor: int, parameters: str) -> None:
-        name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).stem
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().stem
         if name in self.errors:
             raise OSError(self.errors[name], os.strerror(self.errors[name]))
         self.loaded.append((name, parameters))
@@ -69,7 +68,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(tmp_path)
     monkeypatch.setattr(native, "load_module", made.load)
     monkeypatch.setattr(modules, "HELPER", str(tmp_path / "modprobe"))
@@ -78,7 +77,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     (tmp_path / "cmdline").write_text("quiet ptp.level=3 -- -ISB x.y=z\n")
     for name in ("modprobe", "lock"):
         (tmp_path / name).write_text("0\n")
-    yield made
+    return made
 
 
 def said(drivers: modules.Drivers, tmp_path: Path) -> list[dict[str, Any]]:

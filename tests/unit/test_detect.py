@@ -1,4 +1,4 @@
-"""The network cards of a machine, whose /sys and modules.alias are in tests/data: bound, unbound, held for a VM, Wi-Fi."""
+"""The network cards of a machine, whose /sys and modules.alias are in tests/data: bound, unbound, held for a VM."""
 
 from __future__ import annotations
 

@@ -99,5 +99,5 @@ def test_a_stock_kernel_of_another_series_is_refused(tmp_path: Path, monkeypatch
     (tmp_path / "netvm.yaml").write_text("version: 1\nkernel:\n  stock: yes\n  version: '6.18'\n")
     loaded = pipeline.load(tmp_path / "netvm.yaml")
     monkeypatch.setattr(pipeline.debian, "load_lock", lambda *_: a_lock())
-    with pytest.raises(SpecError, match="the stock kernel of trixie is Linux 6.12.117, not 6.18"):
+    with pytest.raises(SpecError, match=r"the stock kernel of trixie is Linux 6\.12\.117, not 6\.18"):
         pipeline.prepare(loaded, tmp_path / "work", discard)
