@@ -260,20 +260,6 @@ def _drivers_fit_the_platform(router: Router) -> Iterator[Violation]:
             yield Violation("kernel.firmware", "firmware comes from Debian's packages alone", hint, kind)
 
 
-def _drivers_are_modules(router: Router) -> Iterator[Violation]:
-    kernel = router.kernel
-    modular = kernel.stock or kernel.modules or any(one.value.kind is OptionKind.MODULE for one in kernel.config)
-    if modular:
-        return
-    hint = "name a fragment in kernel.modules, such as realtek, or remove it"
-    if kernel.lock_modules:
-        message = "there is nothing to lock: all drivers are built in"
-        yield Violation("kernel.lock_modules", message, hint, ("kernel.modules", "kernel.stock"))
-    if kernel.firmware:
-        message = "only modules get firmware, and all drivers are built in"
-        yield Violation("kernel.firmware", message, hint, ("kernel.modules", "kernel.stock"))
-
-
 def _dhcp_gives_the_address(router: Router) -> Iterator[Violation]:
     if router.uplink.dhcp:
         for key in ("address", "gateway"):
@@ -354,7 +340,6 @@ def _named_clients_are_apart_from_the_uplink(router: Router) -> Iterator[Violati
 RULES = (
     _platform_has_its_own_keys,
     _drivers_fit_the_platform,
-    _drivers_are_modules,
     _dhcp_gives_the_address,
     _static_uplink_is_complete,
     _gateway_is_a_neighbour,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from builder.errors import Problem
@@ -87,3 +87,16 @@ def drivers_of(options: Mapping[str, RequestedOption], selected: Iterable[Fragme
     names = [module for fragment in chosen for modules in fragment.modules.values() for module in modules]
     names += [name.replace("-", "_") for name in kernel.modules if name not in named]
     return Drivers(tuple(sorted(set(names))), kernel.firmware, kernel.lock_modules, stock=True)
+
+
+def without_modules(kernel: Kernel, drivers: Drivers | None, origins: Mapping[str, Source]) -> Iterator[Problem]:
+    """Keys that mean nothing where all is built in."""
+    said = {
+        "kernel.lock_modules": (kernel.lock_modules, "there is nothing to lock"),
+        "kernel.firmware": (bool(kernel.firmware), "only modules get firmware"),
+    }
+    for path, (asked, why) in said.items():
+        if asked and drivers is None:
+            source = origins.get(path) or Source("netvm.yaml")
+            hint = "name a fragment in kernel.modules, such as realtek, or remove it"
+            yield Problem(source.file, source.line, path, f"{why}: all drivers are built in", hint)

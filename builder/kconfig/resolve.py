@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from builder.errors import Problem, SpecError
 from builder.kconfig.fragment import Fragment
-from builder.kconfig.modular import Drivers, as_modules, drivers_of, stock_requests
+from builder.kconfig.modular import Drivers, as_modules, drivers_of, stock_requests, without_modules
 from builder.model import NIC_FAMILIES, Kernel, RequestedOption, Source
 from builder.values import did_you_mean
 
@@ -94,6 +94,8 @@ def resolve(
         options = stock_requests(selected, kernel)
     else:
         options = as_modules(options, own, kernel, fragments, origins or {}, problems)
+    drivers = drivers_of(options, selected, kernel)
+    problems += without_modules(kernel, drivers, origins or {})
     if problems:
         raise SpecError(problems)
     return KernelConfig(
@@ -102,7 +104,7 @@ def resolve(
         fragments=tuple(selected),
         chosen_by=chosen_by,
         requests=(*requests, *kernel.config),
-        drivers=drivers_of(options, selected, kernel),
+        drivers=drivers,
     )
 
 

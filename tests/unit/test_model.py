@@ -12,6 +12,7 @@ from builder.model import (
     RULES,
     Clients,
     Dns,
+    Kernel,
     NamedClient,
     OptionKind,
     OptionValue,
@@ -63,6 +64,12 @@ def test_a_sound_router_breaks_no_rule(router: Router) -> None:
                 platform=Platform(PlatformKind.NIXPKGS, mirror="file:///a", security_mirror="file:///b", nixpkgs="/n")
             ),
             ["platform.mirror", "platform.security_mirror"],
+        ),
+        (
+            Router(
+                platform=Platform(PlatformKind.NIXPKGS, nixpkgs="/n"), kernel=Kernel(stock=True, firmware=("realtek",))
+            ),
+            ["kernel.stock", "kernel.firmware"],
         ),
         (Router(uplink=replace(STATIC, dhcp=True)), ["uplink.address", "uplink.gateway"]),
         (Router(uplink=Uplink(dhcp=False)), ["uplink.address", "uplink.gateway", "uplink.nameservers"]),

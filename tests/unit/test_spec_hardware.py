@@ -48,22 +48,35 @@ def test_the_full_spec_is_read_back() -> None:
         ("nics: all", "is not a list"),
         ("modules: [a b]", "is not the name of a fragment or of a module"),
         ("modules: [intel]\n  firmware: [firmware-realtek]", "did you mean realtek?"),
-        ("firmware: [realtek]", "only modules get firmware, and all drivers are built in"),
-        ("lock_modules: true", "there is nothing to lock"),
     ],
 )
 def test_what_is_refused(text: str, said: str) -> None:
     assert said in refused(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("firmware: [realtek]", "netvm.yaml:3: kernel.firmware: only modules get firmware: all drivers are built in"),
+        ("lock_modules: true", "netvm.yaml:3: kernel.lock_modules: there is nothing to lock: all drivers are built in"),
+    ],
+)
+def test_what_means_nothing_without_modules(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("netvm.yaml").write_text(f"version: 1\nkernel:\n  {text}\n")
+    with pytest.raises(SpecError) as caught:
+        pipeline.load(Path("netvm.yaml"))
+    assert [str(problem) for problem in caught.value.problems] == [said]
+    Path("netvm.yaml").write_text(f"version: 1\nkernel:\n  {text}\n  config: {{TUN: module}}\n")
+    assert pipeline.load(Path("netvm.yaml")).kernel.drivers is not None
+
+
 def test_nixpkgs_has_neither_debians_kernel_nor_its_firmware() -> None:
     said = refused("stock: yes\n  firmware: [realtek]", "platform: {kind: nixpkgs, nixpkgs: /srv/nixpkgs}\n")
     assert "the stock kernel is Debian's" in said
     assert "firmware comes from Debian's packages alone" in said
-
-
-def test_a_module_of_the_spec_s_own_may_be_locked() -> None:
-    assert kernel("config: {TUN: module}\n  lock_modules: true").lock_modules
 
 
 def request(**settings: object) -> packages.Request:
