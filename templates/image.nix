@@ -3,12 +3,16 @@
 let
   stock = router.drivers != null && router.drivers.stock;
 
-  kernel = (if stock then platform.stockKernel else platform.buildKernel) {
-    inherit (router) version;
-    structuredExtraConfig = import ./kernel/options.nix { inherit (platform) lib; };
-    check = ./kernel/check_config.py;
-    modules = router.drivers != null;
-  };
+  structuredExtraConfig = import ./kernel/options.nix { inherit (platform) lib; };
+
+  kernel =
+    if stock then platform.stockKernel { inherit structuredExtraConfig; known = router.drivers.options; }
+    else platform.buildKernel {
+      inherit (router) version;
+      inherit structuredExtraConfig;
+      check = ./kernel/check_config.py;
+      modules = router.drivers != null;
+    };
 
   # The firewall as the transaction that nft would send to the kernel, so that the guest needs no nft.
   ruleset = platform.compileRuleset {

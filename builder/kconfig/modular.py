@@ -18,12 +18,16 @@ OURS_ALONE = frozenset({"base", "hardening"})
 
 @dataclass(frozen=True)
 class Drivers:
-    """The modules of an image.  `names` are those to take, with what they need; None takes all that the kernel has."""
+    """The modules of an image.  `names` are those to take, with what they need; None takes all that the kernel has.
+
+    `options` are, for a stock kernel, those whose modules are among the names.
+    """
 
     names: tuple[str, ...] | None
     firmware: tuple[str, ...]
     lock: bool
     stock: bool
+    options: tuple[str, ...] = ()
 
 
 def as_modules(
@@ -86,7 +90,11 @@ def drivers_of(options: Mapping[str, RequestedOption], selected: Iterable[Fragme
     named = {fragment.name for fragment in chosen}
     names = [module for fragment in chosen for modules in fragment.modules.values() for module in modules]
     names += [name.replace("-", "_") for name in kernel.modules if name not in named]
-    return Drivers(tuple(sorted(set(names))), kernel.firmware, kernel.lock_modules, stock=True)
+    known = {option for fragment in chosen for option in fragment.modules}
+    known |= {option for option in options if option.lower() in names}  # TUN is tun: most are called so
+    return Drivers(
+        tuple(sorted(set(names))), kernel.firmware, kernel.lock_modules, stock=True, options=tuple(sorted(known))
+    )
 
 
 def without_modules(kernel: Kernel, drivers: Drivers | None, origins: Mapping[str, Source]) -> Iterator[Problem]:

@@ -137,7 +137,7 @@ class Reader:
         for one in entry.value.entries:
             nodes = one.value.items if isinstance(one.value, Items) else (one.value,)
             names = [node.text for node in nodes if isinstance(node, Scalar) and MODULE_NAME.fullmatch(node.text)]
-            if len(names) == len(nodes) > 0:
+            if len(names) == len(nodes):  # a menu may be called a module, and has none
                 modules[one.key] = tuple(names)
             elif not isinstance(one.value, Broken):
                 message = f"{describe(one.value)} is not the name of a module"

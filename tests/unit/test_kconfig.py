@@ -418,6 +418,14 @@ class TestModules:
         assert {"e1000e", "igb", "nft_nat", "nft_chain_nat", "erofs", "virtio_blk", "bnx2", "snd_dummy"} <= names
         assert not {"r8169", "vmxnet3"} & names
 
+    def test_an_option_is_known_by_its_fragment_or_by_a_module_of_its_name(self) -> None:
+        kernel = self.resolved(
+            fragments=(), stock=True, modules=("tun",), config=(_own("TUN", OptionKind.YES), _own("X", OptionKind.YES))
+        )
+        assert kernel.drivers is not None
+        assert {"TUN", "NFT_NAT"} <= set(kernel.drivers.options)
+        assert "X" not in kernel.drivers.options
+
 
 @pytest.mark.parametrize(
     ("line", "said"),

@@ -12,7 +12,9 @@ import pytest
 from builder import data, kconfig
 
 SCRIPT = data.folder("templates") / "platforms" / "debian" / "stock_kernel.py"
-CONFIG = 'CONFIG_IGB=m\nCONFIG_NET=y\n# CONFIG_TUN is not set\nCONFIG_HZ=250\nCONFIG_LSM="lockdown,bpf"\n'
+CONFIG = (
+    'CONFIG_IGB=m\nCONFIG_NET_9P=m\nCONFIG_NET=y\n# CONFIG_TUN is not set\nCONFIG_HZ=250\nCONFIG_LSM="lockdown,bpf"\n'
+)
 
 
 def take(folder: Path, requests: dict[str, tuple[str, bool]]) -> tuple[int, str]:
@@ -24,7 +26,7 @@ def take(folder: Path, requests: dict[str, tuple[str, bool]]) -> tuple[int, str]
     (unpacked / "boot/vmlinuz-6.12.1-amd64").write_bytes(b"kernel")
     asked = [{"name": name, "value": value, "optional": maybe} for name, (value, maybe) in requests.items()]
     (folder / "requests.json").write_text(json.dumps(asked))
-    argv = [sys.executable, "-I", "-B", SCRIPT, unpacked, folder / "requests.json", folder / "out"]
+    argv = [sys.executable, "-I", "-B", SCRIPT, unpacked, folder / "requests.json", folder / "out", "IGB"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -54,3 +56,11 @@ def test_what_differs_is_the_usual_table(option: str, wanted: str, got: str, tmp
     assert (row.option, row.wanted, row.got) == (option, wanted, got)
     assert "kernel.stock: false" in row.because
     assert not (tmp_path / "out").exists()
+
+
+def test_a_module_that_nothing_names_would_be_missing(tmp_path: Path) -> None:
+    status, said = take(tmp_path, {"NET_9P": ("y", False), "IGB": ("y", False)})
+    assert status == 1
+    (row,) = kconfig.mismatches_in(said)
+    assert (row.option, row.got) == ("NET_9P", "m")
+    assert "name it below `modules:`" in row.because

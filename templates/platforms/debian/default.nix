@@ -21,12 +21,13 @@ rec {
   } // (if modules then { builtin = ./kernel.sh; } else { }));
 
   # A kernel that Debian built → the same as buildKernel's, and options.json
-  stockKernel = { structuredExtraConfig, ... }: packages.runIn {
+  stockKernel = { structuredExtraConfig, known }: packages.runIn {
     name = "linux-stock-${packages.version "linux"}";
     root = packages.root "imager";
     script = ./stock_kernel.sh;
     taker = ./stock_kernel.py;
     unpacked = packages.root "stock";
+    inherit known;
     requests = builtins.toFile "requests.json" (builtins.toJSON (kernelRequests.requests structuredExtraConfig));
   };
 

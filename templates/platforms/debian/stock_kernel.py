@@ -1,11 +1,11 @@
 """Take Debian's built kernel out of its unpacked package, if it has the options that are asked for.
 
-usage: stock_kernel.py UNPACKED REQUESTS OUT
+usage: stock_kernel.py UNPACKED REQUESTS OUT KNOWN…
 
 REQUESTS is what check_config.py reads.  A kernel that others built has most drivers as modules, so an option that is to
-be on may be a module as well.  OUT gets what a kernel of our own building has (kernel, kernel.config, release and
-lib/modules) and options.json: each option asked for, as it came out.  Options that came out otherwise are announced as
-check_config.py does it, and end the build.
+be on may be a module as well, if it is among the KNOWN, whose modules the image gets.  OUT gets what a kernel of our own
+building has (kernel, kernel.config, release and lib/modules) and options.json: each option asked for, as it came out.
+Options that came out otherwise are announced as check_config.py does it, and end the build.
 """
 
 import json
@@ -17,6 +17,7 @@ from pathlib import Path
 PREFIX = "netvm-kconfig-mismatch: "
 ABSENT = "n"
 BECAUSE = "Debian built it so: leave it to them, or build a kernel of your own (kernel.stock: false)"
+NAMELESS = "Debian has it as a module, and nothing says which: name it below `modules:` of a fragment of yours"
 ON = ("y", "m")
 
 
@@ -31,14 +32,16 @@ def as_asked(wanted: str, got: str) -> bool:
     return got in ON if wanted in ON else got == wanted
 
 
-def mismatches(requests: list[dict[str, object]], built: dict[str, str]) -> list[dict[str, str]]:
-    """What came out otherwise than asked."""
+def mismatches(requests: list[dict[str, object]], built: dict[str, str], known: set[str]) -> list[dict[str, str]]:
+    """What came out otherwise than asked, or is a module that the image would lack."""
     rows = []
     for request in requests:
         name, wanted = str(request["name"]), str(request["value"])
         got = built.get(name, ABSENT)
         if not as_asked(wanted, got) and not (request["optional"] and name not in built):
             rows.append({"option": name, "wanted": wanted, "got": got, "because": BECAUSE})
+        elif got == "m" and name not in known:
+            rows.append({"option": name, "wanted": wanted, "got": got, "because": NAMELESS})
     return rows
 
 
@@ -50,11 +53,11 @@ def the_one(folder: Path, pattern: str) -> Path:
     return found[0]
 
 
-def main(unpacked: Path, requests_file: Path, out: Path) -> int:
+def main(unpacked: Path, requests_file: Path, out: Path, known: set[str]) -> int:
     requests = json.loads(requests_file.read_text())
     config = the_one(unpacked, "boot/config-*")
     built = read_config(config.read_text())
-    rows = mismatches(requests, built)
+    rows = mismatches(requests, built, known)
     for row in rows:
         print(PREFIX + json.dumps(row), flush=True)
     if rows:
@@ -72,4 +75,4 @@ def main(unpacked: Path, requests_file: Path, out: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(Path, sys.argv[1:])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), set(sys.argv[4:])))
