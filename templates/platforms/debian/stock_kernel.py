@@ -3,8 +3,8 @@
 usage: stock_kernel.py UNPACKED REQUESTS OUT KNOWN…
 
 REQUESTS is what check_config.py reads.  A kernel that others built has most drivers as modules, so an option that is to
-be on may be a module as well, if it is among the KNOWN, whose modules the image gets.  OUT gets what a kernel of our own
-building has (kernel, kernel.config, release and lib/modules) and options.json: each option asked for, as it came out.
+be on may be a module as well, if it is among the KNOWN, whose modules the image gets.  OUT gets what a kernel of ours
+has (kernel, kernel.config, release and lib/modules) and options.json: each option asked for, as it came out.
 Options that came out otherwise are announced as check_config.py does it, and end the build.
 """
 
