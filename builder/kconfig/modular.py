@@ -18,12 +18,12 @@ OURS_ALONE = frozenset({"base", "hardening"})
 
 @dataclass(frozen=True)
 class Drivers:
-    """The modules of an image.  `names` are those to take, with what they need; None takes all that the kernel has.
+    """The modules of an image.  `names` are those to take; what they need comes with them.
 
     `options` are, for a stock kernel, those whose modules are among the names.
     """
 
-    names: tuple[str, ...] | None
+    names: tuple[str, ...]
     firmware: tuple[str, ...]
     lock: bool
     stock: bool
@@ -82,19 +82,23 @@ def stock_requests(selected: Iterable[Fragment], kernel: Kernel) -> dict[str, Re
 
 
 def drivers_of(options: Mapping[str, RequestedOption], selected: Iterable[Fragment], kernel: Kernel) -> Drivers | None:
-    """The modules that the image is to hold."""
-    if not kernel.stock:
-        modules = MODULES in options and options[MODULES].value.kind is OptionKind.YES
-        return Drivers(None, kernel.firmware, kernel.lock_modules, stock=False) if modules else None
+    """The modules that the image is to hold: those that fragments name, and others by their option's name.
+
+    Most modules are called as their option is: TUN is tun.  Where one is not, a fragment's `modules:` says so.
+    """
     chosen = list(selected)
-    named = {fragment.name for fragment in chosen}
-    names = [module for fragment in chosen for modules in fragment.modules.values() for module in modules]
-    names += [name.replace("-", "_") for name in kernel.modules if name not in named]
-    known = {option for fragment in chosen for option in fragment.modules}
-    known |= {option for option in options if option.lower() in names}  # TUN is tun: most are called so
-    return Drivers(
-        tuple(sorted(set(names))), kernel.firmware, kernel.lock_modules, stock=True, options=tuple(sorted(known))
-    )
+    named = {option: names for fragment in chosen for option, names in fragment.modules.items()}
+    if not kernel.stock:
+        asked = [one for one in options.values() if one.value.kind is OptionKind.MODULE and not one.value.optional]
+        if not asked:
+            return None
+        names = {name for one in asked for name in named.get(one.name, (one.name.lower(),))}
+        return Drivers(tuple(sorted(names)), kernel.firmware, kernel.lock_modules, stock=False)
+    fragments = {fragment.name for fragment in chosen}
+    names = {name for modules in named.values() for name in modules}
+    names |= {name.replace("-", "_") for name in kernel.modules if name not in fragments}
+    known = set(named) | {option for option in options if option.lower() in names}
+    return Drivers(tuple(sorted(names)), kernel.firmware, kernel.lock_modules, stock=True, options=tuple(sorted(known)))
 
 
 def without_modules(kernel: Kernel, drivers: Drivers | None, origins: Mapping[str, Source]) -> Iterator[Problem]:

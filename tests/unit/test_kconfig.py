@@ -13,6 +13,7 @@ from builder.errors import OptionMismatch, SpecError
 from builder.kconfig import Fragment, KernelConfig
 from builder.model import Kernel, OptionKind, OptionValue, RequestedOption, Source
 
+SPEC = Source("netvm.yaml", 3)
 OURS = data.folder("kernel-configs")
 ROUTER = "description: always there\n"
 SEED = ("E1000E", "IGB", "PACKET", "IP_NF_NAT", "IP_NF_IPTABLES", "IP_NF_TARGET_MASQUERADE", "NF_CONNTRACK")
@@ -379,7 +380,13 @@ class TestModules:
         found = {name: kernel.value(name) for name in ("MODULES", "E1000E", "IGB", "ETHERNET", "NET_VENDOR_INTEL")}
         assert found == {"MODULES": "y", "E1000E": "m", "IGB": "m", "ETHERNET": "y", "NET_VENDOR_INTEL": "y"}
         assert kernel.value("VIRTIO_PCI") == "y"
-        assert kernel.drivers == kconfig.Drivers(None, (), lock=False, stock=False)
+        assert kernel.drivers == kconfig.Drivers(("e1000", "e1000e", "igb", "igc"), (), lock=False, stock=False)
+
+    def test_a_module_of_the_spec_is_called_as_its_option_unless_a_fragment_says_otherwise(self) -> None:
+        own = (_own("TUN", OptionKind.MODULE), _own("NFT_NAT", OptionKind.MODULE))
+        kernel = self.resolved(config=(*own, RequestedOption("X", OptionValue(OptionKind.MODULE, optional=True), SPEC)))
+        assert kernel.drivers is not None
+        assert kernel.drivers.names == ("nft_chain_nat", "nft_nat", "tun")
 
     def test_an_option_of_the_spec_stays_as_it_is(self) -> None:
         kernel = self.resolved(modules=("intel",), config=(_own("IGB", OptionKind.YES),))
@@ -414,7 +421,7 @@ class TestModules:
     def test_the_modules_of_a_stock_image_are_those_of_its_fragments_and_those_named(self) -> None:
         kernel = self.resolved(fragments=(), nics=("intel",), stock=True, modules=("bnx2", "snd-dummy"))
         assert kernel.drivers is not None
-        names = set(kernel.drivers.names or ())
+        names = set(kernel.drivers.names)
         assert {"e1000e", "igb", "nft_nat", "nft_chain_nat", "erofs", "virtio_blk", "bnx2", "snd_dummy"} <= names
         assert not {"r8169", "vmxnet3"} & names
 

@@ -2,8 +2,8 @@
 
 usage: make_drivers.py KERNEL WANTED OUT BUSYBOX [FIRMWARE…]
 
-KERNEL holds lib/modules/RELEASE with its modules, WANTED is JSON: `names` (the modules to take, or null for all that
-there are), `firmware` (the packages asked for) and `stock` (whether the root's own drivers are modules).  What
+KERNEL holds lib/modules/RELEASE with its modules, WANTED is JSON: `names` (the modules to
+take), `firmware` (the packages asked for) and `stock` (whether the root's own drivers are modules).  What
 depmod(8) would compute is read from the modules themselves: each has its aliases, dependencies and firmware in a
 section .modinfo (Linux, include/linux/module.h).  OUT gets
 
@@ -27,6 +27,7 @@ import struct
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 # Kinds of alias that a device in /sys/bus/*/devices has as its modalias, and that a router's hardware can be of.
 HARDWARE = ("pci", "usb", "virtio", "acpi", "hid", "serio", "platform")
@@ -173,13 +174,15 @@ class Tree:
         return order[:-1]
 
 
-def chosen(tree: Tree, names: list[str] | None) -> list[str]:
-    """The modules asked for (None: all there are), but for those that others of them bring in."""
-    wanted = list(tree.paths) if names is None else names
-    missing = [name for name in wanted if name not in tree.paths and name not in tree.builtin]
+def chosen(tree: Tree, names: list[str]) -> list[str]:
+    """The modules asked for, but for those that others of them bring in."""
+    missing = [name for name in names if name not in tree.paths and name not in tree.builtin]
     if missing:
-        sys.exit(f"make_drivers: the kernel has no module {', '.join(missing)}, and nothing of that name built in")
-    present = {name for name in wanted if name in tree.paths}
+        sys.exit(
+            f"make_drivers: the kernel has no module {', '.join(missing)}, and nothing of that name built in\n"
+            "hint: where a module is not called as its option is, say so below `modules:` of a fragment"
+        )
+    present = {name for name in names if name in tree.paths}
     return sorted(present - {need for name in present for need in tree.before(name)})
 
 
@@ -255,11 +258,10 @@ def initrd(tree: Tree, busybox: Path) -> bytes:
     return gzip.compress(cpio(files), 9, mtime=0)
 
 
-def main(kernel: Path, wanted: dict[str, object], out: Path, busybox: Path, firmware: list[Path]) -> None:
+def main(kernel: Path, wanted: dict[str, Any], out: Path, busybox: Path, firmware: list[Path]) -> None:
     (folder,) = (path for path in (kernel / "lib/modules").iterdir() if (path / "modules.builtin").exists())
     tree = Tree(folder)
-    names = wanted["names"]
-    roots = chosen(tree, names if isinstance(names, list) else None)
+    roots = chosen(tree, wanted["names"])
     every = sorted({one for name in roots for one in (name, *tree.before(name))})
     target = out / "tree/usr/lib/modules" / folder.name
     target.mkdir(parents=True)
