@@ -46,6 +46,18 @@ class Firewall(GuestEvent):
 
 
 @dataclass(frozen=True)
+class Modules(GuestEvent):
+    """Drivers were loaded.  `failed` are ``NAME: reason``, `missing` the network cards that no module serves:
+    ``DEVICE MODALIAS``.
+    """
+
+    loaded: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    locked: bool = False
+
+
+@dataclass(frozen=True)
 class Service(GuestEvent):
     """A supervised service changed state; `status` is its exit status, or minus the signal that ended it."""
 
@@ -155,6 +167,7 @@ class Reply(GuestEvent):
 EVENTS: Mapping[str, type[GuestEvent]] = {
     "init": Init,
     "mounts": Mounts,
+    "modules": Modules,
     "firewall": Firewall,
     "service": Service,
     "uplink": Uplink,

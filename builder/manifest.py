@@ -51,7 +51,7 @@ class Wanted:
 @dataclass(frozen=True)
 class Manifest:
     """Version 1 of manifest.json.  `options` maps kernel options (without CONFIG_) to what was asked: y, m, n or text;
-    `spec` is the whole router as JSON, every default filled in.
+    `spec` is the whole router as JSON, every default filled in.  `initrd` is there where the kernel needs one.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Manifest:
     options: Mapping[str, str]
     spec: Mapping[str, Any]
     machine: Wanted
+    initrd: Part | None = None
 
     @property
     def pool(self) -> IPv4Network:
@@ -109,9 +110,14 @@ class Image:
         return self.folder / self.manifest.config.path
 
     @property
+    def initrd(self) -> Path | None:
+        """The initial RAM disk, where there is one."""
+        return self.folder / self.manifest.initrd.path if self.manifest.initrd is not None else None
+
+    @property
     def size_bytes(self) -> int:
-        """Kernel and root together."""
-        return self.kernel.stat().st_size + self.rootfs.stat().st_size
+        """Kernel and root together, and the initial RAM disk if there is one."""
+        return sum(path.stat().st_size for path in (self.kernel, self.rootfs, self.initrd) if path is not None)
 
 
 def load(folder: Path) -> Image:
@@ -137,7 +143,8 @@ def load(folder: Path) -> Image:
 def verify(image: Image) -> None:
     """Hold every file against its SHA-256.  Raises ManifestError naming each that differs, expected and actual."""
     wrong = []
-    for part in (image.manifest.kernel, image.manifest.rootfs, image.manifest.config):
+    parts = (image.manifest.kernel, image.manifest.rootfs, image.manifest.config, image.manifest.initrd)
+    for part in (part for part in parts if part is not None):
         path = image.folder / part.path
         try:
             with path.open("rb") as stream:
@@ -177,6 +184,7 @@ def parse(document: object, where: str, hint: str | None = None) -> Manifest:
         options=reader.options(),
         spec=reader.mapping("spec"),
         machine=reader.machine(),
+        initrd=reader.part("initrd") if "initrd" in document else None,
     )
     try:
         _ = manifest.pool

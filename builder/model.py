@@ -5,7 +5,7 @@ Rules about one value live with the reader of the spec; the rules that span fiel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -85,8 +85,11 @@ class RequestedOption:
 class Kernel:
     """`version` is an LTS series such as "6.12"; `config` are the spec's own options, which win over fragments'.
 
-    `fragments` are asked for beside those every router has; `implied` follow from other keys.  `fragment_dirs` are
-    searched for fragments before our own; `parameters` are appended to the command line.
+    `fragments` are asked for beside those every router has; `implied` follow from other keys. `fragment_dirs` are
+    searched for fragments before our own; `parameters` are appended to the command line. `nics` are families of
+    network cards beside `fragments`, keys of NIC_FAMILIES. `modules` are fragments whose drivers are loadable
+    modules rather than built in. `firmware` are Debian's packages of it. With `lock_modules` nothing can be loaded
+    once the router is ready. `stock` takes Debian's built kernel; `modules` may then name modules of it, too.
     """
 
     version: str = "6.12"
@@ -95,6 +98,11 @@ class Kernel:
     fragment_dirs: tuple[Path, ...] = ()
     config: tuple[RequestedOption, ...] = ()
     parameters: tuple[str, ...] = ()
+    nics: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    firmware: tuple[str, ...] = ()
+    lock_modules: bool = False
+    stock: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,6 +172,23 @@ class Clients:
     forwards: tuple[Forward, ...] = ()
     connections: int | None = None
 
+
+NIC_FAMILIES: Mapping[str, str] = {
+    "aquantia": "aquantia",
+    "broadcom": "broadcom",
+    "intel": "intel",
+    "intel-10g": "intel-10g",
+    "marvell": "marvell",
+    "mellanox": "mellanox",
+    "realtek": "realtek",
+    "usb": "usb-ethernet",
+    "virtio": "virtio",
+    "vmware": "vmware",
+}
+"""A family of network cards, as a user calls it, and the fragment that holds its drivers."""
+
+AUTO = "auto"
+"""In place of families: those of the network cards in the machine that builds."""
 
 NICS = ("e1000e", "igb", "e1000", "virtio-net-pci", "rtl8139", "vmxnet3")
 
@@ -235,6 +260,23 @@ def _platform_has_its_own_keys(router: Router) -> Iterator[Violation]:
         if getattr(platform, key) is not None:
             hint = "remove it, or set platform.kind to debian"
             yield Violation(f"platform.{key}", "the nixpkgs platform takes nothing from a Debian mirror", hint, kind)
+
+
+def _drivers_fit_the_platform(router: Router) -> Iterator[Violation]:
+    kernel, kind = router.kernel, ("platform.kind",)
+    if router.platform.kind is PlatformKind.NIXPKGS:
+        if kernel.stock:
+            hint = "remove it, or set platform.kind to debian"
+            yield Violation("kernel.stock", "the stock kernel is Debian's, which nixpkgs does not have", hint, kind)
+        if kernel.firmware:
+            hint = "remove it, or set platform.kind to debian"
+            yield Violation("kernel.firmware", "firmware comes from Debian's packages alone", hint, kind)
+
+
+def _verity_is_built_in(router: Router) -> Iterator[Violation]:
+    if router.image.verity and router.kernel.stock:
+        message = "the stock kernel has dm-verity as a module, which would have to come from the root it guards"
+        yield Violation("image.verity", message, "remove it, or kernel.stock", ("kernel.stock",))
 
 
 def _dhcp_gives_the_address(router: Router) -> Iterator[Violation]:
@@ -326,6 +368,8 @@ def _watchdog_is_patient(router: Router) -> Iterator[Violation]:
 
 RULES = (
     _platform_has_its_own_keys,
+    _drivers_fit_the_platform,
+    _verity_is_built_in,
     _dhcp_gives_the_address,
     _static_uplink_is_complete,
     _gateway_is_a_neighbour,

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder import data, debian, kconfig, manifest, nix, qemu, spec
+from builder import data, debian, detect, kconfig, manifest, nix, qemu, spec
 from builder import render as rendering
 from builder.errors import KernelConfigError, LockError, ManifestError, NetvmError, Problem, SpecError
 from builder.events import Note, Sink
-from builder.model import PlatformKind, Router, Source
+from builder.model import AUTO, PlatformKind, Router, Source
 from builder.workspace import claim, new_folder, real_path
 
 LOCK_NAME = "netvm.lock"
@@ -61,8 +61,24 @@ def load(path: Path) -> Loaded:
     """Read a spec and the kernel fragments it names.  Raises SpecError with every problem of both."""
     loaded = spec.load(path)
     fragments = kconfig.load_fragments((*loaded.router.kernel.fragment_dirs, data.folder("kernel-configs")))
-    kernel = kconfig.resolve(loaded.router.kernel, fragments, origins=loaded.origins)
-    return Loaded(path, loaded.router, loaded.origins, kernel)
+    router = _with_this_machines_nics(loaded, fragments)
+    kernel = kconfig.resolve(router.kernel, fragments, origins=loaded.origins)
+    return Loaded(path, router, loaded.origins, kernel)
+
+
+def _with_this_machines_nics(loaded: spec.Loaded, fragments: Mapping[str, kconfig.Fragment]) -> Router:
+    """The router with `nics: auto` as the families of this machine's cards.  Raises SpecError where it has none."""
+    router = loaded.router
+    if router.kernel.nics != (AUTO,):
+        return router
+    found = detect.families(detect.detect(fragments))
+    if not found:
+        key = "kernel.nics"
+        source = loaded.origins[key]
+        hint = "name the families of the machine that will run the router, such as [intel, realtek]"
+        message = "this machine has no network card that a family of ours drives"
+        raise SpecError([Problem(source.file, source.line, key, message, hint)])
+    return replace(router, kernel=replace(router.kernel, nics=found))
 
 
 def render(loaded: Loaded) -> rendering.RenderedTree:
@@ -81,7 +97,20 @@ def lock(loaded: Loaded, lock_path: Path, sink: Sink) -> debian.Lock:
 def _locked(loaded: Loaded, sink: Sink, *, update: bool) -> debian.Lock:
     """The lock beside the spec, made where there is none."""
     found = None if update else debian.load_lock(loaded.lock_path, debian.request_for(loaded.router))
-    return found or lock(loaded, loaded.lock_path, sink)
+    return _of_that_series(loaded, found or lock(loaded, loaded.lock_path, sink))
+
+
+def _of_that_series(loaded: Loaded, locked: debian.Lock) -> debian.Lock:
+    """The lock.  Raises SpecError where Debian's own kernel is of another series than the spec asks for."""
+    kernel, linux = loaded.router.kernel, locked.versions["linux"]
+    if kernel.stock and not f"{linux}.".startswith(f"{kernel.version}."):
+        key = "kernel.version"
+        source = loaded.origins.get(key) or loaded.origins["kernel.stock"]
+        series = ".".join(linux.split(".")[:2])
+        message = f"the stock kernel of {loaded.router.platform.suite} is Linux {linux}, not {kernel.version}"
+        hint = f"set kernel.version to '{series}', or kernel.stock to false"
+        raise SpecError([Problem(source.file, source.line, key, message, hint)])
+    return locked
 
 
 def prepare(loaded: Loaded, work: Path, sink: Sink, *, update_lock: bool = False) -> Path:

@@ -133,6 +133,7 @@ class Machine:
     disks: tuple[Path, ...] = ()
     paused: bool = False
     watchdog: bool = False
+    initrd: Path | None = None
 
     @property
     def seats(self) -> Plan:
@@ -148,6 +149,7 @@ def argv(qemu: Qemu, machine: Machine) -> list[str]:
     line += ["-accel", machine.accelerator, "-cpu", _cpu(machine.accelerator)]
     line += ["-smp", str(machine.cpus), "-m", str(machine.memory_mib)]
     line += ["-kernel", str(machine.kernel), "-append", machine.cmdline]
+    line += _initrd(machine.initrd)
     for number, disk in enumerate((machine.rootfs, *machine.disks)):
         line += ["-drive", f"if=virtio,index={number},format=raw,readonly=on,file={quote(str(disk))}"]
     line += ["-device", "virtio-rng-pci"]
@@ -166,6 +168,10 @@ def argv(qemu: Qemu, machine: Machine) -> list[str]:
     if machine.paused:
         line += ["-S"]
     return line
+
+
+def _initrd(initrd: Path | None) -> list[str]:
+    return ["-initrd", str(initrd)] if initrd is not None else []
 
 
 def _cpu(accelerator: str) -> str:
@@ -261,6 +267,7 @@ def router(image: Image, accelerator: str, *, nic: str | None = None, memory_mib
         uplink=nic or wanted.nic,
         uplink_mac=image.manifest.uplink_mac or UPLINK_MAC,
         watchdog=wanted.watchdog_s > 0,
+        initrd=image.initrd,
     )
 
 
@@ -273,6 +280,7 @@ def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = (), ca
     manifest = image.manifest
     line = [str(qemu.path), "-M", "q35", "-m", str(manifest.machine.memory_mib), "-nographic", "-no-reboot"]
     line += ["-kernel", str(image.kernel), "-append", manifest.cmdline]
+    line += _initrd(image.initrd)
     line += ["-drive", f"if=virtio,format=raw,readonly=on,file={quote(str(image.rootfs))}"]
     if card is not None:
         line += ["-nodefaults", "-serial", "mon:stdio", "-device", f"vfio-pci,host={card}"]

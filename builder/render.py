@@ -7,6 +7,7 @@ in `*.nix`, as JSON in `*.json`, and elsewhere as text that may not break out of
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 from collections.abc import Callable, Mapping
@@ -80,6 +81,7 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
         "cmdline": _cmdline(router),
         "traffic": traffic.for_templates(router, _has_ipv6(kernel)),
         "options": {option.name: str(option.value) for option in kernel.options if not option.value.optional},
+        "drivers": None if kernel.drivers is None else dataclasses.asdict(kernel.drivers),
         "machine": {"arch": "x86_64", **spec["machine"]},
         "nixpkgs": _nixpkgs(router),
     }

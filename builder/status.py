@@ -88,6 +88,7 @@ class Snapshot:
     services: tuple[Service, ...]
     drops: tuple[Drop, ...]
     watchdog_s: int | None = None
+    modules: tuple[str, ...] = ()
 
     @property
     def used_kib(self) -> int:
@@ -131,6 +132,7 @@ def snapshot(
         services=services,
         drops=tuple(_drop(entry) for entry in _entries(counters, "drops")),
         watchdog_s=_count(body, "watchdog_s") or None,
+        modules=_texts(body.get("modules")),
     )
 
 
@@ -151,6 +153,7 @@ def to_dict(now: Snapshot, record: Record) -> dict[str, Any]:
         "clients": [_flat(client) for client in now.clients],
         "drops": [asdict(drop) for drop in now.drops],
         "services": [asdict(service) for service in now.services],
+        "modules": list(now.modules),
     }
 
 
@@ -169,6 +172,12 @@ def _entries(body: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
 def _text(entry: Mapping[str, Any], key: str) -> str:
     value = entry.get(key)
     return value[:MAX_TEXT] if isinstance(value, str) else ""
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """The texts in a list, cut to a bearable length and number."""
+    entries = value[:MAX_ENTRIES] if isinstance(value, list) else ()
+    return tuple(one[:MAX_TEXT] for one in entries if isinstance(one, str))
 
 
 def _seconds(value: object) -> float:

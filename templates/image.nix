@@ -1,11 +1,18 @@
 # What a router image is, whoever makes its parts.
 { platform, router }:
 let
-  kernel = platform.buildKernel {
-    inherit (router) version;
-    structuredExtraConfig = import ./kernel/options.nix { inherit (platform) lib; };
-    check = ./kernel/check_config.py;
-  };
+  stock = router.drivers != null && router.drivers.stock;
+
+  structuredExtraConfig = import ./kernel/options.nix { inherit (platform) lib; };
+
+  kernel =
+    if stock then platform.stockKernel { inherit structuredExtraConfig; known = router.drivers.options; }
+    else platform.buildKernel {
+      inherit (router) version;
+      inherit structuredExtraConfig;
+      check = ./kernel/check_config.py;
+      modules = router.drivers != null;
+    };
 
   # The firewall as the transaction that nft would send to the kernel, so that the guest needs no nft.
   ruleset = platform.compileRuleset {
@@ -14,9 +21,15 @@ let
     netfilterSocket = ./firewall/netfilter_socket.c;
   };
 
+  # What the kernel does not have built in: modules, their firmware, the table of them, and an initrd if stock.
+  drivers = if router.drivers == null then "" else platform.collectDrivers {
+    inherit kernel;
+    wanted = router.drivers;
+  };
+
   rootfs = platform.buildRootfs {
     tree = ./rootfs;
-    inherit ruleset;
+    inherit ruleset drivers;
     inherit (router) verity;
     # What PID 1 starts; the libraries follow by themselves.
     programs = [ "usr/bin/python3" "usr/bin/dbus-daemon" "usr/sbin/connmand" ];
@@ -25,7 +38,7 @@ let
   };
 
   image = platform.assemble {
-    inherit kernel rootfs;
+    inherit kernel rootfs drivers;
     manifest = {
       version = 1;
       inherit (router) name cmdline options machine spec;
@@ -33,6 +46,6 @@ let
   };
 in
 {
-  inherit image kernel rootfs ruleset;
+  inherit image kernel rootfs ruleset drivers;
   inherit (platform) qemu;
 }

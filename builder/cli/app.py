@@ -15,11 +15,11 @@ PROGRAM = "netvm-build"
 # In the order a user meets them.
 ORDER = (
     "init", "check", "schema", "kernel", "address", "render", "lock", "build", "smoke", "run",
-    "status", "events", "console", "client", "stop", "vfio", "doctor", "completion",
+    "status", "events", "console", "client", "stop", "vfio", "doctor", "detect", "completion",
 )  # fmt: skip
 
 # Those that a user seldom types share the last line, so that the help fits a screen.
-ALSO = ("schema", "address", "render", "lock", "vfio", "completion")
+ALSO = ("schema", "address", "render", "lock", "vfio", "detect", "completion")
 
 # Under sudo they are about the VMs of the user who typed it.
 ABOUT_VMS = ("run", "status", "events", "console", "client", "stop")

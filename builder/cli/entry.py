@@ -19,6 +19,7 @@ from builder.cli import (  # noqa: F401  # each adds its commands
     build_commands,
     client_commands,
     completion_command,
+    detect_command,
     doctor_command,
     kernel_commands,
     spec_commands,

@@ -10,6 +10,7 @@ from builder.cli.screen import table
 from builder.status import Client, Snapshot, Traffic, Uplink
 
 CELL = 60
+MODULES_SHOWN = 48
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -29,7 +30,7 @@ def lines(now: Snapshot, memory_mib: int, *, before: Snapshot | None = None, mos
     head = f"{now.name}   {now.state}   up {duration(now.uptime_s)}   {used}   {firewall}"
     head += f"   watchdog {now.watchdog_s} s" if now.watchdog_s else ""
     top = [head, "", *_uplinks(now), ""]
-    bottom = ["", *_drops(now), "", *_services(now)]
+    bottom = ["", *_drops(now), "", *_services(now), *_modules(now)]
     room = None if most is None else max(1, most - len(top) - len(bottom) - 2)
     return top + _clients(now, before, room) + bottom
 
@@ -106,6 +107,13 @@ def _services(now: Snapshot) -> list[str]:
             known = (uids, _cell(names.lower()) or "none", may.seccomp, "refused" if may.no_new_privs else "possible")
         rows.append((_cell(service.name), "up" if service.running else "down", str(service.restarts), *known))
     return table(rows, gap=3).splitlines()
+
+
+def _modules(now: Snapshot) -> list[str]:
+    """The drivers in the kernel, where they are modules."""
+    shown = [_cell(name) for name in now.modules[:MODULES_SHOWN]]
+    more = len(now.modules) - len(shown)
+    return [f"modules   {', '.join(shown)}{f' and {more} more' if more else ''}"] if shown else []
 
 
 def _cell(text: str | None) -> str:

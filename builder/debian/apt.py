@@ -82,7 +82,9 @@ class Apt:
 
 
 @contextmanager
-def private_apt(suite: str, source_suites: tuple[str, ...], mirrors: Mapping[str, str]) -> Iterator[Apt]:
+def private_apt(
+    suite: str, source_suites: tuple[str, ...], mirrors: Mapping[str, str], components: tuple[str, ...] = ("main",)
+) -> Iterator[Apt]:
     """An apt that knows one suite's packages (with its updates and security fixes) and some suites' sources."""
     if not Path(KEYRING).exists():
         raise ToolMissing("Debian's archive keyring", "debian-archive-keyring")
@@ -98,23 +100,26 @@ def private_apt(suite: str, source_suites: tuple[str, ...], mirrors: Mapping[str
                        "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg"):  # fmt: skip
             (root / folder).mkdir(parents=True)
         (root / "var/lib/dpkg/status").touch()
-        (root / "etc/apt/sources.list.d/netvm.sources").write_text(sources(suite, source_suites, mirrors))
+        (root / "etc/apt/sources.list.d/netvm.sources").write_text(sources(suite, source_suites, mirrors, components))
         (root / "apt.conf").write_text(configuration(root, _machine_settings()))
         apt = Apt(root, mirrors)
         apt.update()
         yield apt
 
 
-def sources(suite: str, source_suites: tuple[str, ...], mirrors: Mapping[str, str]) -> str:
-    """The sources in deb822 form (sources.list(5))."""
+def sources(
+    suite: str, source_suites: tuple[str, ...], mirrors: Mapping[str, str], components: tuple[str, ...] = ("main",)
+) -> str:
+    """The sources in deb822 form (sources.list(5)); `components` are those of packages, sources come from main."""
     suites = suite if SECURITY not in mirrors else f"{suite} {suite}-updates"
-    wanted = [("deb", mirrors[MAIN], suites)]
+    binary = " ".join(components)
+    wanted = [("deb", mirrors[MAIN], suites, binary)]
     if SECURITY in mirrors:
-        wanted.append(("deb", mirrors[SECURITY], f"{suite}-security"))
-    wanted += [("deb-src", mirrors[MAIN], source_suite) for source_suite in source_suites]
+        wanted.append(("deb", mirrors[SECURITY], f"{suite}-security", binary))
+    wanted += [("deb-src", mirrors[MAIN], source_suite, "main") for source_suite in source_suites]
     return "\n".join(
-        f"Types: {kind}\nURIs: {uri}\nSuites: {names}\nComponents: main\nSigned-By: {KEYRING}\n"
-        for kind, uri, names in wanted
+        f"Types: {kind}\nURIs: {uri}\nSuites: {names}\nComponents: {parts}\nSigned-By: {KEYRING}\n"
+        for kind, uri, names, parts in wanted
     )
 
 
@@ -146,6 +151,10 @@ _HINTS = (
     (
         r"Unable to locate package linux-source",
         "this suite has no such kernel series: change kernel.version, or platform.suite",
+    ),
+    (
+        r"Unable to locate package firmware-",
+        "this suite has no such package of firmware: change kernel.firmware; `apt-cache search ^firmware-` lists them",
     ),
     (
         r"404|does not have a Release file",

@@ -42,15 +42,26 @@ SETS: Mapping[str, tuple[str, ...]] = {
     "qemu": ("qemu-system-x86",),
 }  # fmt: skip
 
+# A kernel that Debian built stands in place of a compiler and the kernel's source.
+BUILT_HERE = frozenset({"toolchain", "linux"})
+STOCK: Mapping[str, tuple[str, ...]] = {"stock": ("linux-image-amd64",)}
+
+# Firmware is in a component of its own, which is asked for where the spec names some.
+FIRMWARE = "firmware"
+FIRMWARE_COMPONENT = "non-free-firmware"
+
 # Sets of which only the named packages are wanted, not what they depend on.
-WITHOUT_DEPENDENCIES = frozenset({"bootstrap", "linux"})
+WITHOUT_DEPENDENCIES = frozenset({"bootstrap", "linux", FIRMWARE})
+
+# Sets of which only the packages of such a name are wanted: linux-image-amd64 stands for the one of today.
+ONLY: Mapping[str, str] = {"stock": r"linux-image-[0-9].*"}
 
 # Part → the suite whose source package it is built from.  Stable's ConnMan has known holes; sid's does not.
 SOURCES: Mapping[str, str] = {"connman": "sid"}
 
-# Part → the package whose version the manifest states (one of `sets`, or a source).
+# Part → how the name begins of the package whose version the manifest states (an expression).
 VERSIONS: Mapping[str, str] = {
-    "linux": "linux-source-",
+    "linux": r"linux-(source|image)-[0-9]",
     "python": "libpython3",
     "dbus": "dbus-daemon",
     "nftables": "nftables",
@@ -86,11 +97,17 @@ class Request:
 
 def request_for(router: Router) -> Request:
     """What a router's image asks of the archive."""
+    kernel = router.kernel
+    sets = {name: asked for name, asked in SETS.items() if not (kernel.stock and name in BUILT_HERE)}
+    if kernel.stock:
+        sets |= STOCK
+    if kernel.firmware:
+        sets[FIRMWARE] = tuple(f"firmware-{name}" for name in kernel.firmware)
     return Request(
         suite=router.platform.suite,
         mirror=router.platform.mirror,
         security_mirror=router.platform.security_mirror,
-        sets={name: tuple(p.format(kernel=router.kernel.version) for p in asked) for name, asked in SETS.items()},
+        sets={name: tuple(p.format(kernel=kernel.version) for p in asked) for name, asked in sets.items()},
         sources=dict(SOURCES),
     )
 

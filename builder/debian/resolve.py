@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 
@@ -9,7 +10,16 @@ from builder.debian.apt import Apt, private_apt
 from builder.debian.bootstrap import busybox_of, nar_sha256
 from builder.debian.lock import Lock, Package, SourcePackage
 from builder.debian.mirrors import choose_mirrors, machine_targets
-from builder.debian.packages import VERSIONS, WITHOUT_DEPENDENCIES, Request, refuse_vulnerable, upstream
+from builder.debian.packages import (
+    FIRMWARE,
+    FIRMWARE_COMPONENT,
+    ONLY,
+    VERSIONS,
+    WITHOUT_DEPENDENCIES,
+    Request,
+    refuse_vulnerable,
+    upstream,
+)
 from builder.events import Note, Progress, Sink, StageEnded, StageStarted
 
 STAGE = "lock packages"
@@ -23,7 +33,8 @@ def resolve(request: Request, sink: Sink) -> Lock:
         mirrors = choose_mirrors(request, () if request.mirror and request.security_mirror else machine_targets())
         sink(Note(f"packages from {mirrors['debian']} ({request.suite})"))
         source_suites = tuple(sorted(set(request.sources.values())))
-        with private_apt(request.suite, source_suites, mirrors) as apt:
+        components = ("main", FIRMWARE_COMPONENT) if FIRMWARE in request.sets else ("main",)
+        with private_apt(request.suite, source_suites, mirrors, components) as apt:
             lock = _lock(request, mirrors, apt, sink)
     except BaseException:
         sink(StageEnded(STAGE, ok=False, seconds=time.monotonic() - started))
@@ -39,6 +50,8 @@ def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) ->
     for done, (name, asked) in enumerate(request.sets.items()):
         sink(Progress(STAGE, done, len(request.sets), name))
         found = apt.closure(asked, dependencies=name not in WITHOUT_DEPENDENCIES)
+        if name in ONLY:
+            found = {package: file for package, file in found.items() if re.fullmatch(ONLY[name], package)}
         packages |= found
         sets[name] = tuple(sorted(found))
     sources: dict[str, SourcePackage] = {}
@@ -54,4 +67,4 @@ def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) ->
 
 def _version(packages: Mapping[str, Package], prefix: str) -> str:
     """The upstream version of the first package whose name starts so."""
-    return next(upstream(name.split("_")[1]) for name in packages if name.startswith(prefix))
+    return next(upstream(name.split("_")[1]) for name in packages if re.match(prefix, name))

@@ -5,6 +5,7 @@
 - fragments.py: the folders of fragments
 - resolve.py: the spec's choice of fragments → KernelConfig; who asks for what, and why
 - dotconfig.py: the kernel's own .config, read, written, and compared with what was asked
+- modular.py: which options become modules, and which modules the image holds
 - mismatches.py: what the build's check (templates/kernel/check_config.py) says, read back from its log
 """
 
@@ -14,12 +15,14 @@ from builder.kconfig.dotconfig import compare, parse_dot_config, seed_text
 from builder.kconfig.fragment import Condition, Fragment, Reference, version_key
 from builder.kconfig.fragments import load_fragments
 from builder.kconfig.mismatches import MISMATCH_PREFIX, mismatch_error, mismatches_in, with_sources
+from builder.kconfig.modular import Drivers
 from builder.kconfig.resolve import Asked, Explanation, KernelConfig, explain, resolve
 
 __all__ = [
     "MISMATCH_PREFIX",
     "Asked",
     "Condition",
+    "Drivers",
     "Explanation",
     "Fragment",
     "KernelConfig",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from builder.model import RequestedOption, Source
 
@@ -33,7 +34,10 @@ class Condition:
 
 @dataclass(frozen=True)
 class Fragment:
-    """One concern's kernel options.  `source` is its file, as messages name it."""
+    """One concern's kernel options.  `source` is its file, as messages name it.
+
+    `modules` says which of the options can be loadable modules, and of which names (as in /proc/modules).
+    """
 
     name: str
     description: str
@@ -42,6 +46,7 @@ class Fragment:
     conflicts: tuple[Reference, ...] = ()
     options: tuple[RequestedOption, ...] = ()
     when: tuple[Condition, ...] = ()
+    modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def options_for(self, version: str) -> tuple[RequestedOption, ...]:
         """What it asks of one version of Linux, in the order of the file."""

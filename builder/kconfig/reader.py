@@ -7,6 +7,8 @@
       E1000E: yes
       NR_CPUS: 16
       64BIT: {value: yes, optional: true}
+    modules:
+      E1000E: e1000e
     when:
       - at_least: "6.17"
         options: {IP_NF_IPTABLES_LEGACY: yes}
@@ -27,9 +29,10 @@ from builder.marks import Broken, Entry, Items, Node, Scalar, joined
 from builder.model import RequestedOption, Source
 from builder.values import ReadError, describe, did_you_mean, fragment_name, is_null, option_name, option_value
 
-_KEYS = ("description", "requires", "conflicts", "options", "when")
+_KEYS = ("description", "requires", "conflicts", "options", "modules", "when")
 _WHEN_KEYS = ("at_least", "older_than", "options")
 _VERSION = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){1,2}")
+MODULE_NAME = re.compile(r"[A-Za-z0-9_]{1,55}")  # MODULE_NAME_LEN of 64-bit Linux
 
 
 @dataclass
@@ -52,6 +55,7 @@ class Reader:
             conflicts=self._references(root.get("conflicts")),
             options=self._options(root.get("options"), ""),
             when=self._when(root.get("when")),
+            modules=self._modules(root.get("modules")),
         )
 
     def _only(self, mapping: marks.Mapping, path: str, keys: Sequence[str]) -> None:
@@ -120,6 +124,26 @@ class Reader:
                 line = error.line or option.line
                 self.problem(line, joined(at, error.path) if error.path else at, error.message, error.hint)
         return tuple(options)
+
+    def _modules(self, entry: Entry | None) -> dict[str, tuple[str, ...]]:
+        """The options that may be modules, with the modules' names."""
+        if entry is None or isinstance(entry.value, Broken) or is_null(entry.value):
+            return {}
+        if not isinstance(entry.value, marks.Mapping):
+            message = f"{describe(entry.value)} is not a mapping"
+            self.problem(entry.line, "modules", message, "write `E1000E: e1000e` on the lines below, indented")
+            return {}
+        modules: dict[str, tuple[str, ...]] = {}
+        for one in entry.value.entries:
+            nodes = one.value.items if isinstance(one.value, Items) else (one.value,)
+            names = [node.text for node in nodes if isinstance(node, Scalar) and MODULE_NAME.fullmatch(node.text)]
+            if len(names) == len(nodes):  # a menu may be called a module, and has none
+                modules[one.key] = tuple(names)
+            elif not isinstance(one.value, Broken):
+                message = f"{describe(one.value)} is not the name of a module"
+                hint = "write it as /proc/modules has it: e1000e, or [nft_nat, nft_chain_nat] where there are several"
+                self.problem(one.line, f"modules.{one.key}", message, hint)
+        return modules
 
     def _when(self, entry: Entry | None) -> tuple[Condition, ...]:
         if entry is None or isinstance(entry.value, Broken) or is_null(entry.value):

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from builder.errors import Problem, SpecError
 from builder.kconfig.fragment import Fragment
-from builder.model import Kernel, RequestedOption, Source
+from builder.kconfig.modular import Drivers, as_modules, drivers_of, stock_requests, without_modules
+from builder.model import NIC_FAMILIES, Kernel, RequestedOption, Source
 from builder.values import did_you_mean
 
 # Requires what a router needs, and is always selected.
 ROUTER = "router"
+IPV6 = "ipv6"
 SPEC = Source("netvm.yaml")
 
 
@@ -19,9 +21,10 @@ SPEC = Source("netvm.yaml")
 class KernelConfig:
     """What is asked of one kernel.
 
-    `options` has each option once, sorted by name, as it is asked of the build.  `fragments` are those selected, sorted
-    by name; `chosen_by` maps each to the fragment that requires it, or to "" where the spec asks for it or it is always
-    there.  `requests` are all requests of fragments and spec, those included that lost to the spec's own.
+    `drivers` are the modules of its image, None where all is built in.  `options` has each option once, sorted by name,
+    as it is asked of the build.  `fragments` are those selected, sorted by name; `chosen_by` maps each to the fragment
+    that requires it, or to "" where the spec asks for it or it is always there.  `requests` are all requests of
+    fragments and spec, those included that lost to the spec's own.
     """
 
     version: str
@@ -29,6 +32,7 @@ class KernelConfig:
     fragments: tuple[Fragment, ...]
     chosen_by: Mapping[str, str]
     requests: tuple[RequestedOption, ...]
+    drivers: Drivers | None = None
 
     def value(self, name: str) -> str:
         """What is asked of an option as in a .config; "n" where nobody asks for it."""
@@ -86,12 +90,21 @@ def resolve(
     if problems:
         raise SpecError(problems)
     options = {**merged, **own}
+    if kernel.stock:
+        options = stock_requests(selected, kernel)
+    else:
+        options = as_modules(options, own, kernel, fragments, origins or {}, problems)
+    drivers = drivers_of(options, selected, kernel)
+    problems += without_modules(kernel, drivers, origins or {})
+    if problems:
+        raise SpecError(problems)
     return KernelConfig(
         version=kernel.version,
         options=tuple(options[name] for name in sorted(options)),
         fragments=tuple(selected),
         chosen_by=chosen_by,
         requests=(*requests, *kernel.config),
+        drivers=drivers,
     )
 
 
@@ -105,7 +118,10 @@ def _select(
             source = origins.get(path) or origins.get("kernel.fragments") or SPEC
             hint = did_you_mean(name, fragments) or "`netvm-build kernel list` shows them all"
             problems.append(Problem(source.file, source.line, path, f"there is no fragment {name!r}", hint))
-    chosen_by = {name: "" for name in (*kernel.fragments, *kernel.implied, ROUTER) if name in fragments}
+    families = (NIC_FAMILIES[name] for name in kernel.nics)
+    stock = (IPV6,) if kernel.stock else ()  # Debian's kernel has IPv6, so its firewall must
+    wanted = (*kernel.fragments, *families, *kernel.modules, *kernel.implied, *stock, ROUTER)
+    chosen_by = {name: "" for name in wanted if name in fragments}
     waiting = list(chosen_by)
     while waiting:
         name = waiting.pop(0)

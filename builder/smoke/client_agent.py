@@ -3,7 +3,8 @@
 The host writes this text, padded with newlines, to a disk and boots the router's own kernel and root with
 ``init=/usr/bin/python3 -- -ISB /dev/vdb``.  So it imports only what any Python has built in, and what the router's init
 imports too: the image holds nothing else, not even `json` or `socket`.  Requests and answers are JSON lines; an answer
-repeats the request's id.  Nothing is mounted but /dev.
+repeats the request's id.  Nothing is mounted but /dev, and
+/sys where drivers are modules.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import _socket
 import os
 import select
+import sys
 import time
 from _struct import pack, unpack, unpack_from
 
@@ -306,5 +308,16 @@ class Agent:
             self.answer(line)
 
 
+def load_drivers() -> None:
+    """What this machine's hardware asks for, where the kernel has its drivers as modules."""
+    sys.path.append("/usr/lib/netvm")
+    from init import modules, native
+
+    if native.exists(modules.TABLE):
+        native.mount("sysfs", "/sys", "sysfs", 0, "")
+        modules.Drivers().look()
+
+
 if __name__ == "__main__":
+    load_drivers()
     Agent(port()).serve()

@@ -54,6 +54,7 @@ def machine(image: Image, pair: Pair, accelerator: str, script: Path, end: socke
         memory_mib=max(MEMORY_MIB, image.manifest.machine.memory_mib),
         nics=(qemu.ClientNic("net", pair.client_mac, link(end)),),
         disks=(script,),
+        initrd=image.initrd,
     )
 
 

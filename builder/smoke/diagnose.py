@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from builder.console import PATTERNS, Failed, GuestEvent, Service, Uplink, escape
+from builder.console import PATTERNS, Failed, GuestEvent, Modules, Service, Uplink, escape
 from builder.report import CheckResult, Diagnosis, Status
 
 SHOWN_LINES = 12
@@ -122,6 +122,12 @@ def _no_driver(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
         return (
             f"{on_bus} {driver.option} was not asked of this kernel.",
             f"add `{driver.fragment}` to kernel.fragments in netvm.yaml, then run `netvm-build smoke` again",
+        )
+    refused = [said for event in facts.events if isinstance(event, Modules) for said in event.failed]
+    if facts.options[driver.option] == "m" and refused:
+        return (
+            f"{on_bus} of the kernel's modules some did not load: {escape('; '.join(refused))}.",
+            "build the image again, so that kernel and modules are of one build: netvm-build build",
         )
     return (
         f"{on_bus} {driver.option}={facts.options[driver.option]} did not bind to it.",

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from builder.address import OUI
 from builder.model import NICS, Dns, PlatformKind, Router
-from builder.spec import names, network, traffic
+from builder.spec import hardware, names, network, traffic
 from builder.spec.readers import Json, Reader, choice, list_of, optional, whole_number, word
 
 T = TypeVar("T")
@@ -124,6 +124,48 @@ PARAMETERS = Key(
     lambda r: r.kernel.parameters,
     "Words that are appended to the kernel's command line.",
     "[loglevel=4]",
+)
+
+NIC_DRIVERS = Key(
+    "kernel.nics",
+    hardware.NICS,
+    lambda r: r.kernel.nics,
+    "Families of network cards to have drivers for, or `auto`: those in the machine that builds. Beside"
+    " `kernel.fragments`, which is empty where `nics` is given and `fragments` is not. `netvm-build detect` shows the"
+    " cards of this machine.",
+    "[intel, realtek, usb]",
+)
+MODULES = Key(
+    "kernel.modules",
+    list_of(hardware.MODULE, unique=True),
+    lambda r: r.kernel.modules,
+    "Fragments whose drivers are loadable modules instead of built in; the router loads those that its hardware asks"
+    " for, and no others are in the image. With `kernel.stock`, also names of Debian's modules.",
+    "[intel, realtek]",
+)
+LOCK_MODULES = Key(
+    "kernel.lock_modules",
+    names.BOOLEAN,
+    lambda r: r.kernel.lock_modules,
+    "Whether loading ends for good once the router is ready (`kernel.modules_disabled`): a card plugged in later then"
+    " works only if its driver is there already.",
+    "true",
+)
+FIRMWARE = Key(
+    "kernel.firmware",
+    list_of(hardware.FIRMWARE, unique=True),
+    lambda r: r.kernel.firmware,
+    "Debian's packages of firmware, without `firmware-`, from the component non-free-firmware. The image gets the files"
+    " that its modules name, and no others.",
+    "[realtek, bnx2]",
+)
+STOCK = Key(
+    "kernel.stock",
+    names.BOOLEAN,
+    lambda r: r.kernel.stock,
+    "Take the kernel that Debian built instead of building one: nothing is compiled, and the image is larger and"
+    " starts more slowly.",
+    "true",
 )
 
 DHCP = Key("uplink.dhcp", names.BOOLEAN, lambda r: r.uplink.dhcp, "Whether the uplink's address comes by DHCP.", "true")
@@ -276,6 +318,11 @@ KEYS: tuple[Key[Any], ...] = (
     FRAGMENTS,
     CONFIG,
     PARAMETERS,
+    NIC_DRIVERS,
+    MODULES,
+    LOCK_MODULES,
+    FIRMWARE,
+    STOCK,
     DHCP,
     UPLINK_MAC,
     UPLINK_ADDRESS,

@@ -139,6 +139,9 @@ def _router(values: _Values) -> Router:
     take = values.take
     _version(values)
     verity = take(keys.VERITY)
+    fragments, nics = take(keys.FRAGMENTS), take(keys.NIC_DRIVERS)
+    if nics and keys.FRAGMENTS.path not in values.entries:  # the families stand in place of those by default
+        fragments = ()
     return Router(
         name=take(keys.NAME),
         platform=model.Platform(
@@ -150,11 +153,16 @@ def _router(values: _Values) -> Router:
         ),
         kernel=model.Kernel(
             version=take(keys.KERNEL_VERSION),
-            fragments=take(keys.FRAGMENTS),
+            fragments=fragments,
             implied=("verity",) if verity else (),
             fragment_dirs=_fragment_dirs(values.log.folder),
             config=take(keys.CONFIG),
             parameters=take(keys.PARAMETERS),
+            nics=nics,
+            modules=take(keys.MODULES),
+            firmware=take(keys.FIRMWARE),
+            lock_modules=take(keys.LOCK_MODULES),
+            stock=take(keys.STOCK),
         ),
         uplink=model.Uplink(
             dhcp=take(keys.DHCP),

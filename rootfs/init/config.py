@@ -17,6 +17,7 @@ class Config:
         "dns",
         "hostname",
         "lease_timeout_s",
+        "lock_modules",
         "name",
         "oui",
         "pool",
@@ -33,6 +34,7 @@ class Config:
         self.dns = _one_of(raw, "dns", ("forward", "none")) == "forward"
         self.uplink_mac = _uplink_mac(raw.get("uplink"))
         self.lease_timeout_s = _seconds(raw, "lease_timeout_s", 30)
+        self.lock_modules = _truth(raw, "lock_modules")
         self.watchdog_s = _whole(raw, "watchdog_s", 0)
 
 
@@ -59,6 +61,13 @@ def _one_of(raw: dict[str, object], key: str, values: tuple[str, ...]) -> str:
     if value not in values:
         raise ValueError(f"config.json: {key!r} must be {' or '.join(map(repr, values))}")
     return str(value)
+
+
+def _truth(raw: dict[str, object], key: str) -> bool:
+    value = raw.get(key, False)
+    if not isinstance(value, bool):
+        raise ValueError(f"config.json: {key!r} must be true or false")  # noqa: TRY004
+    return value
 
 
 def _seconds(raw: dict[str, object], key: str, default: float) -> float:

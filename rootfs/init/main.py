@@ -32,10 +32,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from init.modules import Loader
     from init.requests import Requests as HostRequests
     from init.services import Service
 
 CONFIG = "/etc/netvm/config.json"
+MODULES = "/usr/lib/netvm/modules.bin"
 PROVISIONING = "/etc/netvm/connman"
 STATE = "/var/lib/connman"
 LAST_WORDS_S = 1.0
@@ -51,6 +53,7 @@ class Router:
     def __init__(self, config: Config, voice: protocol.Voice, services: Sequence[Service] = SERVICES) -> None:
         self.config = config
         self.voice = voice
+        self.modules = load_modules(voice)  # first: even the sockets below may need one
         self.loop = Loop()
         self.watchdog = Watchdog(self.loop)
         self.children = Children(self.loop)
@@ -136,6 +139,8 @@ class Router:
         if self.ready or not (self.supervisor.all_ready and self.uplinks.any_lease):
             return
         self.ready = True
+        if self.modules is not None and self.config.lock_modules:
+            self.modules.lock()
         self.voice.say("ready", uplinks=len(self.uplinks.all), clients=len(self.clients.all))
 
     def _lease_is_due(self) -> None:
@@ -170,7 +175,7 @@ class Router:
             self.voice.say("log", source="init", text=f"settings refused by the kernel: {', '.join(refused)}")
 
     def _follow_uevents(self) -> None:
-        """Power buttons, and a port that is plugged in later: both can wait until the services start."""
+        """Power buttons, a port or any device plugged in later: all can wait until the services start."""
         from init.power import PowerButtons
         from init.uevents import UeventSocket
 
@@ -178,13 +183,18 @@ class Router:
         uevents = UeventSocket()
 
         def something_came() -> None:
-            subsystems = {event.subsystem for event in uevents.receive()}
+            events = uevents.receive()
+            subsystems = {event.subsystem for event in events}
+            if self.modules is not None and any(e.action == "add" and "MODALIAS" in e.variables for e in events):
+                self.modules.look()
             if "virtio-ports" in subsystems:
                 self.port.look()
             if "input" in subsystems:
                 buttons.look()
 
         self.loop.watch(uevents.fileno(), something_came)
+        if self.modules is not None:
+            self.modules.look()
         self.port.look()  # once more: it may have come between the first look and our listening
         buttons.look()
 
@@ -226,6 +236,17 @@ def prepare(config: Config, voice: protocol.Voice) -> None:
     native.sethostname(config.hostname)
     native.forbid_new_privileges()
     voice.say("mounts")
+
+
+def load_modules(voice: protocol.Voice) -> Loader | None:
+    """Drivers and the firewall's parts, where the kernel has them as modules."""
+    if not native.exists(MODULES):
+        return None
+    from init.modules import Drivers, Loader
+
+    loader = Loader(voice, Drivers(MODULES))
+    loader.start()
+    return loader
 
 
 def tell_crash(error: BaseException, voice: protocol.Voice) -> None:

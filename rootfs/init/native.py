@@ -42,6 +42,7 @@ RB_POWER_OFF = 0x4321FEDC
 PR_SET_KEEPCAPS, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 8, 22, 24, 38, 47
 PR_CAP_AMBIENT_RAISE, SECCOMP_MODE_FILTER, CAPABILITY_VERSION_3 = 2, 2, 0x20080522
 WDIOC_SETTIMEOUT = 0xC0045706  # <linux/watchdog.h>
+SYS_FINIT_MODULE = 313  # of x86-64
 IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x8, 0x80, 0x100
 IN_CLOEXEC_NONBLOCK = os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -103,6 +104,11 @@ def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
 def power_off() -> None:
     """reboot(2): stop the machine at once; does not sync.  Does not return, unless it raises OSError."""
     _call("reboot", RB_POWER_OFF)
+
+
+def load_module(descriptor: int, parameters: str) -> None:
+    """finit_module(2), which the C library has no function for.  Raises OSError."""
+    _call("syscall", SYS_FINIT_MODULE, descriptor, parameters.encode(), 0)
 
 
 def forbid_new_privileges() -> None:

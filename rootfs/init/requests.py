@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 
+from init import native
+from init.native import os
 from init.protocol import BadRequest, Request, boot_time, parse_request
 
 TYPE_CHECKING = False
@@ -79,11 +81,16 @@ class Requests:
         raise Unanswerable(f"unknown request {request.name[:64]!r}; known: {', '.join(self._table)}")
 
     def _kernel_config(self) -> Answer:
-        try:
-            with open(KERNEL_CONFIG, "rb") as file:
-                data = file.read(MAX_CONFIG_BYTES)
-        except OSError as error:
-            raise Unanswerable(f"{KERNEL_CONFIG}: {error.strerror}; the kernel needs IKCONFIG_PROC") from None
+        # A kernel that others built may not tell its own; then the image has it beside that very kernel's modules.
+        for path in (KERNEL_CONFIG, f"/usr/lib/modules/{os.uname().release}/config.gz"):
+            try:
+                with open(path, "rb") as file:
+                    data = file.read(MAX_CONFIG_BYTES)
+                break
+            except OSError as error:
+                reason = error.strerror
+        else:
+            raise Unanswerable(f"{KERNEL_CONFIG}: {reason}; the kernel needs IKCONFIG_PROC")
         return {"config_gz": b2a_base64(data, newline=False).decode()}
 
     def _status(self) -> Answer:
@@ -106,7 +113,16 @@ class Requests:
             ],
             "watchdog_s": self._watchdog.timeout_s,
             "meminfo": meminfo,
+            "modules": self._modules(),
         }
+
+    def _modules(self) -> list[str]:
+        """What is loaded, in the order of loading; a kernel without modules has none."""
+        if not native.exists("/proc/modules"):
+            return []
+        from init.modules import loaded
+
+        return loaded()
 
     def _counters(self) -> Answer:
         from init import counters

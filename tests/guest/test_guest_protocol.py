@@ -16,7 +16,8 @@ from init.protocol import CONSOLE_PREFIX, BadRequest, LineReader, Voice, event_l
 ROOT = Path(__file__).parents[2]
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads((ROOT / "tests/vectors/events.json").read_text())
 EVENTS = (
-    "init mounts firewall service uplink client client-gone client-refused ready degraded recovered failed shutdown log"
+    "init mounts modules firewall service uplink client client-gone client-refused ready degraded recovered failed"
+    " shutdown log"
     " reply"
 )
 

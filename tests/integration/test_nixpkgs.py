@@ -58,6 +58,17 @@ def test_the_kernel_is_what_the_spec_asks_and_no_more(rendered: Callable[..., Pa
     assert "CONFIG_NR_CPUS=16\n" in seed
 
 
+def test_drivers_as_modules(rendered: Callable[..., Path]) -> None:
+    """The kernel is asked for modules, and the image's drivers are collected from it."""
+    tree = rendered(MINIATURE, "  config:\n", "  modules: [intel]\n  config:\n")
+    seed = Path(evaluated(tree, "router.kernel.configfile.asked")["env"]["KCONFIG_ALLCONFIG"]).read_text()
+    assert {"CONFIG_MODULES=y", "CONFIG_E1000E=m", "CONFIG_VIRTIO_PCI=y"} <= set(seed.splitlines())
+    wanted = json.loads(Path(evaluated(tree, "router.drivers.asked.wanted")).read_text())
+    assert wanted["names"] == ["e1000", "e1000e", "igb", "igc"]
+    (image,) = instantiated(tree, "image")
+    assert any(name.startswith("drivers") for name in closure(image))
+
+
 def test_the_kernel_is_checked_before_it_is_compiled(rendered: Callable[..., Path]) -> None:
     step = evaluated(rendered(MINIATURE), "router.kernel.asked.postConfigure")
     match = re.search(r"python3 -B (\S+) \. \"\$buildRoot/\.config\" (\S+)", step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from builder.errors import OptionMismatch, SpecError
 from builder.kconfig import Fragment, KernelConfig
 from builder.model import Kernel, OptionKind, OptionValue, RequestedOption, Source
 
+SPEC = Source("netvm.yaml", 3)
 OURS = data.folder("kernel-configs")
 ROUTER = "description: always there\n"
 SEED = ("E1000E", "IGB", "PACKET", "IP_NF_NAT", "IP_NF_IPTABLES", "IP_NF_TARGET_MASQUERADE", "NF_CONNTRACK")
@@ -232,7 +234,8 @@ class TestResolving:
     def test_the_spec_has_the_last_word(self, folder: Path) -> None:
         fragments = _write(folder, a="description: d\noptions: {X: yes}\n", b="description: d\noptions: {X: no}\n")
         kernel = kconfig.resolve(Kernel(fragments=("a", "b"), config=(_own("X", OptionKind.MODULE),)), fragments)
-        assert [(str(option.value), str(option.source)) for option in kernel.options] == [("m", "netvm.yaml:9")]
+        asked = [(option.name, str(option.value), str(option.source)) for option in kernel.options]
+        assert asked == [("MODULES", "y", "netvm.yaml:9"), ("X", "m", "netvm.yaml:9")]
 
     def test_no_and_unset_are_the_same_to_a_kernel(self, folder: Path) -> None:
         fragments = _write(folder, a="description: d\noptions: {X: no}\n", b="description: d\noptions: {X: unset}\n")
@@ -359,3 +362,87 @@ def test_ipv6_is_off_and_with_its_fragment_brings_what_drops_it() -> None:
     assert not [name for name in default if "IPV6" in name or name.endswith("_INET")]
     assert {with_ipv6[name] for name in ("IPV6", "NF_TABLES_IPV6", "NF_TABLES_INET")} == {"yes"}
     assert with_ipv6["IPV6_SIT"] == "no"
+
+
+class TestModules:
+    """What `kernel.modules` and `kernel.stock` make of the options."""
+
+    def resolved(self, **settings: Any) -> kconfig.KernelConfig:
+        return kconfig.resolve(Kernel(**settings), kconfig.load_fragments((data.folder("kernel-configs"),)))
+
+    def test_all_is_built_in_unless_asked_otherwise(self) -> None:
+        kernel = self.resolved()
+        assert kernel.drivers is None
+        assert (kernel.value("MODULES"), kernel.value("E1000E")) == ("n", "y")
+
+    def test_a_fragment_s_drivers_become_modules_and_its_menus_do_not(self) -> None:
+        kernel = self.resolved(fragments=(), modules=("intel",))
+        found = {name: kernel.value(name) for name in ("MODULES", "E1000E", "IGB", "ETHERNET", "NET_VENDOR_INTEL")}
+        assert found == {"MODULES": "y", "E1000E": "m", "IGB": "m", "ETHERNET": "y", "NET_VENDOR_INTEL": "y"}
+        assert kernel.value("VIRTIO_PCI") == "y"
+        assert kernel.drivers == kconfig.Drivers(("e1000", "e1000e", "igb", "igc"), (), lock=False, stock=False)
+
+    def test_a_module_of_the_spec_is_called_as_its_option_unless_a_fragment_says_otherwise(self) -> None:
+        own = (_own("TUN", OptionKind.MODULE), _own("NFT_NAT", OptionKind.MODULE))
+        kernel = self.resolved(config=(*own, RequestedOption("X", OptionValue(OptionKind.MODULE, optional=True), SPEC)))
+        assert kernel.drivers is not None
+        assert kernel.drivers.names == ("nft_chain_nat", "nft_nat", "tun")
+
+    def test_an_option_of_the_spec_stays_as_it_is(self) -> None:
+        kernel = self.resolved(modules=("intel",), config=(_own("IGB", OptionKind.YES),))
+        assert (kernel.value("IGB"), kernel.value("E1000E")) == ("y", "m")
+
+    def test_families_bring_their_fragments(self) -> None:
+        kernel = self.resolved(fragments=(), nics=("usb", "broadcom"))
+        assert (kernel.value("USB_RTL8152"), kernel.value("TIGON3"), kernel.value("E1000E")) == ("y", "y", "n")
+
+    @pytest.mark.parametrize(
+        ("name", "hint"),
+        [
+            ("intle", "did you mean intel?"),
+            ("igb", "igb is a driver of the fragment intel: write intel"),
+            ("hardening", "a fragment lists its drivers under `modules:`"),
+        ],
+    )
+    def test_what_is_no_fragment_of_drivers(self, name: str, hint: str) -> None:
+        with pytest.raises(SpecError) as caught:
+            self.resolved(modules=(name,))
+        (problem,) = caught.value.problems
+        assert problem.path == "kernel.modules[0]"
+        assert hint in str(problem.hint)
+
+    def test_a_stock_kernel_is_asked_for_what_the_router_does_not_for_how_ours_is_built(self) -> None:
+        kernel = self.resolved(fragments=(), nics=("intel",), stock=True, config=(_own("TUN", OptionKind.NO),))
+        asked = {option.name: str(option.value) for option in kernel.options}
+        assert asked["NF_TABLES"] == asked["E1000E"] == asked["IPV6"] == "y"
+        assert asked["TUN"] == "n"
+        assert not {"MODULES", "HZ_1000", "IO_URING", "KERNEL_LZ4"} & set(asked)
+
+    def test_the_modules_of_a_stock_image_are_those_of_its_fragments_and_those_named(self) -> None:
+        kernel = self.resolved(fragments=(), nics=("intel",), stock=True, modules=("bnx2", "snd-dummy"))
+        assert kernel.drivers is not None
+        names = set(kernel.drivers.names)
+        assert {"e1000e", "igb", "nft_nat", "nft_chain_nat", "erofs", "virtio_blk", "bnx2", "snd_dummy"} <= names
+        assert not {"r8169", "vmxnet3"} & names
+
+    def test_an_option_is_known_by_its_fragment_or_by_a_module_of_its_name(self) -> None:
+        kernel = self.resolved(
+            fragments=(), stock=True, modules=("tun",), config=(_own("TUN", OptionKind.YES), _own("X", OptionKind.YES))
+        )
+        assert kernel.drivers is not None
+        assert {"TUN", "NFT_NAT"} <= set(kernel.drivers.options)
+        assert "X" not in kernel.drivers.options
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("modules: [igb]", "modules: a list is not a mapping"),
+        ("modules: {IGB: [igb, 1.5]}", "modules.IGB: a list is not the name of a module"),
+        ("modules: {IGB: a/b}", "modules.IGB: 'a/b' is not the name of a module"),
+    ],
+)
+def test_modules_that_are_none(line: str, said: str, folder: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        _write(folder, a=f"description: d\noptions: {{IGB: yes}}\n{line}\n")
+    assert said in str(caught.value)

@@ -12,12 +12,14 @@ from builder.model import (
     RULES,
     Clients,
     Dns,
+    Kernel,
     Machine,
     NamedClient,
     OptionKind,
     OptionValue,
     Platform,
     PlatformKind,
+    RootImage,
     Router,
     Source,
     Uplink,
@@ -67,6 +69,12 @@ def test_a_sound_router_breaks_no_rule(router: Router) -> None:
             ),
             ["platform.mirror", "platform.security_mirror"],
         ),
+        (
+            Router(
+                platform=Platform(PlatformKind.NIXPKGS, nixpkgs="/n"), kernel=Kernel(stock=True, firmware=("realtek",))
+            ),
+            ["kernel.stock", "kernel.firmware"],
+        ),
         (Router(uplink=replace(STATIC, dhcp=True)), ["uplink.address", "uplink.gateway"]),
         (Router(uplink=Uplink(dhcp=False)), ["uplink.address", "uplink.gateway", "uplink.nameservers"]),
         (Router(uplink=replace(STATIC, nameservers=())), ["uplink.nameservers"]),
@@ -89,6 +97,7 @@ def test_a_sound_router_breaks_no_rule(router: Router) -> None:
             ["clients.named[1].router"],
         ),
         (Router(machine=Machine(watchdog_s=9)), ["machine.watchdog_s"]),
+        (Router(kernel=Kernel(stock=True), image=RootImage(verity=True)), ["image.verity"]),
     ],
 )
 def test_a_broken_rule_names_the_key_to_change(router: Router, paths: list[str]) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from builder import accelerator, qemu
-from builder.console import Failed, GuestEvent, Init, Lines, Service, Uplink
+from builder.console import Failed, GuestEvent, Init, Lines, Modules, Service, Uplink
 from builder.errors import LaunchError, QmpLost
 from builder.events import Event, Progress, StageEnded, StageStarted
 from builder.manifest import Image, load
@@ -321,8 +321,8 @@ def test_the_client_s_command_line() -> None:
 
 
 def test_the_agent_imports_only_what_every_python_has_built_in() -> None:
-    """With the two names that only mypy imports, the image would have to hold more than it does."""
-    built_in = {"__future__", "_socket", "_struct", "os", "select", "time"}
+    """With the two names that only mypy imports, the image would have to hold more than it does.  `init` it has."""
+    built_in = {"__future__", "_socket", "_struct", "os", "select", "sys", "time"} | {"init"}
     body = [node for node in ast.parse(clients_source()).body if not isinstance(node, ast.If)]
     imports = [node for top in body for node in ast.walk(top) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {node.module if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imports}
@@ -412,6 +412,13 @@ def test_no_driver() -> None:
     cause, hint = told(events=[Init(1.0)], options={"E1000E": "y"})
     assert cause == "The uplink has no driver: PCI 8086:10c9 (igb) is on the bus, and IGB was not asked of this kernel."
     assert hint.startswith("add `intel` to kernel.fragments in netvm.yaml")
+
+
+def test_a_driver_that_did_not_load() -> None:
+    event = Modules(1.0, loaded=("ptp",), failed=("igb: Exec format error",))
+    cause, hint = told(events=[event], options={"IGB": "m"})
+    assert cause.endswith("some did not load: igb: Exec format error.")
+    assert "netvm-build build" in hint
 
 
 @pytest.mark.parametrize("nic", diagnose.DRIVERS)

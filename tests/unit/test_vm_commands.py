@@ -158,7 +158,7 @@ def test_a_live_table_has_the_busiest_clients_that_fit() -> None:
 # ---- hostile guests
 
 BAD = "\x1b]0;owned\x07\x1b[2J\u202e\x9b"
-LISTS = ["uplinks", "clients", "services", "interfaces", "drops"]
+LISTS = ["modules", "uplinks", "clients", "services", "interfaces", "drops"]
 VALUES: list[Any] = [None, True, -1, 1e308, 10**30, BAD, BAD * 40, [], {}, [[]], [{}], [None], {"a": BAD}, "", 0]
 
 
@@ -197,7 +197,7 @@ def test_a_guest_that_lies_moves_no_cursor_and_breaks_nothing(value: Any, capsys
 
 
 SHAPE = {"version", "name", "state", "started_at", "uptime_s", "image", "accelerator", "memory", "firewall"}
-SHAPE |= {"uplinks", "clients", "drops", "services", "watchdog_s"}
+SHAPE |= {"uplinks", "clients", "drops", "services", "watchdog_s", "modules"}
 
 
 def safe(text: str) -> bool:

@@ -8,16 +8,38 @@ in
 rec {
   lib.kernel = import ./kernel-lib.nix;
 
-  # → { kernel, kernel.config, release }
-  buildKernel = { version, structuredExtraConfig, check }: packages.runIn {
+  # → { kernel, kernel.config, release }, and lib/modules if `modules`
+  buildKernel = { version, structuredExtraConfig, check, modules }: packages.runIn ({
     name = "linux-${packages.version "linux"}";
     root = packages.root "toolchain";
-    script = ./kernel.sh;
+    script = if modules then ./kernel_modules.sh else ./kernel.sh;
     linuxSource = builtins.head (packages.debs "linux");
     linuxTarball = "linux-source-${version}.tar.xz";
     seed = builtins.toFile "seed" (kernelRequests.seed structuredExtraConfig);
     requests = builtins.toFile "requests.json" (builtins.toJSON (kernelRequests.requests structuredExtraConfig));
     inherit check;
+  } // (if modules then { builtin = ./kernel.sh; } else { }));
+
+  # A kernel that Debian built → the same as buildKernel's, and options.json
+  stockKernel = { structuredExtraConfig, known }: packages.runIn {
+    name = "linux-stock-${packages.version "linux"}";
+    root = packages.root "imager";
+    script = ./stock_kernel.sh;
+    taker = ./stock_kernel.py;
+    unpacked = packages.root "stock";
+    inherit known;
+    requests = builtins.toFile "requests.json" (builtins.toJSON (kernelRequests.requests structuredExtraConfig));
+  };
+
+  # → { tree, initrd }: the modules and firmware for the root, and what a kernel without built-in drivers starts from
+  collectDrivers = { kernel, wanted }: packages.runIn {
+    name = "drivers";
+    root = packages.root "imager";
+    script = ../shared/drivers.sh;
+    maker = ../shared/make_drivers.py;
+    inherit kernel;
+    wanted = builtins.toFile "drivers.json" (builtins.toJSON wanted);
+    firmware = if wanted.firmware == [ ] then [ ] else [ (packages.root "firmware") ];
   };
 
   connman = packages.runIn {
@@ -45,23 +67,23 @@ rec {
 
   # The guest's root as a file system image: what `tree` holds with the ruleset, and the programs it runs with the libraries they need.
   # With verity, the hash tree follows it, and a file `verity` tells the kernel of both.
-  buildRootfs = { tree, ruleset, programs, modules, verity }: packages.runIn {
+  buildRootfs = { tree, ruleset, programs, modules, verity, drivers }: packages.runIn {
     name = "rootfs";
     root = packages.root "imager";
     script = ../shared/rootfs.sh;
     maker = ../shared/make_rootfs.py;
     verityMaker = ../shared/make_verity.py;
     parts = [ (packages.root "guest") connman ];
-    inherit tree ruleset programs modules verity;
+    inherit tree ruleset programs modules verity drivers;
   };
 
-  # → { manifest.json, kernel, kernel.config, rootfs.img }
-  assemble = { manifest, kernel, rootfs }: packages.runIn {
+  # → { manifest.json, kernel, kernel.config, rootfs.img }, and initrd if the kernel is stock
+  assemble = { manifest, kernel, rootfs, drivers }: packages.runIn {
     name = "image";
     root = packages.root "imager";
     script = ../shared/image.sh;
     maker = ../shared/make_image.py;
-    inherit kernel rootfs;
+    inherit kernel rootfs drivers;
     manifest = builtins.toFile "manifest.json" (builtins.toJSON (manifest // { inherit (lock) versions; }));
   };
 

@@ -51,23 +51,34 @@ in
       netfilterSocket = pkgs.runCommandCC "netfilter_socket.so" { source = netfilterSocket; } ". ${../shared/netfilter_socket.sh}";
     } ". ${../shared/ruleset.sh}";
 
+  # → { tree }: the modules for the root
+  collectDrivers = { kernel, wanted }: pkgs.runCommand "drivers"
+    {
+      nativeBuildInputs = [ python ];
+      maker = ../shared/make_drivers.py;
+      kernel = kernel.modules or kernel;
+      wanted = builtins.toFile "drivers.json" (builtins.toJSON wanted);
+      firmware = "";
+      busybox = "";
+    } ". ${../shared/drivers.sh}";
+
   # The guest's root as a file system image: what `tree` holds with the ruleset, and the programs it runs with the libraries they need.
   # With verity, the hash tree follows it, and a file `verity` tells the kernel of both.
-  buildRootfs = { tree, ruleset, programs, modules, verity }: pkgs.runCommand "rootfs"
+  buildRootfs = { tree, ruleset, programs, modules, verity, drivers }: pkgs.runCommand "rootfs"
     {
       nativeBuildInputs = [ python pkgs.buildPackages.erofs-utils ];
       maker = ../shared/make_rootfs.py;
       verityMaker = ../shared/make_verity.py;
       parts = [ guest ];
-      inherit tree ruleset programs modules verity;
+      inherit tree ruleset programs modules verity drivers;
     } ". ${../shared/rootfs.sh}";
 
   # → { manifest.json, kernel, kernel.config, rootfs.img }
-  assemble = { manifest, kernel, rootfs }: pkgs.runCommand "image"
+  assemble = { manifest, kernel, rootfs, drivers }: pkgs.runCommand "image"
     {
       nativeBuildInputs = [ python ];
       maker = ../shared/make_image.py;
-      inherit kernel rootfs;
+      inherit kernel rootfs drivers;
       manifest = builtins.toFile "manifest.json" (builtins.toJSON
         (manifest // { versions = versions // { linux = kernel.version; }; }));
     } ". ${../shared/image.sh}";

@@ -13,7 +13,7 @@ let
       if found == null then [ ] else [ (lib.concatStringsSep "." found) ])
     (builtins.attrNames kernels);
 in
-{ version, structuredExtraConfig, check }:
+{ version, structuredExtraConfig, check, modules }:
 let
   seed = builtins.toFile "seed" (kernelRequests.seed structuredExtraConfig);
   requests = builtins.toFile "requests.json" (builtins.toJSON (kernelRequests.requests structuredExtraConfig));
@@ -38,8 +38,8 @@ let
   kernel = manualConfig {
     inherit (ours) version modDirVersion src kernelPatches;
     inherit configfile;
-    # The image is one file, whatever the spec says of modules: there is nowhere to load them from.
-    config = { CONFIG_MODULES = "n"; CONFIG_RUST = "n"; CONFIG_FW_LOADER = "n"; };
+    # What nixpkgs' own rules look at; with modules there is an output of that name, which make_drivers.py reads.
+    config = { CONFIG_MODULES = if modules then "y" else "n"; CONFIG_RUST = "n"; CONFIG_FW_LOADER = "n"; };
   };
 in
 # → { kernel, kernel.config }

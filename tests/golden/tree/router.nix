@@ -227,6 +227,9 @@
     X86_VSYSCALL_EMULATION = "n";
   };
 
+  # The modules in the image, or null where all is built in.
+  drivers = null;
+
   machine = {
     arch = "x86_64";
     memory_mib = 96;
@@ -257,6 +260,11 @@
         IP_NF_NAT = "yes";
       };
       parameters = [ ];
+      nics = [ ];
+      modules = [ ];
+      lock_modules = false;
+      firmware = [ ];
+      stock = false;
     };
     uplink = {
       dhcp = true;

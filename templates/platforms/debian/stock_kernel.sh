@@ -1,0 +1,2 @@
+# Take the kernel that Debian built out of its package, and hold it against what is asked of it; see stock_kernel.py.
+python3 -I -B "$taker" "$unpacked" "$requests" "$out" $known

@@ -1,0 +1,186 @@
+"""Drivers as modules, on real kernels: the one that Debian built, and one of ours.
+
+The stock kernel is downloaded (110 MB) and needs no compiler; ours takes as long as any kernel.  Both stay between
+runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from qemu.qmp import QMPClient
+
+from builder import accelerator, console, pipeline, qemu, report
+from builder.events import discard
+from builder.manifest import Image
+from builder.process import end_group, spawn
+from builder.qemu import Qemu
+from builder.report import NicReport
+from builder.smoke import engine, smoke
+from builder.smoke.checks import CHECKS, Check, CheckFailed, Lab
+from tests.integration.conftest import tell
+
+pytestmark = [pytest.mark.integration, pytest.mark.long]
+
+FAMILIES = "[intel, realtek, virtio, vmware]"
+DRIVER = {"e1000e": "e1000e", "igb": "igb", "virtio-net-pci": "virtio_net", "rtl8139": "8139cp", "vmxnet3": "vmxnet3"}
+CARDS = {"e1000", "e1000e", "igb", "igc", "8139cp", "8139too", "r8169", "vmxnet3"}
+
+Built = Callable[..., Image]
+
+
+@pytest.fixture(scope="module")
+def built(workshop: Path) -> Built:
+    """built(name, kernel) is the image of a spec with these lines below `kernel:`; `lock` is whose lock it shares."""
+
+    def make(name: str, kernel: str, lock: str | None = None) -> Image:
+        folder = workshop / name
+        folder.mkdir(exist_ok=True)
+        (folder / "netvm.yaml").write_text(f"version: 1\nname: {name}\nkernel:\n{kernel}")
+        if lock is not None and (workshop / lock / pipeline.LOCK_NAME).exists():
+            shutil.copy(workshop / lock / pipeline.LOCK_NAME, folder)
+        return pipeline.build(pipeline.load(folder / "netvm.yaml"), folder / "image", tell)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def stock(built: Built) -> Image:
+    return built("stock", f"  stock: true\n  nics: {FAMILIES}\n")
+
+
+@pytest.fixture(scope="module")
+def modular(built: Built, image: Image) -> Image:
+    """As the default image, but for its drivers."""
+    assert image.folder.name == "image"
+    return built("modular", f"  nics: {FAMILIES}\n  modules: {FAMILIES}\n  config: {{IP_NF_NAT: yes}}\n", lock=".")
+
+
+def only_the_driver_of(nic: str) -> Check:
+    async def judge(lab: Lab) -> str:
+        """/proc/modules has the card's driver, and no other card's."""
+        modules = (await lab.ask("status"))["modules"]
+        assert isinstance(modules, list)
+        found = CARDS & set(modules)
+        if found != CARDS & {DRIVER[nic]} or DRIVER[nic] not in modules:
+            raise CheckFailed(f"{nic}: {', '.join(sorted(found))} of {', '.join(modules)}")
+        return f"{DRIVER[nic]} of {len(CARDS)} cards' drivers, {len(modules)} modules in all"
+
+    return Check("modules", judge, 10, needs=("lease",))
+
+
+def boot(image: Image, program: Qemu, nic: str, folder: Path, *extra: Check) -> NicReport:
+    rig = engine.Rig(
+        image, program, accelerator.choose(program, "tcg"), folder, discard, (*CHECKS[:-3], *extra, *CHECKS[-3:])
+    )
+    return asyncio.run(engine.boot(rig, nic))
+
+
+def told(image: Image, folder: Path, nic: str) -> list[console.Modules]:
+    lines = (folder / nic / "console.log").read_text(errors="replace").splitlines()
+    return [event for event in map(console.from_console, lines) if isinstance(event, console.Modules)]
+
+
+@pytest.mark.parametrize("nic", ["e1000e", "igb", "virtio-net-pci"])
+def test_a_stock_kernel_routes(nic: str, stock: Image, qemu: Qemu, tmp_path: Path) -> None:
+    entry = boot(stock, qemu, nic, tmp_path, only_the_driver_of(nic))
+    assert entry.passed, entry
+    assert stock.manifest.options["E1000E"] == "m"  # and "kernel options" held it against the running kernel's
+    assert stock.initrd is not None
+
+
+@pytest.mark.parametrize("nic", DRIVER)
+def test_a_kernel_of_ours_loads_what_the_hardware_asks_for(
+    nic: str, modular: Image, qemu: Qemu, tmp_path: Path
+) -> None:
+    entry = boot(modular, qemu, nic, tmp_path, only_the_driver_of(nic))
+    assert entry.passed, entry
+    assert modular.manifest.options["E1000E"] == "m"
+    assert modular.initrd is None
+    (said,) = told(modular, tmp_path, nic)
+    assert (said.failed, said.missing) == ((), ())
+
+
+def test_modules_take_little_room(modular: Image, image: Image, stock: Image) -> None:
+    sizes = {one.manifest.name: one.size_bytes for one in (image, modular, stock)}
+    print(sizes)
+    assert abs(sizes["modular"] - sizes["netvm"]) < 2 << 20
+    assert sizes["stock"] < 2 * sizes["netvm"]
+
+
+def test_a_card_that_is_plugged_in_gets_its_driver(modular: Image, qemu: Qemu, tmp_path: Path) -> None:
+    """An igb beside the e1000e of the boot: the driver comes with the card, by its uevent."""
+    assert asyncio.run(plugged(modular, qemu, tmp_path)) == [("e1000e",), ("igb",)]
+
+
+async def plugged(image: Image, program: Qemu, folder: Path) -> list[tuple[str, ...]]:
+    """The cards' drivers of each `modules` event: at boot, and after an igb was plugged into an empty root port."""
+    machine = replace(qemu.router(image, "tcg"), console="stdio", qmp=f"socket,server=on,wait=off,path={folder}/qmp")
+    argv = [*qemu.argv(program, machine), "-device", "pcie-root-port,id=port-c1,chassis=1,addr=0x10"]
+    child = spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert child.stdout is not None
+    os.set_blocking(child.stdout.fileno(), False)
+    monitor, heard = QMPClient(), bytearray()
+
+    async def wait_for(good: Callable[[list[console.GuestEvent]], bool], patience_s: float) -> list[console.GuestEvent]:
+        for _ in range(int(patience_s / 0.1)):
+            heard.extend(child.stdout.read() or b"")  # type: ignore[union-attr]
+            lines = heard.decode(errors="replace").splitlines()
+            events = [event for event in map(console.from_console, lines) if event is not None]
+            if good(events):
+                return events
+            await asyncio.sleep(0.1)
+        raise AssertionError(heard.decode(errors="replace"))
+
+    try:
+        await wait_for(lambda events: any(isinstance(event, console.Ready) for event in events), 60)
+        await monitor.connect(f"{folder}/qmp")
+        await monitor.execute("netdev_add", {"type": "user", "id": "late"})
+        await monitor.execute("device_add", {"driver": "igb", "netdev": "late", "bus": "port-c1", "romfile": ""})
+        events = await wait_for(
+            lambda events: any(isinstance(event, console.Uplink) and event.driver == "igb" for event in events), 30
+        )
+    finally:
+        await monitor.disconnect()
+        end_group(child, grace_s=1)
+        child.stdout.close()
+    said = [event for event in events if isinstance(event, console.Modules)]
+    return [tuple(name for name in event.loaded if name in CARDS) for event in said]
+
+
+def test_a_card_without_a_driver_is_named_and_the_lock_holds(built: Built, qemu: Qemu, tmp_path: Path) -> None:
+    """An image for virtio alone, with an igb: the event and the diagnosis name the card; on virtio, loading ends."""
+    image = built("narrow", "  stock: true\n  nics: [virtio]\n  lock_modules: true\n", lock="stock")
+    result = smoke(image, qemu, nics=("igb",), accel="tcg", out=tmp_path / "igb", sink=discard)
+    diagnosis = result.nics[0].diagnosis
+    assert diagnosis is not None
+    assert "PCI 8086:10c9 (igb) is on the bus, and IGB was not asked of this kernel" in diagnosis.cause
+    assert "`intel`" in diagnosis.hint
+    (said,) = told(image, tmp_path / "igb", "igb")
+    (missing,) = said.missing
+    assert "v00008086d000010C9" in missing
+    passed = smoke(image, qemu, nics=("virtio-net-pci",), accel="tcg", out=tmp_path / "virtio", sink=discard)
+    assert passed.passed, report.text(passed)
+    assert [event.locked for event in told(image, tmp_path / "virtio", "virtio-net-pci")] == [False, True]
+
+
+def test_only_firmware_that_the_drivers_name(built: Built) -> None:
+    """Of two packages with some 90 files, the files of two families of cards; and the image boots no other way."""
+    image = built("firmware", "  stock: true\n  nics: [realtek]\n  modules: [bnx2]\n  firmware: [realtek, bnx2]\n")
+    work = pipeline.work_folder(image.folder)
+    loaded = pipeline.load(image.folder.parent / "netvm.yaml")
+    (drivers,) = pipeline.nix.build(
+        pipeline.prepare(loaded, work, discard), ["drivers"], discard, stage="drivers", out_link=work / "drivers"
+    )
+    folder = drivers / "tree/usr/lib/firmware"
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert "rtl_nic/rtl8168h-2.fw" in names
+    assert any(name.startswith("bnx2/") for name in names)
+    assert {name.split("/")[0] for name in names} == {"rtl_nic", "bnx2"}  # no Wi-Fi, no Bluetooth

@@ -1,0 +1,116 @@
+"""The spec's keys of drivers and firmware: what is read, what is refused, and what the archive is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builder import pipeline, spec
+from builder.debian import packages
+from builder.debian.apt import sources
+from builder.errors import SpecError
+from builder.events import discard
+from builder.model import Kernel, Router
+from tests.unit.test_debian import a_lock
+
+
+def kernel(text: str) -> Kernel:
+    return spec.parse(f"version: 1\nkernel:\n  {text}\n", "netvm.yaml", Path("/")).router.kernel
+
+
+def refused(text: str, more: str = "") -> str:
+    with pytest.raises(SpecError) as caught:
+        spec.parse(f"version: 1\n{more}kernel:\n  {text}\n", "netvm.yaml", Path("/"))
+    return "".join(f"{problem} ({problem.hint})\n" for problem in caught.value.problems)
+
+
+def test_families_stand_in_place_of_the_default_fragments() -> None:
+    assert kernel("nics: [intel, usb]").nics == ("intel", "usb")
+    assert kernel("nics: [intel]").fragments == ()
+    assert kernel("nics: [intel]\n  fragments: [qos]").fragments == ("qos",)
+    assert kernel("nics: []").fragments == Kernel().fragments
+    assert kernel("nics: auto").nics == ("auto",)
+
+
+def test_the_full_spec_is_read_back() -> None:
+    text = "nics: [intel]\n  modules: [intel]\n  firmware: [realtek]\n  lock_modules: yes"
+    loaded = spec.parse(f"version: 1\nkernel:\n  {text}\n", "netvm.yaml", Path("/"))
+    assert spec.parse(spec.show(loaded), "netvm.yaml", Path("/")).router == loaded.router
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nics: [intle]", "'intle' is not a family of network cards (did you mean intel?"),
+        ("nics: [intel, intel]", "listed twice"),
+        ("nics: all", "is not a list"),
+        ("modules: [a b]", "is not the name of a fragment or of a module"),
+        ("modules: [intel]\n  firmware: [firmware-realtek]", "did you mean realtek?"),
+    ],
+)
+def test_what_is_refused(text: str, said: str) -> None:
+    assert said in refused(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("firmware: [realtek]", "netvm.yaml:3: kernel.firmware: only modules get firmware: all drivers are built in"),
+        ("lock_modules: true", "netvm.yaml:3: kernel.lock_modules: there is nothing to lock: all drivers are built in"),
+    ],
+)
+def test_what_means_nothing_without_modules(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("netvm.yaml").write_text(f"version: 1\nkernel:\n  {text}\n")
+    with pytest.raises(SpecError) as caught:
+        pipeline.load(Path("netvm.yaml"))
+    assert [str(problem) for problem in caught.value.problems] == [said]
+    Path("netvm.yaml").write_text(f"version: 1\nkernel:\n  {text}\n  config: {{TUN: module}}\n")
+    assert pipeline.load(Path("netvm.yaml")).kernel.drivers is not None
+
+
+def test_nixpkgs_has_neither_debians_kernel_nor_its_firmware() -> None:
+    said = refused("stock: yes\n  firmware: [realtek]", "platform: {kind: nixpkgs, nixpkgs: /srv/nixpkgs}\n")
+    assert "the stock kernel is Debian's" in said
+    assert "firmware comes from Debian's packages alone" in said
+
+
+def request(**settings: object) -> packages.Request:
+    return packages.request_for(Router(kernel=replace(Kernel(), **settings)))
+
+
+def test_the_archive_is_asked_for_no_more_than_before() -> None:
+    """A lock made before there were modules is still the lock of such a spec."""
+    assert request() == request(modules=("intel",), nics=("usb",), lock_modules=True)
+    assert set(request().sets) == set(packages.SETS)
+
+
+def test_a_stock_kernel_needs_no_compiler_of_kernels() -> None:
+    sets = request(stock=True).sets
+    assert sets["stock"] == ("linux-image-amd64",)
+    assert not {"toolchain", "linux"} & set(sets)
+
+
+def test_firmware_is_a_set_of_its_own_and_another_component() -> None:
+    assert request(firmware=("realtek", "bnx2")).sets["firmware"] == ("firmware-realtek", "firmware-bnx2")
+    mirrors = {"debian": "http://mirror.example/debian", "security": "http://mirror.example/security"}
+    text = sources("trixie", ("sid",), mirrors, ("main", "non-free-firmware"))
+    components = [line for line in text.splitlines() if line.startswith("Components")]
+    assert components == [
+        "Components: main non-free-firmware",
+        "Components: main non-free-firmware",
+        "Components: main",
+    ]
+    assert "non-free" not in sources("trixie", ("sid",), mirrors)
+
+
+def test_a_stock_kernel_of_another_series_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netvm.yaml").write_text("version: 1\nkernel:\n  stock: yes\n  version: '6.18'\n")
+    loaded = pipeline.load(tmp_path / "netvm.yaml")
+    monkeypatch.setattr(pipeline.debian, "load_lock", lambda *_: a_lock())
+    with pytest.raises(SpecError, match=r"the stock kernel of trixie is Linux 6\.12\.117, not 6\.18"):
+        pipeline.prepare(loaded, tmp_path / "work", discard)

@@ -1,0 +1,66 @@
+"""What takes Debian's kernel out of its package, on a package made here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builder import data, kconfig
+
+SCRIPT = data.folder("templates") / "platforms" / "debian" / "stock_kernel.py"
+CONFIG = (
+    'CONFIG_IGB=m\nCONFIG_NET_9P=m\nCONFIG_NET=y\n# CONFIG_TUN is not set\nCONFIG_HZ=250\nCONFIG_LSM="lockdown,bpf"\n'
+)
+
+
+def take(folder: Path, requests: dict[str, tuple[str, bool]]) -> tuple[int, str]:
+    """(exit status, output) for option → (value, optional); what is taken is in `folder`/out."""
+    unpacked = folder / "unpacked"
+    (unpacked / "usr/lib/modules/6.12.1-amd64").mkdir(parents=True)
+    (unpacked / "boot").mkdir()
+    (unpacked / "boot/config-6.12.1-amd64").write_text(CONFIG)
+    (unpacked / "boot/vmlinuz-6.12.1-amd64").write_bytes(b"kernel")
+    asked = [{"name": name, "value": value, "optional": maybe} for name, (value, maybe) in requests.items()]
+    (folder / "requests.json").write_text(json.dumps(asked))
+    argv = [sys.executable, "-I", "-B", SCRIPT, unpacked, folder / "requests.json", folder / "out", "IGB"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_an_option_may_be_a_module_there(tmp_path: Path) -> None:
+    wanted = {"IGB": ("y", False), "NET": ("m", False), "TUN": ("n", False), "LSM": ("lockdown,bpf", False)}
+    status, said = take(tmp_path, {**wanted, "NOT_THERE": ("y", True)})
+    assert status == 0, said
+    assert json.loads((tmp_path / "out/options.json").read_text()) == {
+        "IGB": "m",
+        "LSM": "lockdown,bpf",
+        "NET": "y",
+        "TUN": "n",
+    }
+    assert (tmp_path / "out/kernel").read_bytes() == b"kernel"
+    assert (tmp_path / "out/lib/modules/6.12.1-amd64").is_dir()
+    assert (tmp_path / "out/release").read_text() == "6.12.1-amd64\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted", "got"), [("TUN", "y", "n"), ("IGB", "n", "m"), ("HZ", "1000", "250"), ("NOT_THERE", "y", "n")]
+)
+def test_what_differs_is_the_usual_table(option: str, wanted: str, got: str, tmp_path: Path) -> None:
+    status, said = take(tmp_path, {option: (wanted, False), "NET": ("y", False)})
+    assert status == 1
+    (row,) = kconfig.mismatches_in(said)
+    assert (row.option, row.wanted, row.got) == (option, wanted, got)
+    assert "kernel.stock: false" in row.because
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_module_that_nothing_names_would_be_missing(tmp_path: Path) -> None:
+    status, said = take(tmp_path, {"NET_9P": ("y", False), "IGB": ("y", False)})
+    assert status == 1
+    (row,) = kconfig.mismatches_in(said)
+    assert (row.option, row.got) == ("NET_9P", "m")
+    assert "name it below `modules:`" in row.because
