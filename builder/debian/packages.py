@@ -42,6 +42,13 @@ SETS: Mapping[str, tuple[str, ...]] = {
     "qemu": ("qemu-system-x86",),
 }  # fmt: skip
 
+# What an image with Wi-Fi has beside: its daemon, what each country allows, and what the kernel's build needs to put the
+# keys that this is signed with into the kernel.
+WIFI_SETS: Mapping[str, tuple[str, ...]] = {
+    "toolchain": ("libssl-dev",),
+    "guest": ("iwd", "wireless-regdb"),
+}
+
 # Sets of which only the named packages are wanted, not what they depend on.
 WITHOUT_DEPENDENCIES = frozenset({"bootstrap", "linux"})
 
@@ -56,6 +63,10 @@ VERSIONS: Mapping[str, str] = {
     "nftables": "nftables",
     "qemu": "qemu-system-x86",
 }
+
+
+# The same for parts that not every image has.
+WIFI_VERSIONS: Mapping[str, str] = {"iwd": "iwd_", "wireless-regdb": "wireless-regdb_"}
 
 
 @dataclass(frozen=True)
@@ -86,11 +97,13 @@ class Request:
 
 def request_for(router: Router) -> Request:
     """What a router's image asks of the archive."""
+    extra = WIFI_SETS if router.wifi.networks else {}
+    sets = {name: (*asked, *extra.get(name, ())) for name, asked in SETS.items()}
     return Request(
         suite=router.platform.suite,
         mirror=router.platform.mirror,
         security_mirror=router.platform.security_mirror,
-        sets={name: tuple(p.format(kernel=router.kernel.version) for p in asked) for name, asked in SETS.items()},
+        sets={name: tuple(p.format(kernel=router.kernel.version) for p in asked) for name, asked in sets.items()},
         sources=dict(SOURCES),
     )
 

@@ -9,7 +9,14 @@ from builder.debian.apt import Apt, private_apt
 from builder.debian.bootstrap import busybox_of, nar_sha256
 from builder.debian.lock import Lock, Package, SourcePackage
 from builder.debian.mirrors import choose_mirrors, machine_targets
-from builder.debian.packages import VERSIONS, WITHOUT_DEPENDENCIES, Request, refuse_vulnerable, upstream
+from builder.debian.packages import (
+    VERSIONS,
+    WIFI_VERSIONS,
+    WITHOUT_DEPENDENCIES,
+    Request,
+    refuse_vulnerable,
+    upstream,
+)
 from builder.events import Note, Progress, Sink, StageEnded, StageStarted
 
 STAGE = "lock packages"
@@ -48,6 +55,8 @@ def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) ->
         sources[part] = SourcePackage(version, files)
     busybox = busybox_of(apt.download("busybox-static"))
     versions = {part: _version(packages, prefix) for part, prefix in VERSIONS.items()}
+    present = {part: prefix for part, prefix in WIFI_VERSIONS.items() if any(n.startswith(prefix) for n in packages)}
+    versions |= {part: _version(packages, prefix) for part, prefix in present.items()}
     versions |= {part: upstream(source.version) for part, source in sources.items()}
     return Lock(request, mirrors, sets, dict(sorted(packages.items())), sources, versions, nar_sha256(busybox))
 

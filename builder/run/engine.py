@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import accelerator, qemu, registry
+from builder import accelerator, handover, qemu, registry
 from builder.errors import BootError, LaunchError, NetvmError
 from builder.manifest import Image
 from builder.process import detach
@@ -140,7 +140,7 @@ def _launch(
 ) -> Launch:
     offered = networks(image, place.folder, wanted.clients)
     described = machine(image, chosen.kind, wanted.nic, offered, wanted.spare)
-    return Launch(image, program, chosen, described, offered, place, log)
+    return Launch(image, program, chosen, described, offered, place, log, handover.wifi(image, os.environ))
 
 
 def greeting(record: registry.Record) -> list[str]:

@@ -25,6 +25,7 @@ from builder import qemu, registry
 from builder.accelerator import Accelerator
 from builder.console import Firewall, GuestEvent, Lines, escape
 from builder.errors import LaunchError, QmpLost
+from builder.handover import Handed
 from builder.hub import ConsoleHub, EventHub, open_socket
 from builder.manifest import Image
 from builder.process import end_group, spawn
@@ -54,6 +55,7 @@ class Launch:
     offered: tuple[Network, ...]
     place: registry.Place
     log: Path | None = None
+    secrets: Handed | None = None
 
 
 class Keeper:
@@ -121,6 +123,7 @@ class Keeper:
             qmp=ends["qmp"],
             port=(qemu.EVENTS_PORT, ends["port"]),
             monitor=f"socket,server=on,wait=off,path={monitor}",
+            secrets=None if launch.secrets is None else launch.secrets.option,
             plug_later=not launch.machine.seats.vectors,
             paused=True,
         )
@@ -128,6 +131,7 @@ class Keeper:
         said = launch.place.folder / "qemu.log"
         with said.open("wb") as log:
             fds = [end.fileno() for end in theirs.values()]
+            fds += [] if launch.secrets is None else [launch.secrets.descriptor]
             self._child = spawn(argv, stdout=log, stderr=log, pass_fds=fds, orphaned=signal.SIGKILL)
         for end in theirs.values():
             end.close()
@@ -138,6 +142,8 @@ class Keeper:
         for name, hub in self._hubs.items():
             stack.callback((await open_socket(launch.place.folder / name, hub)).close)
         await self._connect(ours["qmp"], argv, said)
+        if launch.secrets is not None:  # QEMU has read them
+            launch.secrets.close()
         record = describe(launch, self._child.pid)
         launch.place.publish(record)
         self._on_up(record)

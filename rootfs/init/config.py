@@ -7,10 +7,21 @@ from init.jsontext import decode_object
 VERSION = 1
 
 
+class WifiNetwork:
+    """A Wi-Fi network to join; `security` is open, psk or sae.  Its secret is not here."""
+
+    __slots__ = ("hidden", "security", "ssid")
+
+    def __init__(self, ssid: str, security: str = "psk", hidden: bool = False) -> None:
+        self.ssid = ssid
+        self.security = security
+        self.hidden = hidden
+
+
 class Config:
     """What the spec says that PID 1 must know.  MACs are upper case; `uplink_mac` None means any physical NIC."""
 
-    __slots__ = ("dns", "hostname", "lease_timeout_s", "name", "oui", "uplink_mac")
+    __slots__ = ("dns", "hostname", "lease_timeout_s", "name", "oui", "uplink_mac", "wifi")
 
     def __init__(
         self,
@@ -20,6 +31,7 @@ class Config:
         uplink_mac: str | None = None,
         lease_timeout_s: float = 30.0,
         hostname: str | None = None,
+        wifi: tuple[WifiNetwork, ...] = (),
     ) -> None:
         self.name = name
         self.oui = oui
@@ -27,6 +39,7 @@ class Config:
         self.uplink_mac = uplink_mac
         self.lease_timeout_s = lease_timeout_s
         self.hostname = hostname or name
+        self.wifi = wifi
 
 
 def parse(text: str) -> Config:
@@ -49,4 +62,16 @@ def parse(text: str) -> Config:
         raise ValueError("config.json: 'lease_timeout_s' must be a positive number")
     if hostname is not None and not isinstance(hostname, str):
         raise ValueError("config.json: 'hostname' must be a text or null")
-    return Config(name, oui.upper(), dns == "forward", mac.upper() if mac else None, float(timeout), hostname)
+    wifi = _wifi(raw.get("wifi", []))
+    return Config(name, oui.upper(), dns == "forward", mac.upper() if mac else None, float(timeout), hostname, wifi)
+
+
+def _wifi(listed: object) -> tuple[WifiNetwork, ...]:
+    """Raises ValueError."""
+    found = []
+    for entry in listed if isinstance(listed, list) else [listed]:
+        ssid = entry.get("ssid") if isinstance(entry, dict) else None
+        if not isinstance(ssid, str) or not ssid or entry.get("security") not in ("open", "psk", "sae"):
+            raise ValueError("config.json: 'wifi' must be a list of networks, each with 'ssid' and 'security'")
+        found.append(WifiNetwork(ssid, entry["security"], entry.get("hidden") is True))
+    return tuple(found)

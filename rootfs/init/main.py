@@ -54,7 +54,7 @@ class Router:
         self.supervisor = Supervisor(self.loop, self.children, voice, services, self._check_ready)
         self.firewall = firewall.Firewall(self.loop, self._firewall_fell_behind)
         requests = Requests()
-        self.uplinks = Uplinks(requests, voice, config.uplink_mac)
+        self.uplinks = Uplinks(requests, voice, config.uplink_mac, wifi=bool(config.wifi))
         self.clients = Clients(requests, self.firewall, voice)
         self.network = Network(self._link_came, self._link_went, self._network_changed)
         self.resolvers: Resolvers | None = None
@@ -204,9 +204,23 @@ def prepare(config: Config, voice: protocol.Voice) -> None:
         mounts.copy_files(PROVISIONING, STATE, CONNMAN_USER)
     except OSError as error:
         raise Failure(str(error)) from None
+    if config.wifi:
+        from init import wireless
+
+        wireless.prepare(config.wifi, voice)
     native.sethostname(config.hostname)
     native.forbid_new_privileges()
     voice.say("mounts")
+
+
+def _services(config: Config, voice: protocol.Voice) -> Sequence[Service]:
+    """What this image runs: with Wi-Fi, iwd too."""
+    if not config.wifi:
+        return SERVICES
+    from init import wireless
+
+    wireless.IWD.hears = wireless.Refusals(config.wifi, voice).hear
+    return (*SERVICES, wireless.IWD)
 
 
 def tell_crash(error: BaseException, voice: protocol.Voice) -> None:
@@ -231,7 +245,7 @@ def main() -> None:
         release, version = os.uname().release, sys.version.split()[0]
         voice.say("init", name=config.name, kernel=release, python=version)
         prepare(config, voice)
-        router = Router(config, voice)
+        router = Router(config, voice, _services(config, voice))
         router.start()
         router.loop.run()
     except BaseException as error:  # the kernel would panic if PID 1 ended
