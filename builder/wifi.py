@@ -1,4 +1,4 @@
-"""Wi-Fi as the image needs it: the rules of the spec's section, and the networks as ConnMan, iwd and the init know them.
+"""Wi-Fi as the image needs it: the rules of the spec's section, and its networks as the guest's files have them.
 
 No secret is known here; `handover` reads them when a VM is started.
 """

@@ -42,8 +42,8 @@ SETS: Mapping[str, tuple[str, ...]] = {
     "qemu": ("qemu-system-x86",),
 }  # fmt: skip
 
-# What an image with Wi-Fi has beside: its daemon, what each country allows, and what the kernel's build needs to put the
-# keys that this is signed with into the kernel.
+# What an image with Wi-Fi has beside: its daemon, what each country allows, and what a kernel's build needs to have the
+# keys that this is signed with.
 WIFI_SETS: Mapping[str, tuple[str, ...]] = {
     "toolchain": ("libssl-dev",),
     "guest": ("iwd", "wireless-regdb"),

@@ -82,22 +82,22 @@ _SECURITY = scalar(
     "psk, sae or open", _parse_security, {"type": "string", "enum": ["psk", "sae", "open"]}, lambda one: one.value
 )
 
-_SECRET_HINT = "write {file: PATH} or {env: NAME}: a secret itself never stands in a spec, and change it if it was real"
+_WHERE = "write {file: PATH} or {env: NAME}: a secret itself never stands in a spec, and change it if it was real"
 
 
 def _read_secret(node: Node, at: At) -> Secret:
     if not isinstance(node, marks.Mapping):
-        raise ReadError("is not where a secret is to be found", _SECRET_HINT)
+        raise ReadError("is not where a secret is to be found", _WHERE)
     found: dict[str, str] = {}
     for entry in node.entries:
         if entry.key not in ("file", "env"):
-            raise ReadError("names something else than file or env", _SECRET_HINT, line=entry.line)
+            raise ReadError("names something else than file or env", _WHERE, line=entry.line)
         value = entry.value
         if not isinstance(value, Scalar) or not value.text or not value.text.isprintable():
-            raise ReadError("has no value that could be used", _SECRET_HINT, line=entry.line, path=entry.key)
+            raise ReadError("has no value that could be used", _WHERE, line=entry.line, path=entry.key)
         found[entry.key] = value.text
     if len(found) != 1:
-        raise ReadError("must name a file or a variable, and one of them alone", _SECRET_HINT)
+        raise ReadError("must name a file or a variable, and one of them alone", _WHERE)
     if "env" in found:
         if not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,127}", found["env"]):
             hint = "name a variable in capital letters, digits and underscores, such as NETVM_WIFI_HOME"
@@ -127,7 +127,7 @@ _A_SECRET = ("passphrase", "password", "psk", "key", "pass")
 def _read_network(node: Node, at: At) -> WifiNetwork:
     def read(key: str, value: Node, here: At) -> tuple[str, Json]:
         if key in _A_SECRET:
-            raise ReadError("is not a key of a Wi-Fi network", f"give `secret` instead; {_SECRET_HINT}", line=here.line)
+            raise ReadError("is not a key of a Wi-Fi network", f"give `secret` instead; {_WHERE}", line=here.line)
         if key not in _KEYS:
             hint = did_you_mean(key, _KEYS) or f"a Wi-Fi network has the keys {', '.join(_KEYS)}"
             raise ReadError("is not a key of a Wi-Fi network", hint, line=here.line)

@@ -70,8 +70,9 @@ def _wifi(listed: object) -> tuple[WifiNetwork, ...]:
     """Raises ValueError."""
     found = []
     for entry in listed if isinstance(listed, list) else [listed]:
-        ssid = entry.get("ssid") if isinstance(entry, dict) else None
-        if not isinstance(ssid, str) or not ssid or entry.get("security") not in ("open", "psk", "sae"):
+        one = entry if isinstance(entry, dict) else {}
+        ssid, security = one.get("ssid"), one.get("security")
+        if not isinstance(ssid, str) or not ssid or security not in ("open", "psk", "sae"):
             raise ValueError("config.json: 'wifi' must be a list of networks, each with 'ssid' and 'security'")
-        found.append(WifiNetwork(ssid, entry["security"], entry.get("hidden") is True))
+        found.append(WifiNetwork(ssid, security, one.get("hidden") is True))
     return tuple(found)

@@ -30,11 +30,14 @@ IWD = Service(
     Program(("/usr/libexec/iwd",), owner=IWD_USER, capabilities=frozenset({CAP_NET_ADMIN, CAP_NET_RAW})),
     needs=("dbus-daemon",),
     harmless=(
-        "Wireless daemon version", "rfkill", "Loaded configuration", "Wiphy:", "Permanent Address", "2.4GHz Band",
-        "5GHz Band", "6GHz Band", "Bitrates", "HT Capabilities", "VHT Capabilities", "HE Capabilities", "HT40", "Short GI",
-        "RX MCS", "Max RX", "Max TX", "Ciphers", "Supported iftypes", "Driver Flags", "Unable to find resolvconf",
-        "No Diffie-Hellman", "No asymmetric key", "TLS based WPA", "station: Network configuration", "Using configuration",
-        "netconfig", "Short guard interval",
+        # what it can do, and what a card can do
+        "Wireless daemon version", "Loaded configuration", "No Diffie-Hellman", "No asymmetric key", "TLS based WPA",
+        "The following options", "CONFIG_KEY_DH", "CONFIG_ASYMMETRIC", "CONFIG_PKCS", "CONFIG_X509", "No CBC(DES3",
+        "No HMAC(SHA512", "Wiphy:", "Permanent Address", "GHz Band", "Bitrates", "HT Capabilities", "VHT Capabilities",
+        "HE Capabilities", "HT40", "Short GI", "Short Guard", "Max HE", "Max HT", "Max VHT", "RX MCS", "TX MCS",
+        "Ciphers", "Supported iftypes", "Interface Types", "Driver Flags", "Network configuration is disabled",
+        "station: Network configuration", "Bit rates", "Non-HT",
+        "event: state",  # each step of joining; the uplink's own events tell what comes of it
     ),
 )  # fmt: skip
 
@@ -60,7 +63,7 @@ def secrets(networks: Sequence[WifiNetwork], path: str = SECRETS) -> list[str | 
         good = False
     if not good or len(listed) != len(networks):  # type: ignore[arg-type]  # a list, since it is good
         raise Handed(f"the secrets that were handed over are not those of this image's Wi-Fi networks: {HOW}")
-    for network, secret in zip(networks, listed):  # type: ignore[call-overload]  # noqa: B905  (as long as each other)
+    for network, secret in zip(networks, listed, strict=True):  # type: ignore[call-overload]
         wanted = network.security != "open"
         if wanted != isinstance(secret, str) or (wanted and not usable(secret)):
             raise Handed(f"the secret of the Wi-Fi network {network.ssid!r} is not one: {HOW}")
@@ -73,8 +76,8 @@ def usable(secret: str) -> bool:
 
 
 def file_name(ssid: str, security: str) -> str:
-    """What iwd calls a network's file: the name as it is if it is of letters, digits, space, _ and - alone, else in hex."""
-    plain = ssid.isascii() and all([letter.isalnum() or letter in " _-" for letter in ssid])
+    """What iwd calls a network's file: its name if that is of letters, digits, space, _ and - alone, else hex."""
+    plain = ssid.isascii() and all(letter.isalnum() or letter in " _-" for letter in ssid)
     suffix = "open" if security == "open" else "psk"
     return f"{ssid if plain else '=' + ssid.encode().hex()}.{suffix}"
 
@@ -96,7 +99,7 @@ def write_networks(
     networks: Sequence[WifiNetwork], found: Sequence[str | None], folder: str = STATE, owner: int = IWD_USER
 ) -> None:
     """Write every network's file, for iwd alone to read.  Raises OSError."""
-    for network, secret in zip(networks, found):  # noqa: B905  (as long as each other)
+    for network, secret in zip(networks, found, strict=True):
         path = f"{folder}/{file_name(network.ssid, network.security)}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         os.fchown(descriptor, owner, owner)
@@ -156,7 +159,7 @@ class Refusals:
             self._trying, self._words = rest.partition(", bss: ")[0], ""
         elif JOINED in line:
             self._failures.pop(self._trying, None)
-        elif any([text in line for text in REASONS]):
+        elif any(text in line for text in REASONS):
             self._words = self._words or line.strip()[:120]
             if FAILED in line:
                 self._count()

@@ -205,7 +205,8 @@ def test_every_kind_of_network_gives_a_lease_and_a_cable_comes_first(
 
     rows = asyncio.run(play())
     versions = wifi_image.manifest.versions
-    head = f"Wi-Fi · kernel {versions['linux']} · connman {versions['connman']} · iwd {versions['iwd']} · mac80211_hwsim, TCG"
+    parts = [f"{name} {versions[name]}" for name in ("linux", "connman", "iwd")]
+    head = " · ".join(["Wi-Fi", *parts, "mac80211_hwsim, TCG"])
     with capsys.disabled():
         print("\n".join(["", head, "", *rows]))
     assert nowhere(wifi_image, tmp_path) == []
