@@ -236,7 +236,7 @@ async def wrong_passphrase(world: World) -> None:
 async def wpa3(world: World) -> None:
     started, since = time.monotonic(), len(world.guest.heard)
     await world.air.access_point("netvm-sae", *WPA2, f"wpa_passphrase={SECRETS['sae']}")
-    await asyncio.sleep(20)  # `sae` is never joined by WPA2, even where the passphrase is right
+    await asyncio.sleep(12)  # `sae` is never joined by WPA2, even where the passphrase is right
     assert world.guest.find(console.Uplink, lambda up: up.state == "lease", since) is None
     world.tell("WPA2 for `sae`", "not joined, though the passphrase is right", started)
     started = time.monotonic()
