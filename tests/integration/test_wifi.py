@@ -22,9 +22,10 @@ import pytest
 
 from builder import console, debian, handover, nix, pipeline, qemu
 from builder.address import allocate
+from builder.errors import BootError
 from builder.events import discard
 from builder.manifest import Image
-from builder.smoke import clients
+from builder.smoke import clients, smoke
 from builder.smoke.clients import Client
 from builder.smoke.engine import AGENT, audible
 from builder.smoke.guest import Guest
@@ -292,6 +293,18 @@ def nowhere(image: Image, *folders: Path) -> list[str]:
             if file.is_file() and any(secret.encode() in file.read_bytes() for secret in SECRETS.values()):
                 found.append(str(file))
     return found
+
+
+def test_smoke_passes_without_a_radio(
+    wifi_image: Image, wifi_qemu: qemu.Qemu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BootError, match="secrets of the Wi-Fi networks are not all there"):
+        smoke(wifi_image, wifi_qemu, accel="tcg", out=tmp_path / "none", sink=discard)
+    monkeypatch.setenv("NETVM_TEST_PSK", SECRETS["psk"])
+    monkeypatch.setenv("NETVM_TEST_SAE", SECRETS["sae"])
+    report = smoke(wifi_image, wifi_qemu, accel="tcg", out=tmp_path / "smoke", sink=tell)
+    assert report.exit_code == 0
+    assert nowhere(wifi_image, tmp_path) == []
 
 
 def test_a_secret_in_a_file_would_be_found(wifi_image: Image, tmp_path: Path) -> None:
