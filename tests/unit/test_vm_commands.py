@@ -370,7 +370,8 @@ def wifi_run(tmp_path: Path) -> tuple[str, ...]:
     program = tmp_path / "qemu"
     program.write_text(
         f'#!/bin/sh\necho "$@" > {tmp_path}/argv\n'
-        f'for word; do case $word in *opt/org.netvm/wifi,file=*) cat "${{word##*file=}}" > {tmp_path}/given;; esac; done\n'
+        'for word; do case $word in *opt/org.netvm/wifi,file=*)'
+        f' cat "${{word##*file=}}" > {tmp_path}/given;; esac; done\n'
         f'exec {FAKE} "$@"\n'
     )
     program.chmod(0o755)
@@ -386,7 +387,7 @@ def test_a_wifi_secret_reaches_qemu_by_a_descriptor_alone(
     assert json.loads((tmp_path / "given").read_text()) == {"version": 1, "secrets": ["correct horse"]}
     assert "correct horse" not in (tmp_path / "argv").read_text()
     assert "correct horse" not in repr(record) + started.stdout + started.stderr
-    kept = [os.readlink(entry) for entry in Path(f"/proc/{record.pid}/fd").iterdir()]
+    kept = [str(entry.readlink()) for entry in Path(f"/proc/{record.pid}/fd").iterdir()]
     assert not [name for name in kept if "netvm-wifi" in name]  # the keeper has closed it
     assert command("stop").returncode == 0
 
