@@ -190,6 +190,41 @@ NIC_FAMILIES: Mapping[str, str] = {
 AUTO = "auto"
 """In place of families: those of the network cards in the machine that builds."""
 
+
+class WifiSecurity(Enum):
+    """PSK: a passphrase, by SAE (WPA3) where the access point offers it, else as WPA2 has it; SAE: never as WPA2."""
+
+    OPEN = "open"
+    PSK = "psk"
+    SAE = "sae"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """Where a secret is read from when the VM is started: a file, or a variable of the environment; one is set."""
+
+    file: str | None = None
+    env: str | None = None
+
+
+@dataclass(frozen=True)
+class WifiNetwork:
+    """`secret` is None for an open network alone; a `hidden` one does not tell its name."""
+
+    ssid: str
+    security: WifiSecurity = WifiSecurity.PSK
+    secret: Secret | None = None
+    hidden: bool = False
+
+
+@dataclass(frozen=True)
+class Wifi:
+    """`country` (ISO 3166-1 alpha-2) decides on which channels and how loud; without networks there is no Wi-Fi."""
+
+    country: str | None = None
+    networks: tuple[WifiNetwork, ...] = ()
+
+
 NICS = ("e1000e", "igb", "e1000", "virtio-net-pci", "rtl8139", "vmxnet3")
 
 
@@ -222,6 +257,7 @@ class Router:
     kernel: Kernel = Kernel()
     uplink: Uplink = Uplink()
     clients: Clients = Clients()
+    wifi: Wifi = Wifi()
     machine: Machine = Machine()
     image: RootImage = RootImage()
 

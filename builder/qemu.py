@@ -109,6 +109,7 @@ class Machine:
     where each can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is there yet, and
     `device_add` brings each.  `capture` takes the first 96 bytes of every packet on the uplink, in pcap format.
     `cards` are PCI addresses of this machine, bound to vfio-pci.
+    `secrets` is a -fw_cfg option that names an inherited descriptor.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Machine:
     qmp: str | None = None
     monitor: str | None = None
     port: tuple[str, str] | None = None
+    secrets: str | None = None
     uplink: str | None = None
     uplink_mac: str = UPLINK_MAC
     cards: tuple[str, ...] = ()
@@ -164,6 +166,8 @@ def argv(qemu: Qemu, machine: Machine) -> list[str]:
         name, chardev = machine.port
         line += ["-device", "virtio-serial-pci,max_ports=2", "-chardev", _chardev("port", chardev)]
         line += ["-device", f"virtserialport,chardev=port,name={quote(name)}"]
+    if machine.secrets is not None:
+        line += ["-fw_cfg", machine.secrets]
     line += _uplink(machine) + _cards(machine) + _client_nics(machine)
     if machine.paused:
         line += ["-S"]

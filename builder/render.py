@@ -18,7 +18,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from builder import address, data, nixlit, traffic
+from builder import address, data, nixlit, traffic, wifi
 from builder.errors import RenderError
 from builder.kconfig import KernelConfig
 from builder.model import OptionKind, OptionValue, Router
@@ -73,6 +73,8 @@ def render(router: Router, kernel: KernelConfig) -> RenderedTree:
 def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
     """What templates may name."""
     spec = full_spec(router)
+    if not router.wifi.networks:
+        del spec["wifi"]  # so that an image without Wi-Fi is none the different for what Wi-Fi can do
     return {
         "address": address,
         "router": router,
@@ -84,6 +86,8 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
         "drivers": None if kernel.drivers is None else dataclasses.asdict(kernel.drivers),
         "machine": {"arch": "x86_64", **spec["machine"]},
         "nixpkgs": _nixpkgs(router),
+        "wifi": wifi.for_templates(router),
+        "wifi_daemon": wifi.DAEMON,
     }
 
 

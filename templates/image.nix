@@ -32,7 +32,7 @@ let
     inherit ruleset drivers;
     inherit (router) verity;
     # What PID 1 starts; the libraries follow by themselves.
-    programs = [ "usr/bin/python3" "usr/bin/dbus-daemon" "usr/sbin/connmand" ];
+    programs = [ "usr/bin/python3" "usr/bin/dbus-daemon" "usr/sbin/connmand" ] ++ router.programs or [ ];
     # What a client VM of the smoke boot imports beside what init does.
     modules = [ "base64" "ctypes" "fcntl" "gzip" "hashlib" "json" "select" "selectors" "socket" "struct" "traceback" ];
   };

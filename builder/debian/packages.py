@@ -49,6 +49,12 @@ STOCK: Mapping[str, tuple[str, ...]] = {"stock": ("linux-image-amd64",)}
 # Firmware is in a component of its own, which is asked for where the spec names some.
 FIRMWARE = "firmware"
 FIRMWARE_COMPONENT = "non-free-firmware"
+# What an image with Wi-Fi has beside: its daemon, what each country allows, and what a kernel's build needs to have the
+# keys that this is signed with.
+WIFI_SETS: Mapping[str, tuple[str, ...]] = {
+    "toolchain": ("libssl-dev",),
+    "guest": ("iwd", "wireless-regdb"),
+}
 
 # Sets of which only the named packages are wanted, not what they depend on.
 WITHOUT_DEPENDENCIES = frozenset({"bootstrap", "linux", FIRMWARE})
@@ -67,6 +73,10 @@ VERSIONS: Mapping[str, str] = {
     "nftables": "nftables",
     "qemu": "qemu-system-x86",
 }
+
+
+# The same for parts that not every image has.
+WIFI_VERSIONS: Mapping[str, str] = {"iwd": "iwd_", "wireless-regdb": "wireless-regdb_"}
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,8 @@ def request_for(router: Router) -> Request:
     """What a router's image asks of the archive."""
     kernel = router.kernel
     sets = {name: asked for name, asked in SETS.items() if not (kernel.stock and name in BUILT_HERE)}
+    if router.wifi.networks:
+        sets = {name: (*asked, *WIFI_SETS.get(name, ())) for name, asked in sets.items()}
     if kernel.stock:
         sets |= STOCK
     if kernel.firmware:

@@ -15,6 +15,7 @@ from builder.debian.packages import (
     FIRMWARE_COMPONENT,
     ONLY,
     VERSIONS,
+    WIFI_VERSIONS,
     WITHOUT_DEPENDENCIES,
     Request,
     refuse_vulnerable,
@@ -61,6 +62,8 @@ def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) ->
         sources[part] = SourcePackage(version, files)
     busybox = busybox_of(apt.download("busybox-static"))
     versions = {part: _version(packages, prefix) for part, prefix in VERSIONS.items()}
+    present = {part: prefix for part, prefix in WIFI_VERSIONS.items() if any(n.startswith(prefix) for n in packages)}
+    versions |= {part: _version(packages, prefix) for part, prefix in present.items()}
     versions |= {part: upstream(source.version) for part, source in sources.items()}
     return Lock(request, mirrors, sets, dict(sorted(packages.items())), sources, versions, nar_sha256(busybox))
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from builder import accelerator, clients, qemu, registry
+from builder import accelerator, clients, handover, qemu, registry
 from builder.clients import changes
 from builder.clients.vmm import joining
 from builder.errors import BootError, LaunchError, NetvmError
@@ -172,7 +172,7 @@ def _launch(
     described = machine(image, chosen.kind, wanted.nic, offered, spare_ports(len(offered), wanted.spare), wanted.cards)
     plugged = plug(wanted.uplink)
     described = replace(described, uplink_net=plugged.netdev)
-    return Launch(image, program, chosen, described, offered, place, log, plugged)
+    return Launch(image, program, chosen, described, offered, place, log, plugged, handover.wifi(image, os.environ))
 
 
 def _give_back(say: Callable[[str], None]) -> None:

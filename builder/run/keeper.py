@@ -25,6 +25,7 @@ from builder import qemu, registry
 from builder.accelerator import Accelerator
 from builder.console import Firewall, GuestEvent, Lines, escape
 from builder.errors import BootError, LaunchError, QmpLost
+from builder.handover import Handed
 from builder.host import rights
 from builder.hub import ConsoleHub, EventHub, open_socket
 from builder.manifest import Image
@@ -60,6 +61,7 @@ class Launch:
     place: registry.Place
     log: Path | None = None
     uplink: Plugged = ON_USER_NETWORK
+    secrets: Handed | None = None
 
 
 class Keeper:
@@ -133,6 +135,7 @@ class Keeper:
             qmp=ends["qmp"],
             port=(qemu.EVENTS_PORT, ends["port"]),
             monitor=f"socket,server=on,wait=off,path={monitor}",
+            secrets=None if launch.secrets is None else launch.secrets.option,
             plug_later=not launch.machine.seats.vectors,
             paused=True,
         )
@@ -142,6 +145,8 @@ class Keeper:
             fds = [end.fileno() for end in theirs.values()]
             if launch.uplink.descriptor is not None:
                 fds.append(launch.uplink.descriptor)
+            if launch.secrets is not None:
+                fds.append(launch.secrets.descriptor)
             rights.lay_down()
             self._child = spawn(argv, stdout=log, stderr=log, pass_fds=fds, orphaned=signal.SIGKILL)
         for end in theirs.values():
@@ -155,6 +160,8 @@ class Keeper:
         for name, hub in self._hubs.items():
             stack.callback((await open_socket(launch.place.folder / name, hub)).close)
         await self._connect(ours["qmp"], argv, said)
+        if launch.secrets is not None:  # QEMU has read them
+            launch.secrets.close()
         self._tasks.append(asyncio.create_task(self._hear_watchdog(events)))
         record = describe(launch, self._child.pid)
         launch.place.publish(record)

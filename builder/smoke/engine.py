@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from builder import accelerator as accelerators
-from builder import console, qemu, report
+from builder import console, handover, qemu, report
 from builder.accelerator import Accelerator
 from builder.address import AddressError, allocate
 from builder.errors import QmpLost
@@ -156,6 +157,9 @@ async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> La
     if rig.card is not None:
         machine = replace(machine, uplink=None, cards=(rig.card.address,), capture=None)
     guest = Guest()
+    secrets = handover.wifi(rig.image, os.environ)
+    if secrets is not None:
+        stack.callback(secrets.close)
     router = Vm(
         rig.program,
         machine,
@@ -165,6 +169,7 @@ async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> La
         port_name=qemu.EVENTS_PORT,
         max_line=console.MAX_REPLY,
         inherited=[here for here, _ in links],
+        secrets=secrets,
         by_hand=qemu.by_hand(rig.image, rig.program, nic, pairs, rig.card.address if rig.card else None),
     )
     await stack.enter_async_context(router)

@@ -27,6 +27,7 @@ from qemu.qmp import ExecuteError, QMPClient, QMPError
 from builder import qemu
 from builder.console import MAX_LINE, Lines, escape
 from builder.errors import LaunchError, QmpLost
+from builder.handover import Handed
 from builder.process import end_group, spawn
 
 CONSOLE_MAX_BYTES = 4 << 20
@@ -58,6 +59,7 @@ class Vm:
         port_name: str | None,
         max_line: int = MAX_LINE,
         inherited: Sequence[socket.socket | int] = (),
+        secrets: Handed | None = None,
         by_hand: Sequence[str] = (),
         prefix: str = "",
     ) -> None:
@@ -74,6 +76,7 @@ class Vm:
         self._port_name = port_name
         self._max_line = max_line
         self._inherited = tuple(inherited)
+        self._secrets = secrets
         self._by_hand = tuple(by_hand)
         self._child: Popen[bytes] | None = None
         self._qmp = QMPClient("netvm-build")
@@ -108,6 +111,8 @@ class Vm:
                 self._ours[name], theirs[name] = socket.socketpair()
             chardevs = {name: f"socket,fd={end.fileno()}" for name, end in theirs.items()}
             machine = replace(self.machine, console=chardevs["console"], qmp=chardevs["qmp"], paused=True)
+            if self._secrets:
+                machine = replace(machine, secrets=self._secrets.option)
             if self._port_name:
                 machine = replace(machine, port=(self._port_name, chardevs["port"]))
             self._argv = qemu.argv(self.program, machine)
@@ -115,6 +120,7 @@ class Vm:
             with self.qemu_log.open("ab") as log:
                 inherited = [one if isinstance(one, int) else one.fileno() for one in self._inherited]
                 fds = [*(end.fileno() for end in theirs.values()), *inherited]
+                fds += [self._secrets.descriptor] if self._secrets else []
                 self._child = spawn(self._argv, stdout=log, stderr=log, pass_fds=fds, orphaned=SIGKILL)
         finally:
             for end in theirs.values():

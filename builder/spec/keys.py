@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from builder.address import OUI
 from builder.model import NICS, Dns, PlatformKind, Router
-from builder.spec import hardware, names, network, traffic
+from builder.spec import hardware, names, network, traffic, wifi
 from builder.spec.readers import Json, Reader, choice, list_of, optional, whole_number, word
 
 T = TypeVar("T")
@@ -50,6 +50,11 @@ SECTIONS = (
     Section("kernel", "The kernel and what is in it."),
     Section("uplink", "How ConnMan configures the physical interfaces: all alike, or the one with `mac`."),
     Section("clients", "The machines that the router serves, each by a virtual interface and a /31 of its own."),
+    Section(
+        "wifi",
+        "The Wi-Fi networks that the router may join as an uplink, where none of Ethernet is there. Their secrets are"
+        " read when a VM is started, and are in no file of the image: see [Wi-Fi](wifi.md).",
+    ),
     Section("machine", "The virtual machine the image is made for."),
     Section("image", "The image itself."),
 )
@@ -277,6 +282,24 @@ IPV6 = Key(
     "off",
 )
 
+COUNTRY = Key(
+    "wifi.country",
+    optional(wifi.COUNTRY),
+    lambda r: r.wifi.country,
+    "The country that the radio is in (ISO 3166): what the law allows there, on which channels and how loud. Must be"
+    " given where there are networks.",
+    "DE",
+)
+WIFI_NETWORKS = Key(
+    "wifi.networks",
+    list_of(wifi.NETWORK),
+    lambda r: r.wifi.networks,
+    "`security` is `psk` (the default: WPA2, and WPA3 where the access point offers it), `sae` (WPA3 alone) or `open`;"
+    " `secret` is where the passphrase is found when a VM is started: a `file` (a relative path starts from the spec's"
+    " folder) or a variable, `env`; `hidden` networks do not tell their names. Needs the kernel fragment `wifi`.",
+    "[{ssid: home, security: sae, secret: {env: NETVM_WIFI_HOME}, hidden: false}]",
+)
+
 MEMORY_MIB = Key(
     "machine.memory_mib", whole_number(32, 1 << 20, "MiB"), lambda r: r.machine.memory_mib, "The memory, in MiB.", "96"
 )
@@ -338,6 +361,8 @@ KEYS: tuple[Key[Any], ...] = (
     FORWARDS,
     CONNECTIONS,
     IPV6,
+    COUNTRY,
+    WIFI_NETWORKS,
     MEMORY_MIB,
     CPUS,
     NIC,

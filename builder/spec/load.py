@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from builder import marks, model, traffic
+from builder import marks, model, traffic, wifi
 from builder.errors import Problem, SpecError
 from builder.marks import Broken, Entry, Scalar, joined
 from builder.model import Router, Source, Violation
@@ -174,6 +174,7 @@ def _router(values: _Values) -> Router:
             timeservers=take(keys.TIMESERVERS),
         ),
         clients=_clients(values),
+        wifi=model.Wifi(country=take(keys.COUNTRY), networks=take(keys.WIFI_NETWORKS)),
         machine=model.Machine(
             memory_mib=take(keys.MEMORY_MIB),
             cpus=take(keys.CPUS),
@@ -218,7 +219,7 @@ def _fragment_dirs(folder: Path) -> tuple[Path, ...]:
 def _hold_against_rules(router: Router, log: Log) -> None:
     """Report the rules that are broken, but for those that looked at a value that could not be read."""
     wrong = {problem.path for problem in log.problems}
-    for violation in (*model.rules(router), *traffic.rules(router)):
+    for violation in (*model.rules(router), *traffic.rules(router), *wifi.rules(router)):
         path = _as_written(violation.path, log)
         if wrong.isdisjoint((path, *violation.involves)):
             log.add(_line(path, violation, log), path, violation.message, violation.hint)

@@ -51,7 +51,7 @@ def _lines(value: dict[str, Json], path: str) -> Iterator[tuple[str, str]]:
 
 
 def _value(start: str, value: Json, path: str, indent: str) -> Iterator[tuple[str, str]]:
-    if path in ("clients.named", "clients.forwards") and value:
+    if path in ("clients.named", "clients.forwards", "wifi.networks") and value:
         yield start, ""
         for number, item in enumerate(value):
             yield f"{indent}  - {flow(item)}", f"{path}[{number}]"

@@ -7,6 +7,17 @@ from init.jsontext import decode_object
 VERSION = 1
 
 
+class WifiNetwork:
+    """A Wi-Fi network to join; `security` is open, psk or sae.  Its secret is not here."""
+
+    __slots__ = ("hidden", "security", "ssid")
+
+    def __init__(self, ssid: str, security: str = "psk", hidden: bool = False) -> None:
+        self.ssid = ssid
+        self.security = security
+        self.hidden = hidden
+
+
 class Config:
     """What the spec says that PID 1 must know.
 
@@ -23,6 +34,7 @@ class Config:
         "pool",
         "uplink_mac",
         "watchdog_s",
+        "wifi",
     )
 
     def __init__(self, raw: dict[str, object]) -> None:
@@ -36,6 +48,7 @@ class Config:
         self.lease_timeout_s = _seconds(raw, "lease_timeout_s", 30)
         self.lock_modules = _truth(raw, "lock_modules")
         self.watchdog_s = _whole(raw, "watchdog_s", 0)
+        self.wifi = _wifi(raw.get("wifi", []))
 
 
 def parse(text: str) -> Config:
@@ -110,3 +123,15 @@ def _network(raw: dict[str, object], key: str, default: str) -> str:
     ):
         raise ValueError(f"config.json: {key!r} must be a network such as 100.64.0.0/24")
     return text
+
+
+def _wifi(listed: object) -> tuple[WifiNetwork, ...]:
+    """Raises ValueError."""
+    found = []
+    for entry in listed if isinstance(listed, list) else [listed]:
+        one = entry if isinstance(entry, dict) else {}
+        ssid, security = one.get("ssid"), one.get("security")
+        if not isinstance(ssid, str) or not ssid or security not in ("open", "psk", "sae"):
+            raise ValueError("config.json: 'wifi' must be a list of networks, each with 'ssid' and 'security'")
+        found.append(WifiNetwork(ssid, security, one.get("hidden") is True))
+    return tuple(found)

@@ -62,7 +62,7 @@ class Router:
         requests = Requests()
         self.clients = Clients(requests, self.firewall, voice)
         claims = Claims(config.pool, self.clients)
-        self.uplinks = Uplinks(self.loop, requests, voice, config.uplink_mac, claims.problem)
+        self.uplinks = Uplinks(self.loop, requests, voice, config.uplink_mac, claims.problem, wifi=bool(config.wifi))
         self.network = Network(self._link_came, self._link_went, self._network_changed)
         self.resolvers: Resolvers | None = None
         self.port = EventPort(self.loop, voice, self._asked)
@@ -233,6 +233,10 @@ def prepare(config: Config, voice: protocol.Voice) -> None:
         mounts.copy_files(PROVISIONING, STATE, CONNMAN_USER)
     except OSError as error:
         raise Failure(str(error)) from None
+    if config.wifi:
+        from init import wireless
+
+        wireless.prepare(config.wifi, voice)
     native.sethostname(config.hostname)
     native.forbid_new_privileges()
     voice.say("mounts")
@@ -247,6 +251,16 @@ def load_modules(voice: protocol.Voice) -> Loader | None:
     loader = Loader(voice, Drivers(MODULES))
     loader.start()
     return loader
+
+
+def _services(config: Config, voice: protocol.Voice) -> Sequence[Service]:
+    """What this image runs: with Wi-Fi, iwd too."""
+    if not config.wifi:
+        return SERVICES
+    from init import wireless
+
+    wireless.IWD.hears = wireless.Refusals(config.wifi, voice).hear
+    return (*SERVICES, wireless.IWD)
 
 
 def tell_crash(error: BaseException, voice: protocol.Voice) -> None:
@@ -271,7 +285,7 @@ def main() -> None:
         release, version = os.uname().release, sys.version.split()[0]
         voice.say("init", name=config.name, kernel=release, python=version)
         prepare(config, voice)
-        router = Router(config, voice)
+        router = Router(config, voice, _services(config, voice))
         router.start()
         router.loop.run()
     except BaseException as error:  # the kernel would panic if PID 1 ended

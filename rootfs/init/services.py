@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from init.children import Program
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # capabilities(7)
 CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_TIME = 10, 12, 13, 25
 
@@ -12,6 +16,9 @@ DBUS_USER = 100
 
 CONNMAN_USER = 101
 """`connman` of /etc/passwd.  CAP_NET_ADMIN lets it write /proc/sys/net (Linux, net/sysctl_net.c)."""
+
+IWD_USER = 110
+"""`iwd` of /etc/passwd, where the image has Wi-Fi."""
 
 UPLINK_PATTERN = "up*"
 """What ConnMan may touch: the names that only uplinks.py gives.  A client, or a card not yet judged, never matches."""
@@ -22,10 +29,10 @@ class Service:
 
     `needs` are services that must be ready first.  With `tells_when_ready` its argv ends with a descriptor's number,
     to which it writes once it serves; others are ready as soon as they run.  Lines that hold one of `harmless` are not
-    worth showing.
+    worth showing; `hears` gets every line all the same.
     """
 
-    __slots__ = ("harmless", "name", "needs", "program", "tells_when_ready")
+    __slots__ = ("harmless", "hears", "name", "needs", "program", "tells_when_ready")
 
     def __init__(
         self,
@@ -41,6 +48,7 @@ class Service:
         self.needs = needs
         self.tells_when_ready = tells_when_ready
         self.harmless = harmless
+        self.hears: Callable[[str], None] | None = None
 
 
 CONNMAN_CHATTER = (

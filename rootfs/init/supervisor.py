@@ -176,6 +176,8 @@ class Supervisor:
 
     def _heard(self, running: Running, line: str) -> None:
         service = running.service
+        if service.hears is not None:
+            service.hears(line)
         if any(text in line for text in service.harmless) or self._stopping:
             return
         if running.limit.allows(self._loop.clock()):

@@ -31,6 +31,11 @@ def is_physical(name: str) -> bool:
     return exists(f"{SYSFS}/{name}/device")
 
 
+def is_radio(name: str) -> bool:
+    """Whether an interface is one of Wi-Fi."""
+    return exists(f"{SYSFS}/{name}/phy80211")
+
+
 def driver_of(name: str) -> str:
     """The name of an interface's driver, such as e1000e; empty when sysfs does not say."""
     try:
@@ -77,12 +82,22 @@ class Uplink:
 class Uplinks:
     """The uplinks there are, by the index of their interface."""
 
-    def __init__(self, loop: Loop, requests: Requests, voice: Voice, wanted_mac: str | None, problem: Problem) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        requests: Requests,
+        voice: Voice,
+        wanted_mac: str | None,
+        problem: Problem,
+        *,
+        wifi: bool = False,
+    ) -> None:
         self._loop = loop
         self._problem = problem
         self._requests = requests
         self._voice = voice
         self._wanted_mac = wanted_mac
+        self._wifi = wifi
         self._uplinks: dict[int, Uplink] = {}
         self._duplicates: dict[int, Link] = {}
 
@@ -99,7 +114,8 @@ class Uplinks:
     def attach(self, link: Link) -> None:
         """Name a physical interface and take it up, so that it negotiates its link while ConnMan starts."""
         driver = driver_of(link.name)
-        if self._wanted_mac is not None and link.mac != self._wanted_mac:
+        radio = self._wifi and is_radio(link.name)  # `uplink.mac` speaks of Ethernet
+        if self._wanted_mac is not None and link.mac != self._wanted_mac and not radio:
             text = f"{link.name} ({link.mac}, {driver}) is left alone: the uplink is to be {self._wanted_mac}"
             self._voice.say("log", source="init", text=text)
             return

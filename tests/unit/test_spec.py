@@ -437,7 +437,7 @@ def test_every_key_has_an_example_that_is_read_and_a_meaning(key: Any) -> None:
     try:
         spec.parse(text, "netvm.yaml", Path("/srv"))
     except SpecError as error:
-        others = ("dhcp: true", "nixpkgs", "no client is named")  # what an example needs beside it
+        others = ("dhcp: true", "nixpkgs", "no client is named", "Wi-Fi")  # what an example needs beside it
         assert all(any(word in str(p) for word in others) for p in error.problems), told(error)  # noqa: PT017
     assert key.doc.endswith(".")
 
@@ -474,7 +474,7 @@ def test_every_example_is_sound_commented_and_right_by_the_schema(file: Path) ->
 
 
 def test_there_are_examples() -> None:
-    names = {"minimal.yaml", "static-uplink.yaml", "named-clients.yaml", "nixpkgs.yaml", "netvm.yaml"}
+    names = {"minimal.yaml", "static-uplink.yaml", "named-clients.yaml", "nixpkgs.yaml", "netvm.yaml", "wifi.yaml"}
     assert names | {"modules.yaml", "stock-kernel.yaml"} == {file.name for file in EXAMPLES}
 
 

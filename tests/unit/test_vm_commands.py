@@ -371,3 +371,44 @@ def test_a_start_that_fails_says_why(command: Callable[..., Any]) -> None:
     refused = command(*RUN, "--spare-ports", "500")
     assert "1 clients and 500 spare ports are 501, and 465 fit" in refused.stderr
     assert registry.running() == ()
+
+
+@pytest.fixture
+def wifi_run(tmp_path: Path) -> tuple[str, ...]:
+    """`run` of an image with a Wi-Fi network, in a QEMU that writes down what it was given."""
+    manifest = tmp_path / "image" / "manifest.json"
+    document = json.loads(manifest.read_text())
+    network = {"ssid": "home", "security": "psk", "hidden": False, "secret": {"env": "NETVM_WIFI_HOME"}}
+    document["spec"]["wifi"] = {"country": "DE", "networks": [network]}
+    manifest.write_text(json.dumps(document))
+    program = tmp_path / "qemu"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/argv\n'
+        "for word; do case $word in *opt/org.netvm/wifi,file=*)"
+        f' cat "${{word##*file=}}" > {tmp_path}/given;; esac; done\n'
+        f'exec {FAKE} "$@"\n'
+    )
+    program.chmod(0o755)
+    return (*RUN[:-1], str(program))
+
+
+def test_a_wifi_secret_reaches_qemu_by_a_descriptor_alone(
+    command: Callable[..., Any], wifi_run: tuple[str, ...], tmp_path: Path
+) -> None:
+    started = command(*wifi_run, NETVM_WIFI_HOME="correct horse")
+    assert started.returncode == 0, started.stderr
+    record = registry.find(None)
+    assert json.loads((tmp_path / "given").read_text()) == {"version": 1, "secrets": ["correct horse"]}
+    assert "correct horse" not in (tmp_path / "argv").read_text()
+    assert "correct horse" not in repr(record) + started.stdout + started.stderr
+    kept = [str(entry.readlink()) for entry in Path(f"/proc/{record.pid}/fd").iterdir()]
+    assert not [name for name in kept if "netvm-wifi" in name]  # the keeper has closed it
+    assert command("stop").returncode == 0
+
+
+def test_a_wifi_secret_that_is_missing_is_named(command: Callable[..., Any], wifi_run: tuple[str, ...]) -> None:
+    refused = command(*wifi_run)
+    assert refused.returncode == 7
+    assert "error: the secrets of the Wi-Fi networks are not all there" in refused.stderr
+    assert "wifi.networks[0] ('home'): the variable NETVM_WIFI_HOME is not set" in refused.stderr
+    assert registry.running() == ()

@@ -9,6 +9,7 @@ while read -r patch _; do
   case $patch in "" | "#"*) continue ;; esac
   patch -p1 -s < "debian/patches/$patch"
 done < debian/patches/series
+[ -z "$iwd" ] || patch -p1 -s < "$iwd"
 
 # glib, libdbus, libnftnl and libmnl are linked in: of them, what connmand calls is 1.3 MiB, and no loader has to find,
 # map and relocate a dozen libraries at each start.  The C library alone stays shared.
@@ -28,7 +29,7 @@ LDFLAGS="-pie -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro,-z,now -Wl,--build-
 ./configure --quiet --prefix=/usr --sysconfdir=/etc --localstatedir=/var \
   --disable-wispr --disable-client --disable-tools --disable-stats --disable-gadget --disable-bluetooth --disable-ofono \
   --disable-dundee --disable-pacrunner --disable-neard --disable-wireguard --disable-loopback --disable-vpnc \
-  --disable-openconnect --disable-openvpn --disable-l2tp --disable-pptp --disable-wifi --with-firewall=nftables \
+  --disable-openconnect --disable-openvpn --disable-l2tp --disable-pptp --disable-wifi ${iwd:+--enable-iwd} --with-firewall=nftables \
   --disable-dependency-tracking
 make -s -j"$NIX_BUILD_CORES"
 mkdir -p "$out/usr/sbin" "$out/etc/dbus-1/system.d"

@@ -1,5 +1,5 @@
 # The debian platform: every part of the image from Debian's packages, pinned by the lock, built in Nix's sandbox.
-{ lock, system ? "x86_64-linux" }:
+{ lock, system ? "x86_64-linux", wireless ? false }:
 let
   packages = import ./packages.nix { inherit lock system; };
   kernelRequests = import ../../kernel/requests.nix;
@@ -47,6 +47,7 @@ rec {
     root = packages.root "connman-dev";
     script = ./connman.sh;
     missing = ./connman-missing.c;
+    iwd = if wireless then ./connman-iwd.patch else "";
     orig = source "connman" "orig";
     debian = source "connman" "debian";
   };
@@ -75,6 +76,8 @@ rec {
     verityMaker = ../shared/make_verity.py;
     parts = [ (packages.root "guest") connman ];
     inherit tree ruleset programs modules verity drivers;
+    # Debian's alternatives would choose between its signature and upstream's, whose key every kernel has.
+    regdb = if wireless then "${packages.root "guest"}/usr/lib/firmware/regulatory.db" else "";
   };
 
   # → { manifest.json, kernel, kernel.config, rootfs.img }, and initrd if the kernel is stock

@@ -4,6 +4,11 @@ mkdir -p "$out" "$fresh"
 # The kernel starts python by this file, so what is compiled here must be what runs there.
 python3 -I -B "$maker" "$fresh" "$tree" "$programs" "$modules" $parts
 [ -z "$drivers" ] || cp -r "$drivers/tree/." "$fresh/"
+# What each country allows on the air.
+if [ -n "${regdb:-}" ]; then
+  mkdir -p "$fresh/usr/lib/firmware"
+  for suffix in "" .p7s; do cp "$regdb$suffix-upstream" "$fresh/usr/lib/firmware/regulatory.db$suffix"; done
+fi
 cp "$ruleset" "$fresh/etc/netvm/ruleset.nlb"
 # Debian's loader finds libraries by its cache; those of the Nix store are found by their RPATHs.
 [ ! -e "$fresh/usr/lib/x86_64-linux-gnu" ] || ldconfig -r "$fresh" -f /dev/null

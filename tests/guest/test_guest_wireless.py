@@ -1,0 +1,114 @@
+"""Wi-Fi in the guest: the secrets into iwd's and ConnMan's files, and what is told of a network that refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from init import wireless
+from init.config import WifiNetwork, parse
+
+NETWORKS = (WifiNetwork("home net_1-", "psk"), WifiNetwork("über: all", "sae", True), WifiNetwork("café", "open"))
+SECRETS: list[str | None] = [" two  spaces\\", "another secret", None]
+
+
+class Heard:
+    """A voice that keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, dict[str, Any]]] = []
+
+    def say(self, event: str, **fields: Any) -> None:
+        self.said.append((event, fields))
+
+
+def handed(folder: Path, document: object) -> str:
+    path = folder / "raw"
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return str(path)
+
+
+def test_secrets_are_taken_in_the_order_of_the_networks(tmp_path: Path) -> None:
+    path = handed(tmp_path, {"version": 1, "secrets": SECRETS})
+    assert wireless.secrets(NETWORKS, path) == SECRETS
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "",
+        "hunter22 is no JSON",
+        {"version": 2, "secrets": SECRETS},
+        {"version": 1, "secrets": "hunter22"},
+        {"version": 1, "secrets": SECRETS[:2]},
+        {"version": 1, "secrets": ["hunter2", "another secret", None]},
+        {"version": 1, "secrets": ["hunter22\nx", "another secret", None]},
+        {"version": 1, "secrets": [None, "another secret", None]},
+        {"version": 1, "secrets": ["hunter22", "another secret", "hunter22"]},
+        {"version": 1, "secrets": ["hunter22", 7, None]},
+    ],
+)
+def test_what_cannot_be_used_is_refused_and_never_told(document: object, tmp_path: Path) -> None:
+    with pytest.raises(wireless.Handed) as raised:
+        wireless.secrets(NETWORKS, handed(tmp_path, document))
+    assert "hunter2" not in str(raised.value)
+    assert "netvm-build run" in str(raised.value)
+
+
+def test_secrets_that_were_not_handed_over_are_missed(tmp_path: Path) -> None:
+    with pytest.raises(wireless.Handed, match="were not handed over"):
+        wireless.secrets(NETWORKS, str(tmp_path / "raw"))
+
+
+def test_files_are_named_as_iwd_names_them() -> None:
+    names = [wireless.file_name(network.ssid, network.security) for network in NETWORKS]
+    assert names == ["home net_1-.psk", f"={'über: all'.encode().hex()}.psk", f"={'café'.encode().hex()}.open"]
+
+
+def test_only_iwd_can_read_a_networks_file(tmp_path: Path) -> None:
+    wireless.write_networks(NETWORKS, SECRETS, str(tmp_path), os.getuid())
+    files = {path.name: path for path in tmp_path.iterdir()}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o600}
+    plain = files["home net_1-.psk"].read_text()
+    assert plain == "[Security]\nPassphrase=\\stwo\\s\\sspaces\\\\\n[Settings]\nAutoConnect=true\n"
+    sae = files[f"={'über: all'.encode().hex()}.psk"].read_text()
+    assert sae.endswith("Hidden=true\nTransitionDisable=true\nDisabledTransitionModes=personal\n")
+    assert "Security" not in files[f"={'café'.encode().hex()}.open"].read_text()
+
+
+def test_a_network_that_refuses_is_told_once_with_iwds_words_and_the_key() -> None:
+    voice = Heard()
+    refusals = wireless.Refusals(NETWORKS, voice)  # type: ignore[arg-type]
+    refusals.hear("event: connect-failed, status: 1")  # of no network that we know
+
+    def fail(ssid: str, *words: str) -> None:
+        refusals.hear(f"event: connect-info, ssid: {ssid}, bss: 02:00:00:00:01:00, signal: -30, load: 0/255")
+        refusals.hear("event: state, old: autoconnect_full, new: connecting (auto)")
+        for line in (*words, "event: connect-failed, status: 1"):
+            refusals.hear(line)
+
+    fail("home net_1-", "event: connect-timeout, reason: 0")  # it went away, and comes again
+    refusals.hear("event: connect-info, ssid: home net_1-, bss: 02:00:00:00:01:00, signal: -30, load: 0/255")
+    refusals.hear("event: state, old: connecting (auto), new: connected")
+    fail("home net_1-", "event: connect-timeout, reason: 0")
+    assert voice.said == []
+    for _ in range(3):
+        fail("über: all", "4-Way handshake failed for ifindex: 3, reason: 15")
+    ((event, fields),) = voice.said
+    assert event == "degraded"
+    assert "'über: all'" in fields["reason"]
+    assert "iwd: 4-Way handshake failed for ifindex: 3, reason: 15" in fields["reason"]
+    assert fields["reason"].endswith("check wifi.networks[1].secret")
+
+
+def test_a_wrong_configuration_of_networks_is_refused() -> None:
+    good = {"version": 1, "name": "netvm", "oui": "0A:B3:EC", "dns": "none"}
+    (network,) = parse(json.dumps({**good, "wifi": [{"ssid": "x", "security": "sae", "hidden": True}]})).wifi
+    assert (network.ssid, network.security, network.hidden) == ("x", "sae", True)
+    for wrong in ("x", [7], [{"ssid": ""}], [{"ssid": "x", "security": "wep"}], {}):
+        with pytest.raises(ValueError, match="wifi"):
+            parse(json.dumps({**good, "wifi": wrong}))
