@@ -16,7 +16,7 @@ from builder import console, qemu
 from builder.smoke.guest import Guest
 from builder.smoke.vm import Vm
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 @dataclass(frozen=True)

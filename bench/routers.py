@@ -28,12 +28,15 @@ UPLINK_NIC = "virtio-net-pci"
 class Shape:
     """How many clients a router has, of which the first one is on the wire and the others' cables end nowhere.
 
-    Its memory is what its manifest wants unless it is given.  With `plug_later` no client is there yet.
+    Its memory is what its manifest wants unless it is given.  More than a few clients are plugged in once the firewall
+    stands, as `netvm-build run` does it; with `at_boot` all are there from the start, with `plug_later` none is there
+    yet.
     """
 
     clients: int = 1
     memory_mib: int | None = None
     plug_later: bool = False
+    at_boot: bool = False
 
 
 class Routed:
@@ -71,7 +74,7 @@ class Routed:
         self.upstream = self._stack.enter_context(Wire(f"{SERVER}/24"))
         self.client = self._stack.enter_context(Wire(own, gateway))
         self._stack.enter_context(Dhcp(self.upstream))
-        self.machine = replace(
+        machine = replace(
             qemu.router(
                 self.subject.image,
                 self.subject.accelerator.kind,
@@ -80,8 +83,9 @@ class Routed:
             ),
             uplink_net=self.upstream.netdev,
             nics=tuple(self._nic(number, pair) for number, pair in enumerate(self.pairs)),
-            plug_later=self.shape.plug_later,
         )
+        crowd = not machine.seats.vectors and not self.shape.at_boot
+        self.machine = replace(machine, plug_later=self.shape.plug_later or crowd)
         self.vm = Vm(
             self.subject.qemu,
             self.machine,
@@ -94,13 +98,29 @@ class Routed:
         )
         await self._stack.enter_async_context(self.vm)
         await self.vm.power_on()
-        await boot.until(self.vm, self.guest.wait(console.Ready), self.guest.lost)
-        ready = self.guest.find(console.Ready)
-        if ready is None:
-            raise Unmeasured(f"the router does not boot{boot.last_words(self.vm)}")
-        self.ready_s = ready.at - self.vm.powered_at
-        """From power-on until the host has read that it is ready."""
+        arriving = asyncio.create_task(self._arrive(crowd))
+        await boot.until(self.vm, arriving, self.guest.lost)
+        if not arriving.done() or arriving.cancelled():
+            raise Unmeasured(f"the router does not boot with all its clients{boot.last_words(self.vm)}")
+        arriving.result()
+        wanted = (console.Ready, console.Client)
+        last = max(heard.at for heard in self.guest.heard if isinstance(heard.event, wanted))
+        self.ready_s = last - self.vm.powered_at
+        """From power-on until the host has read that it is ready, and of the last client."""
         await self.halt()
+
+    async def _arrive(self, crowd: bool) -> None:
+        """All is there: the router, and the clients it is to boot with."""
+        if crowd:
+            await self.guest.wait(console.Firewall)
+            for nic, seat in zip(self.machine.nics, self.machine.seats.seats, strict=True):
+                await self.vm.execute("device_add", qemu.nic_properties(nic, seat, vectors=False))
+        await self.guest.wait(console.Ready)
+        if not self.shape.plug_later:
+            there: set[str] = set()
+            while len(there) < len(self.pairs):
+                event = await self.guest.wait(console.Client, lambda event: event.client not in there)
+                there.add(event.client)
 
     def _nic(self, number: int, pair: Pair) -> qemu.ClientNic:
         """The first client's is the wire; the others' are hubs with nobody else at them."""

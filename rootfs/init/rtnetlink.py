@@ -36,6 +36,7 @@ S32 = Struct("=i")
 
 NLA_TYPE_MASK = 0x3FFF
 RECEIVE_BYTES = 65536
+ENOBUFS = 105
 
 
 class Link:
@@ -273,13 +274,25 @@ class Changes:
         return self._socket.fileno()
 
     def receive(self) -> list[tuple[int, bytes]]:
-        """(type, payload) of all that has arrived.  Raises OSError (ENOBUFS) when some was lost: begin anew."""
+        """(type, payload) of all that has arrived.  Raises OSError (ENOBUFS) when some was lost: begin anew.
+
+        By then nothing is left to read: until the queue is empty the kernel drops what is new, and tells it only once
+        (NETLINK_S_CONGESTED, netlink_overrun in net/netlink/af_netlink.c).
+        """
         found: list[tuple[int, bytes]] = []
+        lost: OSError | None = None
         while True:
             try:
                 data = self._socket.recv(RECEIVE_BYTES)
             except BlockingIOError:
+                if lost is not None:
+                    raise lost from None
                 return found
+            except OSError as error:
+                if error.errno != ENOBUFS:
+                    raise
+                lost = error
+                continue
             found += [(kind, payload) for kind, _, payload in messages(data) if kind > NLMSG_DONE]
 
     def dump(self) -> list[tuple[int, bytes]]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from init import rtnetlink as rt
@@ -169,6 +174,33 @@ def test_after_an_overflow_a_dump_mends_the_picture() -> None:
     seen.network.replace([(rt.RTM_NEWLINK, link_message(3, "eth1"))])
     assert (seen.came, seen.gone) == (["eth0", "eth1"], ["eth0"])
     assert seen.network.address_of(2) is None
+
+
+OVERFLOW = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[2] / "rootfs")!r})
+from init import rtnetlink as rt
+changes, requests = rt.Changes(), rt.Requests()
+for number in range(10000):
+    requests.set_up(1, number % 2 == 0)
+try:
+    changes.receive()
+    sys.exit("nothing was lost")
+except OSError as error:
+    assert error.errno == rt.ENOBUFS, error
+requests.add_address(1, "192.0.2.1", 24)
+came = [rt.parse_address(payload) for kind, payload in changes.receive() if kind == rt.RTM_NEWADDR]
+assert "192.0.2.1" in [one.address for one in came], len(came)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare")
+def test_what_comes_after_an_overflow_is_heard() -> None:
+    """The kernel drops what is new until all that is old has been read, and tells of that once."""
+    done = subprocess.run(
+        ["unshare", "-n", sys.executable, "-c", OVERFLOW], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_uevent_is_read() -> None:

@@ -101,11 +101,11 @@ def test_a_load_that_does_not_arrive_is_told(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_rows_of_a_client_share_their_boots(tmp_path: Path) -> None:
     setting = Setting(None, 2, tmp_path, print)  # type: ignore[arg-type]
     setting.kept["growth"] = [
-        Growth(boot_ms=30, memory_mib=0.4, init_ms=2),
-        Growth(boot_ms=50, memory_mib=0.3, init_ms=4),
+        Growth(boot_ms=30, memory_mib=0.4),
+        Growth(boot_ms=50, memory_mib=0.3),
     ]
-    found = [median(row(setting).samples) for row in (clients.boot_time, clients.memory, clients.init_time)]
-    assert found == pytest.approx([40, 0.35, 3])
+    found = [median(row(setting).samples) for row in (clients.boot_time, clients.memory)]
+    assert found == pytest.approx([40, 0.35])
 
 
 def test_the_ruleset_beside_has_one_rule() -> None:
