@@ -178,6 +178,22 @@ def test_a_second_uplink_is_named_and_counted(router: World) -> None:
     router.wait_for("uplink", after, state="gone", interface="up1")
 
 
+def test_an_uplink_with_another_s_mac_waits_its_turn(router: World) -> None:
+    """To ConnMan both would be one service."""
+    assert router.inside is not None
+    after = len(router.events)
+    other = router.namespace()
+    kernel_name = router.plug("52:54:00:12:34:56", other, "twin")
+    refused = router.wait_for("uplink", after, state="refused", interface=kernel_name)
+    assert refused["reason"] == "duplicate: up0 has the same MAC"
+    assert "UP" not in json.loads(router.inside.ip("-j", "link", "show", kernel_name))[0]["flags"]
+    client = router.client(0x50)
+    router.wait_for("client", after, router="100.64.0.80")
+    assert client.pings("10.0.2.2")
+    other.ip("link", "del", "twin")
+    assert not [one for one in router.events[after:] if one.get("state") in ("lost", "gone", "found")]
+
+
 def test_hostile_lines_harm_nothing(router: World) -> None:
     router.port.sendall(b"\x03\x03\n\xff\xfe\n[[[[\n" + b"[" * 60000 + b"\n" + b"x" * 200_000 + b"\n")
     router.port.sendall(b'{"v":1,"id":1e999,"request":"ping"}\n{"v":1,"id":[[]],"request":{}}\n\n\n')

@@ -1,0 +1,132 @@
+"""Faults of the DHCP server behind the uplink: it is silent, it changes its mind, it lies."""
+
+from __future__ import annotations
+
+import time
+
+from wires import UPLINK
+
+from tests.integration.harm import LONG, OTHER, SOON, WHILE, asks_anew, cut_off, leased, row
+from tests.integration.judge import NOBODY
+from tests.integration.outside import Lease, equals, eventually
+from tests.integration.scene import Scene
+
+
+@row()
+def the_dhcp_server_vanishes(scene: Scene) -> None:
+    """The lease is kept to its end and no longer; the router asks on, and takes the first that answers."""
+    mark = scene.router.said
+    server = leased(scene, Lease(seconds=10))
+    scene.expect("uplink", mark, WHILE, state="lease")
+    server.lease, mark = None, scene.router.said
+    scene.expect("uplink", mark, WHILE, state="lost")
+    cut_off(scene)
+    asked = len(server.heard)
+    eventually(lambda: len(server.heard), lambda count: count >= asked + 2, LONG)
+    server.lease = Lease()
+    scene.expect("uplink", mark, LONG, state="lease", address=f"{UPLINK}/24")
+
+
+@row()
+def no_dhcp_server_answers_for_long(scene: Scene) -> None:
+    """ConnMan takes an address of last resort after half a minute: that is no lease, and no resolver is asked."""
+    mark = scene.router.said
+    server = leased(scene, None)
+    time.sleep(50)
+    assert [event for _, event in scene.router.events[mark:] if event.get("state") == "lease"] == []
+    assert scene.uplink()["address"] is None
+    assert scene.laptop.resolves(SOON) == "ConnectionRefusedError"
+    assert len(server.heard) > 3
+    scene.upstream.dnsmasq()
+    scene.expect("uplink", mark, LONG, state="lease", address=f"{UPLINK}/24")
+
+
+@row()
+def the_lease_is_renewed_with_another_address(scene: Scene) -> None:
+    """What is sent from then on has the new address, connections known before included."""
+    mark = scene.router.said
+    server = leased(scene, Lease(seconds=10))
+    scene.expect("uplink", mark, WHILE, state="lease", address=f"{UPLINK}/24")
+    scene.leases.add(OTHER)
+    server.lease = Lease(OTHER)
+    scene.expect("uplink", mark, LONG, state="lease", address=f"{OTHER}/24")
+    scene.well(OTHER)
+    scene.leases.discard(UPLINK)
+    assert scene.astray() == [], "a packet left with the address of before"
+    scene.leases.add(UPLINK)
+
+
+def refused(scene: Scene, lease: Lease, claimed: str) -> None:
+    """Such a lease is refused by name, its uplink is down, and a better one is taken later."""
+    mark = scene.router.said
+    leased(scene, lease)
+    event = scene.expect("uplink", mark, WHILE, state="refused")
+    assert claimed in event["reason"]
+    assert scene.uplink()["address"] is None
+    for one in (scene.laptop, scene.printer):  # its own wire still works
+        eventually(lambda one=one: one.namespace.pings(one.router), equals(True), SOON)  # type: ignore[misc]
+    cut_off(scene)
+    scene.upstream.dnsmasq()
+    scene.expect("uplink", mark, LONG, state="lease", address=f"{UPLINK}/24")
+
+
+@row(quick=True)
+def dhcp_gives_a_client_s_address(scene: Scene) -> None:
+    refused(scene, Lease(scene.laptop.address), "address 100.64.0.1 is the clients' own")
+
+
+@row()
+def dhcp_gives_the_router_s_address_towards_a_client(scene: Scene) -> None:
+    refused(scene, Lease(scene.laptop.router), "address 100.64.0.0 is the clients' own")
+
+
+@row()
+def dhcp_s_gateway_is_a_client(scene: Scene) -> None:
+    """ConnMan makes a route of its own to each gateway: the client's packets would go by it."""
+    refused(scene, Lease(router=scene.laptop.address), "100.64.0.1 is the clients' own")
+
+
+@row()
+def dhcp_s_resolver_is_a_client(scene: Scene) -> None:
+    refused(scene, Lease(resolver=scene.printer.address), "route to 100.64.0.3 is the clients' own")
+
+
+@row()
+def dhcp_gives_an_address_of_no_host(scene: Scene) -> None:
+    refused(scene, Lease("127.0.0.1"), "127.0.0.1 is no host's address")
+
+
+def junk(frame: bytes) -> bytes:
+    """A DHCP answer whose options are cut short, too long, repeated and unknown."""
+    return frame + bytes([12, 255, 65, 66, 53, 0, 53, 1, 99, 121, 7, 32, 100, 64, 0, 1, 10, 0, 6, 3, 1, 2, 3, 1])
+
+
+ODD_LEASES = {
+    "no subnet": Lease(mask="0.0.0.0"),  # noqa: S104
+    "one address": Lease(mask="255.255.255.255"),
+    "no time": Lease(options=(("lease_time", 0),)),
+    "for ever": Lease(options=(("lease_time", 0xFFFFFFFF),)),
+    "gateway itself": Lease(router=UPLINK),
+    "no gateway": Lease(router=NOBODY),
+    "resolver nobody": Lease(resolver=NOBODY),
+    "resolver the router": Lease(resolver="127.0.0.1"),
+    "long names": Lease(options=(("hostname", b"A" * 250), ("domain", b"\xff\x00`$(reboot)`" * 20))),
+    "cut short": Lease(raw=lambda frame: frame[: len(frame) // 2]),
+    "junk after": Lease(raw=junk),
+    "odd lengths": Lease(options=((6, b"\1\2\3"), (3, b"\1"), (1, b""), (51, b"\0"))),
+    "classless routes": Lease(options=((121, bytes([32, 100, 64, 0, 1, 10, 0, 2, 2, 0, 10, 0, 2, 2])),)),
+}
+
+
+@row()
+def dhcp_answers_are_odd(scene: Scene) -> None:
+    """Leases that make no sense, each for three seconds: used, or not; nothing dies of it, and a good one is next."""
+    before = scene.restarts()
+    for what, lease in ODD_LEASES.items():
+        server = leased(scene, lease)
+        eventually(lambda server=server: server.heard, bool, WHILE)  # type: ignore[misc]
+        time.sleep(3)
+        assert scene.restarts() == before, what
+        scene.upstream.dnsmasq()
+        asks_anew(scene)
+        eventually(lambda: scene.uplink()["address"], equals(f"{UPLINK}/24"), LONG)
