@@ -30,6 +30,7 @@ def honest(request: dict[str, Any]) -> bytes:
         reply["uplinks"] = [uplink | {"gateway": "10.0.2.2", "nameservers": ["10.0.2.3"]}]
         reply["clients"] = [client(0), client(2)]
         reply["services"] = [{"name": "connmand", "running": True, "pid": 35, "restarts": 2}]
+        reply["modules"] = ["ptp", "e1000e"]
     elif request["request"] == "counters":
         rows = [("up0", 5000, 3000), ("c400000", 88 << 20, 1288490189), ("c400002", 0, 0)]
         reply["interfaces"] = [

@@ -148,7 +148,7 @@ def test_a_live_table_has_the_busiest_clients_that_fit() -> None:
 # ---- hostile guests
 
 BAD = "\x1b]0;owned\x07\x1b[2J\u202e\x9b"
-LISTS = ["modules", "uplinks", "clients", "services", "interfaces", "drops"]
+LISTS = ["uplinks", "clients", "services", "interfaces", "drops"]
 VALUES: list[Any] = [None, True, -1, 1e308, 10**30, BAD, BAD * 40, [], {}, [[]], [{}], [None], {"a": BAD}, "", 0]
 
 
@@ -161,7 +161,7 @@ def lying(value: Any) -> Callable[[dict[str, Any]], bytes]:
         keys += ["packets", "bytes", "rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "total_kib", "available_kib"]
         entry = dict.fromkeys(keys, value)
         body: dict[str, Any] = {"event": "reply", "id": request["id"], "uptime_s": value, "firewall": value}
-        body |= {"meminfo": value if request["id"] % 2 else entry}
+        body |= {"meminfo": value if request["id"] % 2 else entry, "modules": value}
         body |= {key: [entry, value, entry] for key in LISTS}
         return line(**body)
 
