@@ -34,6 +34,7 @@ def honest(request: dict[str, Any]) -> bytes:
         running = {"name": "connmand", "running": True, "pid": 35, "restarts": 2, "privilege": may}
         reply["services"] = [running]
         reply["watchdog_s"] = 30
+        reply["modules"] = ["ptp", "e1000e"]
     elif request["request"] == "counters":
         rows = [("up0", 5000, 3000), ("c400000", 88 << 20, 1288490189), ("c400002", 0, 0)]
         reply["interfaces"] = [
