@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -22,11 +23,12 @@ from builder.errors import BootError
 from builder.host import access, journal, steps
 from builder.host.journal import Change, Journal
 from builder.host.pci import VFIO
-from builder.run import cards
+from builder.run import cards, engine
 from tests.unit.fake_sysfs import FakeMachine, standard
 from tests.unit.test_cli_build import write_image
 from tests.unit.test_qemu import FAKE, IMAGE, PROGRAM, lines
 from tests.unit.test_registry import record
+from tests.unit.test_vm_commands import eventually
 
 CARD, PORTS = "0000:01:00.0", ("0000:02:00.0", "0000:02:00.1")
 Capture = pytest.CaptureFixture[str]
@@ -38,7 +40,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_runtime: Path
     made = standard(tmp_path / "machine")
     monkeypatch.setattr(steps, "Host", lambda: made.host)
     monkeypatch.setattr(journal, "state_folder", lambda: tmp_path / "state")
+    monkeypatch.setattr(engine, "Host", lambda: made.host)
+    monkeypatch.setattr(engine, "state_folder", lambda: tmp_path / "state")
     monkeypatch.setattr(access, "_may_lock", lambda: True)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return made
 
@@ -141,6 +146,43 @@ def test_smoke_borrows_the_card(
     assert "user,id=uplink" not in router
     assert f"write '{CARD}' to" in err
     assert machine.state() == before
+
+
+RUN = ("run", "image", "--qemu", str(FAKE), "--accel", "kvm", "--vfio", CARD)
+
+
+@pytest.mark.parametrize(("fault", "status"), [("vanishes", 0), ("dies", 7), ("exits", 7)])
+def test_run_has_the_card_until_qemu_ends(
+    machine: FakeMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, status: int
+) -> None:
+    before = machine.state()
+    write_image(tmp_path / "image")
+    monkeypatch.setenv("FAKE_QEMU", fault)
+    monkeypatch.setenv("FAKE_QEMU_RECORD", str(tmp_path / "argv"))
+    assert main(RUN) == status
+    assert f"host={CARD}" in (tmp_path / "argv").read_text()
+    assert (machine.state(), Journal(tmp_path / "state").pending()) == (before, ())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_detached_vm_has_the_card_until_its_keeper_ends(
+    machine: FakeMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, capsys: Capture
+) -> None:
+    before = machine.state()
+    write_image(tmp_path / "image")
+    monkeypatch.setenv("FAKE_QEMU", "")
+    assert main([*RUN, "--detach"]) == 0
+    assert f"write '{CARD}' to" in capsys.readouterr().err
+    assert machine.state()[CARD] == (VFIO, VFIO, ())
+    told = registry.find(None)
+    assert main(["vfio", "list"]) == 0
+    assert machine.state()[CARD] == (VFIO, VFIO, ())
+    os.kill(told.pid, number)
+    eventually(lambda: not registry.started(told.pid) and not registry.started(told.qemu_pid))
+    if number == signal.SIGKILL:
+        assert machine.state()[CARD] == (VFIO, VFIO, ())
+        assert main(["vfio", "list"]) == 0
+    assert (machine.state(), Journal(tmp_path / "state").pending()) == (before, ())
 
 
 def test_a_card_that_is_refused_boots_nothing(
