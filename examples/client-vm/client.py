@@ -11,6 +11,7 @@ import time
 from _struct import pack, unpack_from
 
 NEWLINK, NEWADDR, NEWROUTE = 16, 20, 24  # rtnetlink(7)
+REPLACE = 0x100 | 0x400  # NLM_F_REPLACE, NLM_F_CREATE
 
 
 class Socket(_socket.socket):
@@ -25,10 +26,10 @@ def attribute(kind, value):
     return pack("=HH", len(value) + 4, kind) + value + b"\0" * (-len(value) % 4)
 
 
-def rtnetlink(kind, body):
-    """One request: create or replace, and wait for the kernel's word."""
+def rtnetlink(kind, body, flags=0):
+    """One request, and the kernel's word."""
     with Socket(_socket.AF_NETLINK, _socket.SOCK_RAW, 0) as netlink:
-        netlink.send(pack("=IHHII", len(body) + 16, kind, 0x1 | 0x4 | 0x100 | 0x400, 1, 0) + body)
+        netlink.send(pack("=IHHII", len(body) + 16, kind, 0x1 | 0x4 | flags, 1, 0) + body)
         error = -unpack_from("=i", netlink.recv(4096), 16)[0]
     if error:
         raise OSError(error, os.strerror(error))
@@ -43,9 +44,9 @@ def configure():
     address = bytes([100]) + mac[3:]
     router = (int.from_bytes(address, "big") - 1).to_bytes(4, "big")
     rtnetlink(NEWLINK, pack("=BxHiII", 0, 0, index, 1, 1))
-    rtnetlink(NEWADDR, pack("=BBBBi", 2, 31, 0, 0, index) + attribute(1, address) + attribute(2, address))
+    rtnetlink(NEWADDR, pack("=BBBBi", 2, 31, 0, 0, index) + attribute(1, address) + attribute(2, address), REPLACE)
     route = pack("=BBBBBBBBI", 2, 0, 0, 0, 254, 3, 0, 1, 0)
-    rtnetlink(NEWROUTE, route + attribute(5, router) + attribute(4, pack("=i", index)))
+    rtnetlink(NEWROUTE, route + attribute(5, router) + attribute(4, pack("=i", index)), REPLACE)
     return _socket.inet_ntoa(address), _socket.inet_ntoa(router)
 
 

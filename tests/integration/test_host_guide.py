@@ -132,7 +132,7 @@ def test_what_the_units_start(host: UserHost, image: Image, tmp_path: Path) -> N
             assert words[0] == "/usr/local/bin/netvm-build"
             drop = ["setpriv", f"--reuid={USER.pw_uid}", f"--regid={USER.pw_gid}", "--clear-groups"]
             drop += ["--bounding-set=-all,+net_admin", "--inh-caps=-all,+net_admin", "--ambient-caps=-all,+net_admin"]
-            environment = [f"{key}={value}" for key, value in folders.items()]
+            environment = [f"HOME={state}", *(f"{key}={value}" for key, value in folders.items())]
             return [*drop, "--no-new-privs", "--", "env", *environment, *user_python(), "-m", "builder", *words[1:]]
 
         host.environment["NOTIFY_SOCKET"] = "/run/notify"
