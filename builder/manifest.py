@@ -71,14 +71,24 @@ class Manifest:
         return self._spec("clients", "dns") != "none"
 
     @property
-    def uplink_mac(self) -> str | None:
-        """The MAC that the uplink must carry, if the spec names one."""
-        mac = self._spec("uplink", "mac")
-        return str(mac) if mac else None
+    def uplinks(self) -> tuple[Mapping[str, Any], ...]:
+        """The uplinks as the spec has them, the most preferred first; the short form is one without a name."""
+        several = self.spec.get("uplinks")
+        named = tuple(one for one in several if isinstance(one, Mapping)) if isinstance(several, list | tuple) else ()
+        if named:
+            return named
+        one = self.spec.get("uplink")
+        return (one if isinstance(one, Mapping) else {},)
+
+    @property
+    def uplink_macs(self) -> tuple[str, ...]:
+        """The MACs that uplinks' cards must carry, where the spec names any; VLANs of one card have the same."""
+        return tuple(dict.fromkeys(str(one["mac"]) for one in self.uplinks if one.get("mac")))
 
     @property
     def uses_dhcp(self) -> bool:
-        return self._spec("uplink", "dhcp") is not False
+        """Whether the most preferred uplink does."""
+        return self.uplinks[0].get("dhcp") is not False
 
     def _spec(self, section: str, key: str) -> object:
         value = self.spec.get(section)

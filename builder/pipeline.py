@@ -16,11 +16,12 @@ from builder import data, debian, kconfig, manifest, nix, qemu, spec
 from builder import render as rendering
 from builder.errors import KernelConfigError, LockError, ManifestError, NetvmError, Problem, SpecError
 from builder.events import Note, Sink
-from builder.model import PlatformKind, Router, Source
+from builder.model import Kernel, PlatformKind, Router, Source
 from builder.workspace import claim, new_folder, real_path
 
 LOCK_NAME = "netvm.lock"
 WORK_NAME = ".netvm"
+VLAN_FRAGMENT = "vlan"
 
 # Where the nixpkgs platform enters a nixpkgs tree.
 NIXPKGS_ENTRY = "pkgs/top-level/impure.nix"
@@ -61,8 +62,15 @@ def load(path: Path) -> Loaded:
     """Read a spec and the kernel fragments it names.  Raises SpecError with every problem of both."""
     loaded = spec.load(path)
     fragments = kconfig.load_fragments((*loaded.router.kernel.fragment_dirs, data.folder("kernel-configs")))
-    kernel = kconfig.resolve(loaded.router.kernel, fragments, origins=loaded.origins)
+    kernel = kconfig.resolve(_asked_of_the_kernel(loaded.router), fragments, origins=loaded.origins)
     return Loaded(path, loaded.router, loaded.origins, kernel)
+
+
+def _asked_of_the_kernel(router: Router) -> Kernel:
+    """The spec's kernel with the fragments that its other keys need."""
+    named = router.kernel.fragments
+    vlan = (VLAN_FRAGMENT,) if VLAN_FRAGMENT not in named and any(one.vlan for one in router.all_uplinks) else ()
+    return replace(router.kernel, fragments=(*named, *vlan))
 
 
 def render(loaded: Loaded) -> rendering.RenderedTree:

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from builder.address import Pair
@@ -102,7 +103,8 @@ class Machine:
     """All that a VM is made of.  `console`, `qmp`, `monitor` (a second QMP) and `port` are chardevs as QEMU writes
     them, without an id.
 
-    `uplink` is a NIC model on QEMU's user network.  Client NICs sit where each can be unplugged, and `spare_ports` more
+    `uplink` is a NIC model on QEMU's user network; there is one such card for each of `uplink_macs`, each on a network
+    of its own (`user_network`).  Client NICs sit where each can be unplugged, and `spare_ports` more
     can be plugged in; with `plug_later` none is there yet, and `device_add` brings each.  `capture` takes the first 96
     bytes of every packet on the uplink, in pcap format.
     """
@@ -119,7 +121,7 @@ class Machine:
     monitor: str | None = None
     port: tuple[str, str] | None = None
     uplink: str | None = None
-    uplink_mac: str = UPLINK_MAC
+    uplink_macs: tuple[str, ...] = (UPLINK_MAC,)
     capture: Path | None = None
     nics: tuple[ClientNic, ...] = ()
     spare_ports: int = 0
@@ -176,11 +178,25 @@ def _chardev(identity: str, backend: str) -> str:
 def _uplink(machine: Machine) -> list[str]:
     if machine.uplink is None:
         return []
-    line = ["-netdev", "user,id=uplink,ipv6=off"]
-    line += ["-device", f"{machine.uplink},id=uplink-nic,netdev=uplink,mac={machine.uplink_mac},romfile="]
+    line = []
+    for number, mac in enumerate(machine.uplink_macs):
+        name = uplink_id(number)
+        network = "" if number == 0 else f",net={user_network(number)}"
+        line += ["-netdev", f"user,id={name},ipv6=off{network}"]
+        line += ["-device", f"{machine.uplink},id={name}-nic,netdev={name},mac={mac},romfile="]
     if machine.capture is not None:
         line += ["-object", f"filter-dump,id=capture,netdev=uplink,maxlen=96,file={quote(str(machine.capture))}"]
     return line
+
+
+def uplink_id(number: int) -> str:
+    """QEMU's name of an uplink's network: ``uplink``, ``uplink1`` …; its card's has ``-nic`` behind it."""
+    return f"uplink{number or ''}"
+
+
+def user_network(number: int) -> IPv4Network:
+    """The user network behind an uplink's card: 10.0.2.0/24, 10.0.3.0/24 …; .2 is this host, .3 its resolver."""
+    return IPv4Network((int(IPv4Address("10.0.2.0")) + number * 256, 24))
 
 
 def _client_nics(machine: Machine) -> list[str]:
@@ -230,7 +246,7 @@ def router(image: Image, accelerator: str, *, nic: str | None = None, memory_mib
         memory_mib=memory_mib or wanted.memory_mib,
         cpus=wanted.cpus,
         uplink=nic or wanted.nic,
-        uplink_mac=image.manifest.uplink_mac or UPLINK_MAC,
+        uplink_macs=image.manifest.uplink_macs or (UPLINK_MAC,),
     )
 
 
@@ -243,7 +259,9 @@ def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = ()) ->
     line = [str(qemu.path), "-M", "q35", "-m", str(manifest.machine.memory_mib), "-nographic", "-no-reboot"]
     line += ["-kernel", str(image.kernel), "-append", manifest.cmdline]
     line += ["-drive", f"if=virtio,format=raw,readonly=on,file={quote(str(image.rootfs))}"]
-    line += ["-nic", f"user,model={nic}" + (f",mac={manifest.uplink_mac}" if manifest.uplink_mac else "")]
+    for number, mac in enumerate(manifest.uplink_macs or ("",)):
+        network = f",net={user_network(number)}" if number else ""
+        line += ["-nic", f"user,model={nic}{network}" + (f",mac={mac}" if mac else "")]
     for number, pair in enumerate(pairs):
         line += ["-nic", f"socket,model=virtio-net-pci,mac={pair.router_mac},mcast=230.0.0.1:{12340 + number}"]
     return line

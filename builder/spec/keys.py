@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from builder.address import OUI
-from builder.model import NICS, Dns, PlatformKind, Router
-from builder.spec import names, network, traffic
+from builder.model import NICS, TECHNOLOGIES, Dns, PlatformKind, Router
+from builder.spec import names, network, traffic, uplinks
 from builder.spec.readers import Json, Reader, choice, list_of, optional, whole_number, word
 
 T = TypeVar("T")
@@ -49,6 +49,7 @@ SECTIONS = (
     Section("platform", "Who makes the parts of the image.", short="platform.kind"),
     Section("kernel", "The kernel and what is in it."),
     Section("uplink", "How ConnMan configures the physical interfaces: all alike, or the one with `mac`."),
+    Section("connman", "What ConnMan is told for all uplinks: see [ConnMan](connman.md)."),
     Section("clients", "The machines that the router serves, each by a virtual interface and a /31 of its own."),
     Section("machine", "The virtual machine the image is made for."),
 )
@@ -60,6 +61,14 @@ VERSION = Key(
     "The version of this format. A spec of another version is refused.",
     "1",
     required=True,
+)
+UPLINKS = Key(
+    "uplinks",
+    list_of(uplinks.UPLINK),
+    lambda r: r.uplinks,
+    "Several uplinks, the most preferred first, in the place of `uplink`: each has a `name`, a `mac`, and whatever else"
+    " `uplink` has. Clients go out by the first that works: see [ConnMan](connman.md).",
+    "[{name: cable, mac: '52:54:00:12:34:56'}, {name: backup, mac: '52:54:00:12:34:57'}]",
 )
 NAME = Key("name", names.NAME, lambda r: r.name, "The router's name: its host name, and the image's.", "netvm")
 
@@ -134,6 +143,14 @@ UPLINK_MAC = Key(
     " numbers.",
     "'52:54:00:12:34:56'",
 )
+VLAN = Key(
+    "uplink.vlan",
+    optional(uplinks.VLAN_ID),
+    lambda r: r.uplink.vlan,
+    "The VLAN (IEEE 802.1Q) that the uplink is: what comes untagged or otherwise tagged is refused. The kernel then has"
+    " the fragment `vlan`.",
+    "7",
+)
 UPLINK_ADDRESS = Key(
     "uplink.address",
     optional(network.INTERFACE),
@@ -159,15 +176,24 @@ HOSTNAME = Key(
     "uplink.hostname",
     optional(names.HOST_NAME),
     lambda r: r.uplink.hostname,
-    "The host name that is told to the DHCP server; empty: none.",
+    "The host name that DHCP servers are told; empty: the router's name.",
     "router.example",
 )
 TIMESERVERS = Key(
     "uplink.timeservers",
     list_of(names.TIME_SERVER, unique=True),
     lambda r: r.uplink.timeservers,
-    "NTP servers, by name or address.",
+    "NTP servers, by name or address: ConnMan sets the router's clock by them. Empty: it leaves the clock alone.",
     "[ntp.example]",
+)
+
+PREFER = Key(
+    "connman.prefer",
+    list_of(choice(TECHNOLOGIES, "a technology of ConnMan's"), unique=True),
+    lambda r: r.connman.prefer,
+    "Which technology clients go out by where several are connected, the most preferred first; among uplinks of one"
+    " technology the order of `uplinks` decides.",
+    "[ethernet, wifi]",
 )
 
 CLIENTS_OUI = Key(
@@ -249,6 +275,7 @@ NIC = Key(
 KEYS: tuple[Key[Any], ...] = (
     VERSION,
     NAME,
+    UPLINKS,
     PLATFORM_KIND,
     SUITE,
     MIRROR,
@@ -260,11 +287,13 @@ KEYS: tuple[Key[Any], ...] = (
     PARAMETERS,
     DHCP,
     UPLINK_MAC,
+    VLAN,
     UPLINK_ADDRESS,
     GATEWAY,
     NAMESERVERS,
     HOSTNAME,
     TIMESERVERS,
+    PREFER,
     CLIENTS_OUI,
     POOL,
     DNS,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 
-from init import address, firewall, mounts, native, protocol, sysctl, uplinks
+from init import address, firewall, mounts, native, protocol, resolvers, sysctl, uplinks
 from init.children import Children
 from init.clients import Clients
 from init.config import Config, parse
@@ -30,6 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from init.connman import ConnMan
     from init.requests import Requests as HostRequests
     from init.services import Service
 
@@ -37,6 +38,8 @@ CONFIG = "/etc/netvm/config.json"
 PROVISIONING = "/etc/netvm/connman"
 STATE = "/var/lib/connman"
 LAST_WORDS_S = 1.0
+SEVERAL_S, ONE_S = 0.0, 3.0
+"""When ConnMan is first spoken to: at once where it must be told an order, later where it only has errors to tell."""
 
 
 class Failure(Exception):
@@ -54,10 +57,11 @@ class Router:
         self.supervisor = Supervisor(self.loop, self.children, voice, services, self._check_ready)
         self.firewall = firewall.Firewall(self.loop, self._firewall_fell_behind)
         requests = Requests()
-        self.uplinks = Uplinks(requests, voice, config.uplink_mac)
+        self.uplinks = Uplinks(requests, voice, config.uplinks, _forget_uplink)
         self.clients = Clients(requests, self.firewall, voice)
         self.network = Network(self._link_came, self._link_went, self._network_changed)
         self.resolvers: Resolvers | None = None
+        self.connman: ConnMan | None = None
         self.port = EventPort(self.loop, voice, self._asked)
         self._answers: HostRequests | None = None
         self.ready = False
@@ -72,9 +76,10 @@ class Router:
         self.port.look()  # first of all, so that the host hears even of what fails at once
         self._raise_firewall()
         self.supervisor.start()
-        self.resolvers = Resolvers(self.loop, self._resolvers_changed)
+        self.resolvers = Resolvers(self.loop, lambda _: self._network_changed())
         self.network.follow(self.loop)
         self.loop.later(self.config.lease_timeout_s, self._lease_is_due)
+        self.loop.later(SEVERAL_S if self.uplinks.several else ONE_S, self._follow_connman)
         self.loop.later(0, self._follow_uevents)
 
     def power_off(self, reason: str) -> None:
@@ -107,6 +112,8 @@ class Router:
             return
         if address.has_oui(link.mac, self.config.oui):
             self.clients.attach(link)
+        elif self.uplinks.expects(link.name):
+            self.uplinks.adopt(link)
         elif uplinks.is_physical(link.name):
             self.uplinks.attach(link)
 
@@ -115,13 +122,41 @@ class Router:
         self.uplinks.detach(link.index)
 
     def _network_changed(self) -> None:
-        self.uplinks.compare(self.network, self.resolvers.current if self.resolvers is not None else ())
+        if self.uplinks.several:
+            self._follow_connman()
+        if self.uplinks.compare(self.network, self._nameservers_of, self.loop.clock()):
+            self.loop.later(uplinks.GRACE_S, self._network_changed)
+        if self.config.dns:
+            self.firewall.resolve_by(self._resolvers_now())
         self._check_ready()
 
-    def _resolvers_changed(self, found: tuple[str, ...]) -> None:
-        if self.config.dns:
-            self.firewall.resolve_by(found)
+    def _nameservers_of(self, interface: str) -> tuple[str, ...]:
+        """An uplink's resolvers: all that ConnMan writes, or, where there are several uplinks, its own of them."""
+        if self.connman is None or not (self.uplinks.several and self.connman.heard):
+            return self.resolvers.current if self.resolvers is not None else ()
+        service = self.connman.service_of(interface)
+        return resolvers.usable(service.nameservers) if service is not None and service.connected else ()
+
+    def _resolvers_now(self) -> tuple[str, ...]:
+        """Where clients' DNS goes: to the resolvers of the uplink that they go out by, and to no other's."""
+        active = self.uplinks.active
+        return active.lease.nameservers if active is not None and active.lease is not None else ()
+
+    def _follow_connman(self) -> None:
+        """What only ConnMan itself can tell: what is wrong with an uplink, and whose resolvers are which."""
+        if self.connman is None:
+            from init.connman import ConnMan
+
+            self.connman = ConnMan(self.loop, self._connman_changed, self._log, uplinks.number_of)
+
+    def _connman_changed(self) -> None:
+        connman = self.connman
+        if connman is not None:
+            self.uplinks.complain(lambda name: service.error if (service := connman.service_of(name)) else "")
         self._network_changed()
+
+    def _log(self, text: str) -> None:
+        self.voice.say("log", source="init", text=text)
 
     def _check_ready(self) -> None:
         if self.ready or not (self.supervisor.all_ready and self.uplinks.any_lease):
@@ -168,6 +203,12 @@ class Router:
         self.loop.watch(uevents.fileno(), something_came)
         self.port.look()  # once more: it may have come between the first look and our listening
         buttons.look()
+
+
+def _forget_uplink(address: str) -> str:
+    from init.conntrack import forget_uplink
+
+    return forget_uplink(address)
 
 
 def open_console() -> Outlet:

@@ -38,10 +38,10 @@ class Network:
         """An interface's first address and its prefix length, if it has one."""
         return next(iter(self.addresses.get(index, {}).items()), None)
 
-    def default_route_of(self, index: int) -> tuple[str | None] | None:
-        """(gateway,) of an interface's best default route, (None,) for one without gateway; None if it has no route."""
+    def default_route_of(self, index: int) -> tuple[int, str | None] | None:
+        """(metric, gateway or None) of an interface's best default route; None if it has no route."""
         routes = self.routes.get(index)
-        return (routes[min(routes)],) if routes else None
+        return (min(routes), routes[min(routes)]) if routes else None
 
     def replace(self, dump: list[tuple[int, bytes]]) -> None:
         """Make the state what a dump says."""

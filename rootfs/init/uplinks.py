@@ -1,4 +1,7 @@
-"""Uplinks: the physical interfaces, which ConnMan configures.  We name them, take them up and tell of their leases."""
+"""Uplinks: the physical interfaces, which ConnMan configures, and VLANs on them.
+
+We name them, take them up, and tell of their leases, of what ConnMan says is wrong, and by which clients go out.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,25 @@ from init.native import exists, os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from init.config import WantedUplink
     from init.network import Network
     from init.protocol import Voice
     from init.rtnetlink import Link, Requests
 
+    Forget = Callable[[str], str]
+
 PREFIX = "up"
 """Interfaces named so are ConnMan's (services.UPLINK_PATTERN) and the firewall's uplinks; only we name one so."""
 
+TRUNK = "trunk"
+"""A card that only carries VLANs is named so: what comes untagged meets neither ConnMan nor a rule of the firewall."""
+
 SYSFS = "/sys/class/net"
+
+GRACE_S = 0.2
+"""ConnMan takes its routes away and sets them anew when the order of uplinks changes: that is no loss."""
 
 
 def is_physical(name: str) -> bool:
@@ -30,15 +44,22 @@ def driver_of(name: str) -> str:
         return ""
 
 
+def number_of(interface: str) -> int:
+    """The number in an uplink's name: its place in the spec, the lowest the most preferred."""
+    digits = interface.removeprefix(PREFIX)
+    return int(digits) if digits.isdigit() else 1 << 30
+
+
 class Lease:
     """What an uplink was given: by DHCP or from the spec."""
 
-    __slots__ = ("address", "gateway", "nameservers")
+    __slots__ = ("address", "gateway", "metric", "nameservers")
 
-    def __init__(self, address: str, gateway: str | None, nameservers: tuple[str, ...]) -> None:
+    def __init__(self, address: str, gateway: str | None, nameservers: tuple[str, ...], metric: int) -> None:
         self.address = address
         self.gateway = gateway
         self.nameservers = nameservers
+        self.metric = metric
 
     @property
     def fields(self) -> dict[str, object]:
@@ -47,31 +68,44 @@ class Lease:
 
 
 class Uplink:
-    """A physical interface that we gave to ConnMan."""
+    """A physical interface, or a VLAN on one, that we gave to ConnMan; `error` is ConnMan's word for what is wrong."""
 
-    __slots__ = ("driver", "index", "lease", "mac", "name")
+    __slots__ = ("driver", "error", "index", "lease", "mac", "name", "no_route_since", "wanted")
 
-    def __init__(self, index: int, name: str, mac: str, driver: str) -> None:
+    def __init__(self, index: int, name: str, mac: str, driver: str, wanted: WantedUplink) -> None:
         self.index = index
         self.name = name
         self.mac = mac
         self.driver = driver
+        self.wanted = wanted
+        self.error = ""
+        self.no_route_since: float | None = None
         self.lease: Lease | None = None
 
     @property
     def fields(self) -> dict[str, object]:
         """What events and the status say of it."""
-        return {"interface": self.name, "mac": self.mac, "driver": self.driver}
+        found: dict[str, object] = {"interface": self.name, "mac": self.mac, "driver": self.driver}
+        if self.wanted.name:
+            found["name"] = self.wanted.name
+        if self.wanted.vlan is not None:
+            found["vlan"] = self.wanted.vlan
+        return found
 
 
 class Uplinks:
     """The uplinks there are, by the index of their interface."""
 
-    def __init__(self, requests: Requests, voice: Voice, wanted_mac: str | None) -> None:
+    def __init__(
+        self, requests: Requests, voice: Voice, wanted: Sequence[WantedUplink], forget: Forget | None = None
+    ) -> None:
         self._requests = requests
         self._voice = voice
-        self._wanted_mac = wanted_mac
+        self._wanted = wanted
+        self._forget = forget
         self._uplinks: dict[int, Uplink] = {}
+        self._expected: dict[str, tuple[WantedUplink, str]] = {}
+        self.active: Uplink | None = None
 
     @property
     def all(self) -> list[Uplink]:
@@ -79,28 +113,77 @@ class Uplinks:
         return list(self._uplinks.values())
 
     @property
+    def missing(self) -> list[WantedUplink]:
+        """The uplinks of the spec whose card is not there."""
+        there = [uplink.wanted for uplink in self._uplinks.values()]
+        return [wanted for wanted in self._wanted if wanted.mac is not None and wanted not in there]
+
+    @property
+    def several(self) -> bool:
+        """Whether clients could go out by more than one."""
+        return len(self._wanted) > 1 or len(self._uplinks) > 1
+
+    @property
+    def leased(self) -> list[Uplink]:
+        """Those with an address and a default route."""
+        return [uplink for uplink in self._uplinks.values() if uplink.lease is not None]
+
+    @property
     def any_lease(self) -> bool:
         """Whether an uplink has an address and a default route."""
-        return any(uplink.lease for uplink in self._uplinks.values())
+        return bool(self.leased)
 
     def attach(self, link: Link) -> None:
         """Name a physical interface and take it up, so that it negotiates its link while ConnMan starts."""
         driver = driver_of(link.name)
-        if self._wanted_mac is not None and link.mac != self._wanted_mac:
-            text = f"{link.name} ({link.mac}, {driver}) is left alone: the uplink is to be {self._wanted_mac}"
+        here = [wanted for wanted in self._wanted if wanted.mac in (None, link.mac)]
+        if not here:
+            macs = ", ".join(dict.fromkeys([str(wanted.mac) for wanted in self._wanted]))
+            text = f"{link.name} ({link.mac}, {driver}) is left alone: the uplink is to be {macs}"
             self._voice.say("log", source="init", text=text)
             return
-        taken = {uplink.name for uplink in self._uplinks.values()}
-        name = next(name for number in range(len(taken) + 1) if (name := f"{PREFIX}{number}") not in taken)
+        plain = next((wanted for wanted in here if wanted.vlan is None), None)
+        names = [self._free(wanted) for wanted in here]
         try:
+            name = names[here.index(plain)] if plain is not None else f"{TRUNK}{link.index}"
             self._requests.rename(link.index, name)
             sysctl.apply(sysctl.EACH, name)
             self._requests.set_up(link.index)
+            for wanted, vlan_name in zip(here, names):  # noqa: B905  (made of it)
+                if wanted.vlan is not None:
+                    self._expected[vlan_name] = (wanted, driver)
+                    self._requests.add_vlan(link.index, vlan_name, wanted.vlan)
         except OSError as error:
             text = f"{link.name} ({link.mac}, {driver}) could not be set up: {error.strerror}"
             self._voice.say("log", source="init", text=text)
             return
-        uplink = self._uplinks[link.index] = Uplink(link.index, name, link.mac, driver)
+        if plain is not None:
+            self._found(Uplink(link.index, name, link.mac, driver, plain))
+
+    def expects(self, name: str) -> bool:
+        """Whether an interface is a VLAN that we have just made."""
+        return name in self._expected
+
+    def adopt(self, link: Link) -> None:
+        """Take up a VLAN that we have made."""
+        wanted, driver = self._expected.pop(link.name)
+        sysctl.apply(sysctl.EACH, link.name)
+        try:
+            self._requests.set_up(link.index)
+        except OSError as error:
+            self._voice.say("log", source="init", text=f"{link.name} could not be set up: {error.strerror}")
+            return
+        self._found(Uplink(link.index, link.name, link.mac, driver, wanted))
+
+    def _free(self, wanted: WantedUplink) -> str:
+        """The name for an uplink: by its place in the spec, or the first that is free where any card will do."""
+        if wanted.mac is not None:
+            return f"{PREFIX}{self._wanted.index(wanted)}"
+        taken = {uplink.name for uplink in self._uplinks.values()} | set(self._expected)
+        return next(name for number in range(len(taken) + 1) if (name := f"{PREFIX}{number}") not in taken)
+
+    def _found(self, uplink: Uplink) -> None:
+        self._uplinks[uplink.index] = uplink
         self._voice.say("uplink", state="found", **uplink.fields)
 
     def detach(self, index: int) -> None:
@@ -108,19 +191,62 @@ class Uplinks:
         uplink = self._uplinks.pop(index, None)
         if uplink is not None:
             self._voice.say("uplink", state="gone", **uplink.fields)
+            self._forget_connections(uplink.lease)
 
-    def compare(self, network: Network, nameservers: tuple[str, ...]) -> None:
-        """Tell which uplink has come by a lease (address and default route), by another one, or has lost it."""
+    def compare(self, network: Network, nameservers: Callable[[str], tuple[str, ...]], now: float) -> bool:
+        """Tell which uplink has come by a lease (address and default route), by another one, or has lost it; and by
+        which clients go out now.  True where one has just lost its route alone: to be called again after GRACE_S.
+        """
+        wavering = False
         for uplink in self._uplinks.values():
             address = network.address_of(uplink.index)
             route = network.default_route_of(uplink.index)
             before = uplink.lease
+            if route is not None:
+                uplink.no_route_since = None
+            elif before is not None and address is not None:
+                if uplink.no_route_since is None:
+                    uplink.no_route_since = now
+                if now - uplink.no_route_since < GRACE_S:
+                    wavering = True
+                    continue
             if address is None or route is None:
                 uplink.lease = None
                 if before is not None:
                     self._voice.say("uplink", state="lost", **uplink.fields)
+                    self._forget_connections(before)
                 continue
-            lease = Lease(f"{address[0]}/{address[1]}", route[0], nameservers)
+            metric, gateway = route
+            lease = Lease(f"{address[0]}/{address[1]}", gateway, nameservers(uplink.name), metric)
             uplink.lease = lease
             if before is None or before.fields != lease.fields:
                 self._voice.say("uplink", state="lease", **(uplink.fields | lease.fields))
+            if before is not None and before.address != lease.address:
+                self._forget_connections(before)
+        self._choose()
+        return wavering
+
+    def _choose(self) -> None:
+        """The uplink with the best route is the one that the kernel sends clients out by."""
+        before = self.active
+        self.active = min(self.leased, key=lambda uplink: uplink.lease.metric, default=None)  # type: ignore[union-attr]
+        if self.active is before or not self.several:
+            return
+        if before is not None and before.lease is not None:
+            self._forget_connections(before.lease)  # their packets would leave by the other, as nobody's
+        self._voice.say("route", **({"interface": None} if self.active is None else self.active.fields))
+
+    def complain(self, error_of: Callable[[str], str]) -> None:
+        """Tell what ConnMan says is wrong with an uplink, in its own words."""
+        for uplink in self._uplinks.values():
+            error = error_of(uplink.name)
+            if error and error != uplink.error:
+                self._voice.say("uplink-error", **(uplink.fields | {"error": error}))
+            uplink.error = error
+
+    def _forget_connections(self, lease: Lease | None) -> None:
+        if lease is None or self._forget is None:
+            return
+        problem = self._forget(lease.address.partition("/")[0])
+        if problem:
+            self._voice.say("log", source="init", text=problem)

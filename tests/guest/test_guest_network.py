@@ -115,9 +115,9 @@ def test_the_picture_follows_the_messages() -> None:
         [(rt.RTM_NEWROUTE, route_message(2, "10.0.2.9", 30)), (rt.RTM_NEWROUTE, route_message(2, "10.0.2.2", 10))]
     )
     assert net.address_of(2) == ("10.0.2.15", 24)
-    assert net.default_route_of(2) == ("10.0.2.2",)
+    assert net.default_route_of(2) == (10, "10.0.2.2")
     net.apply([(rt.RTM_DELROUTE, route_message(2, "10.0.2.2", 10))])
-    assert net.default_route_of(2) == ("10.0.2.9",)
+    assert net.default_route_of(2) == (30, "10.0.2.9")
     net.apply([(rt.RTM_DELADDR, rt.new_address(2, "10.0.2.15", 24))])
     assert net.address_of(2) is None
     net.apply([(rt.RTM_DELLINK, link_message(2, "up0"))])

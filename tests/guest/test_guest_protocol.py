@@ -15,9 +15,7 @@ from init.protocol import CONSOLE_PREFIX, BadRequest, LineReader, Voice, event_l
 
 ROOT = Path(__file__).parents[2]
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads((ROOT / "tests/vectors/events.json").read_text())
-EVENTS = (
-    "init mounts firewall service uplink client client-gone client-refused ready degraded failed shutdown log reply"
-)
+EVENTS = "init mounts firewall service uplink uplink-error route client client-gone client-refused ready degraded failed shutdown log reply"
 
 
 def nonblocking_pipe() -> tuple[int, int]:

@@ -25,6 +25,7 @@ rec {
     root = packages.root "connman-dev";
     script = ./connman.sh;
     missing = ./connman-missing.c;
+    noLinkLocal = ../shared/connman-no-link-local.patch;
     orig = source "connman" "orig";
     debian = source "connman" "debian";
   };

@@ -15,8 +15,13 @@ let
     enableWifi = false;
     enableL2tp = false;
   };
+
+  # What a router has no use for; the patch says why.
+  noLinkLocal = ../shared/connman-no-link-local.patch;
 in
-if lib.versionAtLeast small.version mended then small
+if lib.versionAtLeast small.version mended then small.overrideAttrs (old: {
+  patches = (old.patches or [ ]) ++ [ noLinkLocal ];
+})
 else small.overrideAttrs {
   version = ours;
   src = pkgs.fetchurl {
@@ -24,5 +29,5 @@ else small.overrideAttrs {
     hash = "sha256-0lwt3Ata0T6YbsNa12WujS9LestHyVigVhbJQ80IJSc=";
   };
   # Those of the older version are in this one.
-  patches = [ ];
+  patches = [ noLinkLocal ];
 }
