@@ -45,6 +45,17 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Card:
+    """A card that uplinks are on: the places of those uplinks in the spec, each with its VLAN, or None if untagged.
+
+    `mac` is None where the spec asks for none.
+    """
+
+    mac: str | None
+    vlans: Mapping[int, int | None]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Version 1 of manifest.json.  `options` maps kernel options (without CONFIG_) to what was asked: y, m, n or text;
     `spec` is the whole router as JSON, every default filled in.
@@ -79,6 +90,15 @@ class Manifest:
             return named
         one = self.spec.get("uplink")
         return (one if isinstance(one, Mapping) else {},)
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """The cards that the uplinks need, that of the most preferred first."""
+        found: dict[str | None, dict[int, int | None]] = {}
+        for place, one in enumerate(self.uplinks):
+            mac, vlan = one.get("mac"), one.get("vlan")
+            found.setdefault(str(mac) if mac else None, {})[place] = vlan if isinstance(vlan, int) else None
+        return tuple(Card(mac, vlans) for mac, vlans in found.items())
 
     @property
     def uplink_macs(self) -> tuple[str, ...]:

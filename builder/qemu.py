@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -99,14 +100,24 @@ class ClientNic:
 
 
 @dataclass(frozen=True)
+class Trunk:
+    """Where the frames of an uplink's card go in the place of a user network, and whence those of each user network
+    behind it come: the rest of -netdev options, the latter by the number of the user network.
+    """
+
+    card: str
+    networks: Mapping[int, str]
+
+
+@dataclass(frozen=True)
 class Machine:
     """All that a VM is made of.  `console`, `qmp`, `monitor` (a second QMP) and `port` are chardevs as QEMU writes
     them, without an id.
 
-    `uplink` is a NIC model on QEMU's user network; there is one such card for each of `uplink_macs`, each on a network
-    of its own (`user_network`).  Client NICs sit where each can be unplugged, and `spare_ports` more
-    can be plugged in; with `plug_later` none is there yet, and `device_add` brings each.  `capture` takes the first 96
-    bytes of every packet on the uplink, in pcap format.
+    `uplink` is a NIC model; there is one such card for each of `uplink_macs`, on QEMU's user network of the number in
+    `uplink_networks` (`user_network`), or, by the card's number, on one of `trunks`.  Client NICs sit
+    where each can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is there yet, and
+    `device_add` brings each.  `capture` takes the first 96 bytes of every packet on the first uplink, in pcap format.
     """
 
     name: str
@@ -122,6 +133,8 @@ class Machine:
     port: tuple[str, str] | None = None
     uplink: str | None = None
     uplink_macs: tuple[str, ...] = (UPLINK_MAC,)
+    uplink_networks: tuple[int, ...] = (0,)
+    trunks: Mapping[int, Trunk] = field(default_factory=dict)
     capture: Path | None = None
     nics: tuple[ClientNic, ...] = ()
     spare_ports: int = 0
@@ -179,13 +192,29 @@ def _uplink(machine: Machine) -> list[str]:
     if machine.uplink is None:
         return []
     line = []
-    for number, mac in enumerate(machine.uplink_macs):
+    for number, (mac, network) in enumerate(zip(machine.uplink_macs, machine.uplink_networks, strict=True)):
         name = uplink_id(number)
-        network = "" if number == 0 else f",net={user_network(number)}"
-        line += ["-netdev", f"user,id={name},ipv6=off{network}"]
+        trunk = machine.trunks.get(number)
+        line += _user(name, network) if trunk is None else _trunk(name, trunk)
         line += ["-device", f"{machine.uplink},id={name}-nic,netdev={name},mac={mac},romfile="]
     if machine.capture is not None:
         line += ["-object", f"filter-dump,id=capture,netdev=uplink,maxlen=96,file={quote(str(machine.capture))}"]
+    return line
+
+
+def _user(name: str, number: int) -> list[str]:
+    network = "" if number == 0 else f",net={user_network(number)}"
+    return ["-netdev", f"user,id={name},ipv6=off{network}"]
+
+
+def _trunk(name: str, trunk: Trunk) -> list[str]:
+    """A card's own netdev, and a hub for each user network behind it, which that network and our socket share."""
+    line = ["-netdev", _chardev(name, trunk.card)]
+    for number, netdev in trunk.networks.items():
+        user, ours = f"{name}-user{number}", f"{name}-ours{number}"
+        line += [*_user(user, number), "-netdev", _chardev(ours, netdev)]
+        for end in (user, ours):
+            line += ["-netdev", f"hubport,id={end}-port,hubid={number + 1},netdev={end}"]
     return line
 
 
@@ -195,7 +224,7 @@ def uplink_id(number: int) -> str:
 
 
 def user_network(number: int) -> IPv4Network:
-    """The user network behind an uplink's card: 10.0.2.0/24, 10.0.3.0/24 …; .2 is this host, .3 its resolver."""
+    """The user network behind the uplink at a place of the spec: 10.0.2.0/24, 10.0.3.0/24 …; .2 is this host there."""
     return IPv4Network((int(IPv4Address("10.0.2.0")) + number * 256, 24))
 
 
@@ -247,6 +276,7 @@ def router(image: Image, accelerator: str, *, nic: str | None = None, memory_mib
         cpus=wanted.cpus,
         uplink=nic or wanted.nic,
         uplink_macs=image.manifest.uplink_macs or (UPLINK_MAC,),
+        uplink_networks=tuple(min(card.vlans) for card in image.manifest.cards),
     )
 
 
@@ -259,9 +289,10 @@ def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = ()) ->
     line = [str(qemu.path), "-M", "q35", "-m", str(manifest.machine.memory_mib), "-nographic", "-no-reboot"]
     line += ["-kernel", str(image.kernel), "-append", manifest.cmdline]
     line += ["-drive", f"if=virtio,format=raw,readonly=on,file={quote(str(image.rootfs))}"]
-    for number, mac in enumerate(manifest.uplink_macs or ("",)):
+    for card in manifest.cards:
+        number = min(card.vlans)
         network = f",net={user_network(number)}" if number else ""
-        line += ["-nic", f"user,model={nic}{network}" + (f",mac={mac}" if mac else "")]
+        line += ["-nic", f"user,model={nic}{network}" + (f",mac={card.mac}" if card.mac else "")]
     for number, pair in enumerate(pairs):
         line += ["-nic", f"socket,model=virtio-net-pci,mac={pair.router_mac},mcast=230.0.0.1:{12340 + number}"]
     return line

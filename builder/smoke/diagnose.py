@@ -161,10 +161,8 @@ def _connman_says(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
     last = said[-1]
     key = f"uplinks {escape(last.name)}" if last.name else "uplink"
     hint = ERRORS.get(last.error, "look at {key}").format(key=key)
-    return (
-        f"ConnMan says of {escape(last.name or last.interface)}: {escape(last.error, 100)}.",
-        f"in netvm.yaml, {hint}",
-    )
+    cause = f"ConnMan says of the uplink {escape(last.name or last.interface)}: {escape(last.error, 100)}."
+    return cause, f"in netvm.yaml, {hint}"
 
 
 def _no_lease(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:

@@ -27,6 +27,7 @@ from builder.smoke.health import demand_well, unrecorded, vms, watch_ends
 from builder.smoke.timeline import timeline
 from builder.smoke.upstream import Upstream
 from builder.smoke.vm import Vm
+from builder.trunk import Trunks
 from builder.workspace import claim
 
 AGENT = Path(__file__).with_name("client_agent.py")
@@ -138,6 +139,7 @@ async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> La
         qemu.ClientNic(f"c{number}", pair.router_mac, clients.link(here))
         for number, (pair, (here, _)) in enumerate(zip(pairs, links, strict=True), 1)
     )
+    trunks = await stack.enter_async_context(Trunks(manifest))
     capture = folder / "uplink.pcap"
     capture.unlink(missing_ok=True)
     machine = replace(
@@ -145,6 +147,7 @@ async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> La
         cmdline=audible(manifest.cmdline),
         nics=nics,
         capture=capture,
+        trunks=trunks.described,
     )
     guest = Guest()
     router = Vm(
@@ -155,7 +158,7 @@ async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> La
         on_port=guest.on_port,
         port_name=qemu.EVENTS_PORT,
         max_line=console.MAX_REPLY,
-        inherited=[here for here, _ in links],
+        inherited=[here for here, _ in links] + trunks.inherited,
         by_hand=qemu.by_hand(rig.image, rig.program, nic, pairs),
     )
     await stack.enter_async_context(router)

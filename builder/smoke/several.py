@@ -42,9 +42,11 @@ async def failover(lab: Lab, ping: Callable[[Client, str, str, float], Awaitable
     await lab.guest.wait(console.Route, lambda event: event.name == first)
     since, started = len(lab.guest.heard), time.monotonic()
     await lab.router.execute("set_link", {"name": card, "up": False})
-    await lab.guest.wait(console.Route, lambda event: event.name not in (None, first), since)
+    taken = await lab.guest.wait(console.Route, lambda event: event.name not in (None, first), since)
     away_s = time.monotonic() - started
-    await _reach(lab, client, str(user_network(1)[2]), wait_s)
+    place = [one.get("name") for one in lab.image.manifest.uplinks].index(taken.name)
+    if lab.image.manifest.uplinks[place].get("dhcp") is not False:  # the user network is where DHCP says
+        await _reach(lab, client, str(user_network(place)[2]), wait_s)
     since, started = len(lab.guest.heard), time.monotonic()
     await lab.router.execute("set_link", {"name": card, "up": True})
     await lab.guest.wait(console.Route, lambda event: event.name == first, since)

@@ -25,12 +25,19 @@ MAX_TEXT = 100
 
 
 class Service:
-    """A network as ConnMan has it; `error` is its own word, such as dhcp-failed, or empty."""
+    """A network as ConnMan has it; `error` is its own word, such as dhcp-failed, or empty, and so is `gateway`."""
 
-    __slots__ = ("error", "interface", "nameservers", "path", "state", "technology")
+    __slots__ = ("error", "gateway", "interface", "nameservers", "path", "state", "technology")
 
     def __init__(
-        self, path: str, interface: str, technology: str, state: str, error: str, nameservers: tuple[str, ...]
+        self,
+        path: str,
+        interface: str,
+        technology: str,
+        state: str,
+        error: str = "",
+        nameservers: tuple[str, ...] = (),
+        gateway: str = "",
     ) -> None:
         self.path = path
         self.interface = interface
@@ -38,6 +45,7 @@ class Service:
         self.state = state
         self.error = error
         self.nameservers = nameservers
+        self.gateway = gateway
 
     @property
     def connected(self) -> bool:
@@ -62,7 +70,7 @@ def services(body: list[object]) -> list[Service]:
 
 
 def _service(path: str, interface: str, properties: dict[object, object]) -> Service:
-    servers = properties.get("Nameservers")
+    servers, ipv4 = properties.get("Nameservers"), properties.get("IPv4")
     return Service(
         path,
         interface,
@@ -70,6 +78,7 @@ def _service(path: str, interface: str, properties: dict[object, object]) -> Ser
         str(properties.get("State", ""))[:MAX_TEXT],
         str(properties.get("Error", ""))[:MAX_TEXT],
         tuple([one for one in servers if isinstance(one, str)]) if isinstance(servers, list) else (),
+        str(ipv4.get("Gateway", ""))[:MAX_TEXT] if isinstance(ipv4, dict) else "",
     )
 
 

@@ -124,7 +124,7 @@ class Router:
     def _network_changed(self) -> None:
         if self.uplinks.several:
             self._follow_connman()
-        if self.uplinks.compare(self.network, self._nameservers_of, self.loop.clock()):
+        if self.uplinks.compare(self.network, self._nameservers_of, self.loop.clock(), self._gateway_of):
             self.loop.later(uplinks.GRACE_S, self._network_changed)
         if self.config.dns:
             self.firewall.resolve_by(self._resolvers_now())
@@ -136,6 +136,11 @@ class Router:
             return self.resolvers.current if self.resolvers is not None else ()
         service = self.connman.service_of(interface)
         return resolvers.usable(service.nameservers) if service is not None and service.connected else ()
+
+    def _gateway_of(self, interface: str) -> str:
+        """What ConnMan says of an uplink that it calls connected."""
+        service = self.connman.service_of(interface) if self.connman is not None else None
+        return service.gateway if service is not None and service.connected else ""
 
     def _resolvers_now(self) -> tuple[str, ...]:
         """Where clients' DNS goes: to the resolvers of the uplink that they go out by, and to no other's."""

@@ -50,8 +50,14 @@ def number_of(interface: str) -> int:
     return int(digits) if digits.isdigit() else 1 << 30
 
 
+NO_ROUTE = 1 << 32
+"""Worse than any metric.  An uplink that comes by its address while a preferred one is in use gets no default route of
+ConnMan 2.0 until its turn comes.
+"""
+
+
 class Lease:
-    """What an uplink was given: by DHCP or from the spec."""
+    """What an uplink was given: by DHCP or from the spec; `metric` is that of its default route, or NO_ROUTE."""
 
     __slots__ = ("address", "gateway", "metric", "nameservers")
 
@@ -125,8 +131,8 @@ class Uplinks:
 
     @property
     def leased(self) -> list[Uplink]:
-        """Those with an address and a default route."""
-        return [uplink for uplink in self._uplinks.values() if uplink.lease is not None]
+        """Those by which clients could go out at this moment: with an address and a default route."""
+        return [one for one in self._uplinks.values() if one.lease is not None and one.lease.metric < NO_ROUTE]
 
     @property
     def any_lease(self) -> bool:
@@ -193,38 +199,52 @@ class Uplinks:
             self._voice.say("uplink", state="gone", **uplink.fields)
             self._forget_connections(uplink.lease)
 
-    def compare(self, network: Network, nameservers: Callable[[str], tuple[str, ...]], now: float) -> bool:
+    def compare(
+        self,
+        network: Network,
+        nameservers: Callable[[str], tuple[str, ...]],
+        now: float,
+        gateway: Callable[[str], str] = lambda _: "",
+    ) -> bool:
         """Tell which uplink has come by a lease (address and default route), by another one, or has lost it; and by
         which clients go out now.  True where one has just lost its route alone: to be called again after GRACE_S.
+
+        `gateway` is what ConnMan has for an uplink that it calls connected, or empty.
         """
         wavering = False
         for uplink in self._uplinks.values():
             address = network.address_of(uplink.index)
             route = network.default_route_of(uplink.index)
-            before = uplink.lease
-            if route is not None:
-                uplink.no_route_since = None
-            elif before is not None and address is not None:
-                if uplink.no_route_since is None:
-                    uplink.no_route_since = now
-                if now - uplink.no_route_since < GRACE_S:
-                    wavering = True
-                    continue
+            if route is None and (waiting := gateway(uplink.name)):
+                route = NO_ROUTE, waiting
             if address is None or route is None:
-                uplink.lease = None
-                if before is not None:
-                    self._voice.say("uplink", state="lost", **uplink.fields)
-                    self._forget_connections(before)
-                continue
-            metric, gateway = route
-            lease = Lease(f"{address[0]}/{address[1]}", gateway, nameservers(uplink.name), metric)
-            uplink.lease = lease
-            if before is None or before.fields != lease.fields:
-                self._voice.say("uplink", state="lease", **(uplink.fields | lease.fields))
-            if before is not None and before.address != lease.address:
-                self._forget_connections(before)
+                if address is not None and self._wavers(uplink, now):
+                    wavering = True
+                else:
+                    self._take(uplink, None)
+            else:
+                uplink.no_route_since = None
+                self._take(uplink, Lease(f"{address[0]}/{address[1]}", route[1], nameservers(uplink.name), route[0]))
         self._choose()
         return wavering
+
+    def _wavers(self, uplink: Uplink, now: float) -> bool:
+        """Whether an uplink with a lease has been without a route for so short a time that it is no loss yet."""
+        if uplink.lease is None:
+            return False
+        if uplink.no_route_since is None:
+            uplink.no_route_since = now
+        return now - uplink.no_route_since < GRACE_S
+
+    def _take(self, uplink: Uplink, lease: Lease | None) -> None:
+        before, uplink.lease = uplink.lease, lease
+        if lease is None:
+            if before is not None:
+                self._voice.say("uplink", state="lost", **uplink.fields)
+        elif before is None or before.fields != lease.fields:
+            self._voice.say("uplink", state="lease", **(uplink.fields | lease.fields))
+        if before is not None and (lease is None or before.address != lease.address):
+            self._forget_connections(before)
 
     def _choose(self) -> None:
         """The uplink with the best route is the one that the kernel sends clients out by."""

@@ -18,7 +18,7 @@ OUTSIDE = {
     "yaml": {"marks"},
     "jinja2": {"render"},
     "markupsafe": {"render"},
-    "asyncio": {"hub", "smoke", "run"},
+    "asyncio": {"hub", "trunk", "smoke", "run"},
     "qemu": {"smoke", "run"},
     "click": {"cli"},
     "rich": {"cli"},

@@ -474,9 +474,10 @@ def test_every_example_is_sound_commented_and_right_by_the_schema(file: Path) ->
 
 
 def test_there_are_examples() -> None:
-    assert {"minimal.yaml", "static-uplink.yaml", "named-clients.yaml", "nixpkgs.yaml", "netvm.yaml"} == {
-        file.name for file in EXAMPLES
-    }
+    assert {"minimal.yaml", "static-uplink.yaml", "two-uplinks.yaml", "vlan.yaml", "named-clients.yaml"} | {
+        "nixpkgs.yaml",
+        "netvm.yaml",
+    } == {file.name for file in EXAMPLES}
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: str(file.relative_to(ROOT / "examples")))

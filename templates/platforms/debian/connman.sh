@@ -9,7 +9,7 @@ while read -r patch _; do
   case $patch in "" | "#"*) continue ;; esac
   patch -p1 -s < "debian/patches/$patch"
 done < debian/patches/series
-patch -p1 -s < "$noLinkLocal"
+for patch in $ours; do patch -p1 -s < "$patch"; done
 
 # glib, libdbus, libnftnl and libmnl are linked in: of them, what connmand calls is 1.3 MiB, and no loader has to find,
 # map and relocate a dozen libraries at each start.  The C library alone stays shared.

@@ -25,7 +25,7 @@ rec {
     root = packages.root "connman-dev";
     script = ./connman.sh;
     missing = ./connman-missing.c;
-    noLinkLocal = ../shared/connman-no-link-local.patch;
+    ours = [ ../shared/connman-no-link-local.patch ../shared/connman-host-name.patch ];
     orig = source "connman" "orig";
     debian = source "connman" "debian";
   };
