@@ -25,9 +25,9 @@ MAX_TEXT = 100
 
 
 class Service:
-    """A network as ConnMan has it; `error` is its own word, such as dhcp-failed, or empty, and so is `gateway`."""
+    """A network as ConnMan has it; `error` is its own word, such as dhcp-failed, or empty."""
 
-    __slots__ = ("error", "gateway", "interface", "nameservers", "path", "state", "technology")
+    __slots__ = ("error", "interface", "nameservers", "path", "state", "technology")
 
     def __init__(
         self,
@@ -37,7 +37,6 @@ class Service:
         state: str,
         error: str = "",
         nameservers: tuple[str, ...] = (),
-        gateway: str = "",
     ) -> None:
         self.path = path
         self.interface = interface
@@ -45,7 +44,6 @@ class Service:
         self.state = state
         self.error = error
         self.nameservers = nameservers
-        self.gateway = gateway
 
     @property
     def connected(self) -> bool:
@@ -70,7 +68,7 @@ def services(body: list[object]) -> list[Service]:
 
 
 def _service(path: str, interface: str, properties: dict[object, object]) -> Service:
-    servers, ipv4 = properties.get("Nameservers"), properties.get("IPv4")
+    servers = properties.get("Nameservers")
     return Service(
         path,
         interface,
@@ -78,7 +76,6 @@ def _service(path: str, interface: str, properties: dict[object, object]) -> Ser
         str(properties.get("State", ""))[:MAX_TEXT],
         str(properties.get("Error", ""))[:MAX_TEXT],
         tuple([one for one in servers if isinstance(one, str)]) if isinstance(servers, list) else (),
-        str(ipv4.get("Gateway", ""))[:MAX_TEXT] if isinstance(ipv4, dict) else "",
     )
 
 

@@ -124,7 +124,7 @@ class Router:
     def _network_changed(self) -> None:
         if self.uplinks.several:
             self._follow_connman()
-        if self.uplinks.compare(self.network, self._nameservers_of, self.loop.clock(), self._gateway_of):
+        if self.uplinks.compare(self.network, self._nameservers_of, self.loop.clock(), self._is_connected):
             self.loop.later(uplinks.GRACE_S, self._network_changed)
         if self.config.dns:
             self.firewall.resolve_by(self._resolvers_now())
@@ -137,10 +137,10 @@ class Router:
         service = self.connman.service_of(interface)
         return resolvers.usable(service.nameservers) if service is not None and service.connected else ()
 
-    def _gateway_of(self, interface: str) -> str:
-        """What ConnMan says of an uplink that it calls connected."""
+    def _is_connected(self, interface: str) -> bool:
+        """Whether ConnMan says so."""
         service = self.connman.service_of(interface) if self.connman is not None else None
-        return service.gateway if service is not None and service.connected else ""
+        return service is not None and service.connected
 
     def _resolvers_now(self) -> tuple[str, ...]:
         """Where clients' DNS goes: to the resolvers of the uplink that they go out by, and to no other's."""

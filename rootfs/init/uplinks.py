@@ -204,19 +204,19 @@ class Uplinks:
         network: Network,
         nameservers: Callable[[str], tuple[str, ...]],
         now: float,
-        gateway: Callable[[str], str] = lambda _: "",
+        connected: Callable[[str], bool] = lambda _: False,
     ) -> bool:
         """Tell which uplink has come by a lease (address and default route), by another one, or has lost it; and by
         which clients go out now.  True where one has just lost its route alone: to be called again after GRACE_S.
 
-        `gateway` is what ConnMan has for an uplink that it calls connected, or empty.
+        `connected` is whether ConnMan calls an uplink so: then it needs no route of its own.
         """
         wavering = False
         for uplink in self._uplinks.values():
             address = network.address_of(uplink.index)
             route = network.default_route_of(uplink.index)
-            if route is None and (waiting := gateway(uplink.name)):
-                route = NO_ROUTE, waiting
+            if route is None and connected(uplink.name):
+                route = NO_ROUTE, uplink.lease.gateway if uplink.lease is not None else None
             if address is None or route is None:
                 if address is not None and self._wavers(uplink, now):
                     wavering = True
