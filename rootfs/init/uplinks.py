@@ -99,6 +99,11 @@ class Uplink:
         return found
 
 
+def _rank(uplink: Uplink) -> tuple[bool, int]:
+    """The lower the better: a route that is there comes before one that may just be set anew."""
+    return uplink.no_route_since is not None, NO_ROUTE if uplink.lease is None else uplink.lease.metric
+
+
 class Uplinks:
     """The uplinks there are, by the index of their interface."""
 
@@ -215,22 +220,23 @@ class Uplinks:
         for uplink in self._uplinks.values():
             address = network.address_of(uplink.index)
             route = network.default_route_of(uplink.index)
-            if route is None and connected(uplink.name):
+            if route is not None:
+                uplink.no_route_since = None
+            elif address is not None and self._wavers(uplink, now):
+                wavering = True
+                continue
+            elif connected(uplink.name):
                 route = NO_ROUTE, uplink.lease.gateway if uplink.lease is not None else None
             if address is None or route is None:
-                if address is not None and self._wavers(uplink, now):
-                    wavering = True
-                else:
-                    self._take(uplink, None)
+                self._take(uplink, None)
             else:
-                uplink.no_route_since = None
                 self._take(uplink, Lease(f"{address[0]}/{address[1]}", route[1], nameservers(uplink.name), route[0]))
         self._choose()
         return wavering
 
     def _wavers(self, uplink: Uplink, now: float) -> bool:
-        """Whether an uplink with a lease has been without a route for so short a time that it is no loss yet."""
-        if uplink.lease is None:
+        """Whether an uplink has been without its route for so short a time that it is no loss yet."""
+        if uplink.lease is None or uplink.lease.metric == NO_ROUTE:
             return False
         if uplink.no_route_since is None:
             uplink.no_route_since = now
@@ -249,7 +255,7 @@ class Uplinks:
     def _choose(self) -> None:
         """The uplink with the best route is the one that the kernel sends clients out by."""
         before = self.active
-        self.active = min(self.leased, key=lambda uplink: uplink.lease.metric, default=None)  # type: ignore[union-attr]
+        self.active = min(self.leased, key=_rank, default=None)
         if self.active is before or not self.several:
             return
         if before is not None and before.lease is not None:

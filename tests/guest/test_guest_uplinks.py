@@ -180,6 +180,8 @@ def test_an_uplink_that_waits_its_turn_is_not_lost() -> None:
     heard.has(3, "10.0.3.15")
     heard.connected = {"up0", "up1"}
     assert heard.compare() == []
+    assert heard.wavers
+    assert heard.compare() == []
     assert not heard.wavers
     heard.has(2)
     assert [event["event"] for event in heard.compare()] == ["uplink", "route"]
