@@ -268,7 +268,7 @@ NIC = Key(
     "machine.nic",
     choice(NICS, "a network card of QEMU"),
     lambda r: r.machine.nic,
-    "The emulated network card of the uplink, by QEMU's name; the kernel needs its driver (see `kernel.fragments`).",
+    "The emulated network card of every uplink, by QEMU's name; the kernel needs its driver (see `kernel.fragments`).",
     "e1000e",
 )
 

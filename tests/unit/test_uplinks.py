@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from builder import pipeline, qemu, spec, uplinks
+from builder import pipeline, qemu, spec, status, uplinks
+from builder.cli import status_view
 from builder.console import UplinkError
 from builder.errors import SpecError
 from builder.model import Router, Uplink
@@ -162,6 +163,20 @@ def test_qemu_has_a_card_for_each_mac_on_a_network_of_its_own() -> None:
     assert [card.split(",")[3] for card in cards] == ["mac=52:54:00:12:34:56", "mac=52:54:00:12:34:57"]
     by_hand = qemu.by_hand(image, qemu.Qemu(Path("/q"), "10.0"), "igb")
     assert "user,model=igb,net=10.0.3.0/24,mac=52:54:00:12:34:57" in by_hand
+
+
+def test_the_status_tells_which_uplink_is_in_use_and_what_is_wrong_with_the_other() -> None:
+    bare = status.Uplink("up0", "igb", CABLE.mac or "", "10.0.2.15/24", "10.0.2.2", ("10.0.2.3",), None, "cable", True)
+    broken = replace(bare, interface="up1", name="backup", address=None, active=False, error="dhcp-failed\x1b[31m")
+    absent = replace(broken, interface="", name="third", mac="52:54:00:00:00:03", error="")
+    now = status.Snapshot("netvm", "ready", 1.0, 1, 1, True, (bare, broken, absent), (), (), ())
+    shown = [line for line in status_view.lines(now, 96) if line.startswith("uplink")]
+    assert shown == [
+        "uplink  * cable  up0  igb   10.0.2.15/24 via 10.0.2.2   resolvers 10.0.2.3",
+        "uplink    backup  up1  igb   no lease   ConnMan: dhcp-failed",
+        "uplink    third  no card has the MAC 52:54:00:00:00:03",
+    ]
+    assert status_view.lines(replace(now, uplinks=(bare,)), 96)[2].startswith("uplink  cable  up0")
 
 
 def test_connman_s_word_leads_to_the_key_to_change() -> None:
