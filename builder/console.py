@@ -70,7 +70,10 @@ class Service(GuestEvent):
 
 @dataclass(frozen=True)
 class Uplink(GuestEvent):
-    """A physical interface: found, lease, lost, refused (`reason`) or gone.  What it was given comes with a lease."""
+    """An uplink's interface: found, lease, lost, refused (`reason`) or gone.  What it was given comes with a lease.
+
+    `name` is the spec's, where it names several; `vlan` is set where the uplink is one on its card.
+    """
 
     state: str = ""
     interface: str = ""
@@ -80,6 +83,31 @@ class Uplink(GuestEvent):
     gateway: str | None = None
     nameservers: tuple[str, ...] = ()
     reason: str = ""
+    name: str | None = None
+    vlan: int | None = None
+
+
+@dataclass(frozen=True)
+class UplinkError(GuestEvent):
+    """ConnMan's own word for what is wrong with an uplink."""
+
+    interface: str = ""
+    mac: str = ""
+    driver: str | None = None
+    error: str = ""
+    name: str | None = None
+    vlan: int | None = None
+
+
+@dataclass(frozen=True)
+class Route(GuestEvent):
+    """Clients go out by this uplink from now on, where there are several; by none if `interface` is None."""
+
+    interface: str | None = None
+    mac: str | None = None
+    driver: str | None = None
+    name: str | None = None
+    vlan: int | None = None
 
 
 @dataclass(frozen=True)
@@ -171,6 +199,8 @@ EVENTS: Mapping[str, type[GuestEvent]] = {
     "firewall": Firewall,
     "service": Service,
     "uplink": Uplink,
+    "uplink-error": UplinkError,
+    "route": Route,
     "client": Client,
     "client-gone": ClientGone,
     "client-refused": ClientRefused,

@@ -49,6 +49,17 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Card:
+    """A card that uplinks are on: the places of those uplinks in the spec, each with its VLAN, or None if untagged.
+
+    `mac` is None where the spec asks for none.
+    """
+
+    mac: str | None
+    vlans: Mapping[int, int | None]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Version 1 of manifest.json.  `options` maps kernel options (without CONFIG_) to what was asked: y, m, n or text;
     `spec` is the whole router as JSON, every default filled in.  `initrd` is there where the kernel needs one.
@@ -76,14 +87,33 @@ class Manifest:
         return self._spec("clients", "dns") != "none"
 
     @property
-    def uplink_mac(self) -> str | None:
-        """The MAC that the uplink must carry, if the spec names one."""
-        mac = self._spec("uplink", "mac")
-        return str(mac) if mac else None
+    def uplinks(self) -> tuple[Mapping[str, Any], ...]:
+        """The uplinks as the spec has them, the most preferred first; the short form is one without a name."""
+        several = self.spec.get("uplinks")
+        named = tuple(one for one in several if isinstance(one, Mapping)) if isinstance(several, list | tuple) else ()
+        if named:
+            return named
+        one = self.spec.get("uplink")
+        return (one if isinstance(one, Mapping) else {},)
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """The cards that the uplinks need, that of the most preferred first."""
+        found: dict[str | None, dict[int, int | None]] = {}
+        for place, one in enumerate(self.uplinks):
+            mac, vlan = one.get("mac"), one.get("vlan")
+            found.setdefault(str(mac) if mac else None, {})[place] = vlan if isinstance(vlan, int) else None
+        return tuple(Card(mac, vlans) for mac, vlans in found.items())
+
+    @property
+    def uplink_macs(self) -> tuple[str, ...]:
+        """The MACs that uplinks' cards must carry, where the spec names any; VLANs of one card have the same."""
+        return tuple(dict.fromkeys(str(one["mac"]) for one in self.uplinks if one.get("mac")))
 
     @property
     def uses_dhcp(self) -> bool:
-        return self._spec("uplink", "dhcp") is not False
+        """Whether the most preferred uplink does."""
+        return self.uplinks[0].get("dhcp") is not False
 
     def _spec(self, section: str, key: str) -> object:
         value = self.spec.get(section)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from builder.address import Pair
@@ -99,17 +101,29 @@ class ClientNic:
 
 
 @dataclass(frozen=True)
+class Trunk:
+    """Where the frames of an uplink's card go in the place of a user network, and whence those of each user network
+    behind it come: the rest of -netdev options, the latter by the number of the user network.
+    """
+
+    card: str
+    networks: Mapping[int, str]
+
+
+@dataclass(frozen=True)
 class Machine:
     """All that a VM is made of.  `console`, `qmp`, `monitor` (a second QMP) and `port` are chardevs as QEMU writes
     them, without an id.
 
     With `watchdog` there is one that resets the machine, and since QEMU is told not to reboot, ends it.
 
-    `uplink` is a NIC model, on `uplink_net`: a -netdev without an id, QEMU's user network by default.  Client NICs sit
-    where each can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is there yet, and
-    `device_add` brings each.  `capture` takes the first 96 bytes of every packet on the uplink, in pcap format.
-    `cards` are PCI addresses of this machine, bound to vfio-pci.
-    `secrets` is a -fw_cfg option that names an inherited descriptor.
+    `uplink` is a NIC model; there is one such card for each of `uplink_macs`, on QEMU's user network of the number in
+    `uplink_networks` (`user_network`), or, by the card's number, on one of `trunks`.  The first is on `uplink_net`, a
+    -netdev without an id, if there is one.  `cards` are PCI addresses of this machine, bound to vfio-pci.
+
+    Client NICs sit where each can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is
+    there yet, and `device_add` brings each.  `capture` takes the first 96 bytes of every packet on the first uplink, in
+    pcap format.  `secrets` is a -fw_cfg option that names an inherited descriptor.
     """
 
     name: str
@@ -125,9 +139,11 @@ class Machine:
     port: tuple[str, str] | None = None
     secrets: str | None = None
     uplink: str | None = None
-    uplink_mac: str = UPLINK_MAC
     cards: tuple[str, ...] = ()
-    uplink_net: str = USER_NETWORK
+    uplink_net: str | None = None
+    uplink_macs: tuple[str, ...] = (UPLINK_MAC,)
+    uplink_networks: tuple[int, ...] = (0,)
+    trunks: Mapping[int, Trunk] = field(default_factory=dict)
     capture: Path | None = None
     nics: tuple[ClientNic, ...] = ()
     spare_ports: int = 0
@@ -195,8 +211,15 @@ def _chardev(identity: str, backend: str) -> str:
 def _uplink(machine: Machine) -> list[str]:
     if machine.uplink is None:
         return []
-    line = ["-netdev", _chardev("uplink", machine.uplink_net)]
-    line += ["-device", f"{machine.uplink},id=uplink-nic,netdev=uplink,mac={machine.uplink_mac},romfile="]
+    line = []
+    for number, (mac, network) in enumerate(zip(machine.uplink_macs, machine.uplink_networks, strict=True)):
+        name = uplink_id(number)
+        trunk = machine.trunks.get(number)
+        if number == 0 and machine.uplink_net is not None:
+            line += ["-netdev", _chardev(name, machine.uplink_net)]
+        else:
+            line += _user(name, network) if trunk is None else _trunk(name, trunk)
+        line += ["-device", f"{machine.uplink},id={name}-nic,netdev={name},mac={mac},romfile="]
     if machine.capture is not None:
         line += ["-object", f"filter-dump,id=capture,netdev=uplink,maxlen=96,file={quote(str(machine.capture))}"]
     return line
@@ -220,6 +243,32 @@ def _cards(machine: Machine) -> list[str]:
         properties = card_properties(address, f"port-card{number}")
         line += ["-device", ",".join(f"{key}={_option(value)}" for key, value in properties.items())[len("driver=") :]]
     return line
+
+
+def _user(name: str, number: int) -> list[str]:
+    network = "" if number == 0 else f",net={user_network(number)}"
+    return ["-netdev", f"user,id={name},ipv6=off{network}"]
+
+
+def _trunk(name: str, trunk: Trunk) -> list[str]:
+    """A card's own netdev, and a hub for each user network behind it, which that network and our socket share."""
+    line = ["-netdev", _chardev(name, trunk.card)]
+    for number, netdev in trunk.networks.items():
+        user, ours = f"{name}-user{number}", f"{name}-ours{number}"
+        line += [*_user(user, number), "-netdev", _chardev(ours, netdev)]
+        for end in (user, ours):
+            line += ["-netdev", f"hubport,id={end}-port,hubid={number + 1},netdev={end}"]
+    return line
+
+
+def uplink_id(number: int) -> str:
+    """QEMU's name of an uplink's network: ``uplink``, ``uplink1`` …; its card's has ``-nic`` behind it."""
+    return f"uplink{number or ''}"
+
+
+def user_network(number: int) -> IPv4Network:
+    """The user network behind the uplink at a place of the spec: 10.0.2.0/24, 10.0.3.0/24 …; .2 is this host there."""
+    return IPv4Network((int(IPv4Address("10.0.2.0")) + number * 256, 24))
 
 
 def _client_nics(machine: Machine) -> list[str]:
@@ -269,7 +318,8 @@ def router(image: Image, accelerator: str, *, nic: str | None = None, memory_mib
         memory_mib=memory_mib or wanted.memory_mib,
         cpus=wanted.cpus,
         uplink=nic or wanted.nic,
-        uplink_mac=image.manifest.uplink_mac or UPLINK_MAC,
+        uplink_macs=image.manifest.uplink_macs or (UPLINK_MAC,),
+        uplink_networks=tuple(min(card.vlans) for card in image.manifest.cards),
         watchdog=wanted.watchdog_s > 0,
         initrd=image.initrd,
     )
@@ -288,8 +338,10 @@ def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = (), ca
     line += ["-drive", f"if=virtio,format=raw,readonly=on,file={quote(str(image.rootfs))}"]
     if card is not None:
         line += ["-nodefaults", "-serial", "mon:stdio", "-device", f"vfio-pci,host={card}"]
-    else:
-        line += ["-nic", f"user,model={nic}" + (f",mac={manifest.uplink_mac}" if manifest.uplink_mac else "")]
+    for emulated in manifest.cards if card is None else ():
+        number = min(emulated.vlans)
+        network = f",net={user_network(number)}" if number else ""
+        line += ["-nic", f"user,model={nic}{network}" + (f",mac={emulated.mac}" if emulated.mac else "")]
     for number, pair in enumerate(pairs):
         line += ["-nic", f"socket,model=virtio-net-pci,mac={pair.router_mac},mcast=230.0.0.1:{12340 + number}"]
     return line

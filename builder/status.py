@@ -29,7 +29,10 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Uplink:
-    """A physical interface; `address` is None without a lease."""
+    """An uplink; `address` is None without a lease, `interface` empty where its card is not there.
+
+    `name` is the spec's, where it names several; `active` says that clients go out by it; `error` is ConnMan's word.
+    """
 
     interface: str
     driver: str
@@ -38,6 +41,9 @@ class Uplink:
     gateway: str | None
     nameservers: tuple[str, ...]
     traffic: Traffic | None
+    name: str = ""
+    active: bool | None = None
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -216,6 +222,9 @@ def _uplink(entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]]) 
         if isinstance(servers, list)
         else (),
         traffic=_traffic(traffic.get(interface), turned=False),
+        name=_text(entry, "name"),
+        active=entry["active"] if isinstance(entry.get("active"), bool) else None,
+        error=_text(entry, "error"),
     )
 
 

@@ -175,7 +175,7 @@ def _forwards_differ(router: Router) -> Iterator[Violation]:
         if first != number:
             hint = "a port of the uplinks goes to one client: choose another port for one of the two"
             yield Violation(path, f"{one.protocol} port {one.port} is forwarded twice", hint)
-        if one.protocol == "udp" and one.port == 68 and router.uplink.dhcp:
+        if one.protocol == "udp" and one.port == 68 and any(uplink.dhcp for uplink in router.all_uplinks):
             hint = "choose another port, or set uplink.dhcp to false"
             yield Violation(path, "UDP port 68 is where the uplink's own DHCP answers come", hint, ("uplink.dhcp",))
 

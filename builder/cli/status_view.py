@@ -38,11 +38,16 @@ def lines(now: Snapshot, memory_mib: int, *, before: Snapshot | None = None, mos
 def _uplinks(now: Snapshot) -> list[str]:
     if not now.uplinks:
         return ["uplink  none: no physical interface has a driver"]
-    return [f"uplink  {_uplink(uplink)}" for uplink in now.uplinks]
+    several = len(now.uplinks) > 1
+    return [f"uplink  {_uplink(uplink, several)}" for uplink in now.uplinks]
 
 
-def _uplink(uplink: Uplink) -> str:
-    parts = [f"{_cell(uplink.interface)}  {_cell(uplink.driver)}"]
+def _uplink(uplink: Uplink, several: bool) -> str:
+    mark = ("* " if uplink.active else "  ") if several else ""
+    name = f"{_cell(uplink.name)}  " if uplink.name else ""
+    if not uplink.interface:
+        return f"{mark}{name}no card has the MAC {_cell(uplink.mac)}"
+    parts = [f"{mark}{name}{_cell(uplink.interface)}  {_cell(uplink.driver)}"]
     if uplink.address is None:
         parts.append("no lease")
     else:
@@ -50,6 +55,8 @@ def _uplink(uplink: Uplink) -> str:
         parts.append(f"{_cell(uplink.address)}{via}")
         names = ", ".join(_cell(name) for name in uplink.nameservers[:4])
         parts.append(f"resolvers {names or 'none'}")
+    if uplink.error:
+        parts.append(f"ConnMan: {_cell(uplink.error)}")
     if uplink.traffic is not None:
         parts.append(f"in {size(uplink.traffic.in_bytes)}, out {size(uplink.traffic.out_bytes)}")
     return "   ".join(parts)

@@ -13,7 +13,7 @@ import shlex
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from builder.process import end_group, spawn
 from builder.run.networks import Network
 from builder.run.notify import notify, of_event
 from builder.run.uplink import ON_USER_NETWORK, Plugged
+from builder.trunk import Trunks
 
 POWER_DOWN_S = 10.0  # for the guest to end, when a person at the terminal waits
 STOP_S = 120.0  # when SIGTERM came: whoever sent it knows how long to wait, and kills us then
@@ -82,6 +83,7 @@ class Keeper:
         self._log = _Log(launch.log)
         self._tasks: list[asyncio.Task[None]] = []
         self._hubs: dict[str, EventHub | ConsoleHub] = {}
+        self._lasting = AsyncExitStack()
 
     def leave(self) -> None:
         """End the VM at once.  May be called from any thread."""
@@ -123,6 +125,7 @@ class Keeper:
 
     async def _start(self, stack: ExitStack) -> None:
         launch = self._launch
+        trunks = await self._lasting.enter_async_context(Trunks(launch.image.manifest))
         ours: dict[str, socket.socket] = {}
         theirs: dict[str, socket.socket] = {}
         for name in ("port", "console", "qmp"):
@@ -136,13 +139,14 @@ class Keeper:
             port=(qemu.EVENTS_PORT, ends["port"]),
             monitor=f"socket,server=on,wait=off,path={monitor}",
             secrets=None if launch.secrets is None else launch.secrets.option,
+            trunks=trunks.described,
             plug_later=not launch.machine.seats.vectors,
             paused=True,
         )
         argv = qemu.argv(launch.program, machine)
         said = launch.place.folder / "qemu.log"
         with said.open("wb") as log:
-            fds = [end.fileno() for end in theirs.values()]
+            fds = [end.fileno() for end in (*theirs.values(), *trunks.inherited)]
             if launch.uplink.descriptor is not None:
                 fds.append(launch.uplink.descriptor)
             if launch.secrets is not None:
@@ -253,6 +257,7 @@ class Keeper:
         with suppress(QMPError, EOFError, OSError, TimeoutError):
             async with asyncio.timeout(2.0):
                 await self._qmp.disconnect()
+        await self._lasting.aclose()
         self._log.close()
 
 

@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from builder.accelerator import Accelerator
 from builder.manifest import Image
 from builder.qemu import ClientNic, nic_properties
 from builder.report import Memory
-from builder.smoke import hardening, upstream
+from builder.smoke import hardening, several, upstream
 from builder.smoke.clients import Client
 from builder.smoke.evidence import leaked, mismatches
 from builder.smoke.guest import Guest, Unanswered
@@ -72,7 +73,7 @@ class Check:
     """A row.  `needs` names rows that must not have failed; `deadline_s` is for KVM, and longer under TCG.
 
     With `each_client` the function takes a client too, and ``{}`` in the name becomes its address.  A check that is not
-    `live` can be made after the router is gone.
+    `live` can be made after the router is gone.  Rows for `several_uplinks` are made where the spec has several.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Check:
     needs: tuple[str, ...] = ()
     each_client: bool = False
     live: bool = True
+    several_uplinks: bool = False
 
 
 async def lease(lab: Lab) -> str:
@@ -320,11 +322,19 @@ CHECKS: tuple[Check, ...] = (
     Check("dns forward", dns_forward, 6, needs=("lease", "clients")),
     Check("isolation", isolation, 6, needs=("lease", "clients")),
     Check("hot-plug", hot_plug, 10, needs=("lease", "clients")),
+    Check("uplinks", several.uplinks, 20, needs=("lease",), several_uplinks=True),
+    Check(
+        "failover",
+        partial(several.failover, ping=ping),
+        20,
+        needs=("lease", "clients", "uplinks"),
+        several_uplinks=True,
+    ),
     Check("memory", memory, 5),
     Check("power-down", power_down, 10),
     Check("uplink traffic", quiet_uplink, 5, needs=("lease",), live=False),
     Check("console", console_quiet, 1, live=False),
 )
 
-REFUSED = (CheckFailed, Unanswered, ExecuteError)
+REFUSED = (CheckFailed, several.NotReached, Unanswered, ExecuteError)
 """What makes a check fail, beside its deadline and the router's end."""

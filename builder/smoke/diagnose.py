@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from builder.console import PATTERNS, Failed, GuestEvent, Modules, Service, Uplink, escape
+from builder.console import PATTERNS, Failed, GuestEvent, Modules, Service, Uplink, UplinkError, escape
 from builder.report import CheckResult, Diagnosis, Status
 
 SHOWN_LINES = 12
@@ -60,6 +60,7 @@ def diagnose(facts: Facts) -> Diagnosis | None:
         or _stopped(facts)
         or _no_driver(facts, failed)
         or _dying_service(facts)
+        or _connman_says(facts, failed)
         or _no_lease(facts, failed)
         or (failed.detail, "netvm-build run shows the console live; the files of the report hold it too")
     )
@@ -158,6 +159,29 @@ def _dying_service(facts: Facts) -> tuple[str, str] | None:
         f"The service {escape(last.name)} keeps dying: status {last.status}, {last.restarts} restarts.",
         "its own words are among the `log` events of the console",
     )
+
+
+ERRORS: Mapping[str, str] = {
+    "dhcp-failed": "set {key}.dhcp to false and give {key}.address and {key}.gateway, if that network has no DHCP",
+    "connect-failed": "look at the other end of the cable, and at {key}.vlan",
+    "invalid-key": "mend the passphrase of that network",
+    "auth-failed": "mend the name or the passphrase of that network",
+    "online-check-failed": "the network leads nowhere: look at {key}.gateway and {key}.nameservers",
+    "out-of-range": "the network is not in reach of this card",
+}
+"""ConnMan's words (doc/service-api.txt, `Error`) → what to change."""
+
+
+def _connman_says(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
+    """What ConnMan itself says is wrong with an uplink that has no lease."""
+    said = [event for event in facts.events if isinstance(event, UplinkError)]
+    if failed.name not in ("lease", "uplinks") or not said:
+        return None
+    last = said[-1]
+    key = f"uplinks {escape(last.name)}" if last.name else "uplink"
+    hint = ERRORS.get(last.error, "look at {key}").format(key=key)
+    cause = f"ConnMan says of the uplink {escape(last.name or last.interface)}: {escape(last.error, 100)}."
+    return cause, f"in netvm.yaml, {hint}"
 
 
 def _no_lease(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:

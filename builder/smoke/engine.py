@@ -29,6 +29,7 @@ from builder.smoke.health import demand_well, unrecorded, vms, watch_ends
 from builder.smoke.timeline import timeline
 from builder.smoke.upstream import Upstream
 from builder.smoke.vm import Vm
+from builder.trunk import Trunks
 from builder.workspace import claim
 
 AGENT = Path(__file__).with_name("client_agent.py")
@@ -146,6 +147,7 @@ async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> La
         qemu.ClientNic(f"c{number}", pair.router_mac, clients.link(here))
         for number, (pair, (here, _)) in enumerate(zip(pairs, links, strict=True), 1)
     )
+    trunks = await stack.enter_async_context(Trunks(manifest))
     capture = folder / "uplink.pcap"
     capture.unlink(missing_ok=True)
     machine = replace(
@@ -153,6 +155,7 @@ async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> La
         cmdline=audible(manifest.cmdline),
         nics=nics,
         capture=capture,
+        trunks=trunks.described,
     )
     if rig.card is not None:
         machine = replace(machine, uplink=None, cards=(rig.card.address,), capture=None)
@@ -168,7 +171,7 @@ async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> La
         on_port=guest.on_port,
         port_name=qemu.EVENTS_PORT,
         max_line=console.MAX_REPLY,
-        inherited=[here for here, _ in links],
+        inherited=[*(here for here, _ in links), *trunks.inherited],
         secrets=secrets,
         by_hand=qemu.by_hand(rig.image, rig.program, nic, pairs, rig.card.address if rig.card else None),
     )
@@ -202,7 +205,8 @@ def expand(
 async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
     results: list[CheckResult] = []
     not_passed: set[str] = set()
-    rows = list(expand(rig.checks, lab.clients))
+    several = len(lab.image.manifest.uplinks) > 1
+    rows = list(expand([check for check in rig.checks if several or not check.several_uplinks], lab.clients))
     total = len(rows)
     watching = asyncio.create_task(watch_ends(vms(lab), lab.guest))
     try:

@@ -35,6 +35,8 @@ def leaked(pcap: bytes) -> tuple[int, list[str]]:
         frame = pcap[at + 16 : at + 16 + size]
         at += 16 + size
         count += 1
+        if frame[12:14] == b"\x81\x00":  # of a VLAN
+            frame = frame[:12] + frame[16:]
         if frame[12:14] == b"\x86\xdd":
             leaks.append("IPv6")
         offset = {b"\x08\x00": 26, b"\x08\x06": 28}.get(frame[12:14])  # the source in IPv4, the sender in ARP

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from builder.address import OUI
-from builder.model import NICS, Dns, PlatformKind, Router
-from builder.spec import hardware, names, network, traffic, wifi
+from builder.model import NICS, TECHNOLOGIES, Dns, PlatformKind, Router
+from builder.spec import hardware, names, network, traffic, uplinks, wifi
 from builder.spec.readers import Json, Reader, choice, list_of, optional, whole_number, word
 
 T = TypeVar("T")
@@ -49,6 +49,7 @@ SECTIONS = (
     Section("platform", "Who makes the parts of the image.", short="platform.kind"),
     Section("kernel", "The kernel and what is in it."),
     Section("uplink", "How ConnMan configures the physical interfaces: all alike, or the one with `mac`."),
+    Section("connman", "What ConnMan is told for all uplinks: see [ConnMan](connman.md)."),
     Section("clients", "The machines that the router serves, each by a virtual interface and a /31 of its own."),
     Section(
         "wifi",
@@ -66,6 +67,14 @@ VERSION = Key(
     "The version of this format. A spec of another version is refused.",
     "1",
     required=True,
+)
+UPLINKS = Key(
+    "uplinks",
+    list_of(uplinks.UPLINK),
+    lambda r: r.uplinks,
+    "Several uplinks, the most preferred first, in the place of `uplink`: each has a `name`, a `mac`, and whatever else"
+    " `uplink` has. Clients go out by the first that works: see [ConnMan](connman.md).",
+    "[{name: cable, mac: '52:54:00:12:34:56'}, {name: backup, mac: '52:54:00:12:34:57'}]",
 )
 NAME = Key("name", names.NAME, lambda r: r.name, "The router's name: its host name, and the image's.", "netvm")
 
@@ -182,6 +191,14 @@ UPLINK_MAC = Key(
     " numbers.",
     "'52:54:00:12:34:56'",
 )
+VLAN = Key(
+    "uplink.vlan",
+    optional(uplinks.VLAN_ID),
+    lambda r: r.uplink.vlan,
+    "The VLAN (IEEE 802.1Q) that the uplink is: what comes untagged or otherwise tagged is refused. The kernel then has"
+    " the fragment `vlan`.",
+    "7",
+)
 UPLINK_ADDRESS = Key(
     "uplink.address",
     optional(network.INTERFACE),
@@ -207,15 +224,24 @@ HOSTNAME = Key(
     "uplink.hostname",
     optional(names.HOST_NAME),
     lambda r: r.uplink.hostname,
-    "The host name that is told to the DHCP server; empty: none.",
+    "The host name that DHCP servers are told; empty: the router's name.",
     "router.example",
 )
 TIMESERVERS = Key(
     "uplink.timeservers",
     list_of(names.TIME_SERVER, unique=True),
     lambda r: r.uplink.timeservers,
-    "NTP servers, by name or address.",
+    "NTP servers, by name or address: ConnMan sets the router's clock by them. Empty: it leaves the clock alone.",
     "[ntp.example]",
+)
+
+PREFER = Key(
+    "connman.prefer",
+    list_of(choice(TECHNOLOGIES, "a technology of ConnMan's"), unique=True),
+    lambda r: r.connman.prefer,
+    "Which technology clients go out by where several are connected, the most preferred first; among uplinks of one"
+    " technology the order of `uplinks` decides.",
+    "[ethernet, wifi]",
 )
 
 CLIENTS_OUI = Key(
@@ -308,7 +334,7 @@ NIC = Key(
     "machine.nic",
     choice(NICS, "a network card of QEMU"),
     lambda r: r.machine.nic,
-    "The emulated network card of the uplink, by QEMU's name; the kernel needs its driver (see `kernel.fragments`).",
+    "The emulated network card of every uplink, by QEMU's name; the kernel needs its driver (see `kernel.fragments`).",
     "e1000e",
 )
 WATCHDOG = Key(
@@ -332,6 +358,7 @@ VERITY = Key(
 KEYS: tuple[Key[Any], ...] = (
     VERSION,
     NAME,
+    UPLINKS,
     PLATFORM_KIND,
     SUITE,
     MIRROR,
@@ -348,11 +375,13 @@ KEYS: tuple[Key[Any], ...] = (
     STOCK,
     DHCP,
     UPLINK_MAC,
+    VLAN,
     UPLINK_ADDRESS,
     GATEWAY,
     NAMESERVERS,
     HOSTNAME,
     TIMESERVERS,
+    PREFER,
     CLIENTS_OUI,
     POOL,
     DNS,

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from builder import marks, model, traffic, wifi
+from builder import marks, model, traffic, uplinks, wifi
 from builder.errors import Problem, SpecError
 from builder.marks import Broken, Entry, Scalar, joined
 from builder.model import Router, Source, Violation
 from builder.spec import keys
 from builder.spec.keys import KEYS, SECTIONS, Key
 from builder.spec.readers import At, Log
+from builder.spec.uplinks import why_not
 from builder.values import ReadError, describe, did_you_mean, is_null
 
 T = TypeVar("T")
@@ -97,7 +98,7 @@ def _take(section: str, entry: Entry, entries: dict[str, Entry], log: Log) -> No
     if any(key.path == path for key in KEYS):
         entries[path] = entry
         return
-    hint = _nearest_key(section, entry.key) if len(log.problems) < MOST_PROBLEMS else None
+    hint = (why_not(path) or _nearest_key(section, entry.key)) if len(log.problems) < MOST_PROBLEMS else None
     log.add(entry.line, path, "there is no such key", hint)
 
 
@@ -164,15 +165,9 @@ def _router(values: _Values) -> Router:
             lock_modules=take(keys.LOCK_MODULES),
             stock=take(keys.STOCK),
         ),
-        uplink=model.Uplink(
-            dhcp=take(keys.DHCP),
-            mac=take(keys.UPLINK_MAC),
-            address=take(keys.UPLINK_ADDRESS),
-            gateway=take(keys.GATEWAY),
-            nameservers=take(keys.NAMESERVERS),
-            hostname=take(keys.HOSTNAME),
-            timeservers=take(keys.TIMESERVERS),
-        ),
+        uplink=_uplink(values),
+        uplinks=take(keys.UPLINKS),
+        connman=model.ConnMan(prefer=take(keys.PREFER)),
         clients=_clients(values),
         wifi=model.Wifi(country=take(keys.COUNTRY), networks=take(keys.WIFI_NETWORKS)),
         machine=model.Machine(
@@ -182,6 +177,25 @@ def _router(values: _Values) -> Router:
             watchdog_s=take(keys.WATCHDOG),
         ),
         image=model.RootImage(verity=verity),
+    )
+
+
+def _uplink(values: _Values) -> model.Uplink:
+    take = values.take
+    several = values.entries.get(keys.UPLINKS.path)
+    one = [path for path in values.entries if path.startswith("uplink.")]
+    if one and several is not None and isinstance(several.value, marks.Items) and several.value.items:
+        hint = "write the one uplink as the first of uplinks, with a name, and remove the section uplink"
+        values.log.add(values.entries[one[0]].line, one[0], "uplink and uplinks cannot both be given", hint)
+    return model.Uplink(
+        dhcp=take(keys.DHCP),
+        mac=take(keys.UPLINK_MAC),
+        vlan=take(keys.VLAN),
+        address=take(keys.UPLINK_ADDRESS),
+        gateway=take(keys.GATEWAY),
+        nameservers=take(keys.NAMESERVERS),
+        hostname=take(keys.HOSTNAME),
+        timeservers=take(keys.TIMESERVERS),
     )
 
 
@@ -219,7 +233,7 @@ def _fragment_dirs(folder: Path) -> tuple[Path, ...]:
 def _hold_against_rules(router: Router, log: Log) -> None:
     """Report the rules that are broken, but for those that looked at a value that could not be read."""
     wrong = {problem.path for problem in log.problems}
-    for violation in (*model.rules(router), *traffic.rules(router), *wifi.rules(router)):
+    for violation in (*model.rules(router), *uplinks.rules(router), *traffic.rules(router), *wifi.rules(router)):
         path = _as_written(violation.path, log)
         if wrong.isdisjoint((path, *violation.involves)):
             log.add(_line(path, violation, log), path, violation.message, violation.hint)

@@ -19,11 +19,14 @@ _PLAIN_OPTION = re.compile(r"yes|no|[0-9]+|0x[0-9a-f]+")  # as a kernel option's
 def full_spec(router: Router) -> dict[str, Json]:
     """The whole spec, every default filled in: what json.dumps takes, and what `parse` reads back into the same router.
 
-    Left out are the folders of a spec's own fragments, which follow from where the spec is.
+    Left out are the folders of a spec's own fragments, which follow from where the spec is, and `uplink` where there
+    are `uplinks`, since the two exclude each other.
     """
     spec: dict[str, Json] = {}
     for key in KEYS:
         section, _, name = key.path.rpartition(".")
+        if section == "uplink" and router.uplinks:
+            continue
         place = spec.setdefault(section, {}) if section else spec
         place[name] = key.dump(router)
     return spec
@@ -51,7 +54,7 @@ def _lines(value: dict[str, Json], path: str) -> Iterator[tuple[str, str]]:
 
 
 def _value(start: str, value: Json, path: str, indent: str) -> Iterator[tuple[str, str]]:
-    if path in ("clients.named", "clients.forwards", "wifi.networks") and value:
+    if path in ("uplinks", "clients.named", "clients.forwards", "wifi.networks") and value:
         yield start, ""
         for number, item in enumerate(value):
             yield f"{indent}  - {flow(item)}", f"{path}[{number}]"

@@ -7,6 +7,17 @@ from init.jsontext import decode_object
 VERSION = 1
 
 
+class WantedUplink:
+    """An uplink as the spec has it.  `mac` None means any physical NIC, `vlan` None what is not tagged on it."""
+
+    __slots__ = ("mac", "name", "vlan")
+
+    def __init__(self, name: str = "", mac: str | None = None, vlan: int | None = None) -> None:
+        self.name = name
+        self.mac = mac
+        self.vlan = vlan
+
+
 class WifiNetwork:
     """A Wi-Fi network to join; `security` is open, psk or sae.  Its secret is not here."""
 
@@ -21,7 +32,7 @@ class WifiNetwork:
 class Config:
     """What the spec says that PID 1 must know.
 
-    MACs are upper case; `uplink_mac` None means any physical NIC; `watchdog_s` 0 means that no watchdog is armed.
+    MACs are upper case; `uplinks` are in the order of preference; `watchdog_s` 0 means that no watchdog is armed.
     """
 
     __slots__ = (
@@ -32,7 +43,7 @@ class Config:
         "name",
         "oui",
         "pool",
-        "uplink_mac",
+        "uplinks",
         "watchdog_s",
         "wifi",
     )
@@ -44,7 +55,7 @@ class Config:
         self.oui = _oui(raw)
         self.pool = _network(raw, "pool", "100.64.0.0/24")
         self.dns = _one_of(raw, "dns", ("forward", "none")) == "forward"
-        self.uplink_mac = _uplink_mac(raw.get("uplink"))
+        self.uplinks = _uplinks(raw.get("uplinks", [{}]))
         self.lease_timeout_s = _seconds(raw, "lease_timeout_s", 30)
         self.lock_modules = _truth(raw, "lock_modules")
         self.watchdog_s = _whole(raw, "watchdog_s", 0)
@@ -104,11 +115,23 @@ def _oui(raw: dict[str, object]) -> str:
     return value.upper()
 
 
-def _uplink_mac(uplink: object) -> str | None:
-    mac = uplink.get("mac") if isinstance(uplink, dict) else None
+def _uplinks(listed: object) -> tuple[WantedUplink, ...]:
+    if not isinstance(listed, list) or not listed:
+        raise ValueError("config.json: 'uplinks' must be a list of at least one")
+    return tuple([_uplink(one) for one in listed])
+
+
+def _uplink(raw: object) -> WantedUplink:
+    if not isinstance(raw, dict):
+        raise ValueError("config.json: an uplink must be an object")  # noqa: TRY004  (a file's mistake)
+    name, mac, vlan = raw.get("name", ""), raw.get("mac"), raw.get("vlan")
+    if not isinstance(name, str):
+        raise ValueError("config.json: an uplink's 'name' must be a text")  # noqa: TRY004
     if mac is not None and not isinstance(mac, str):
-        raise ValueError("config.json: 'uplink.mac' must be a MAC or null")
-    return mac.upper() if mac else None
+        raise ValueError("config.json: an uplink's 'mac' must be a MAC or null")
+    if vlan is not None and (not isinstance(vlan, int) or isinstance(vlan, bool) or not 1 <= vlan <= 4094):
+        raise ValueError("config.json: an uplink's 'vlan' must be a number from 1 to 4094 or null")
+    return WantedUplink(name, mac.upper() if mac else None, vlan)
 
 
 def _network(raw: dict[str, object], key: str, default: str) -> str:

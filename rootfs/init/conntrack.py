@@ -1,5 +1,5 @@
-"""Forgets connections: of a client that is gone, so that whoever gets its address next inherits nothing, and of DNS
-questions to a resolver that is no longer ours.
+"""Forgets connections: of a client that is gone, so that whoever gets its address next inherits nothing; of DNS
+questions to a resolver that is no longer ours; and of an uplink that is no longer the way out.
 
 Messages of ctnetlink (nfnetlink, linux/netfilter/nfnetlink_conntrack.h): delete by a filter on a direction's tuple.
 A kernel that knows no such filter takes it for one exact connection and answers ENOENT; nothing is ever flushed whole.
@@ -17,21 +17,22 @@ if TYPE_CHECKING:
 
 IPCTNL_MSG_CT_DELETE = 1 << 8 | 2
 CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_FILTER = 1, 2, 25
-CTA_TUPLE_IP, CTA_IP_V4_SRC = 1, 1
+CTA_TUPLE_IP, CTA_IP_V4_SRC, CTA_IP_V4_DST = 1, 1, 2
 CTA_TUPLE_PROTO, CTA_PROTO_NUM, CTA_PROTO_SRC_PORT = 2, 1, 2
 CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS = 1, 2
-FLAG_IP_SRC, FLAG_PROTO_NUM, FLAG_PROTO_SRC_PORT = 1 << 0, 1 << 3, 1 << 4
+FLAG_IP_SRC, FLAG_IP_DST, FLAG_PROTO_NUM, FLAG_PROTO_SRC_PORT = 1 << 0, 1 << 1, 1 << 3, 1 << 4
 TCP, UDP, DOMAIN = 6, 17, 53
 
 
-def delete(direction: int, address: str, protocol: int = 0, port: int = 0) -> bytes:
-    """The payload of IPCTNL_MSG_CT_DELETE for every connection whose tuple of a direction has this source.
+def delete(direction: int, address: str, protocol: int = 0, port: int = 0, *, to: bool = False) -> bytes:
+    """The payload of IPCTNL_MSG_CT_DELETE for every connection whose tuple of a direction has this source, or, with
+    `to`, this target.
 
     `direction` is CTA_TUPLE_ORIG (the source began it) or CTA_TUPLE_REPLY (the source is who answers, after any
     translation of the target); `protocol` and `port` narrow it down where they are given.
     """
-    tuple_ = attribute(NESTED | CTA_TUPLE_IP, attribute(CTA_IP_V4_SRC, packed(address)))
-    flags = FLAG_IP_SRC
+    tuple_ = attribute(NESTED | CTA_TUPLE_IP, attribute(CTA_IP_V4_DST if to else CTA_IP_V4_SRC, packed(address)))
+    flags = FLAG_IP_DST if to else FLAG_IP_SRC
     if protocol:
         numbers = attribute(CTA_PROTO_NUM, bytes([protocol])) + attribute(CTA_PROTO_SRC_PORT, port.to_bytes(2, "big"))
         tuple_ += attribute(NESTED | CTA_TUPLE_PROTO, numbers)
@@ -45,6 +46,11 @@ def delete(direction: int, address: str, protocol: int = 0, port: int = 0) -> by
 def forget_client(address: str) -> str:
     """Delete the connections that a client began or that were let through to it; returns why not, or nothing."""
     return _send(address, [delete(CTA_TUPLE_ORIG, address), delete(CTA_TUPLE_REPLY, address)])
+
+
+def forget_uplink(address: str) -> str:
+    """Delete the connections that went out by an uplink's address, or came in to it; returns why not, or nothing."""
+    return _send(address, [delete(direction, address, to=True) for direction in (CTA_TUPLE_REPLY, CTA_TUPLE_ORIG)])
 
 
 def forget_resolver(address: str) -> str:

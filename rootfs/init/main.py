@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 
-from init import address, firewall, mounts, native, protocol, sysctl, uplinks
+from init import address, firewall, mounts, native, protocol, resolvers, sysctl, uplink, uplinks
 from init.children import Children
 from init.claims import Claims
 from init.clients import Clients
@@ -32,6 +32,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from init.connman import ConnMan
     from init.modules import Loader
     from init.requests import Requests as HostRequests
     from init.services import Service
@@ -41,6 +42,8 @@ MODULES = "/usr/lib/netvm/modules.bin"
 PROVISIONING = "/etc/netvm/connman"
 STATE = "/var/lib/connman"
 LAST_WORDS_S = 1.0
+SEVERAL_S, ONE_S = 0.0, 3.0
+"""When ConnMan is first spoken to: at once where it must be told an order, later where it only has errors to tell."""
 
 
 class Failure(Exception):
@@ -62,9 +65,12 @@ class Router:
         requests = Requests()
         self.clients = Clients(requests, self.firewall, voice)
         claims = Claims(config.pool, self.clients)
-        self.uplinks = Uplinks(self.loop, requests, voice, config.uplink_mac, claims.problem, wifi=bool(config.wifi))
+        self.uplinks = Uplinks(
+            self.loop, requests, voice, config.uplinks, claims.problem, _forget_uplink, wifi=bool(config.wifi)
+        )
         self.network = Network(self._link_came, self._link_went, self._network_changed)
         self.resolvers: Resolvers | None = None
+        self.connman: ConnMan | None = None
         self.port = EventPort(self.loop, voice, self._asked)
         self._answers: HostRequests | None = None
         self.ready = False
@@ -85,6 +91,7 @@ class Router:
         self.resolvers = Resolvers(self.loop, lambda _: self._network_changed())
         self.network.follow(self.loop)
         self.loop.later(self.config.lease_timeout_s, self._lease_is_due)
+        self.loop.later(SEVERAL_S if self.uplinks.several else ONE_S, self._follow_connman)
         self.loop.later(0, self._follow_uevents)
 
     def _arm_watchdog(self) -> None:
@@ -121,7 +128,9 @@ class Router:
             return
         if address.has_oui(link.mac, self.config.oui):
             self.clients.attach(link)
-        elif uplinks.is_physical(link.name):
+        elif self.uplinks.expects(link.name):
+            self.uplinks.adopt(link)
+        elif uplink.is_physical(link.name):
             self.uplinks.attach(link)
 
     def _link_went(self, link: Link) -> None:
@@ -129,11 +138,46 @@ class Router:
         self.uplinks.detach(link.index)
 
     def _network_changed(self) -> None:
-        found = self.resolvers.current if self.resolvers is not None else ()
-        self.uplinks.compare(self.network, found)
-        if self.config.dns:  # without a lease the resolvers are nobody's, though ConnMan may not have said so yet
-            self.firewall.resolve_by(found if self.uplinks.any_lease else ())
+        if self.uplinks.several:
+            self._follow_connman()
+        if self.uplinks.compare(self.network, self._nameservers_of, self.loop.clock(), self._is_connected):
+            self.loop.later(uplinks.GRACE_S, self._network_changed)
+        if self.config.dns:
+            self.firewall.resolve_by(self._resolvers_now())
         self._check_ready()
+
+    def _nameservers_of(self, interface: str) -> tuple[str, ...]:
+        """An uplink's resolvers: all that ConnMan writes, or, where there are several uplinks, its own of them."""
+        if self.connman is None or not (self.uplinks.several and self.connman.heard):
+            return self.resolvers.current if self.resolvers is not None else ()
+        service = self.connman.service_of(interface)
+        return resolvers.usable(service.nameservers) if service is not None and service.connected else ()
+
+    def _is_connected(self, interface: str) -> bool:
+        """Whether ConnMan says so."""
+        service = self.connman.service_of(interface) if self.connman is not None else None
+        return service is not None and service.connected
+
+    def _resolvers_now(self) -> tuple[str, ...]:
+        """Where clients' DNS goes: to the resolvers of the uplink that they go out by, and to no other's."""
+        active = self.uplinks.active
+        return active.lease.nameservers if active is not None and active.lease is not None else ()
+
+    def _follow_connman(self) -> None:
+        """What only ConnMan itself can tell: what is wrong with an uplink, and whose resolvers are which."""
+        if self.connman is None:
+            from init.connman import ConnMan
+
+            self.connman = ConnMan(self.loop, self._connman_changed, self._log, uplink.number_of)
+
+    def _connman_changed(self) -> None:
+        connman = self.connman
+        if connman is not None:
+            self.uplinks.complain(lambda name: service.error if (service := connman.service_of(name)) else "")
+        self._network_changed()
+
+    def _log(self, text: str) -> None:
+        self.voice.say("log", source="init", text=text)
 
     def _check_ready(self) -> None:
         if self.ready or not (self.supervisor.all_ready and self.uplinks.any_lease):
@@ -197,6 +241,12 @@ class Router:
             self.modules.look()
         self.port.look()  # once more: it may have come between the first look and our listening
         buttons.look()
+
+
+def _forget_uplink(address: str) -> str:
+    from init.conntrack import forget_uplink
+
+    return forget_uplink(address)
 
 
 def open_console() -> Outlet:

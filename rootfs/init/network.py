@@ -39,10 +39,10 @@ class Network:
         """An interface's first address and its prefix length, if it has one."""
         return next(iter(self.addresses.get(index, {}).items()), None)
 
-    def default_route_of(self, index: int) -> tuple[str | None] | None:
-        """(gateway,) of an interface's best default route, (None,) for one without gateway; None if it has no route."""
+    def default_route_of(self, index: int) -> tuple[int, str | None] | None:
+        """(metric, gateway or None) of an interface's best default route; None if it has no route."""
         routes = self.routes.get(index)
-        return (routes[min(routes)],) if routes else None
+        return (min(routes), routes[min(routes)]) if routes else None
 
     def targets_of(self, index: int) -> set[tuple[str, int]]:
         """(destination, prefix length) of an interface's other routes."""

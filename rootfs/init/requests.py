@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from binascii import b2a_base64
 
 from init import native
@@ -101,10 +102,8 @@ class Requests:
         return {
             "uptime_s": boot_time(),
             "firewall": self._firewall.loaded,
-            "uplinks": [
-                uplink.fields | (uplink.lease.fields if uplink.lease is not None else {"address": None})
-                for uplink in self._uplinks.all
-            ],
+            "clock": int(time.time()),
+            "uplinks": self._uplinks_now(),
             "clients": [client.fields for client in self._clients.all],
             "services": [
                 {"name": one.service.name, "running": bool(one.pid), "pid": one.pid, "restarts": one.restarts}
@@ -123,6 +122,18 @@ class Requests:
         from init.modules import loaded
 
         return loaded()
+
+    def _uplinks_now(self) -> list[dict[str, object]]:
+        """Those there are, and after them those of the spec that are not."""
+        return [
+            uplink.fields
+            | (uplink.lease.fields if uplink.lease is not None else {"address": None})
+            | {"active": uplink is self._uplinks.active, "error": uplink.error or None}
+            for uplink in self._uplinks.all
+        ] + [
+            {"interface": None, "mac": wanted.mac, "driver": None, "name": wanted.name, "address": None}
+            for wanted in self._uplinks.missing
+        ]
 
     def _counters(self) -> Answer:
         from init import counters

@@ -7,7 +7,7 @@ from init.native import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from init.loop import Loop, Timer
 
@@ -23,13 +23,14 @@ LOOPBACK, MULTICAST = 127, 224
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """The IPv4 resolvers of a resolv.conf, in its order; addresses that no other machine can have are left out."""
-    found: list[str] = []
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) >= 2 and words[0] == "nameserver" and words[1] not in found and _usable(words[1]):
-            found.append(words[1])
-    return tuple(found[:MAX_RESOLVERS])
+    """The usable resolvers of a resolv.conf."""
+    lines = [line.split() for line in text.splitlines()]
+    return usable([words[1] for words in lines if len(words) >= 2 and words[0] == "nameserver"])
+
+
+def usable(addresses: Sequence[str]) -> tuple[str, ...]:
+    """The IPv4 resolvers among addresses, in their order; those that no other machine can have are left out."""
+    return tuple([address for address in dict.fromkeys(addresses) if _usable(address)][:MAX_RESOLVERS])
 
 
 def _usable(address: str) -> bool:

@@ -18,7 +18,8 @@ NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 1, 4, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE = 1, 0x10, 0x40
 GROUPS = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE
-IFLA_ADDRESS, IFLA_IFNAME = 1, 3
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINK, IFLA_LINKINFO = 1, 3, 5, 18
+IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_VLAN_ID = 1, 2, 1
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE = 1, 4, 5, 6, 15
 RT_TABLE_MAIN, RTN_UNICAST = 254, 1
@@ -203,6 +204,14 @@ def set_link(index: int, *, name: str | None = None, up: bool | None = None) -> 
     return LINK.pack(0, 0, index, flags, change) + tail
 
 
+def new_vlan(parent: int, name: str, vlan: int) -> bytes:
+    """The payload of RTM_NEWLINK for a VLAN (IEEE 802.1Q) on a link."""
+    data = attribute(IFLA_VLAN_ID, vlan.to_bytes(2, "little"))
+    info = attribute(IFLA_INFO_KIND, b"vlan") + attribute(IFLA_INFO_DATA, data)
+    tail = attribute(IFLA_LINK, U32.pack(parent)) + attribute(IFLA_IFNAME, name.encode() + b"\0")
+    return LINK.pack(0, 0, 0, 0, 0) + tail + attribute(IFLA_LINKINFO, info)
+
+
 def new_address(index: int, address: str, prefix: int) -> bytes:
     """The payload of RTM_NEWADDR for an IPv4 address; its connected route comes by itself."""
     octets = packed(address)
@@ -241,6 +250,10 @@ class Requests:
     def set_up(self, index: int, up: bool = True) -> None:
         """Take a link up or down.  Raises OSError."""
         self._change(RTM_SETLINK, 0, set_link(index, up=up))
+
+    def add_vlan(self, parent: int, name: str, vlan: int) -> None:
+        """Make a VLAN on a link.  Raises OSError: EOPNOTSUPP where the kernel lacks VLAN_8021Q."""
+        self._change(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, new_vlan(parent, name, vlan))
 
     def add_address(self, index: int, address: str, prefix: int) -> None:
         """Give a link an IPv4 address; one that it has already is kept.  Raises OSError."""

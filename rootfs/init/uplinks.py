@@ -1,82 +1,40 @@
-"""Uplinks: the physical interfaces, which ConnMan configures.  We name them, take them up and tell of their leases."""
+"""Uplinks: the physical interfaces, which ConnMan configures, and VLANs on them.
+
+We name them, take them up, and tell of their leases, of what ConnMan says is wrong, and by which clients go out.
+"""
 
 from __future__ import annotations
 
 from init import sysctl
-from init.native import exists, os
+from init.config import WantedUplink
+from init.uplink import NO_ROUTE, PREFIX, Lease, Uplink, driver_of, is_radio, rank
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from init.loop import Loop
     from init.network import Network
     from init.protocol import Voice
     from init.rtnetlink import Link, Requests
 
+    Forget = Callable[[str], str]
     Problem = Callable[[str, str | None, Iterable[tuple[str, int]]], str]
 
-PREFIX = "up"
-"""Interfaces named so are ConnMan's (services.UPLINK_PATTERN) and the firewall's uplinks; only we name one so."""
+TRUNK = "trunk"
+"""A card that only carries VLANs is named so: what comes untagged meets neither ConnMan nor a rule of the firewall."""
 
-SYSFS = "/sys/class/net"
+GRACE_S = 0.2
+"""ConnMan takes its routes away and sets them anew when the order of uplinks changes: that is no loss."""
+
 LINK_LOCAL = "169.254."
 """What ConnMan gives an uplink where no DHCP server answers (RFC 3927), with a route to everywhere: no lease."""
 REFUSED_S = 10.0
 """So long an uplink that was refused stays down."""
 
 
-def is_physical(name: str) -> bool:
-    """Whether a device stands behind an interface: not so for lo, sit0, dummies, bridges, VLANs."""
-    return exists(f"{SYSFS}/{name}/device")
-
-
-def is_radio(name: str) -> bool:
-    """Whether an interface is one of Wi-Fi."""
-    return exists(f"{SYSFS}/{name}/phy80211")
-
-
-def driver_of(name: str) -> str:
-    """The name of an interface's driver, such as e1000e; empty when sysfs does not say."""
-    try:
-        return os.readlink(f"{SYSFS}/{name}/device/driver").rpartition("/")[2]
-    except OSError:
-        return ""
-
-
-class Lease:
-    """What an uplink was given: by DHCP or from the spec."""
-
-    __slots__ = ("address", "gateway", "nameservers")
-
-    def __init__(self, address: str, gateway: str | None, nameservers: tuple[str, ...]) -> None:
-        self.address = address
-        self.gateway = gateway
-        self.nameservers = nameservers
-
-    @property
-    def fields(self) -> dict[str, object]:
-        """What events and the status say of it."""
-        return {"address": self.address, "gateway": self.gateway, "nameservers": self.nameservers}
-
-
-class Uplink:
-    """A physical interface that we gave to ConnMan."""
-
-    __slots__ = ("driver", "index", "lease", "mac", "name", "refused")
-
-    def __init__(self, index: int, name: str, mac: str, driver: str) -> None:
-        self.index = index
-        self.name = name
-        self.mac = mac
-        self.driver = driver
-        self.lease: Lease | None = None
-        self.refused = False
-
-    @property
-    def fields(self) -> dict[str, object]:
-        """What events and the status say of it."""
-        return {"interface": self.name, "mac": self.mac, "driver": self.driver}
+RADIO = WantedUplink()
+"""Any interface of Wi-Fi: the networks are the spec's, the cards are not."""
 
 
 class Uplinks:
@@ -87,19 +45,23 @@ class Uplinks:
         loop: Loop,
         requests: Requests,
         voice: Voice,
-        wanted_mac: str | None,
+        wanted: Sequence[WantedUplink],
         problem: Problem,
+        forget: Forget | None = None,
         *,
         wifi: bool = False,
     ) -> None:
         self._loop = loop
         self._problem = problem
+        self._wifi = wifi
         self._requests = requests
         self._voice = voice
-        self._wanted_mac = wanted_mac
-        self._wifi = wifi
+        self._wanted = wanted
+        self._forget = forget
         self._uplinks: dict[int, Uplink] = {}
+        self._expected: dict[str, tuple[WantedUplink, str]] = {}
         self._duplicates: dict[int, Link] = {}
+        self.active: Uplink | None = None
 
     @property
     def all(self) -> list[Uplink]:
@@ -107,35 +69,88 @@ class Uplinks:
         return list(self._uplinks.values())
 
     @property
+    def missing(self) -> list[WantedUplink]:
+        """The uplinks of the spec whose card is not there."""
+        there = [uplink.wanted for uplink in self._uplinks.values()]
+        return [wanted for wanted in self._wanted if wanted.mac is not None and wanted not in there]
+
+    @property
+    def several(self) -> bool:
+        """Whether clients could go out by more than one."""
+        return len(self._wanted) > 1 or len(self._uplinks) > 1
+
+    @property
+    def leased(self) -> list[Uplink]:
+        """Those by which clients could go out at this moment: with an address and a default route."""
+        return [one for one in self._uplinks.values() if one.lease is not None and one.lease.metric < NO_ROUTE]
+
+    @property
     def any_lease(self) -> bool:
         """Whether an uplink has an address and a default route."""
-        return any(uplink.lease for uplink in self._uplinks.values())
+        return bool(self.leased)
 
     def attach(self, link: Link) -> None:
         """Name a physical interface and take it up, so that it negotiates its link while ConnMan starts."""
         driver = driver_of(link.name)
-        radio = self._wifi and is_radio(link.name)  # `uplink.mac` speaks of Ethernet
-        if self._wanted_mac is not None and link.mac != self._wanted_mac and not radio:
-            text = f"{link.name} ({link.mac}, {driver}) is left alone: the uplink is to be {self._wanted_mac}"
+        radio = self._wifi and is_radio(link.name)  # the spec's uplinks are those of Ethernet
+        here = [RADIO] if radio else [wanted for wanted in self._wanted if wanted.mac in (None, link.mac)]
+        if not here:
+            macs = ", ".join(dict.fromkeys([str(wanted.mac) for wanted in self._wanted]))
+            text = f"{link.name} ({link.mac}, {driver}) is left alone: the uplink is to be {macs}"
             self._voice.say("log", source="init", text=text)
             return
-        other = next((uplink for uplink in self._uplinks.values() if uplink.mac == link.mac), None)
+        other = self._of_mac(link.mac)
         if other is not None:  # ConnMan tells them by their MAC, and would lose both with either
             self._duplicates[link.index] = link
             reason = f"duplicate: {other.name} has the same MAC"
             self._voice.say("uplink", state="refused", interface=link.name, mac=link.mac, driver=driver, reason=reason)
             return
-        taken = {uplink.name for uplink in self._uplinks.values()}
-        name = next(name for number in range(len(taken) + 1) if (name := f"{PREFIX}{number}") not in taken)
+        plain = next((wanted for wanted in here if wanted.vlan is None), None)
+        names = [self._free(wanted) for wanted in here]
         try:
+            name = names[here.index(plain)] if plain is not None else f"{TRUNK}{link.index}"
             self._requests.rename(link.index, name)
             sysctl.apply(sysctl.EACH, name)
             self._requests.set_up(link.index)
+            for wanted, vlan_name in zip(here, names):  # noqa: B905  (made of it)
+                if wanted.vlan is not None:
+                    self._expected[vlan_name] = (wanted, driver)
+                    self._requests.add_vlan(link.index, vlan_name, wanted.vlan)
         except OSError as error:
             text = f"{link.name} ({link.mac}, {driver}) could not be set up: {error.strerror}"
             self._voice.say("log", source="init", text=text)
             return
-        uplink = self._uplinks[link.index] = Uplink(link.index, name, link.mac, driver)
+        if plain is not None:
+            self._found(Uplink(link.index, name, link.mac, driver, plain))
+
+    def expects(self, name: str) -> bool:
+        """Whether an interface is a VLAN that we have just made."""
+        return name in self._expected
+
+    def adopt(self, link: Link) -> None:
+        """Take up a VLAN that we have made."""
+        wanted, driver = self._expected.pop(link.name)
+        sysctl.apply(sysctl.EACH, link.name)
+        try:
+            self._requests.set_up(link.index)
+        except OSError as error:
+            self._voice.say("log", source="init", text=f"{link.name} could not be set up: {error.strerror}")
+            return
+        self._found(Uplink(link.index, link.name, link.mac, driver, wanted))
+
+    def _free(self, wanted: WantedUplink) -> str:
+        """The name for an uplink: by its place in the spec, or the first that is free where any card will do."""
+        if wanted.mac is not None:
+            return f"{PREFIX}{self._wanted.index(wanted)}"
+        taken = {uplink.name for uplink in self._uplinks.values()} | set(self._expected)
+        taken |= {f"{PREFIX}{number}" for number, one in enumerate(self._wanted) if one.mac is not None}
+        return next(name for number in range(len(taken) + 1) if (name := f"{PREFIX}{number}") not in taken)
+
+    def _of_mac(self, mac: str) -> Uplink | None:
+        return next((uplink for uplink in self._uplinks.values() if uplink.mac == mac), None)
+
+    def _found(self, uplink: Uplink) -> None:
+        self._uplinks[uplink.index] = uplink
         self._voice.say("uplink", state="found", **uplink.fields)
 
     def detach(self, index: int) -> None:
@@ -145,33 +160,96 @@ class Uplinks:
         if uplink is None:
             return
         self._voice.say("uplink", state="gone", **uplink.fields)
-        for link in list(self._duplicates.values()):
-            if link.mac == uplink.mac:
-                del self._duplicates[link.index]
-                self.attach(link)
-                break
+        self._forget_connections(uplink.lease)
+        waiting = next((link for link in self._duplicates.values() if link.mac == uplink.mac), None)
+        if waiting is not None and self._of_mac(waiting.mac) is None:  # a card's VLANs go one by one
+            del self._duplicates[waiting.index]
+            self.attach(waiting)
 
-    def compare(self, network: Network, nameservers: tuple[str, ...]) -> None:
-        """Tell which uplink has come by a lease (address and default route), by another one, or has lost it."""
+    def compare(
+        self,
+        network: Network,
+        nameservers: Callable[[str], tuple[str, ...]],
+        now: float,
+        connected: Callable[[str], bool] = lambda _: False,
+    ) -> bool:
+        """Tell which uplink has come by a lease (address and default route), by another one, or has lost it; and by
+        which clients go out now.  True where one has just lost its route alone: to be called again after GRACE_S.
+
+        `connected` is whether ConnMan calls an uplink so: then it needs no route of its own.
+        """
+        wavering = False
         for uplink in self._uplinks.values():
-            address = network.address_of(uplink.index)
             route = network.default_route_of(uplink.index)
-            before = uplink.lease
-            gateway = route[0] if route is not None else None
-            if address is not None and not uplink.refused:
-                problem = self._problem(address[0], gateway, network.targets_of(uplink.index))
-                if problem:
-                    self._refuse(uplink, f"{address[0]}/{address[1]}", gateway, problem)
-            last_resort = address is not None and address[0].startswith(LINK_LOCAL) and gateway is None
-            if address is None or route is None or uplink.refused or last_resort:
-                uplink.lease = None
-                if before is not None:
-                    self._voice.say("uplink", state="lost", **uplink.fields)
+            address = self._usable_address(uplink, network, route[1] if route is not None else None)
+            if route is not None:
+                uplink.no_route_since = None
+            elif address is not None and self._wavers(uplink, now):
+                wavering = True
                 continue
-            lease = Lease(f"{address[0]}/{address[1]}", gateway, nameservers)
-            uplink.lease = lease
-            if before is None or before.fields != lease.fields:
-                self._voice.say("uplink", state="lease", **(uplink.fields | lease.fields))
+            elif connected(uplink.name):
+                route = NO_ROUTE, uplink.lease.gateway if uplink.lease is not None else None
+            if address is None or route is None:
+                self._take(uplink, None)
+            else:
+                self._take(uplink, Lease(f"{address[0]}/{address[1]}", route[1], nameservers(uplink.name), route[0]))
+        self._choose()
+        return wavering
+
+    def _usable_address(self, uplink: Uplink, network: Network, gateway: str | None) -> tuple[str, int] | None:
+        """(address, prefix length), unless it is one that an uplink may not have, which takes the uplink down."""
+        address = network.address_of(uplink.index)
+        if address is None or uplink.refused:
+            return None
+        problem = self._problem(address[0], gateway, network.targets_of(uplink.index))
+        if problem:
+            self._refuse(uplink, f"{address[0]}/{address[1]}", gateway, problem)
+            return None
+        last_resort = address[0].startswith(LINK_LOCAL) and gateway is None
+        return None if last_resort else address
+
+    def _wavers(self, uplink: Uplink, now: float) -> bool:
+        """Whether an uplink has been without its route for so short a time that it is no loss yet."""
+        if uplink.lease is None or uplink.lease.metric == NO_ROUTE:
+            return False
+        if uplink.no_route_since is None:
+            uplink.no_route_since = now
+        return now - uplink.no_route_since < GRACE_S
+
+    def _take(self, uplink: Uplink, lease: Lease | None) -> None:
+        before, uplink.lease = uplink.lease, lease
+        if lease is None:
+            if before is not None:
+                self._voice.say("uplink", state="lost", **uplink.fields)
+        elif before is None or before.fields != lease.fields:
+            self._voice.say("uplink", state="lease", **(uplink.fields | lease.fields))
+        if before is not None and (lease is None or before.address != lease.address):
+            self._forget_connections(before)
+
+    def _choose(self) -> None:
+        """The uplink with the best route is the one that the kernel sends clients out by."""
+        before = self.active
+        self.active = min(self.leased, key=rank, default=None)
+        if self.active is before or not self.several:
+            return
+        if before is not None and before.lease is not None:
+            self._forget_connections(before.lease)  # their packets would leave by the other, as nobody's
+        self._voice.say("route", **({"interface": None} if self.active is None else self.active.fields))
+
+    def complain(self, error_of: Callable[[str], str]) -> None:
+        """Tell what ConnMan says is wrong with an uplink, in its own words."""
+        for uplink in self._uplinks.values():
+            error = error_of(uplink.name)
+            if error and error != uplink.error:
+                self._voice.say("uplink-error", **(uplink.fields | {"error": error}))
+            uplink.error = error
+
+    def _forget_connections(self, lease: Lease | None) -> None:
+        if lease is None or self._forget is None:
+            return
+        problem = self._forget(lease.address.partition("/")[0])
+        if problem:
+            self._voice.say("log", source="init", text=problem)
 
     def _refuse(self, uplink: Uplink, address: str, gateway: str | None, reason: str) -> None:
         """Take an uplink down whose lease cannot be used; ConnMan asks for another when it is up again."""

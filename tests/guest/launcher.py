@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "rootfs"))
 
-from init import firewall, main, mounts, native, ports, services, uplinks
+from init import firewall, main, mounts, native, ports, services, uplink
 from init.children import Program
 from init.services import Service
 
@@ -62,7 +62,7 @@ def launch(settings: dict[str, object]) -> None:
             Path("/run/connman").mkdir()  # the stand-in's, which has no capability to write in another user's folder
 
     mounts.mount_all = mount_all  # type: ignore[assignment]
-    uplinks.is_physical = lambda name: name.startswith("eth")
+    uplink.is_physical = lambda name: name.startswith("eth")
 
     def load(self: firewall.Firewall, ruleset: str = f"{etc}/netvm/ruleset.nft") -> None:
         done = subprocess.run(["nft", "-f", ruleset], capture_output=True, text=True, check=False)

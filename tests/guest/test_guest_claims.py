@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from init.claims import Claims
+from init.config import WantedUplink
 from init.protocol import Voice
 from init.rtnetlink import Link
 from init.uplinks import REFUSED_S, Uplinks
@@ -93,8 +94,8 @@ class Network:
     def address_of(self, index: int) -> tuple[str, int] | None:
         return self.address
 
-    def default_route_of(self, index: int) -> tuple[str | None] | None:
-        return (self.gateway,) if self.address else None
+    def default_route_of(self, index: int) -> tuple[int, str | None] | None:
+        return (0, self.gateway) if self.address else None
 
     def targets_of(self, index: int) -> set[tuple[str, int]]:
         return set()
@@ -102,12 +103,12 @@ class Network:
 
 def test_a_refused_uplink_goes_down_is_no_lease_and_is_tried_again() -> None:
     loop, requests, voice, network = Loop(), Requests(), Said(), Network()
-    uplinks = Uplinks(loop, requests, voice, None, CLAIMS.problem)  # type: ignore[arg-type]
+    uplinks = Uplinks(loop, requests, voice, (WantedUplink(),), CLAIMS.problem)  # type: ignore[arg-type]
     uplinks.attach(Link(2, "eth0", "52:54:00:12:34:56", 0, 1))
 
     def compare() -> list[str]:
         said = len(voice.events)
-        uplinks.compare(network, ())  # type: ignore[arg-type]
+        uplinks.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
         return [event["state"] for event in voice.events[said:]]
 
     network.address = ("10.0.2.15", 24)
@@ -133,23 +134,23 @@ def test_a_refused_uplink_goes_down_is_no_lease_and_is_tried_again() -> None:
 def test_an_address_of_last_resort_is_no_lease() -> None:
     """ConnMan takes one, and makes a route to everywhere by it, where no DHCP server answers."""
     network, voice = Network(), Said()
-    uplinks = Uplinks(Loop(), Requests(), voice, None, CLAIMS.problem)  # type: ignore[arg-type]
+    uplinks = Uplinks(Loop(), Requests(), voice, (WantedUplink(),), CLAIMS.problem)  # type: ignore[arg-type]
     uplinks.attach(Link(2, "eth0", "52:54:00:12:34:56", 0, 1))
     network.address, network.gateway = ("169.254.75.114", 16), None
-    uplinks.compare(network, ())  # type: ignore[arg-type]
+    uplinks.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
     assert not uplinks.any_lease
     network.gateway = "169.254.1.1"  # a server gave it, or the spec
-    uplinks.compare(network, ())  # type: ignore[arg-type]
+    uplinks.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
     assert uplinks.any_lease
     assert [event["state"] for event in voice.events] == ["found", "lease"]
 
 
 def test_an_uplink_that_is_gone_is_not_tried_again() -> None:
     loop, requests, voice, network = Loop(), Requests(), Said(), Network()
-    uplinks = Uplinks(loop, requests, voice, None, CLAIMS.problem)  # type: ignore[arg-type]
+    uplinks = Uplinks(loop, requests, voice, (WantedUplink(),), CLAIMS.problem)  # type: ignore[arg-type]
     uplinks.attach(Link(2, "eth0", "52:54:00:12:34:56", 0, 1))
     network.address = ("127.0.0.1", 8)
-    uplinks.compare(network, ())  # type: ignore[arg-type]
+    uplinks.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
     uplinks.detach(2)
     made = len(requests.made)
     loop.due[0][1]()
@@ -158,7 +159,7 @@ def test_an_uplink_that_is_gone_is_not_tried_again() -> None:
 
 def test_an_uplink_with_another_s_mac_waits_until_that_is_gone() -> None:
     requests, voice = Requests(), Said()
-    uplinks = Uplinks(Loop(), requests, voice, None, CLAIMS.problem)  # type: ignore[arg-type]
+    uplinks = Uplinks(Loop(), requests, voice, (WantedUplink(),), CLAIMS.problem)  # type: ignore[arg-type]
     for index in (2, 3, 4):
         uplinks.attach(Link(index, f"eth{index}", "52:54:00:12:34:56", 0, 1))
     assert [(event["state"], event["interface"]) for event in voice.events] == [

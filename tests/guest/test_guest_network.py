@@ -134,9 +134,9 @@ def test_the_picture_follows_the_messages() -> None:
         [(rt.RTM_NEWROUTE, route_message(2, "10.0.2.9", 30)), (rt.RTM_NEWROUTE, route_message(2, "10.0.2.2", 10))]
     )
     assert net.address_of(2) == ("10.0.2.15", 24)
-    assert net.default_route_of(2) == ("10.0.2.2",)
+    assert net.default_route_of(2) == (10, "10.0.2.2")
     net.apply([(rt.RTM_DELROUTE, route_message(2, "10.0.2.2", 10))])
-    assert net.default_route_of(2) == ("10.0.2.9",)
+    assert net.default_route_of(2) == (30, "10.0.2.9")
     net.apply([(rt.RTM_DELADDR, rt.new_address(2, "10.0.2.15", 24))])
     assert net.address_of(2) is None
     net.apply([(rt.RTM_DELLINK, link_message(2, "up0"))])
@@ -151,7 +151,7 @@ def test_routes_that_the_kernel_drops_without_a_word_are_forgotten(loss: str) ->
     net.apply([(rt.RTM_NEWROUTE, route_message(2, "10.0.2.2", length=32, target="100.64.0.1"))])
     assert net.targets_of(2) == {("100.64.0.1", 32)}
     net.apply([(rt.RTM_DELADDR, rt.new_address(2, "10.0.2.15", 24))])
-    assert net.default_route_of(2) == ("10.0.2.2",)
+    assert net.default_route_of(2) == (0, "10.0.2.2")
     if loss == "taken down":
         net.apply([(rt.RTM_NEWLINK, link_message(2, "up0", flags=0))])
         assert net.address_of(2) == ("10.0.2.77", 24)

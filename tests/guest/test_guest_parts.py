@@ -31,19 +31,17 @@ GOOD: dict[str, Any] = {
     "name": "netvm",
     "oui": "0A:B3:EC",
     "dns": "forward",
-    "uplink": {"mac": None},
+    "uplinks": [{"name": "", "mac": None, "vlan": None}],
     "lease_timeout_s": 30,
 }
 
 
 def test_the_configuration_is_read() -> None:
-    config = parse(json.dumps(GOOD | {"uplink": {"mac": "52:54:00:aa:bb:cc"}, "dns": "none", "new": 1}))
-    assert (config.name, config.hostname, config.dns, config.uplink_mac) == (
-        "netvm",
-        "netvm",
-        False,
-        "52:54:00:AA:BB:CC",
-    )
+    uplinks = [{"name": "cable", "mac": "52:54:00:aa:bb:cc", "vlan": 7}, {}]
+    config = parse(json.dumps(GOOD | {"uplinks": uplinks, "dns": "none", "new": 1}))
+    assert (config.name, config.hostname, config.dns) == ("netvm", "netvm", False)
+    found = [(one.name, one.mac, one.vlan) for one in config.uplinks]
+    assert found == [("cable", "52:54:00:AA:BB:CC", 7), ("", None, None)]
     assert config.lease_timeout_s == 30
     assert parse(json.dumps(GOOD | {"pool": "100.96.0.0/16"})).pool == "100.96.0.0/16"
 
@@ -55,7 +53,12 @@ def test_the_configuration_is_read() -> None:
         ({"name": ""}, "name"),
         ({"oui": "0A"}, "oui"),
         ({"dns": "maybe"}, "dns"),
-        ({"uplink": {"mac": 7}}, "uplink.mac"),
+        ({"uplinks": []}, "uplinks"),
+        ({"uplinks": [7]}, "uplink must be"),
+        ({"uplinks": [{"mac": 7}]}, "'mac'"),
+        ({"uplinks": [{"name": 7}]}, "'name'"),
+        ({"uplinks": [{"vlan": 4095}]}, "'vlan'"),
+        ({"uplinks": [{"vlan": True}]}, "'vlan'"),
         ({"lease_timeout_s": 0}, "lease_timeout_s"),
         ({"lease_timeout_s": True}, "lease_timeout_s"),
         ({"hostname": 1}, "hostname"),

@@ -12,7 +12,7 @@ from init.children import Program
 from init.loop import Timer
 from init.services import SERVICES, UPLINK_PATTERN, Service
 from init.supervisor import HEALTHY_S, KEEPS_DYING, LONGEST_DELAY_S, Backoff, RateLimit, Supervisor
-from init.uplinks import PREFIX
+from init.uplink import PREFIX
 
 
 class FakeLoop:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from fuzz import checksum, octets
+from init import conntrack
 from scenarios import SCENARIOS
 from shows import of, opened, syn
 from wires import GATEWAY, IP, LAPTOP, OTHER_RESOLVER, RESOLVER, SERVER, TCP, UDP, UPLINK, Wire, inside, leaked, odd
@@ -252,6 +253,24 @@ def test_who_gets_an_address_next_inherits_nothing(bench: Bench, way: str) -> No
     bench.laptop = Wire("another", odd(LAPTOP), LAPTOP, laptop.address, laptop.router, 31)
     bench.plug_client(bench.laptop)
     bench.refused(sender, late, by=by)
+    SCENARIOS["clients_reach_the_outside"].run(bench)
+
+
+def test_a_forgotten_uplink_s_connections_end_both_ways(bench: Bench) -> None:
+    """What was opened by its address, and what came in to it by a forwarded port."""
+    bench.load(PAIRED)
+    laptop, upstream = bench.laptop, bench.upstream
+    answer = IP(src=SERVER, dst=UPLINK) / UDP(sport=443, dport=opened(bench, 6100)) / b"for laptop"
+    bench.passes(upstream, answer, laptop)
+    bench.passes(upstream, syn(SERVER, UPLINK, 6101, 8080), laptop, of(TCP))
+    bench.passes(laptop, syn(laptop.address, SERVER, 80, 6101, "SA", ack=101), upstream, of(TCP))
+    with inside(bench.router):
+        assert conntrack.forget_uplink(OTHER_UPLINK) == ""  # another's are none of these
+    bench.passes(upstream, answer, laptop)
+    with inside(bench.router):
+        assert conntrack.forget_uplink(UPLINK) == ""
+    bench.refused(upstream, answer, by="to_router")
+    bench.refused(upstream, syn(SERVER, UPLINK, 6101, 8080, "RA", ack=101), by="invalid")
     SCENARIOS["clients_reach_the_outside"].run(bench)
 
 

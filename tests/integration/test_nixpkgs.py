@@ -88,7 +88,21 @@ def test_a_connman_with_known_holes_is_replaced(rendered: Callable[..., Path]) -
 def test_a_connman_without_them_is_kept(rendered: Callable[..., Path], tmp_path: Path) -> None:
     newer = with_change(tmp_path / "newer", 'version = "1.44"', 'version = "2.1"')
     (image,) = instantiated(rendered(newer), "image")
-    assert {name for name in closure(image) if name.startswith("connman")} == {"connman-2.1.drv"}
+    names = closure(image)
+    assert {name for name in names if name.startswith("connman") and name.endswith(".drv")} == {"connman-2.1.drv"}
+
+
+@pytest.mark.parametrize("version", ["1.44", "2.1"])
+def test_either_connman_has_the_changes_that_a_router_needs(
+    version: str, rendered: Callable[..., Path], tmp_path: Path
+) -> None:
+    tree = (
+        with_change(tmp_path / "other", 'version = "1.44"', f'version = "{version}"')
+        if version != "1.44"
+        else MINIATURE
+    )
+    (image,) = instantiated(rendered(tree), "image")
+    assert {"connman-no-link-local.patch", "connman-host-name.patch"} <= set(closure(image))
 
 
 def test_the_manifest_says_what_is_inside(rendered: Callable[..., Path]) -> None:

@@ -18,7 +18,7 @@ OUTSIDE = {
     "yaml": {"marks"},
     "jinja2": {"render"},
     "markupsafe": {"render"},
-    "asyncio": {"hub", "smoke", "run", "clients"},
+    "asyncio": {"hub", "trunk", "smoke", "run", "clients"},
     "qemu": {"smoke", "run", "clients"},
     "click": {"cli"},
     "rich": {"cli"},

@@ -173,8 +173,8 @@ def test_the_tutorial_works_as_far_as_it_needs_no_nix(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "VLAN_8021Q=y" in done.stdout
-    assert "vlan" in (tmp_path / "my-router" / "netvm.yaml").read_text()
+    assert "BONDING=y" in done.stdout
+    assert "bond" in (tmp_path / "my-router" / "netvm.yaml").read_text()
 
 
 def test_the_readme_shows_what_address_prints() -> None:

@@ -48,7 +48,7 @@ def test_a_whole_image(tmp_path: Path) -> None:
     assert image.manifest.machine == manifest.Wanted("x86_64", 64, 2, "igb", 20)
     assert str(image.manifest.pool) == "100.64.1.0/24"
     assert not image.manifest.forwards_dns
-    assert image.manifest.uplink_mac is None
+    assert image.manifest.uplink_macs == ()
 
 
 def test_a_truncated_root_names_the_file_and_both_hashes(tmp_path: Path) -> None:

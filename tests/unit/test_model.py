@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
+from builder import uplinks
 from builder.address import Pair
 from builder.model import (
     RULES,
@@ -23,8 +24,9 @@ from builder.model import (
     Router,
     Source,
     Uplink,
-    rules,
+    Violation,
 )
+from builder.model import rules as rules_of_model
 
 STATIC = Uplink(
     dhcp=False,
@@ -32,6 +34,10 @@ STATIC = Uplink(
     gateway=IPv4Address("192.168.1.1"),
     nameservers=(IPv4Address("192.168.1.1"),),
 )
+
+
+def rules(router: Router) -> tuple[Violation, ...]:
+    return (*rules_of_model(router), *uplinks.rules(router))
 
 
 def named(*clients: tuple[str, str]) -> Clients:
@@ -111,6 +117,12 @@ def test_every_rule_is_broken_by_one_of_the_routers_above() -> None:
     marks = test_a_broken_rule_names_the_key_to_change.pytestmark  # type: ignore[attr-defined]
     routers = [case[0] for case in marks[0].args[1]]
     assert [rule.__name__ for rule in RULES if not any(list(rule(router)) for router in routers)] == []
+    unbroken = [
+        rule.__name__
+        for rule in uplinks.EACH
+        if not any(list(rule(router, router.uplink, "uplink")) for router in routers)
+    ]
+    assert unbroken == []
 
 
 def test_the_default_pool_is_of_the_shared_space() -> None:

@@ -10,6 +10,7 @@ while read -r patch _; do
   patch -p1 -s < "debian/patches/$patch"
 done < debian/patches/series
 [ -z "$iwd" ] || patch -p1 -s < "$iwd"
+for patch in $ours; do patch -p1 -s < "$patch"; done
 
 # glib, libdbus, libnftnl and libmnl are linked in: of them, what connmand calls is 1.3 MiB, and no loader has to find,
 # map and relocate a dozen libraries at each start.  The C library alone stays shared.

@@ -15,8 +15,13 @@ let
     enableWifi = false;
     enableL2tp = false;
   };
+
+  # Each says why; they are made for 2.0.
+  changes = [ ../shared/connman-no-link-local.patch ../shared/connman-host-name.patch ];
 in
-if lib.versionAtLeast small.version mended then small
+if lib.versionAtLeast small.version mended then small.overrideAttrs (old: {
+  patches = (old.patches or [ ]) ++ changes;
+})
 else small.overrideAttrs {
   version = ours;
   src = pkgs.fetchurl {
@@ -24,5 +29,5 @@ else small.overrideAttrs {
     hash = "sha256-0lwt3Ata0T6YbsNa12WujS9LestHyVigVhbJQ80IJSc=";
   };
   # Those of the older version are in this one.
-  patches = [ ];
+  patches = changes;
 }

@@ -241,6 +241,7 @@
   spec = {
     version = 1;
     name = "netvm";
+    uplinks = [ ];
     platform = {
       kind = "debian";
       suite = "trixie";
@@ -269,11 +270,18 @@
     uplink = {
       dhcp = true;
       mac = null;
+      vlan = null;
       address = null;
       gateway = null;
       nameservers = [ ];
       hostname = null;
       timeservers = [ ];
+    };
+    connman = {
+      prefer = [
+        "ethernet"
+        "wifi"
+      ];
     };
     clients = {
       oui = "0A:B3:EC";

@@ -1,0 +1,127 @@
+"""The rules about uplinks: what each must have, and what tells several apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network
+
+from builder.address import OUI
+from builder.model import Dns, Router, Uplink, Violation
+
+
+def rules(router: Router) -> tuple[Violation, ...]:
+    """Every rule about uplinks that the router breaks."""
+    found: list[Violation] = []
+    for number, uplink in enumerate(router.all_uplinks):
+        path = f"uplinks[{number}]" if router.uplinks else "uplink"
+        for rule in EACH:
+            found += rule(router, uplink, path)
+    return (*found, *_several_differ(router), *_one_host_name(router))
+
+
+def _dhcp_gives_the_address(_router: Router, uplink: Uplink, path: str) -> Iterator[Violation]:
+    if uplink.dhcp:
+        for key in ("address", "gateway"):
+            if getattr(uplink, key) is not None:
+                hint = f"remove {path}.{key}, or set {path}.dhcp to false"
+                yield Violation(f"{path}.{key}", f"with dhcp: true the {key} comes by DHCP", hint, (f"{path}.dhcp",))
+
+
+def _static_uplink_is_complete(router: Router, uplink: Uplink, path: str) -> Iterator[Violation]:
+    if uplink.dhcp:
+        return
+    dhcp = f"{path}.dhcp"
+    for key, example in (("address", "192.168.1.2/24"), ("gateway", "192.168.1.1")):
+        if getattr(uplink, key) is None:
+            hint = f"add `{key}: {example}` with your network's values, or set {dhcp} to true"
+            yield Violation(f"{path}.{key}", f"with dhcp: false the {key} must be given", hint, (dhcp,))
+    if not uplink.nameservers and router.clients.dns is Dns.FORWARD:
+        yield Violation(
+            f"{path}.nameservers",
+            "with dhcp: false and clients.dns: forward there is no resolver to forward to",
+            "add `nameservers: [192.168.1.1]` with your resolver, or set clients.dns to none",
+            (dhcp, "clients.dns"),
+        )
+
+
+def _gateway_is_a_neighbour(_router: Router, uplink: Uplink, path: str) -> Iterator[Violation]:
+    address, gateway = uplink.address, uplink.gateway
+    if address is None or gateway is None:
+        return
+    network, key, involves = address.network, f"{path}.gateway", (f"{path}.address",)
+    if gateway not in network:
+        hint = f"the gateway must be reachable from {address}: mend the gateway, the address or its prefix length"
+        yield Violation(key, f"{gateway} is outside the uplink's network {network}", hint, involves)
+    elif gateway == address.ip:
+        hint = "the gateway is the next router's address"
+        yield Violation(key, f"{gateway} is the uplink's own address", hint, involves)
+    elif network.prefixlen < 31 and gateway in (network.network_address, network.broadcast_address):
+        hint = "give the next router's address"
+        yield Violation(key, f"{gateway} is not a host's address in {network}", hint, involves)
+
+
+def _uplink_and_clients_are_apart(router: Router, uplink: Uplink, path: str) -> Iterator[Violation]:
+    if uplink.mac is not None and uplink.mac.startswith(OUI + ":"):
+        hint = f"give the uplink a MAC with another OUI: {OUI} marks the interfaces of clients"
+        yield Violation(f"{path}.mac", f"{uplink.mac} has the clients' OUI", hint)
+    if uplink.address is None:
+        return
+    network, involves = uplink.address.network, (f"{path}.address",)
+    if network.overlaps(router.clients.pool):
+        hint = "choose a pool of 100.64.0.0/10 that the uplink's network does not hold, such as 100.96.0.0/24"
+        message = f"{router.clients.pool} overlaps the uplink's network {network}"
+        yield Violation("clients.pool", message, hint, involves)
+    for number, client in enumerate(router.clients.named):
+        if client.pair.network.overlaps(network):
+            hint = "give the client a router address outside the uplink's network"
+            message = f"{client.pair.network} lies in the uplink's network {network}"
+            yield Violation(f"clients.named[{number}].router", message, hint, involves)
+
+
+EACH = (
+    _dhcp_gives_the_address,
+    _static_uplink_is_complete,
+    _gateway_is_a_neighbour,
+    _uplink_and_clients_are_apart,
+)
+
+
+MOST = 8
+"""Uplinks: as many cards find a seat on the root bus of the VM beside its other devices."""
+
+
+def _several_differ(router: Router) -> Iterator[Violation]:
+    """By name, by card and VLAN, and by network: with one network on two uplinks answers would leave by the other."""
+    if len(router.uplinks) > MOST:
+        yield Violation("uplinks", f"{len(router.uplinks)} uplinks are more than {MOST}", f"name {MOST} at most")
+    names: set[str] = set()
+    places: dict[tuple[str | None, int | None], str] = {}
+    networks: dict[IPv4Network, str] = {}
+    for number, uplink in enumerate(router.uplinks):
+        path = f"uplinks[{number}]"
+        if uplink.name in names:
+            yield Violation(f"{path}.name", f"two uplinks are named {uplink.name!r}", "give each a name of its own")
+        place = (uplink.mac, uplink.vlan)
+        if place in places:
+            where = str(uplink.mac) if uplink.vlan is None else f"VLAN {uplink.vlan} of {uplink.mac}"
+            hint = "give each uplink a card of its own, by `mac`, or a VLAN of its own, by `vlan`"
+            yield Violation(f"{path}.mac", f"{where} is also the uplink {places[place]!r}", hint)
+        if uplink.address is not None:
+            network = uplink.address.network
+            for other, name in networks.items():
+                if network.overlaps(other):
+                    hint = "give each uplink a network of its own: the router could not tell by which to answer"
+                    message = f"{network} is also the network of the uplink {name!r}"
+                    yield Violation(f"{path}.address", message, hint)
+            networks.setdefault(network, uplink.name)
+        names.add(uplink.name)
+        places.setdefault(place, uplink.name)
+
+
+def _one_host_name(router: Router) -> Iterator[Violation]:
+    first = router.hostname
+    for number, uplink in enumerate(router.uplinks):
+        if uplink.hostname is not None and uplink.hostname != first:
+            hint = f"write {first} here too, or remove one of the two"
+            message = f"ConnMan tells every DHCP server the same host name, and another uplink has {first!r}"
+            yield Violation(f"uplinks[{number}].hostname", message, hint)

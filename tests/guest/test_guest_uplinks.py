@@ -1,0 +1,208 @@
+"""Which card becomes which uplink, VLANs on it, and which way clients go: by what the kernel and ConnMan say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from init import rtnetlink as rt
+from init import uplinks
+from init.config import WantedUplink
+from init.network import Network
+from init.uplink import number_of
+from init.uplinks import GRACE_S, Uplinks
+
+MAC, OTHER = "52:54:00:12:34:56", "52:54:00:12:34:57"
+CABLE, BACKUP = WantedUplink("cable", MAC), WantedUplink("backup", OTHER)
+TAGGED = WantedUplink("tagged", MAC, 7)
+
+
+class Heard:
+    """What was asked of the kernel, what was said, and whose connections were forgotten."""
+
+    def __init__(self, *wanted: WantedUplink) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.events: list[dict[str, Any]] = []
+        self.forgotten: list[str] = []
+        self.network = Network(lambda _: None, lambda _: None, lambda: None)
+        self.uplinks = Uplinks(self, self, self, wanted, lambda *_: "", self.forget)  # type: ignore[arg-type]
+        self.servers: dict[str, tuple[str, ...]] = {}
+        self.connected: set[str] = set()
+        self.now = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("rename", "set_up", "add_vlan", "later"):
+            return lambda *arguments: self.asked.append((name, *arguments))
+        raise AttributeError(name)
+
+    def say(self, event: str, **fields: Any) -> None:
+        self.events.append({"event": event} | fields)
+
+    def forget(self, address: str) -> str:
+        self.forgotten.append(address)
+        return ""
+
+    def plug(self, index: int, name: str, mac: str) -> None:
+        self.uplinks.attach(rt.Link(index, name, mac, 0, rt.ARPHRD_ETHER))
+
+    def has(self, index: int, address: str = "", metric: int | None = None) -> None:
+        """The kernel's side of an uplink: an address, and a default route of a metric."""
+        self.network.addresses[index] = {address: 24} if address else {}
+        self.network.routes[index] = {} if metric is None else {metric: "10.0.0.1"}
+
+    def compare(self, passed: float = 1.0) -> list[dict[str, Any]]:
+        self.now += passed
+        before = len(self.events)
+        self.wavers = self.uplinks.compare(
+            self.network, lambda name: self.servers.get(name, ()), self.now, self.connected.__contains__
+        )
+        return self.events[before:]
+
+
+@pytest.fixture(autouse=True)
+def _no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uplinks.sysctl, "apply", lambda *_: [])
+
+
+def two() -> Heard:
+    """Both uplinks are plugged in, the backup first."""
+    heard = Heard(CABLE, BACKUP)
+    heard.plug(3, "nic0", OTHER)
+    heard.plug(2, "nic1", MAC)
+    return heard
+
+
+def test_an_uplink_is_named_by_its_place_in_the_spec() -> None:
+    heard = two()
+    assert [one[2] for one in heard.asked if one[0] == "rename"] == ["up1", "up0"]
+    assert [(event["interface"], event["name"]) for event in heard.events] == [("up1", "backup"), ("up0", "cable")]
+
+
+def test_the_short_form_takes_whatever_comes() -> None:
+    heard = Heard(WantedUplink())
+    heard.plug(2, "nic0", MAC)
+    heard.plug(3, "nic1", OTHER)
+    assert [one[2] for one in heard.asked if one[0] == "rename"] == ["up0", "up1"]
+    assert "name" not in heard.events[0]
+    assert heard.uplinks.missing == []
+
+
+def test_another_card_is_left_alone_and_a_missing_one_is_known() -> None:
+    heard = Heard(CABLE, BACKUP)
+    heard.plug(2, "nic0", "52:54:00:00:00:99")
+    assert heard.asked == []
+    assert heard.events[0]["text"].endswith(f"is left alone: the uplink is to be {MAC}, {OTHER}")
+    assert heard.uplinks.missing == [CABLE, BACKUP]
+
+
+def test_a_card_of_vlans_is_a_trunk_and_no_uplink() -> None:
+    heard = Heard(TAGGED, WantedUplink("lab", MAC, 8))
+    heard.plug(2, "nic0", MAC)
+    assert heard.asked == [
+        ("rename", 2, "trunk2"), ("set_up", 2), ("add_vlan", 2, "up0", 7), ("add_vlan", 2, "up1", 8)
+    ]  # fmt: skip
+    assert heard.events == []
+    assert heard.uplinks.expects("up1")
+    heard.uplinks.adopt(rt.Link(5, "up1", MAC, 0, rt.ARPHRD_ETHER))
+    assert heard.asked[-1] == ("set_up", 5)
+    assert heard.events[-1] == {
+        "event": "uplink", "state": "found", "interface": "up1", "mac": MAC, "driver": "", "name": "lab", "vlan": 8
+    }  # fmt: skip
+    assert not heard.uplinks.expects("up1")
+
+
+def test_a_vlan_and_what_is_untagged_share_a_card() -> None:
+    heard = Heard(TAGGED, CABLE)
+    heard.plug(2, "nic0", MAC)
+    assert heard.asked == [("rename", 2, "up1"), ("set_up", 2), ("add_vlan", 2, "up0", 7)]
+    assert [event["interface"] for event in heard.events] == ["up1"]
+
+
+def test_a_kernel_without_vlans_says_so() -> None:
+    heard = Heard(TAGGED)
+
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    heard.add_vlan = refuse  # type: ignore[method-assign]
+    heard.plug(2, "nic0", MAC)
+    assert heard.events[-1]["text"].endswith("could not be set up: Operation not supported")
+
+
+def test_the_message_that_makes_a_vlan() -> None:
+    """The attributes of linux/if_link.h, and the identity in the host's byte order, as rtnetlink has numbers."""
+    payload = rt.new_vlan(2, "up0", 7)
+    found = rt.attributes(payload, rt.LINK.size)
+    assert (found[rt.IFLA_LINK], found[rt.IFLA_IFNAME]) == (b"\2\0\0\0", b"up0\0")
+    info = rt.attributes(found[rt.IFLA_LINKINFO], 0)
+    assert info[rt.IFLA_INFO_KIND] == b"vlan"
+    assert rt.attributes(info[rt.IFLA_INFO_DATA], 0) == {rt.IFLA_VLAN_ID: b"\7\0"}
+
+
+def test_clients_go_by_the_best_route_and_connections_of_the_other_are_forgotten() -> None:
+    heard = two()
+    heard.has(3, "10.0.3.15", 0)
+    assert [event["event"] for event in heard.compare()] == ["uplink", "route"]
+    heard.has(3, "10.0.3.15", 4_000_000_000)
+    heard.has(2, "10.0.2.15", 0)
+    assert [(event["event"], event["name"]) for event in heard.compare()] == [("uplink", "cable"), ("route", "cable")]
+    assert heard.forgotten == ["10.0.3.15"]
+    heard.has(2)
+    heard.has(3, "10.0.3.15", 0)
+    told = heard.compare()
+    assert [(event.get("state"), event["name"]) for event in told] == [("lost", "cable"), (None, "backup")]
+    assert heard.forgotten == ["10.0.3.15", "10.0.2.15"]
+    heard.has(3)
+    assert heard.compare()[-1] == {"event": "route", "interface": None}
+
+
+def test_a_route_that_is_set_anew_is_no_loss_and_one_that_stays_away_is() -> None:
+    heard = two()
+    heard.has(2, "10.0.2.15", 0)
+    heard.compare()
+    heard.has(2, "10.0.2.15")
+    assert heard.compare() == []
+    assert heard.wavers
+    heard.has(2, "10.0.2.15", 0)
+    assert heard.compare(GRACE_S / 2) == []
+    heard.has(2, "10.0.2.15")
+    assert heard.compare() == []
+    assert [event.get("state") for event in heard.compare(GRACE_S)] == ["lost", None]
+    assert not heard.wavers
+    assert heard.forgotten == ["10.0.2.15"]
+
+
+def test_an_uplink_that_waits_its_turn_is_not_lost() -> None:
+    """ConnMan gives it no route, and calls it connected; clients do not go by it."""
+    heard = two()
+    heard.has(2, "10.0.2.15", 0)
+    heard.has(3, "10.0.3.15", 9)
+    heard.compare()
+    heard.has(3, "10.0.3.15")
+    heard.connected = {"up0", "up1"}
+    assert heard.compare() == []
+    assert heard.wavers
+    assert heard.compare() == []
+    assert not heard.wavers
+    heard.has(2)
+    assert [event["event"] for event in heard.compare()] == ["uplink", "route"]
+    assert heard.uplinks.active is None
+    assert {uplink.name: uplink.lease is not None for uplink in heard.uplinks.all} == {"up0": False, "up1": True}
+
+
+def test_an_error_is_told_once_and_again_when_it_is_another() -> None:
+    heard = two()
+    errors = {"up0": "dhcp-failed"}
+    heard.uplinks.complain(lambda name: errors.get(name, ""))
+    heard.uplinks.complain(lambda name: errors.get(name, ""))
+    errors["up0"] = "connect-failed"
+    heard.uplinks.complain(lambda name: errors.get(name, ""))
+    told = [event["error"] for event in heard.events if event["event"] == "uplink-error"]
+    assert told == ["dhcp-failed", "connect-failed"]
+    heard.uplinks.complain(lambda _: "")
+    assert [uplink.error for uplink in heard.uplinks.all] == ["", ""]
+
+
+def test_the_number_in_a_name() -> None:
+    assert [number_of(name) for name in ("up0", "up11")] == [0, 11]
+    assert number_of("wlan0") > 1000

@@ -1,0 +1,131 @@
+"""Several uplinks on the real image in real QEMU: two cards, VLANs of one card, and the clock by ConnMan's NTP.
+
+All of it under TCG, which is there on every machine and always behaves the same.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from builder import console, pipeline, registry, report
+from builder.events import discard
+from builder.listen import Conversation
+from builder.manifest import Image
+from builder.qemu import Qemu
+from builder.report import Status
+from builder.run import Wanted, detached, stop
+from builder.smoke import smoke
+from tests.integration.conftest import tell
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+NTP_EPOCH = 2208988800  # seconds from 1900 to 1970 (RFC 5905)
+AHEAD_S = 3600
+
+
+def example(name: str, workshop: Path) -> Image:
+    """The image of an example, in a folder that stays between runs."""
+    folder = workshop / name
+    folder.mkdir(exist_ok=True)
+    shutil.copy(ROOT / "examples" / f"{name}.yaml", folder / "netvm.yaml")
+    if (workshop / pipeline.LOCK_NAME).exists():
+        shutil.copy(workshop / pipeline.LOCK_NAME, folder / pipeline.LOCK_NAME)
+    return pipeline.build(pipeline.load(folder / "netvm.yaml"), folder / "image", tell)
+
+
+@pytest.fixture(scope="session")
+def twoways(image: Image, workshop: Path) -> Image:  # after the default image, whose lock it takes
+    return example("two-uplinks", workshop)
+
+
+def judged(image: Image, qemu: Qemu, folder: Path) -> dict[str, str]:
+    """The details of the checks of a smoke run that passed."""
+    result = smoke(image, qemu, accel="tcg", out=folder, sink=discard)
+    assert result.passed, report.text(result)
+    (entry,) = result.nics
+    assert all(check.status is not Status.FAILED for check in entry.checks)
+    print(report.text(result))
+    return {check.name: check.detail for check in entry.checks if check.status is Status.PASSED}
+
+
+def test_clients_go_by_the_other_uplink_and_come_back(twoways: Image, qemu: Qemu, tmp_path: Path) -> None:
+    checks = judged(twoways, qemu, tmp_path)
+    assert checks["uplinks"] == "fibre 10.0.2.15/24, backup 10.0.3.15/24"
+    assert checks["failover"].startswith("away from fibre in ")
+
+
+@pytest.mark.long
+def test_uplinks_that_are_vlans_of_one_card(image: Image, qemu: Qemu, workshop: Path, tmp_path: Path) -> None:
+    """The kernel is one of its own; DHCP, clients and DNS go through the tags, and nothing of a client's gets out."""
+    checks = judged(example("vlan", workshop), qemu, tmp_path)
+    assert checks["uplinks"] == "office 10.0.2.15/24, lab 10.20.8.2/24"
+    assert checks["client 100.64.0.1"].startswith("icmp udp dns tcp")
+    assert "none with a client's address" in checks["uplink traffic"]
+    assert b"\x81\x00\x00\x07" in (tmp_path / "e1000e" / "uplink.pcap").read_bytes()
+
+
+def serve_time(server: socket.socket) -> None:
+    """NTP (RFC 5905) of a clock that is ahead; ends when the socket is closed."""
+    while True:
+        try:
+            asked, peer = server.recvfrom(1024)
+        except OSError:
+            return
+        now = time.time() + NTP_EPOCH + AHEAD_S
+        stamp = struct.pack("!II", int(now), int(now % 1 * 2**32))
+        head = struct.pack("!BBbbII4s", 0x24, 1, 6, -20, 0, 0, b"TEST")
+        server.sendto(head + stamp + asked[40:48] + stamp + stamp, peer)
+
+
+@pytest.fixture
+def time_server() -> Iterator[None]:
+    """On this host's loopback, where QEMU's user network leads 10.0.2.2."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        server.bind(("127.0.0.1", 123))
+    except OSError as error:
+        server.close()
+        if os.environ.get("CI"):
+            pytest.fail(f"no time server can listen on 127.0.0.1:123, and CI must run every test: {error.strerror}")
+        pytest.skip(f"no time server can listen on 127.0.0.1:123: {error.strerror}")
+    threading.Thread(target=serve_time, args=(server,), daemon=True).start()
+    yield
+    server.close()
+
+
+def test_the_clock_is_set_by_the_time_servers_of_the_spec(
+    twoways: Image, qemu: Qemu, time_server: None, short_runtime: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """ConnMan has the one capability that it takes, and the spec's server is asked by the uplink that names it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    record = detached(twoways, qemu, Wanted(accel="tcg"))
+    try:
+        with Conversation(Path(record.events)) as talk:
+            until(talk, lambda event: isinstance(event, console.Route) and event.name == "fibre")
+            deadline = time.monotonic() + 60
+            while abs(talk.ask("status")["clock"] - (time.time() + AHEAD_S)) > 5:
+                assert time.monotonic() < deadline, "the clock was not set"
+                time.sleep(0.5)
+            status = {one["name"]: one for one in talk.ask("status")["uplinks"]}
+            assert status["backup"]["nameservers"] == ["10.0.3.3"]
+        assert stop(record)
+    finally:
+        for left in registry.running():
+            stop(left, now=True)
+
+
+def until(talk: Conversation, what: Callable[[console.GuestEvent], bool]) -> None:
+    for told in talk.follow(time.monotonic() + 120):
+        if told.event is not None and what(told.event):
+            return
+    pytest.fail("the router did not get so far")

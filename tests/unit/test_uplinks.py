@@ -1,0 +1,194 @@
+"""Several uplinks, from the spec to what ConnMan, the init and QEMU are told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+
+import pytest
+
+from builder import pipeline, qemu, spec, status, uplinks
+from builder.cli import status_view
+from builder.console import UplinkError
+from builder.errors import SpecError
+from builder.model import Router, Uplink
+from builder.report import CheckResult, Status
+from builder.smoke import diagnose
+from tests.unit.test_qemu import IMAGE
+
+CABLE = Uplink(name="cable", mac="52:54:00:12:34:56")
+BACKUP = Uplink(name="backup", mac="52:54:00:12:34:57")
+FIXED = replace(
+    BACKUP,
+    dhcp=False,
+    address=IPv4Interface("10.9.0.2/24"),
+    gateway=IPv4Address("10.9.0.1"),
+    nameservers=(IPv4Address("10.9.0.1"),),
+)
+
+TWO = """\
+version: 1
+uplinks:
+  - {name: cable, mac: '52:54:00:12:34:56', timeservers: [ntp.example]}
+  - name: backup
+    mac: '52:54:00:12:34:57'
+    vlan: 7
+    dhcp: false
+    address: 10.9.0.2/24
+    gateway: 10.9.0.1
+    nameservers: [10.9.0.1]
+"""
+
+
+def parse(text: str) -> Router:
+    return spec.parse(text, "netvm.yaml", Path("/nowhere")).router
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(SpecError) as caught:
+        parse(text)
+    return [f"{one.line} {one.path}: {one.message}; {one.hint}" for one in caught.value.problems]
+
+
+def rendered(text: str, folder: Path, name: str) -> str:
+    (folder / "netvm.yaml").write_text(text)
+    return pipeline.render(pipeline.load(folder / "netvm.yaml")).files[f"rootfs/etc/{name}"].decode()
+
+
+def test_two_uplinks_are_read_in_their_order() -> None:
+    cable, backup = parse(TWO).all_uplinks
+    assert cable == replace(CABLE, timeservers=("ntp.example",))
+    assert backup == replace(FIXED, vlan=7)
+
+
+def test_the_full_spec_of_several_uplinks_is_read_back() -> None:
+    loaded = spec.parse(TWO, "netvm.yaml", Path("/nowhere"))
+    assert parse(spec.show(loaded)) == loaded.router
+    assert "uplink:" not in spec.show(loaded).replace("uplinks:", "")
+
+
+def test_the_short_form_is_one_uplink() -> None:
+    (one,) = parse("version: 1\nuplink: {mac: '52:54:00:12:34:56', vlan: 4094}\n").all_uplinks
+    assert (one.name, one.mac, one.vlan) == ("", "52:54:00:12:34:56", 4094)
+
+
+def test_both_forms_together_are_refused() -> None:
+    (said,) = problems(TWO + "uplink:\n  dhcp: true\n")
+    assert said.startswith("12 uplink.dhcp: uplink and uplinks cannot both be given; write the one uplink as the first")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{name: a, mac: '52:54:00:12:34:56', proxy: auto}", "set the proxy in the clients"),
+        ("{name: a, mac: '52:54:00:12:34:56', domains: [x]}", "set them in the clients"),
+        ("{name: a, mac: '52:54:00:12:34:56', mtu: 1400}", "option 26"),
+        ("{name: a, mac: '52:54:00:12:34:56', apn: internet}", "cellular modems are not supported"),
+        ("{name: a, mac: '52:54:00:12:34:56', vlan: 4095}", "the least is 1, the most 4094"),
+        ("{name: a, mac: '52:54:00:12:34:56', gatewy: 10.0.0.1}", "did you mean gateway?"),
+        ("{name: a}", "mac of an uplink must be given"),
+        ("cable", "is not an uplink"),
+    ],
+)
+def test_an_uplink_that_cannot_be_says_why(line: str, message: str) -> None:
+    (said,) = problems(f"version: 1\nuplinks:\n  - {line}\n")
+    assert said.startswith("3 uplinks[0]")
+    assert message in said
+
+
+@pytest.mark.parametrize("text", ["uplink: {proxy: auto}", "cellular: {apn: internet}", "modem: yes"])
+def test_the_short_form_says_why_too(text: str) -> None:
+    (said,) = problems(f"version: 1\n{text}\n")
+    assert "proxy" in said or "cellular modems are not supported" in said
+
+
+@pytest.mark.parametrize(
+    ("several", "paths"),
+    [
+        ((CABLE, BACKUP), []),
+        ((CABLE, replace(CABLE, name="tagged", vlan=7)), []),
+        ((replace(CABLE, name="a", vlan=6), replace(CABLE, name="b", vlan=7)), []),
+        ((CABLE, replace(BACKUP, name="cable")), ["uplinks[1].name"]),
+        ((CABLE, replace(BACKUP, mac=CABLE.mac)), ["uplinks[1].mac"]),
+        ((replace(CABLE, vlan=7), replace(BACKUP, mac=CABLE.mac, vlan=7)), ["uplinks[1].mac"]),
+        ((FIXED, replace(FIXED, name="x", mac=CABLE.mac)), ["uplinks[1].address"]),
+        ((replace(CABLE, hostname="a"), replace(BACKUP, hostname="b")), ["uplinks[1].hostname"]),
+        ((replace(CABLE, hostname="a"), replace(BACKUP, hostname="a")), []),
+        ((CABLE, replace(FIXED, nameservers=())), ["uplinks[1].nameservers"]),
+        (tuple(replace(CABLE, name=f"u{n}", vlan=n) for n in range(1, 10)), ["uplinks"]),
+    ],
+)
+def test_what_tells_uplinks_apart(several: tuple[Uplink, ...], paths: list[str]) -> None:
+    found = uplinks.rules(Router(uplinks=several))
+    assert [violation.path for violation in found] == paths
+    assert all(violation.hint for violation in found)
+
+
+def test_connman_is_told_each_uplink_by_the_name_that_the_init_gives_it(tmp_path: Path) -> None:
+    text = rendered(TWO, tmp_path, "netvm/connman/uplink.config")
+    cable, backup = text.split("[service_")[1:]
+    assert cable.splitlines()[1:6] == [
+        "Type = ethernet", "DeviceName = up0", "IPv4 = dhcp", "IPv6 = off", "Timeservers = ntp.example"
+    ]  # fmt: skip
+    assert "DeviceName = up1\nIPv4 = 10.9.0.2/24/10.9.0.1\nIPv6 = off\nNameservers = 10.9.0.1\n" in backup
+    assert "MAC" not in text
+    assert "TimeUpdates=auto" in rendered(TWO, tmp_path, "netvm/connman/settings")
+    assert '{"name": "backup", "mac": "52:54:00:12:34:57", "vlan": 7}' in rendered(TWO, tmp_path, "netvm/config.json")
+
+
+def test_a_vlan_brings_its_fragment_and_nothing_else_does(tmp_path: Path) -> None:
+    (tmp_path / "netvm.yaml").write_text(TWO)
+    assert pipeline.load(tmp_path / "netvm.yaml").kernel.value("VLAN_8021Q") == "y"
+    (tmp_path / "netvm.yaml").write_text(TWO.replace("    vlan: 7\n", ""))
+    assert pipeline.load(tmp_path / "netvm.yaml").kernel.value("VLAN_8021Q") == "n"
+
+
+@pytest.mark.parametrize("prefer", [("ethernet", "wifi"), ("wifi", "ethernet"), ("wifi",)])
+def test_the_preferred_technology_is_connman_s(prefer: tuple[str, ...], tmp_path: Path) -> None:
+    text = f"version: 1\nconnman: {{prefer: [{', '.join(prefer)}]}}\n"
+    assert f"PreferredTechnologies = {','.join(prefer)}\n" in rendered(text, tmp_path, "connman/main.conf")
+
+
+def test_qemu_has_a_card_for_each_mac_on_a_network_of_its_own() -> None:
+    macs = ["52:54:00:12:34:56", "52:54:00:12:34:57", "52:54:00:12:34:57"]
+    named = {"uplinks": [{"name": f"u{number}", "mac": mac} for number, mac in enumerate(macs)]}
+    image = replace(IMAGE, manifest=replace(IMAGE.manifest, spec=named))
+    line = qemu.argv(qemu.Qemu(Path("/q"), "10.0"), qemu.router(image, "tcg"))
+    assert [word for word in line if word.startswith("user,")] == [
+        "user,id=uplink,ipv6=off",
+        "user,id=uplink1,ipv6=off,net=10.0.3.0/24",
+    ]
+    cards = [word for word in line if "-nic,netdev=uplink" in word]
+    assert [card.split(",")[3] for card in cards] == ["mac=52:54:00:12:34:56", "mac=52:54:00:12:34:57"]
+    by_hand = qemu.by_hand(image, qemu.Qemu(Path("/q"), "10.0"), "igb")
+    assert "user,model=igb,net=10.0.3.0/24,mac=52:54:00:12:34:57" in by_hand
+
+
+def test_the_status_tells_which_uplink_is_in_use_and_what_is_wrong_with_the_other() -> None:
+    bare = status.Uplink("up0", "igb", CABLE.mac or "", "10.0.2.15/24", "10.0.2.2", ("10.0.2.3",), None, "cable", True)
+    broken = replace(bare, interface="up1", name="backup", address=None, active=False, error="dhcp-failed\x1b[31m")
+    absent = replace(broken, interface="", name="third", mac="52:54:00:00:00:03", error="")
+    now = status.Snapshot("netvm", "ready", 1.0, 1, 1, True, (bare, broken, absent), (), (), ())
+    shown = [line for line in status_view.lines(now, 96) if line.startswith("uplink")]
+    assert shown == [
+        "uplink  * cable  up0  igb   10.0.2.15/24 via 10.0.2.2   resolvers 10.0.2.3",
+        "uplink    backup  up1  igb   no lease   ConnMan: dhcp-failed",
+        "uplink    third  no card has the MAC 52:54:00:00:00:03",
+    ]
+    assert status_view.lines(replace(now, uplinks=(bare,)), 96)[2].startswith("uplink  cable  up0")
+
+
+def test_connman_s_word_leads_to_the_key_to_change() -> None:
+    facts = diagnose.Facts(
+        nic="e1000e",
+        accelerator="tcg",
+        checks=[CheckResult("uplinks", Status.FAILED, "not done in 80 s", 80.0, 90.0)],
+        events=[UplinkError(33.0, interface="up1", mac="52:54:00:12:34:57", error="dhcp-failed", name="backup")],
+        console=["booted"],
+        options={},
+    )
+    found = diagnose.diagnose(facts)
+    assert found is not None
+    assert found.cause == "ConnMan says of the uplink backup: dhcp-failed."
+    assert "dhcp to false" in found.hint
