@@ -130,6 +130,9 @@ def _become_detached(work: Callable[[Callable[[bytes], None]], int], write: int,
         errors = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for number, source in enumerate((null, null, errors)):
             os.dup2(source, number)
+        # Whatever else whoever started us had open, such as a lock that it waits for us to let go of, is none of ours.
+        os.closerange(3, write)
+        os.closerange(write + 1, os.sysconf("SC_OPEN_MAX"))
 
         unsaid = [write]  # the number may mean another file once it is closed
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 
-from fuzz import Dice
 from wires import UPLINK
 
-from tests.integration.clock import Clock
-from tests.integration.harm import LONG, OTHER, SOON, WHILE, asks_anew, flood, leased, row, syns
-from tests.integration.outside import Lease, equals, eventually
+from tests.integration.harm import LONG, OTHER, SOON, WHILE, leased, row
+from tests.integration.outside import Lease
 from tests.integration.scene import Scene
 
 
@@ -74,48 +72,3 @@ def the_machine_is_paused_past_its_lease(scene: Scene) -> None:
     scene.router.command("cont")
     scene.expect("uplink", mark, LONG, state="lease", address=f"{OTHER}/24")
     scene.well(OTHER)
-
-
-@row()
-def memory_runs_short(scene: Scene) -> None:
-    """A balloon takes most of it: the router goes on, and has it back afterwards."""
-    seat = scene.router.free.pop(0)
-    scene.router.device("balloon", "virtio-balloon-pci", seat)
-    time.sleep(1)
-    told = scene.router.ask("status")["meminfo"]
-    spare = (told["available_kib"] >> 10) - 10
-    scene.router.command("balloon", value=(96 - spare) << 20)
-    eventually(lambda: scene.router.ask("status")["meminfo"]["available_kib"] >> 10, lambda mib: mib <= 16, WHILE)
-    scene.notes.append(f"{scene.router.ask('status')['meminfo']['available_kib'] >> 10} MiB left")
-    frames = [bytes(one) for one in Dice(scene.laptop, [scene.printer.address], 78).frames(3000)]
-    flood(scene, scene.laptop, frames + syns(scene.laptop, 200))
-    scene.well()
-    scene.router.command("balloon", value=96 << 20)
-    eventually(lambda: scene.router.ask("status")["meminfo"]["available_kib"], lambda kib: kib > 30 << 10, WHILE)
-    scene.router.remove("balloon")
-    scene.router.free.append(seat)
-
-
-@row()
-def the_clock_jumps(scene: Scene) -> None:
-    """A time server that DHCP names says it is ten years later, then twenty years earlier: leases and timers hold."""
-    clock = Clock(scene.upstream)
-    try:
-        for years in (10, -20):
-            clock.years = years
-            asked = len(clock.heard)
-            mark = scene.router.said
-            server = leased(scene, Lease(seconds=20, options=(("NTP_server", scene.upstream.address),)))
-            scene.expect("uplink", mark, WHILE, state="lease")
-            eventually(lambda asked=asked: len(clock.heard), lambda count, asked=asked: count > asked, LONG)  # type: ignore[misc]
-            before = len(server.heard)
-            eventually(lambda s=server: len(s.heard), lambda count, b=before: count > b, LONG)  # type: ignore[misc]
-            assert scene.uplink()["address"] == f"{UPLINK}/24"
-            scene.notes.append(f"{years} years: its clock was off by {clock.heard[asked:][:4]}")
-        times = [event["t"] for _, event in scene.router.events]
-        assert times == sorted(times)
-    finally:
-        clock.close()
-        scene.upstream.dnsmasq()
-        asks_anew(scene)
-        eventually(lambda: scene.uplink()["address"], equals(f"{UPLINK}/24"), LONG)

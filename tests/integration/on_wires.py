@@ -187,6 +187,8 @@ def running(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "machine", lambda *words: change(replace(make(*words), uplink=None)))
         record = detached(image, qemu, Wanted(name=f"w{os.getpid()}", accel="tcg", clients=0, spare=spare))
+    # However this process ends, no VM is left behind: the guard's end of the pipe tells.
+    guard = subprocess.Popen(["sh", "-c", 'read -r line || kill -9 "$0"', str(record.pid)], stdin=subprocess.PIPE)
     router = Router(record)
     try:
         router.wait("firewall")
@@ -194,3 +196,4 @@ def running(
     finally:
         router.close()
         stop(record, now=True)
+        guard.communicate(b"done\n")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,24 @@ def test_a_child_does_not_outlive_us_when_we_are_killed(orphaned: signal.Signals
     ours.wait(10)
     ours.stdout.close()
     wait_for_the_end_of(child)
+
+
+def test_detached_work_holds_nothing_of_its_starter_s(tmp_path: Path) -> None:
+    """Such as flock(1)'s lock, which would be held for as long as the VM runs."""
+
+    def work(tell: Callable[[bytes], None]) -> int:
+        tell(b"up")
+        while not (tmp_path / "enough").exists():
+            time.sleep(0.01)
+        return 0
+
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    try:
+        assert process.detach(work, tmp_path / "log") == b"up"
+        os.close(write)
+        assert select.select([read], [], [], 5)[0]
+        assert os.read(read, 1) == b""
+    finally:
+        (tmp_path / "enough").touch()
+        os.close(read)
