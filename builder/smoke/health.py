@@ -14,6 +14,9 @@ from builder.smoke.guest import Guest
 from builder.smoke.vm import Vm
 
 FULL = "free some space, or name another folder with --out"
+LAST_WORDS_S = 0.1
+"""QEMU's end is seen at once; what it said last on QMP is still on its way."""
+
 _STOPPED_CAPTURE = "stopping dump"  # net/dump.c of QEMU, at the first write that fails
 
 
@@ -51,6 +54,7 @@ async def watch_ends(machines: Sequence[Vm], guest: Guest) -> None:
     async def watch(vm: Vm) -> None:
         await vm.ended.wait()
         if vm is machines[0]:
+            await asyncio.sleep(LAST_WORDS_S)
             if vm.barked:
                 guest.hang()
             said = vm.said()
