@@ -28,6 +28,9 @@ CMDLINE = "/proc/cmdline"
 HELPER = "/proc/sys/kernel/modprobe"
 LOCK = "/proc/sys/kernel/modules_disabled"
 
+# Where network cards are: looked at even where no module serves any of the kind, to tell which lack a driver.
+CARDS_ON = ("pci", "virtio")
+
 # A driver may take seconds to find its hardware ready; PID 1 does not wait for that.
 PROBE_LATER = "async_probe"
 
@@ -158,6 +161,7 @@ class Drivers:
             made = marshal.load(file)  # noqa: S302  (the build wrote it, and the root is read-only)
         self._before: dict[str, tuple[str, ...]] = made["modules"]
         self._aliases: Aliases = made["aliases"]
+        self._besides = [bus for bus in CARDS_ON if bus not in self._aliases]
         self._always: list[str] = made["always"]
         self._folder = f"{folder}/{made['release']}"
         self._buses = buses
@@ -203,7 +207,7 @@ class Drivers:
         fresh = True
         while fresh:
             fresh = False
-            for path, modalias in devices(self._aliases, self._buses):
+            for path, modalias in devices([*self._aliases, *self._besides], self._buses):
                 if (path, modalias) in self._asked:
                     continue
                 self._asked.add((path, modalias))

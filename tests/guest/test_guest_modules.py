@@ -133,6 +133,12 @@ def test_a_card_that_no_module_serves_is_missed(world: World, tmp_path: Path) ->
     assert said(world.drivers(), tmp_path)[0]["missing"] == [f"0000:00:03.0 {IGB}"]
 
 
+def test_a_card_is_missed_where_no_module_serves_any_of_its_kind(world: World, tmp_path: Path) -> None:
+    (tmp_path / "table").write_bytes(marshal.dumps({**TABLE, "aliases": {}}))
+    world.plug("pci", "0000:00:03.0", IGB)
+    assert said(world.drivers(), tmp_path)[0]["missing"] == [f"0000:00:03.0 {IGB}"]
+
+
 def test_a_module_that_does_not_load_says_why(world: World, tmp_path: Path) -> None:
     world.errors["e1000e"] = errno.ENOEXEC
     world.plug("pci", "0000:00:02.0", E1000E)

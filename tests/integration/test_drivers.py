@@ -10,7 +10,7 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +30,14 @@ from tests.integration.conftest import tell
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 FAMILIES = "[intel, realtek, virtio, vmware]"
-DRIVER = {"e1000e": "e1000e", "igb": "igb", "virtio-net-pci": "virtio_net", "rtl8139": "8139cp", "vmxnet3": "vmxnet3"}
+# Two drivers serve the same card by its revision: both come, and one of them finds that it is not meant.
+DRIVERS: Mapping[str, set[str]] = {
+    "e1000e": {"e1000e"},
+    "igb": {"igb"},
+    "virtio-net-pci": {"virtio_net"},
+    "rtl8139": {"8139cp", "8139too"},
+    "vmxnet3": {"vmxnet3"},
+}
 CARDS = {"e1000", "e1000e", "igb", "igc", "8139cp", "8139too", "r8169", "vmxnet3"}
 
 Built = Callable[..., Image]
@@ -69,9 +76,9 @@ def only_the_driver_of(nic: str) -> Check:
         modules = (await lab.ask("status"))["modules"]
         assert isinstance(modules, list)
         found = CARDS & set(modules)
-        if found != CARDS & {DRIVER[nic]} or DRIVER[nic] not in modules:
+        if found != DRIVERS[nic] - {"virtio_net"} or "virtio_net" not in modules:  # clients' interfaces need that one
             raise CheckFailed(f"{nic}: {', '.join(sorted(found))} of {', '.join(modules)}")
-        return f"{DRIVER[nic]} of {len(CARDS)} cards' drivers, {len(modules)} modules in all"
+        return f"{len(modules)} modules"
 
     return Check("modules", judge, 10, needs=("lease",))
 
@@ -96,7 +103,7 @@ def test_a_stock_kernel_routes(nic: str, stock: Image, qemu: Qemu, tmp_path: Pat
     assert stock.initrd is not None
 
 
-@pytest.mark.parametrize("nic", DRIVER)
+@pytest.mark.parametrize("nic", DRIVERS)
 def test_a_kernel_of_ours_loads_what_the_hardware_asks_for(
     nic: str, modular: Image, qemu: Qemu, tmp_path: Path
 ) -> None:
