@@ -32,9 +32,13 @@ class Meant:
     capabilities: frozenset[str] = frozenset()
 
 
+ALWAYS = ("dbus-daemon", "connmand")
+"""The services of every router; iwd runs where there is Wi-Fi."""
+
 MEANT: Mapping[str, Meant] = {
     "dbus-daemon": Meant(100),
     "connmand": Meant(101, frozenset({"NET_BIND_SERVICE", "NET_ADMIN", "NET_RAW", "SYS_TIME"})),
+    "iwd": Meant(110, frozenset({"NET_ADMIN", "NET_RAW"})),
 }
 
 

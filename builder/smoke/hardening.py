@@ -21,12 +21,13 @@ class Judgement:
 def services(status: Mapping[str, Any]) -> Judgement:
     """From the answer to `status`: each service's user, capabilities and so on against what is meant for it."""
     found = {_name(entry): entry for entry in _listed(status, "services")}
-    wrong = [f"{name} is missing" for name in privilege.MEANT if name not in found]
+    wrong = [f"{name} is missing" for name in privilege.ALWAYS if name not in found]
     for name, entry in found.items():
         wrong += privilege.differences(name, privilege.told(entry.get("privilege")))
         if entry.get("restarts") != 0:
             wrong.append(f"{name}: restarts {entry.get('restarts')}, not 0")
-    words = [f"{name} uid {meant.uid} ({len(meant.capabilities)} caps)" for name, meant in privilege.MEANT.items()]
+    meant = [(name, one) for name, one in privilege.MEANT.items() if name in found]
+    words = [f"{name} uid {one.uid} ({len(one.capabilities)} caps)" for name, one in meant]
     return Judgement(f"{', '.join(words)}, no new privileges, seccomp", tuple(map(escape, wrong)))
 
 

@@ -76,7 +76,7 @@ def launch(settings: dict[str, object]) -> None:
     connmand = settings["connmand"]
     assert isinstance(connmand, list)
     rows = table(connmand)
-    main.Router.__init__.__defaults__ = (rows,)
+    main.SERVICES = rows  # type: ignore[attr-defined]
     port = settings["port"]
     assert isinstance(port, int)
 

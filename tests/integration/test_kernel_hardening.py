@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import time
 from collections import Counter
@@ -21,7 +22,6 @@ from builder.listen import Conversation
 from builder.manifest import Image
 from builder.qemu import Qemu
 from builder.run import Wanted, detached, stop
-from tests.integration.conftest import need
 
 pytestmark = pytest.mark.integration
 
@@ -63,7 +63,8 @@ def _names(line: str) -> list[str]:
 def test_the_document_has_every_exception(
     image: Image, qemu: Qemu, short_runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    need(CHECKER)
+    if shutil.which(CHECKER) is None:  # CI cannot have it either
+        pytest.skip(f"{CHECKER} is not on PATH, and no registry has it")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     record = detached(image, qemu, Wanted(accel="tcg"))
     try:

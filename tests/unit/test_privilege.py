@@ -30,12 +30,13 @@ def status(**changed: Any) -> dict[str, Any]:
 def test_the_table_is_that_of_the_guest() -> None:
     sys.path.insert(0, str(Path(__file__).parents[2] / "rootfs"))
     from init.services import SERVICES
+    from init.wireless import IWD
 
     theirs = {
         service.name: privilege.Meant(
             service.program.owner, frozenset(map(privilege.capability, service.program.capabilities))
         )
-        for service in SERVICES
+        for service in (*SERVICES, IWD)
     }
     assert theirs == dict(privilege.MEANT)
 
