@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from builder import address, data, nixlit, traffic, wifi
 from builder.errors import RenderError
-from builder.kconfig import KernelConfig
+from builder.kconfig import STOCK_PARAMETERS, KernelConfig
 from builder.model import OptionKind, OptionValue, Router
 from builder.spec import full_spec
 
@@ -104,7 +104,8 @@ def _has_ipv6(kernel: KernelConfig) -> bool:
 def _cmdline(router: Router) -> str:
     """The kernel's command line.  What the spec adds comes after our own, and so wins over it."""
     root = VERIFIED_ROOT if router.image.verity else PLAIN_ROOT
-    ours = (*CONSOLE, *root, *CMDLINE, *HARDENING, *traffic.kernel_parameters(router))
+    stock = STOCK_PARAMETERS if router.kernel.stock else ()
+    ours = (*CONSOLE, *root, *CMDLINE, *HARDENING, *stock, *traffic.kernel_parameters(router))
     return " ".join((*ours, *router.kernel.parameters, *INIT_ARGUMENTS))
 
 

@@ -15,11 +15,12 @@ from builder.kconfig.dotconfig import compare, parse_dot_config, seed_text
 from builder.kconfig.fragment import Condition, Fragment, Reference, version_key
 from builder.kconfig.fragments import load_fragments
 from builder.kconfig.mismatches import MISMATCH_PREFIX, mismatch_error, mismatches_in, with_sources
-from builder.kconfig.modular import Drivers
+from builder.kconfig.modular import STOCK_PARAMETERS, Drivers
 from builder.kconfig.resolve import Asked, Explanation, KernelConfig, explain, resolve
 
 __all__ = [
     "MISMATCH_PREFIX",
+    "STOCK_PARAMETERS",
     "Asked",
     "Condition",
     "Drivers",

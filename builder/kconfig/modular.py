@@ -15,6 +15,10 @@ MODULES = "MODULES"
 # How a kernel of ours is built, which a kernel of Debian's need not follow.  Whatever else is asked for, it must have.
 OURS_ALONE = frozenset({"base", "hardening"})
 
+# Options of the other fragments that a kernel of Debian's lacks, and that it has a parameter for: STOCK_PARAMETERS.
+BY_PARAMETER = frozenset({"WATCHDOG_NOWAYOUT"})
+STOCK_PARAMETERS = ("i6300esb.nowayout=1",)
+
 
 @dataclass(frozen=True)
 class Drivers:
@@ -77,6 +81,7 @@ def stock_requests(selected: Iterable[Fragment], kernel: Kernel) -> dict[str, Re
         if fragment.name not in OURS_ALONE
         for option in fragment.options_for(kernel.version)
         if option.value.kind in (OptionKind.YES, OptionKind.MODULE) and not option.value.optional
+        if option.name not in BY_PARAMETER
     }
     return asked | {option.name: option for option in kernel.config}
 

@@ -34,6 +34,9 @@ CARDS_ON = ("pci", "virtio")
 # A driver may take seconds to find its hardware ready; PID 1 does not wait for that.
 PROBE_LATER = "async_probe"
 
+# But for the watchdog, which PID 1 arms next.
+AT_ONCE = ("i6300esb",)
+
 
 def matches(pattern: str, text: str) -> bool:
     """Whether a text fits a pattern of `*`, `?` and `[0-9a]`, as fnmatch(3) has it: what aliases are written in."""
@@ -176,7 +179,7 @@ class Drivers:
         for name in self._always:
             self.load(name, "")
 
-    def load(self, name: str, parameters: str = PROBE_LATER) -> None:
+    def load(self, name: str, parameters: str) -> None:
         """Load a module after what it needs; each is tried once."""
         if name in self._tried or self.locked:
             return
@@ -198,7 +201,7 @@ class Drivers:
         """Load what serves a device; whether anything does."""
         found = find(self._aliases, modalias)
         for name in found:
-            self.load(name)
+            self.load(name, "" if name in AT_ONCE else PROBE_LATER)
         return bool(found)
 
     def look(self) -> list[tuple[str, str]]:

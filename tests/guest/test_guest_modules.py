@@ -21,14 +21,25 @@ from init.protocol import Voice
 
 E1000E = "pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00"
 IGB = "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00"
+WATCHDOG = "pci:v00008086d000025ABsv00001AF4sd00001100bc08sc80i00"
 VGA = "pci:v00001234d00001111sv00001AF4sd00001100bc03sc00i00"
 
 TABLE = {
     "release": "6.12.1",
     "always": ["nf_tables"],
-    "modules": {"e1000e": ("ptp",), "ptp": (), "nf_tables": ("nfnetlink",), "nfnetlink": (), "button": ()},
+    "modules": {
+        "e1000e": ("ptp",),
+        "ptp": (),
+        "nf_tables": ("nfnetlink",),
+        "nfnetlink": (),
+        "button": (),
+        "i6300esb": (),
+    },
     "aliases": {
-        "pci": {"pci:v00008086d000010D3sv": [("*sd*bc*sc*i*", "e1000e")]},
+        "pci": {
+            "pci:v00008086d000010D3sv": [("*sd*bc*sc*i*", "e1000e")],
+            "pci:v00008086d000025ABsv": [("*sd*bc*sc*i*", "i6300esb")],
+        },
         "acpi": {"acpi": [("*:PNP0C0C:*", "button")]},
     },
 }
@@ -127,6 +138,15 @@ def test_what_the_hardware_asks_for_is_loaded_and_nothing_else(world: World, tmp
     assert (event["failed"], event["missing"], event["locked"]) == ([], [], False)
 
 
+def test_the_watchdog_is_there_once_its_module_is_loaded(world: World, tmp_path: Path) -> None:
+    """Others may probe in their own time; PID 1 opens this one next."""
+    world.plug("pci", "0000:00:02.0", E1000E)
+    world.plug("pci", "0000:00:03.0", WATCHDOG)
+    said(world.drivers(), tmp_path)
+    assert ("i6300esb", "") in world.loaded
+    assert ("e1000e", "async_probe") in world.loaded
+
+
 def test_a_card_that_no_module_serves_is_missed(world: World, tmp_path: Path) -> None:
     world.plug("pci", "0000:00:03.0", IGB)
     world.plug("pci", "0000:00:04.0", IGB, driver="built-in")
@@ -150,13 +170,13 @@ def test_a_module_that_does_not_load_says_why(world: World, tmp_path: Path) -> N
 def test_what_is_loaded_already_counts(world: World) -> None:
     world.errors["ptp"] = errno.EEXIST
     drivers = world.drivers()
-    drivers.load("e1000e")
+    drivers.load("e1000e", modules.PROBE_LATER)
     assert drivers.news() == (["ptp", "e1000e"], [])
 
 
 def test_parameters_come_from_the_command_line(world: World) -> None:
     """As modprobe(8) has it; drivers are probed in their own time, what they need before that is not."""
-    world.drivers().load("e1000e")
+    world.drivers().load("e1000e", modules.PROBE_LATER)
     assert world.loaded == [("ptp", "level=3"), ("e1000e", "async_probe")]
 
 

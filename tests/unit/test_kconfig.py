@@ -416,7 +416,8 @@ class TestModules:
         asked = {option.name: str(option.value) for option in kernel.options}
         assert asked["NF_TABLES"] == asked["E1000E"] == asked["IPV6"] == "y"
         assert asked["TUN"] == "n"
-        assert not {"MODULES", "HZ_1000", "IO_URING", "KERNEL_LZ4"} & set(asked)
+        assert asked["I6300ESB_WDT"] == "y"
+        assert not {"MODULES", "HZ_1000", "IO_URING", "KERNEL_LZ4", "WATCHDOG_NOWAYOUT"} & set(asked)
 
     def test_the_modules_of_a_stock_image_are_those_of_its_fragments_and_those_named(self) -> None:
         kernel = self.resolved(fragments=(), nics=("intel",), stock=True, modules=("bnx2", "snd-dummy"))

@@ -51,6 +51,13 @@ def test_what_a_user_writes_stays_a_literal(loaded: pipeline.Loaded) -> None:
     assert '\\${builtins.abort \\"out\\"}\\"; x = \\"' in text
 
 
+def test_a_stock_kernel_is_told_that_nothing_disarms_the_watchdog(loaded: pipeline.Loaded) -> None:
+    """Debian builds it without WATCHDOG_NOWAYOUT."""
+    stock = replace(loaded.router, kernel=replace(loaded.router.kernel, stock=True))
+    lines = [render.render(router, loaded.kernel).files["router.nix"].decode() for router in (loaded.router, stock)]
+    assert [" i6300esb.nowayout=1 " in line for line in lines] == [False, True]
+
+
 def test_a_line_end_cannot_enter_a_configuration_file(loaded: pipeline.Loaded) -> None:
     router: Router = replace(loaded.router, uplink=Uplink(timeservers=("one\ntwo",)))
     with pytest.raises(RenderError, match="characters"):
