@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from builder import marks, model, traffic, uplinks, wifi
+from builder import marks, model
 from builder.errors import Problem, SpecError
 from builder.marks import Broken, Entry, Scalar, joined
 from builder.model import Router, Source, Violation
+from builder.rules import rules
 from builder.spec import keys
 from builder.spec.keys import KEYS, SECTIONS, Key
 from builder.spec.readers import At, Log
@@ -233,7 +234,7 @@ def _fragment_dirs(folder: Path) -> tuple[Path, ...]:
 def _hold_against_rules(router: Router, log: Log) -> None:
     """Report the rules that are broken, but for those that looked at a value that could not be read."""
     wrong = {problem.path for problem in log.problems}
-    for violation in (*model.rules(router), *uplinks.rules(router), *traffic.rules(router), *wifi.rules(router)):
+    for violation in rules(router):
         path = _as_written(violation.path, log)
         if wrong.isdisjoint((path, *violation.involves)):
             log.add(_line(path, violation, log), path, violation.message, violation.hint)

@@ -10,7 +10,6 @@ import pytest
 from builder import uplinks
 from builder.address import Pair
 from builder.model import (
-    RULES,
     Clients,
     Dns,
     Kernel,
@@ -24,9 +23,8 @@ from builder.model import (
     Router,
     Source,
     Uplink,
-    Violation,
 )
-from builder.model import rules as rules_of_model
+from builder.rules import RULES, rules
 
 STATIC = Uplink(
     dhcp=False,
@@ -34,10 +32,6 @@ STATIC = Uplink(
     gateway=IPv4Address("192.168.1.1"),
     nameservers=(IPv4Address("192.168.1.1"),),
 )
-
-
-def rules(router: Router) -> tuple[Violation, ...]:
-    return (*rules_of_model(router), *uplinks.rules(router))
 
 
 def named(*clients: tuple[str, str]) -> Clients:
