@@ -1,0 +1,73 @@
+"""What the guest says: boot protocol 1 into typed events, and the kernel's last words into causes.
+
+Every byte comes from a guest and is not trusted: lines are bounded, values are checked for type, and text is escaped
+before anyone shows it.  docs/boot-protocol.md defines the protocol.
+
+- events.py: each event as a value
+- lines.py: bytes → lines → events
+- causes.py: what a line of the console tells of a boot that failed
+- text.py: a guest's text, fit to be shown
+"""
+
+from __future__ import annotations
+
+from builder.console.causes import PANIC, PATTERNS, TRACEBACK, TROUBLE, Pattern
+from builder.console.events import (
+    EVENTS,
+    Client,
+    ClientGone,
+    ClientRefused,
+    Degraded,
+    Failed,
+    Firewall,
+    GuestEvent,
+    Init,
+    Log,
+    Modules,
+    Mounts,
+    Ready,
+    Recovered,
+    Reply,
+    Route,
+    Service,
+    Shutdown,
+    Uplink,
+    UplinkError,
+)
+from builder.console.lines import MAX_LINE, MAX_REPLY, PREFIX, Lines, from_console, parse
+from builder.console.text import escape
+
+__all__ = [
+    "EVENTS",
+    "MAX_LINE",
+    "MAX_REPLY",
+    "PANIC",
+    "PATTERNS",
+    "PREFIX",
+    "TRACEBACK",
+    "TROUBLE",
+    "Client",
+    "ClientGone",
+    "ClientRefused",
+    "Degraded",
+    "Failed",
+    "Firewall",
+    "GuestEvent",
+    "Init",
+    "Lines",
+    "Log",
+    "Modules",
+    "Mounts",
+    "Pattern",
+    "Ready",
+    "Recovered",
+    "Reply",
+    "Route",
+    "Service",
+    "Shutdown",
+    "Uplink",
+    "UplinkError",
+    "escape",
+    "from_console",
+    "parse",
+]
