@@ -6,7 +6,7 @@ import time
 
 from wires import UPLINK
 
-from tests.integration.harm import LONG, OTHER, SOON, WHILE, asks_anew, cut_off, leased, row
+from tests.integration.harm import LONG, OTHER, SOON, WHILE, as_usual, cut_off, leased, row
 from tests.integration.judge import NOBODY
 from tests.integration.outside import Lease, equals, eventually
 from tests.integration.scene import Scene
@@ -54,6 +54,7 @@ def the_lease_is_renewed_with_another_address(scene: Scene) -> None:
     scene.leases.discard(UPLINK)
     assert scene.astray() == [], "a packet left with the address of before"
     scene.leases.add(UPLINK)
+    as_usual(scene)
 
 
 def refused(scene: Scene, lease: Lease, claimed: str) -> None:
@@ -127,6 +128,4 @@ def dhcp_answers_are_odd(scene: Scene) -> None:
         eventually(lambda server=server: server.heard, bool, WHILE)  # type: ignore[misc]
         time.sleep(3)
         assert scene.restarts() == before, what
-        scene.upstream.dnsmasq()
-        asks_anew(scene)
-        eventually(lambda: scene.uplink()["address"], equals(f"{UPLINK}/24"), LONG)
+        as_usual(scene)

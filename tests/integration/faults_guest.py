@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 from wires import UPLINK
 
-from tests.integration.harm import LONG, OTHER, SOON, WHILE, leased, row
+from tests.integration.harm import LONG, OTHER, SOON, WHILE, as_usual, leased, row
 from tests.integration.outside import Lease
 from tests.integration.scene import Scene
+
+JUMP_S = 15
+"""Past the end of a short lease, and well before the watchdog has had enough (30 s)."""
 
 
 @row(quick=True)
@@ -72,3 +77,25 @@ def the_machine_is_paused_past_its_lease(scene: Scene) -> None:
     scene.router.command("cont")
     scene.expect("uplink", mark, LONG, state="lease", address=f"{OTHER}/24")
     scene.well(OTHER)
+    as_usual(scene)
+
+
+@row()
+def the_clock_jumps(scene: Scene) -> None:
+    """Its process stands still while time goes on, past the end of its lease: that has ended at once."""
+    mark = scene.router.said
+    server = leased(scene, Lease(seconds=8))
+    scene.expect("uplink", mark, WHILE, state="lease")
+    before, mark = scene.router.ask("ping")["t"], scene.router.said
+    os.kill(scene.router.record.qemu_pid, signal.SIGSTOP)
+    try:
+        time.sleep(JUMP_S)
+        scene.leases.add(OTHER)
+        server.lease = Lease(OTHER)
+    finally:
+        os.kill(scene.router.record.qemu_pid, signal.SIGCONT)
+    jump_s = scene.router.ask("ping", SOON)["t"] - before
+    assert jump_s >= JUMP_S
+    scene.expect("uplink", mark, WHILE, state="lease", address=f"{OTHER}/24")
+    scene.well(OTHER)
+    as_usual(scene)

@@ -70,6 +70,13 @@ def asks_anew(scene: Scene) -> int:
     return mark
 
 
+def as_usual(scene: Scene) -> None:
+    """The usual DHCP server is back, and the router has its usual lease."""
+    scene.upstream.dnsmasq()
+    asks_anew(scene)
+    eventually(lambda: scene.uplink()["address"], equals(f"{scene.upstream.router}/24"), LONG)
+
+
 def flood(scene: Scene, wire: Tap, frames: list[bytes]) -> None:
     """Send frames as quickly as the wire takes them; meanwhile PID 1 answers, and the printer gets its page."""
     slowest = 0.0

@@ -39,8 +39,12 @@ def router(host: Namespace, image: Image, qemu: Qemu) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("what", "name", "transport"),
-    [("attach", "client", "tap"), ("detach", "client", "tap"), ("attach", "-", "tap"), ("attach", "-", "socket")],
-    ids=["attach, a network since the boot", "detach, a network since the boot", "attach", "attach by a socket"],
+    [
+        pytest.param("attach", "client", "tap", id="attach, a network since the boot", marks=pytest.mark.long),
+        pytest.param("detach", "client", "tap", id="detach, a network since the boot", marks=pytest.mark.long),
+        pytest.param("attach", "-", "tap", id="attach"),
+        pytest.param("attach", "-", "socket", id="attach by a socket"),
+    ],
 )
 def test_killed_at_each_step(what: str, name: str, transport: str, host: Namespace, router: str) -> None:
     script = Path(__file__).with_name("kill_steps.py")

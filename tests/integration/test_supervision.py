@@ -153,6 +153,7 @@ async def recovers(lab: Lab) -> str:
     return recovered.reason
 
 
+@pytest.mark.long
 def test_a_connmand_that_dies_at_once_opens_nothing_and_recovers(
     loaded: pipeline.Loaded, qemu: Qemu, tmp_path: Path
 ) -> None:
