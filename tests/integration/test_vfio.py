@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.long]
 HERE = Path(__file__).with_name("vfio_host")
 IMPORTED = ("click", "jinja2", "markupsafe", "pyyaml", "qemu.qmp", "rich", "markdown-it-py", "mdurl", "pygments")
 CARD, PAIR = "0000:00:08.0", ["0000:01:01.0", "0000:01:02.0"]
-DEADLINE_S = 1500
+DEADLINE_S = 3600
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,14 @@ def host_image(workshop: Path, tmp_path_factory: pytest.TempPathFactory) -> Imag
 
 @pytest.fixture(scope="session")
 def router_image(loaded: pipeline.Loaded, image: Image, workshop: Path) -> Image:
-    """The default router; its clock is emulated twice over, so the kernel must not judge it."""
+    """The default router, emulated twice over: its kernel must not judge its clock, nor its watchdog its speed."""
     folder = ROOT / "build" / "vfio-router"
     folder.mkdir(parents=True, exist_ok=True)
     text = (workshop / "netvm.yaml").read_text()
-    head = "kernel:\n"
-    assert head in text
-    (folder / "netvm.yaml").write_text(text.replace(head, f"{head}  parameters: [tsc=reliable]\n"))
+    for head, more in (("kernel:\n", "  parameters: [tsc=reliable]\n"), ("machine:\n", "  watchdog_s: 120\n")):
+        assert head in text
+        text = text.replace(head, head + more)
+    (folder / "netvm.yaml").write_text(text)
     shutil.copy(workshop / pipeline.LOCK_NAME, folder)
     made = pipeline.build(pipeline.load(folder / "netvm.yaml"), folder / "image", tell)
     assert made.manifest.kernel == image.manifest.kernel
@@ -122,7 +123,9 @@ class Outer:
         cmdline = "console=ttyS0 root=/dev/vda rootfstype=erofs ro init=/usr/bin/python3 panic=-1 no_timer_check"
         cmdline += " 8250.nr_uarts=2 quiet"
         line = [str(self.qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
-        line += ["-machine", "q35,kernel-irqchip=split", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "2048"]
+        line += ["-machine", "q35,kernel-irqchip=split", "-accel", "tcg", "-smp", "1", "-m", "2048"]
+        # Its clock counts instructions: a router emulated twice over is not late by it, however busy this machine is.
+        line += ["-icount", "shift=1"]
         line += ["-cpu", "qemu64,+rdrand,+x2apic"]
         line += ["-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on"]
         line += ["-kernel", str(self.image.kernel)]
