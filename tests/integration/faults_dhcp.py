@@ -50,8 +50,9 @@ def the_lease_is_renewed_with_another_address(scene: Scene) -> None:
     scene.leases.add(OTHER)
     server.lease = Lease(OTHER)
     scene.expect("uplink", mark, LONG, state="lease", address=f"{OTHER}/24")
-    scene.well(OTHER)
+    assert scene.astray() == []  # with both addresses, up to here
     scene.leases.discard(UPLINK)
+    scene.well(OTHER)
     assert scene.astray() == [], "a packet left with the address of before"
     scene.leases.add(UPLINK)
     as_usual(scene)
