@@ -46,8 +46,10 @@ def row(quick: bool = False) -> Callable[[Callable[[Scene], None]], Callable[[Sc
 
 
 def refused_page(client: Host) -> str:
-    """What comes of asking for a page.  After no answer, wait: a kernel that is asked each second, once its burst
-    of errors is sent, sends no more.  Each costs two seconds' worth of what one host may get (Linux: ip_error and icmp_send).
+    """What comes of asking for a page.
+
+    After no answer, wait: a kernel that is asked each second, once its burst of errors is sent, sends no more.  Each
+    costs two seconds' worth of what one host may get (Linux: ip_error and icmp_send).
     """
     found = client.fetches(1.0)
     if found == "TimeoutError":
