@@ -82,7 +82,7 @@ def the_machine_is_paused_past_its_lease(scene: Scene) -> None:
 
 @row()
 def the_clock_jumps(scene: Scene) -> None:
-    """Its process stands still while time goes on, past the end of its lease: that has ended at once."""
+    """Its process stands still while time goes on, past the end of its lease: its clock jumps."""
     mark = scene.router.said
     server = leased(scene, Lease(seconds=8))
     scene.expect("uplink", mark, WHILE, state="lease")
@@ -94,8 +94,7 @@ def the_clock_jumps(scene: Scene) -> None:
         server.lease = Lease(OTHER)
     finally:
         os.kill(scene.router.record.qemu_pid, signal.SIGCONT)
-    jump_s = scene.router.ask("ping", SOON)["t"] - before
-    assert jump_s >= JUMP_S
+    assert scene.router.ask("ping", SOON)["t"] - before >= JUMP_S  # it would have stood still in a pause
     scene.expect("uplink", mark, WHILE, state="lease", address=f"{OTHER}/24")
     scene.well(OTHER)
     as_usual(scene)

@@ -7,6 +7,7 @@ monitor that users have, uplinks too, so that each of them can be taken out.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import socket
@@ -37,6 +38,7 @@ PATIENCE_S = 60.0
 """For what takes a second on a machine that is not busy with other things."""
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
+NUMBERS = itertools.count()
 QUEUE = 20_000  # frames that a tap holds until QEMU reads them
 
 
@@ -186,7 +188,9 @@ def running(
     make = engine.machine
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "machine", lambda *words: change(replace(make(*words), uplink=None)))
-        record = detached(image, qemu, Wanted(name=f"w{os.getpid()}", accel="tcg", clients=0, spare=spare))
+        record = detached(
+            image, qemu, Wanted(name=f"w{os.getpid()}-{next(NUMBERS)}", accel="tcg", clients=0, spare=spare)
+        )
     # However this process ends, no VM is left behind: the guard's end of the pipe tells.
     guard = subprocess.Popen(["sh", "-c", 'read -r line || kill -9 "$0"', str(record.pid)], stdin=subprocess.PIPE)
     router = Router(record)

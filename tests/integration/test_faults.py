@@ -32,7 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 class Stages:
-    """The running scenes, by the uplink's NIC."""
+    """The running scene, by the uplink's NIC: one at a time."""
 
     def __init__(self, image: Image, qemu: Qemu) -> None:
         self.image, self.qemu = image, qemu
@@ -42,6 +42,8 @@ class Stages:
     def scene(self, nic: str) -> Scene:
         """The one with this NIC that runs, or a new one."""
         if nic not in self.scenes:
+            for other in list(self.stacks):
+                self.end(other)
             stack = self.stacks[nic] = ExitStack()
             router = stack.enter_context(running(self.image, self.qemu))
             self.scenes[nic] = stack.enter_context(scene(router, nic))
@@ -83,7 +85,7 @@ def test_a_fault(stages: Stages, fault: Fault) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("nic", ["virtio-net-pci", "e1000e"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("nic", ["virtio-net-pci", "e1000e"])  # the last one is the outer loop
 def test_every_fault(stages: Stages, fault: Fault, nic: str) -> None:
     held(stages, nic, fault)
