@@ -192,6 +192,7 @@ class Clients:
 NIC_FAMILIES: Mapping[str, str] = {
     "aquantia": "aquantia",
     "broadcom": "broadcom",
+    "emulated": "emulated",
     "intel": "intel",
     "intel-10g": "intel-10g",
     "marvell": "marvell",
@@ -241,7 +242,13 @@ class Wifi:
     networks: tuple[WifiNetwork, ...] = ()
 
 
-NICS = ("e1000e", "igb", "e1000", "virtio-net-pci", "rtl8139", "vmxnet3")
+NICS = (
+    *("e1000e", "igb", "e1000", "virtio-net-pci", "rtl8139", "vmxnet3"),
+    *("e1000-82544gc", "e1000-82545em", "virtio-net-pci-transitional", "virtio-net-pci-non-transitional"),
+    *("pcnet", "tulip", "ne2k_pci", "usb-net", "i82550", "i82551", "i82557a", "i82557b", "i82557c"),
+    *("i82558a", "i82558b", "i82559a", "i82559b", "i82559c", "i82559er", "i82562", "i82801"),
+)
+"""QEMU's names of the network cards that an uplink can be, the usual ones first."""
 
 
 @dataclass(frozen=True)

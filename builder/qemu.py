@@ -29,6 +29,11 @@ USER_NETWORK = "user,ipv6=off"
 NIC_SINCE = {"igb": (8, 0)}
 """NICs that older QEMUs lack."""
 
+USB_NICS = frozenset({"usb-net"})
+"""NICs that are no PCI devices: they need a controller, and have no boot ROM to leave out."""
+
+USB_CONTROLLER = "qemu-xhci,id=usb"
+
 _VERSION = re.compile(r"QEMU emulator version (\d+)\.(\d+)(?:\.(\d+))?")
 
 
@@ -211,7 +216,7 @@ def _chardev(identity: str, backend: str) -> str:
 def _uplink(machine: Machine) -> list[str]:
     if machine.uplink is None:
         return []
-    line = []
+    line = ["-device", USB_CONTROLLER] if machine.uplink in USB_NICS else []
     for number, (mac, network) in enumerate(zip(machine.uplink_macs, machine.uplink_networks, strict=True)):
         name = uplink_id(number)
         trunk = machine.trunks.get(number)
@@ -219,7 +224,8 @@ def _uplink(machine: Machine) -> list[str]:
             line += ["-netdev", _chardev(name, machine.uplink_net)]
         else:
             line += _user(name, network) if trunk is None else _trunk(name, trunk)
-        line += ["-device", f"{machine.uplink},id={name}-nic,netdev={name},mac={mac},romfile="]
+        rom = "" if machine.uplink in USB_NICS else ",romfile="
+        line += ["-device", f"{machine.uplink},id={name}-nic,netdev={name},mac={mac}{rom}"]
     if machine.capture is not None:
         line += ["-object", f"filter-dump,id=capture,netdev=uplink,maxlen=96,file={quote(str(machine.capture))}"]
     return line
@@ -338,10 +344,18 @@ def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = (), ca
     line += ["-drive", f"if=virtio,format=raw,readonly=on,file={quote(str(image.rootfs))}"]
     if card is not None:
         line += ["-nodefaults", "-serial", "mon:stdio", "-device", f"vfio-pci,host={card}"]
-    for emulated in manifest.cards if card is None else ():
+    usb = nic in USB_NICS  # -nic makes PCI devices alone
+    if card is None and usb:
+        line += ["-nodefaults", "-serial", "mon:stdio", "-device", USB_CONTROLLER]
+    for place, emulated in enumerate(manifest.cards if card is None else ()):
         number = min(emulated.vlans)
         network = f",net={user_network(number)}" if number else ""
-        line += ["-nic", f"user,model={nic}{network}" + (f",mac={emulated.mac}" if emulated.mac else "")]
+        mac = f",mac={emulated.mac}" if emulated.mac else ""
+        if usb:
+            name = uplink_id(place)
+            line += ["-netdev", f"user,id={name}{network}", "-device", f"{nic},netdev={name}{mac}"]
+        else:
+            line += ["-nic", f"user,model={nic}{network}{mac}"]
     for number, pair in enumerate(pairs):
         line += ["-nic", f"socket,model=virtio-net-pci,mac={pair.router_mac},mcast=230.0.0.1:{12340 + number}"]
     return line

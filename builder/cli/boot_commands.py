@@ -49,7 +49,9 @@ ACCELERATORS = click.Choice(["kvm", "tcg"])
 
 @netvm_build.command(epilog="Example: netvm-build smoke --nic e1000e --nic igb --json")
 @click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml")
-@click.option("--nic", "nics", multiple=True, type=click.Choice(NICS), help="The uplink; repeat it for a matrix.")
+@click.option(
+    "--nic", "nics", metavar="MODEL", multiple=True, type=click.Choice(NICS), help="The uplink; repeat it for a matrix."
+)
 @click.option("--vfio", "card", metavar="ADDR", help="The uplink: a card of this machine.")
 @TAKE_NETWORK
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")

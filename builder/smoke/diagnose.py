@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from builder.console import PATTERNS, Failed, GuestEvent, Modules, Service, Uplink, UplinkError, escape
+from builder.model import NICS
 from builder.report import CheckResult, Diagnosis, Status
 
 SHOWN_LINES = 12
@@ -13,10 +14,11 @@ SHOWN_LINES = 12
 
 @dataclass(frozen=True)
 class Driver:
-    """What a kernel needs for a NIC: the option, and the fragment that brings it."""
+    """What a kernel needs for a NIC: the option, and the fragment that brings it.  `usb_id` is that of a USB device."""
 
     option: str
     fragment: str
+    usb_id: str | None = None
 
 
 DRIVERS: Mapping[str, Driver] = {
@@ -26,6 +28,13 @@ DRIVERS: Mapping[str, Driver] = {
     "virtio-net-pci": Driver("VIRTIO_NET", "virtio"),
     "rtl8139": Driver("8139CP", "realtek"),
     "vmxnet3": Driver("VMXNET3", "vmware"),
+    **dict.fromkeys(("e1000-82544gc", "e1000-82545em"), Driver("E1000", "intel")),
+    **dict.fromkeys(("virtio-net-pci-transitional", "virtio-net-pci-non-transitional"), Driver("VIRTIO_NET", "virtio")),
+    "pcnet": Driver("PCNET32", "emulated"),
+    "tulip": Driver("TULIP", "emulated"),
+    "ne2k_pci": Driver("NE2K_PCI", "emulated"),
+    "usb-net": Driver("USB_NET_CDCETHER", "emulated", usb_id="0525:a4a2"),
+    **dict.fromkeys((nic for nic in NICS if nic.startswith("i8")), Driver("E100", "emulated")),
 }
 
 
@@ -113,12 +122,13 @@ def _silence(facts: Facts) -> tuple[str, str] | None:
 
 def _no_driver(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
     found = any(isinstance(event, Uplink) and event.state == "found" for event in facts.events)
-    if failed.name != "lease" or found or not facts.events or facts.pci_id is None:
-        return None
     driver = DRIVERS.get(facts.nic)
-    if driver is None:
+    if failed.name != "lease" or found or not facts.events or driver is None:
         return None
-    on_bus = f"The uplink has no driver: PCI {facts.pci_id} ({facts.nic}) is on the bus, and"
+    identity = f"USB {driver.usb_id}" if driver.usb_id else f"PCI {facts.pci_id}" if facts.pci_id else None
+    if identity is None:
+        return None
+    on_bus = f"The uplink has no driver: {identity} ({facts.nic}) is on the bus, and"
     if facts.options.get(driver.option, "n") == "n":
         return (
             f"{on_bus} {driver.option} was not asked of this kernel.",

@@ -55,6 +55,12 @@ def test_only_an_image_that_asks_for_a_watchdog_gets_one() -> None:
     assert not any("i6300esb" in word or "watchdog" in word for word in without)
 
 
+def test_usb_net_argv(golden: Golden) -> None:
+    """It is plugged into a USB controller, and has no boot ROM."""
+    golden("argv/usb_net", lines(qemu.argv(PROGRAM, qemu.router(IMAGE, "tcg", nic="usb-net"))))
+    golden("argv/by_hand_usb_net", lines(qemu.by_hand(IMAGE, PROGRAM, "usb-net")))
+
+
 def test_terminal_argv(golden: Golden) -> None:
     golden("argv/terminal", lines(qemu.argv(PROGRAM, qemu.router(IMAGE, "kvm"))))
 

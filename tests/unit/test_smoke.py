@@ -25,6 +25,7 @@ from builder.console import Failed, GuestEvent, Init, Lines, Modules, Service, U
 from builder.errors import LaunchError, QmpLost
 from builder.events import Event, Progress, StageEnded, StageStarted
 from builder.manifest import Image, load
+from builder.model import NICS
 from builder.process import end_group, spawn
 from builder.report import BootReport, CheckResult, Status, from_json
 from builder.smoke import checks, client_agent, clients, diagnose, engine, evidence, smoke, upstream
@@ -426,6 +427,16 @@ def test_every_nic_names_a_fragment_that_brings_its_option(nic: str) -> None:
     driver = diagnose.DRIVERS[nic]
     text = (Path(__file__).parents[2] / "kernel-configs" / f"{driver.fragment}.yaml").read_text()
     assert f"{driver.option}:" in text
+
+
+def test_every_nic_that_can_be_chosen_has_its_driver_named() -> None:
+    assert set(diagnose.DRIVERS) == set(NICS)
+
+
+def test_a_usb_nic_without_a_driver_is_on_another_bus() -> None:
+    cause, hint = told(nic="usb-net", events=[Init(1.0)])
+    assert cause.startswith("The uplink has no driver: USB 0525:a4a2 (usb-net) is on the bus, and USB_NET_CDCETHER was")
+    assert hint.startswith("add `emulated` to kernel.fragments in netvm.yaml")
 
 
 def test_no_lease_though_there_is_a_driver() -> None:

@@ -1,0 +1,105 @@
+"""Every network card that QEMU offers and Linux finds by itself, on a kernel with all drivers and on Debian's own.
+
+What came out is a table in `build/tests/nic-matrix.md`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from builder import accelerator, pipeline
+from builder.events import discard
+from builder.manifest import Image
+from builder.model import NICS
+from builder.qemu import Qemu
+from builder.report import NicReport
+from builder.smoke import engine
+from builder.smoke.diagnose import DRIVERS
+from tests.integration.conftest import tell
+
+pytestmark = [pytest.mark.integration, pytest.mark.long]
+
+FRAGMENTS = "[intel, realtek, virtio, vmware, emulated]"
+KERNELS: Mapping[str, str] = {
+    "built-in": f"  fragments: {FRAGMENTS}\n",
+    "stock": f"  stock: true\n  nics: {FRAGMENTS}\n",
+}
+
+LEFT_OUT: Mapping[str, str] = {
+    "ne2k_isa": "an ISA card, which nothing announces",
+    "rocker": "a switch, not a card",
+    "virtio-net-device": "for machines without PCI",
+    "xen-net-device": "for guests of Xen",
+}
+"""Network devices that QEMU lists and no uplink can be, and why."""
+
+Results = dict[tuple[str, str], NicReport]
+
+
+@pytest.fixture(scope="module")
+def images(workshop: Path) -> dict[str, Image]:
+    """Filled as tests ask; each stays between runs."""
+    assert workshop.is_dir()
+    return {}
+
+
+def image_of(kernel: str, images: dict[str, Image], workshop: Path) -> Image:
+    if kernel not in images:
+        folder = workshop / f"matrix-{kernel}"
+        folder.mkdir(exist_ok=True)
+        (folder / "netvm.yaml").write_text(f"version: 1\nname: matrix\nkernel:\n{KERNELS[kernel]}")
+        images[kernel] = pipeline.build(pipeline.load(folder / "netvm.yaml"), folder / "image", tell)
+    return images[kernel]
+
+
+@pytest.fixture(scope="module")
+def results(workshop: Path) -> Iterator[Results]:
+    found: Results = {}
+    yield found
+    (workshop / "nic-matrix.md").write_text(table(found))
+
+
+def table(results: Results) -> str:
+    """As docs/hardware.md has it."""
+    lines = [f"| model | driver | {' | '.join(KERNELS)} |", "|---|---" + "|---" * len(KERNELS) + "|"]
+    for nic in NICS:
+        said = [outcome(results.get((kernel, nic))) for kernel in KERNELS]
+        lines.append(f"| {nic} | {DRIVERS[nic].option} | {' | '.join(said)} |")
+    return "\n".join(lines) + "\n"
+
+
+def outcome(entry: NicReport | None) -> str:
+    if entry is None:
+        return "not run"
+    if not entry.passed:
+        return f"failed: {entry.diagnosis.cause if entry.diagnosis else 'no diagnosis'}"
+    lease = next(check for check in entry.checks if check.name == "lease")
+    return f"passed in {entry.seconds:.1f} s, lease at {lease.at_s:.1f} s"
+
+
+def offered(qemu: Qemu) -> set[str]:
+    """The network devices that a QEMU lists."""
+    said = subprocess.run([str(qemu.path), "-device", "help"], capture_output=True, text=True, timeout=60, check=True)
+    section = said.stdout.partition("Network devices:\n")[2].partition("\n\n")[0]
+    return set(re.findall(r'^name "([^"]+)"', section, re.MULTILINE))
+
+
+def test_every_card_that_qemu_offers_can_be_chosen_or_is_left_out_for_a_reason(qemu: Qemu) -> None:
+    assert offered(qemu) == set(NICS) | set(LEFT_OUT)
+
+
+@pytest.mark.parametrize("nic", NICS)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_card_routes(
+    kernel: str, nic: str, images: dict[str, Image], results: Results, workshop: Path, qemu: Qemu, tmp_path: Path
+) -> None:
+    image = image_of(kernel, images, workshop)
+    rig = engine.Rig(image, qemu, accelerator.choose(qemu, "tcg"), tmp_path, discard)
+    entry = results[kernel, nic] = asyncio.run(engine.boot(rig, nic))
+    assert entry.passed, entry.diagnosis or entry
