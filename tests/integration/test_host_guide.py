@@ -37,9 +37,9 @@ def commands(heading: str) -> str:
 def host(image: Image, qemu: Qemu) -> Iterator[UserHost]:
     need_namespaces("setpriv", "dnsmasq")
     with UserHost(qemu.path) as made:
-        made.run("mkdir", "/run/work/build")
-        made.run("ln", "-s", str(image.folder), "/run/work/build/netvm")
-        made.run("ln", "-s", str(ROOT / "examples"), "/run/work/examples")
+        made.run("mkdir", "/run/try/build")
+        made.run("ln", "-s", str(image.folder), "/run/try/build/netvm")
+        made.run("ln", "-s", str(ROOT / "examples"), "/run/try/examples")
         yield made
         made.type("netvm-build stop --now || :; sudo netvm-build client detach --all", check=False)
 
