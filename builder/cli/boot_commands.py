@@ -15,8 +15,9 @@ import click
 from builder.cli.app import FILE, FOLDER, PROGRAM_FILE, netvm_build, spec_path
 from builder.cli.build_commands import default_out
 from builder.cli.draw import drawing
+from builder.cli.left_behind import put_right
 from builder.cli.screen import Screen
-from builder.cli.vfio_commands import TAKE_NETWORK, consent_of, put_right
+from builder.cli.vfio_commands import TAKE_NETWORK, consent_of
 from builder.errors import NetvmError
 from builder.model import NICS
 
@@ -196,13 +197,11 @@ def run(
     given back when the VM ends.  Ctrl-A X ends the VM, Ctrl-A H shows the keys.
     """
     from builder import run as running
-    from builder.cli.client_commands import sweep_quietly
 
     screen: Screen = context.obj
     if cards and nic is not None:
         raise click.UsageError("--nic and --vfio exclude each other: a router has an emulated uplink or a real one")
     put_right(screen)
-    sweep_quietly(screen)
     with drawing(screen) as sink:
         image, qemu = _booted(what, program, sink)
     consent = consent_of(take_network=take_network)

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli import left_behind
 from builder.cli.app import netvm_build
 from builder.cli.escape import escape
 from builder.cli.screen import Screen, table
 from builder.cli.vm_commands import VM
-from builder.errors import NetvmError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from builder.clients import Attachment, Detached
-    from builder.host.journal import Journal
 
 VMM_NAMES = ("qemu", "cloud-hypervisor", "crosvm", "firecracker", "libvirt")
 
@@ -219,7 +218,7 @@ def list_clients(screen: Screen, vm: str | None, vmm: str | None, as_json: bool)
 
     rights.confine()
     book = clients.journal()
-    left_behind(screen, clients.sweep(book))
+    left_behind.tell(screen, clients.sweep(book))
     found = clients.shown(book, registry.running() if vm is None else (registry.find(vm),))
     if as_json:
         screen.result_json({"version": 1, "clients": [_object(one) for one in found]})
@@ -232,23 +231,3 @@ def list_clients(screen: Screen, vm: str | None, vmm: str | None, as_json: bool)
     rows = [("client", "address", "gateway", "VM", "by", "")]
     rows += [(one.name, one.client, one.router, one.vm, one.transport, escape(one.tap or one.socket)) for one in found]
     screen.result(table(rows))
-
-
-def left_behind(screen: Screen, results: tuple[Detached, ...]) -> None:
-    """Say what VMs or commands that are gone left here, and what became of it."""
-    for one in results:
-        if one.left:
-            screen.say(f"{one.attachment.vm} left links behind: {'; '.join(escape(line) for line in one.left)}")
-            screen.say("hint: sudo netvm-build client detach --all")
-        else:
-            screen.say(f"removed what was left of {one.attachment.name} ({one.attachment.vm})")
-
-
-def sweep_quietly(screen: Screen, book: Journal | None = None) -> None:
-    """For commands that are about something else."""
-    from builder import clients
-
-    try:
-        left_behind(screen, clients.sweep(book or clients.journal()))
-    except NetvmError as error:
-        screen.say(f"what earlier VMs left could not be looked at: {error.message}")

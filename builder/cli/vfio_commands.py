@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from builder.cli import left_behind
 from builder.cli.app import netvm_build
 from builder.cli.escape import escape
 from builder.cli.screen import Screen, table
@@ -30,21 +31,6 @@ def consent_of(*, take_network: bool, no_reset: bool = False) -> Consent:
     return Consent(take_network=take_network, no_reset=no_reset)
 
 
-def put_right(screen: Screen) -> None:
-    """Give back what a command that was killed has left.  Every command that deals with VMs begins so."""
-    from builder import registry
-    from builder.host.journal import Journal, state_folder
-
-    journal = Journal(state_folder())
-    if not journal.pending():
-        return
-    from builder.host import vfio
-    from builder.host.steps import Host
-
-    registry.running()  # a QEMU whose keeper was killed must be gone first
-    vfio.put_right(Host(), journal, lambda line: screen.say(f"left behind: {line}"))
-
-
 @netvm_build.group(epilog="Example: netvm-build vfio list")
 @click.pass_obj
 def vfio(screen: Screen) -> None:
@@ -53,7 +39,7 @@ def vfio(screen: Screen) -> None:
     A card that was handed over is given back when the VM ends, however that is; what a command that was killed has
     left is put right by the next one.  docs/vfio.md has the whole story.
     """
-    put_right(screen)
+    left_behind.cards(screen)
 
 
 @vfio.command("list", epilog="Example: netvm-build vfio list --json")

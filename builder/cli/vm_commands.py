@@ -245,15 +245,13 @@ def stop(screen: Screen, name: str | None, timeout: float, now: bool) -> None:
     What does not go within the time is ended.
     """
     from builder import registry
-    from builder.cli.client_commands import sweep_quietly
-    from builder.cli.vfio_commands import put_right
+    from builder.cli.left_behind import put_right
     from builder.run import engine
 
     put_right(screen)
     record = registry.find(name)
     off = engine.stop(record, timeout, now=now)
-    put_right(screen)  # cards of a keeper that had to be killed
-    sweep_quietly(screen)  # and links
+    put_right(screen)  # what a keeper had that had to be killed
     if off:
         screen.say(f"{record.name} is off")
     elif now:
