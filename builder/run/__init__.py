@@ -2,7 +2,9 @@
 
 uplink    where the router's uplink leads
 networks  which clients' networks the VM offers, and the machine that does
+launch    all that a VM is started from, its start, and its record
 keeper    the process that owns QEMU, from its start to its end
+console_log  what the console said, in a file
 cards     cards of this machine that come to a running VM, and go
 notify    what a service manager is told
 engine    on this terminal, or detached from it; and how a VM is stopped

@@ -24,7 +24,8 @@ from builder.host.journal import Journal, state_folder
 from builder.host.steps import Host
 from builder.manifest import Image
 from builder.process import detach
-from builder.run.keeper import STOP_S, Keeper, Launch
+from builder.run.keeper import STOP_S, Keeper
+from builder.run.launch import Launch
 from builder.run.networks import machine, networks, spare_ports
 from builder.run.uplink import USER_NETWORK, Uplink, plug
 from builder.terminal import IN_RUN, Left, attach

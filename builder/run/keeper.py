@@ -8,38 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shlex
 import signal
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack, suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from builder import qemu, registry
-from builder.accelerator import Accelerator
-from builder.console import Firewall, GuestEvent, Lines, escape
+from builder.console import Firewall, GuestEvent, escape
 from builder.errors import BootError, LaunchError, QmpLost
-from builder.handover import Handed
-from builder.host import rights
 from builder.hub import ConsoleHub, EventHub, open_socket
-from builder.manifest import Image
-from builder.process import end_group, spawn
-from builder.run.networks import Network
+from builder.process import end_group
+from builder.run.console_log import ConsoleLog
+from builder.run.launch import Launch, describe, start_qemu
 from builder.run.notify import notify, of_event
-from builder.run.uplink import ON_USER_NETWORK, Plugged
 from builder.trunk import Trunks
 
 POWER_DOWN_S = 10.0  # for the guest to end, when a person at the terminal waits
 STOP_S = 120.0  # when SIGTERM came: whoever sent it knows how long to wait, and kills us then
 CONNECT_S = 30.0
 FIREWALL_S = 60.0
-LOG_BYTES = 4 << 20
 HUNG = "PID 1 hung: the watchdog resets the machine, which ends it"
 HUNG_HINT = "the end of the console is what it did last; a host that is too busy needs a larger machine.watchdog_s"
 _POLL_S = 0.05
@@ -48,21 +41,6 @@ _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # what it would log, it also raises
 
 OnUp = Callable[[registry.Record], None]
-
-
-@dataclass(frozen=True)
-class Launch:
-    """All that a VM is started from.  `log` takes the console's lines, escaped; None keeps them nowhere."""
-
-    image: Image
-    program: qemu.Qemu
-    accelerator: Accelerator
-    machine: qemu.Machine
-    offered: tuple[Network, ...]
-    place: registry.Place
-    log: Path | None = None
-    uplink: Plugged = ON_USER_NETWORK
-    secrets: Handed | None = None
 
 
 class Keeper:
@@ -80,7 +58,7 @@ class Keeper:
         self._quit = False
         self._hung = False
         self._loop = asyncio.get_running_loop()
-        self._log = _Log(launch.log)
+        self._log = ConsoleLog(launch.log)
         self._tasks: list[asyncio.Task[None]] = []
         self._hubs: dict[str, EventHub | ConsoleHub] = {}
         self._lasting = AsyncExitStack()
@@ -145,18 +123,9 @@ class Keeper:
         )
         argv = qemu.argv(launch.program, machine)
         said = launch.place.folder / "qemu.log"
-        with said.open("wb") as log:
-            fds = [end.fileno() for end in (*theirs.values(), *trunks.inherited)]
-            if launch.uplink.descriptor is not None:
-                fds.append(launch.uplink.descriptor)
-            if launch.secrets is not None:
-                fds.append(launch.secrets.descriptor)
-            rights.lay_down()
-            self._child = spawn(argv, stdout=log, stderr=log, pass_fds=fds, orphaned=signal.SIGKILL)
+        self._child = start_qemu(launch, argv, said, [*theirs.values(), *trunks.inherited])
         for end in theirs.values():
             end.close()
-        if launch.uplink.descriptor is not None:
-            os.close(launch.uplink.descriptor)
         self._tasks.append(asyncio.create_task(self._watch()))
         events, console = EventHub(ours["port"], self._heard), ConsoleHub(ours["console"], self._log.write)
         self._tasks += [asyncio.create_task(events.listen()), asyncio.create_task(console.listen())]
@@ -269,59 +238,3 @@ def _verdict(child: Popen[bytes] | None) -> int:
     if status > 0:
         raise LaunchError(f"QEMU exited with status {status}", hint="what it said is in its log; or try --accel tcg")
     return status
-
-
-class _Log:
-    """The console's lines in a file, escaped; when it is full, the file begins anew with what comes."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._lines = Lines()
-        self._file = None if path is None else path.open("w")
-
-    def write(self, data: bytes) -> None:
-        if self._file is None:
-            return
-        for line in self._lines.feed(data):
-            if self._file.tell() > LOG_BYTES:
-                self._file.seek(0)
-                self._file.truncate()
-            self._file.write(escape(line) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-
-def describe(launch: Launch, qemu_pid: int) -> registry.Record:
-    """The record of a VM that has just been started."""
-    folder = launch.place.folder
-    return registry.Record(
-        name=launch.place.name,
-        pid=os.getpid(),
-        qemu_pid=qemu_pid,
-        qemu_started=registry.started(qemu_pid),
-        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        image=str(launch.image.folder.absolute()),
-        accelerator=launch.accelerator.kind,
-        accelerator_reason=launch.accelerator.reason,
-        qemu=f"{launch.program.path} {launch.program.version}",
-        memory_mib=launch.machine.memory_mib,
-        detached=launch.log is not None,
-        events=str(folder / registry.EVENTS),
-        console=str(folder / registry.CONSOLE),
-        monitor=str(folder / registry.MONITOR),
-        log=str(launch.log or ""),
-        clients=tuple(
-            registry.Network(
-                name=network.name,
-                router=str(network.pair.router),
-                client=str(network.pair.client),
-                client_mac=network.pair.client_mac,
-                port=str(seat),
-                socket=str(network.socket),
-            )
-            for network, seat in zip(launch.offered, launch.machine.seats.seats, strict=True)
-        ),
-        ports=tuple(str(seat) for seat in launch.machine.seats.spare),
-    )

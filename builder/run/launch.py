@@ -1,0 +1,85 @@
+"""All that a VM is started from, its start, and its record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import Popen
+
+from builder import qemu, registry
+from builder.accelerator import Accelerator
+from builder.handover import Handed
+from builder.host import rights
+from builder.manifest import Image
+from builder.process import spawn
+from builder.run.networks import Network
+from builder.run.uplink import ON_USER_NETWORK, Plugged
+
+
+@dataclass(frozen=True)
+class Launch:
+    """All that a VM is started from.  `log` takes the console's lines, escaped; None keeps them nowhere."""
+
+    image: Image
+    program: qemu.Qemu
+    accelerator: Accelerator
+    machine: qemu.Machine
+    offered: tuple[Network, ...]
+    place: registry.Place
+    log: Path | None = None
+    uplink: Plugged = ON_USER_NETWORK
+    secrets: Handed | None = None
+
+
+def start_qemu(launch: Launch, argv: list[str], said: Path, ends: Sequence[socket.socket]) -> Popen[bytes]:
+    """Start QEMU with what it inherits: ends of ours, a tap, secrets.  It dies with us, and has none of our rights."""
+    inherited = [end.fileno() for end in ends]
+    if launch.uplink.descriptor is not None:
+        inherited.append(launch.uplink.descriptor)
+    if launch.secrets is not None:
+        inherited.append(launch.secrets.descriptor)
+    rights.lay_down()
+    with said.open("wb") as log:
+        child = spawn(argv, stdout=log, stderr=log, pass_fds=inherited, orphaned=signal.SIGKILL)
+    if launch.uplink.descriptor is not None:
+        os.close(launch.uplink.descriptor)
+    return child
+
+
+def describe(launch: Launch, qemu_pid: int) -> registry.Record:
+    """The record of a VM that has just been started."""
+    folder = launch.place.folder
+    return registry.Record(
+        name=launch.place.name,
+        pid=os.getpid(),
+        qemu_pid=qemu_pid,
+        qemu_started=registry.started(qemu_pid),
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        image=str(launch.image.folder.absolute()),
+        accelerator=launch.accelerator.kind,
+        accelerator_reason=launch.accelerator.reason,
+        qemu=f"{launch.program.path} {launch.program.version}",
+        memory_mib=launch.machine.memory_mib,
+        detached=launch.log is not None,
+        events=str(folder / registry.EVENTS),
+        console=str(folder / registry.CONSOLE),
+        monitor=str(folder / registry.MONITOR),
+        log=str(launch.log or ""),
+        clients=tuple(
+            registry.Network(
+                name=network.name,
+                router=str(network.pair.router),
+                client=str(network.pair.client),
+                client_mac=network.pair.client_mac,
+                port=str(seat),
+                socket=str(network.socket),
+            )
+            for network, seat in zip(launch.offered, launch.machine.seats.seats, strict=True)
+        ),
+        ports=tuple(str(seat) for seat in launch.machine.seats.spare),
+    )
