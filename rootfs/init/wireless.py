@@ -136,10 +136,12 @@ def prepare(networks: Sequence[WifiNetwork], voice: Voice, reload: Callable[[], 
 # ---- what iwd says of a network that will not have us
 
 JOINING, JOINED = "event: connect-info, ssid: ", "new: connected"
-FAILED = "event: connect-failed"
-REASONS = ("handshake failed", "event: connect-failed", "event: connect-timeout")
+FAILED = ("event: connect-failed", "event: disconnect-info")
+"""How an attempt ends without being joined: iwd gives up, or the access point sends us away (a wrong passphrase)."""
+UNHEARD = "event: connect-timeout"
+"""No answer: the access point has gone, or it is far away; that is no refusal."""
+REASONS = ("handshake failed", "Received Deauthentication", *FAILED)
 TIMES = 2
-"""An access point that goes away fails once; it takes a second time to tell it from one that does not want us."""
 
 
 class Refusals:
@@ -159,17 +161,22 @@ class Refusals:
             self._trying, self._words = rest.partition(", bss: ")[0], ""
         elif JOINED in line:
             self._failures.pop(self._trying, None)
-        elif any(text in line for text in REASONS):
+            self._trying = ""
+        elif UNHEARD in line:
+            self._trying = ""
+        elif self._trying and any(text in line for text in REASONS):
             self._words = self._words or line.strip()[:120]
-            if FAILED in line:
+            if any(text in line for text in FAILED):
                 self._count()
 
     def _count(self) -> None:
+        """An attempt has failed; what is heard of it further does not count again."""
         for number, network in enumerate(self._networks):
             if network.ssid == self._trying:
                 times = self._failures[network.ssid] = self._failures.get(network.ssid, 0) + 1
                 if times == TIMES:
                     self._voice.say("degraded", reason=refusal(number, network, self._words))
+        self._trying = ""
 
 
 def refusal(number: int, network: WifiNetwork, line: str) -> str:
