@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from bench.values import Measured, Setting, Unmeasured
 from builder.events import discard
 from builder.report import Status
-from builder.smoke.checks import CHECKS, Check
+from builder.smoke.checks import CHECKS
 from builder.smoke.engine import Rig, boot
+from builder.smoke.lab import Check
 
 NIC = "e1000e"
 STEP_MIB = 1

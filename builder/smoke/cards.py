@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from builder import console
-from builder.smoke import checks, upstream
-from builder.smoke.checks import CHECKS, Check, CheckFailed, Lab, NotApplicable, ping
+from builder.smoke import checks, through, upstream
+from builder.smoke.checks import CHECKS
 from builder.smoke.clients import Client
+from builder.smoke.lab import Check, CheckFailed, Lab, NotApplicable
+from builder.smoke.through import ping
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ async def dns_forward(lab: Lab) -> str:
     client, wait_s = lab.clients[0], 1.0 * lab.accelerator.patience
     got = _lease(lab)
     if not lab.image.manifest.forwards_dns:
-        return await checks.dns_forward(lab)
+        return await through.dns_forward(lab)
     for resolver in got.nameservers if got is not None else ():
         if not await _answers(client, resolver, wait_s):
             raise NotApplicable(f"the lease's resolver {resolver} does not answer")

@@ -22,10 +22,11 @@ from builder.manifest import Image
 from builder.report import BootReport, CheckResult, ImageFacts, NicReport, Status
 from builder.smoke import clients, diagnose
 from builder.smoke.cards import CARD_CHECKS, Card
-from builder.smoke.checks import CHECKS, REFUSED, Check, Lab, NotApplicable
+from builder.smoke.checks import CHECKS, REFUSED
 from builder.smoke.clients import Client, ClientError
 from builder.smoke.guest import Guest, RouterLost
 from builder.smoke.health import demand_well, unrecorded, vms, watch_ends
+from builder.smoke.lab import Check, Lab, NotApplicable
 from builder.smoke.timeline import timeline
 from builder.smoke.upstream import Upstream
 from builder.smoke.vm import Vm

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from builder.errors import BootError, QmpLost
-from builder.smoke.checks import Lab
 from builder.smoke.guest import Guest
+from builder.smoke.lab import Lab
 from builder.smoke.vm import Vm
 
 FULL = "free some space, or name another folder with --out"

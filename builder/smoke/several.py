@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from builder import console
 from builder.qemu import uplink_id, user_network
 from builder.smoke import upstream
-
-if TYPE_CHECKING:
-    from builder.smoke.checks import Lab
-    from builder.smoke.clients import Client
-
-
-class NotReached(Exception):
-    """A client did not get through by the uplink it was to go out by."""
+from builder.smoke.clients import Client
+from builder.smoke.lab import CheckFailed, Lab
+from builder.smoke.through import ping
 
 
 async def uplinks(lab: Lab) -> str:
@@ -33,7 +27,7 @@ def _leased(name: str) -> Callable[[console.Uplink], bool]:
     return lambda event: (event.name, event.state) == (name, "lease")
 
 
-async def failover(lab: Lab, ping: Callable[[Client, str, str, float], Awaitable[str]]) -> str:
+async def failover(lab: Lab) -> str:
     """The cable of the most preferred uplink is pulled and put back: clients go out by the next one meanwhile."""
     first = str(lab.image.manifest.uplinks[0].get("name"))
     if len(lab.image.manifest.uplink_macs) < 2:
@@ -56,8 +50,8 @@ async def failover(lab: Lab, ping: Callable[[Client, str, str, float], Awaitable
 
 
 async def _reach(lab: Lab, client: Client, host: str, wait_s: float) -> None:
-    """A datagram to this host and back, by the network behind the next uplink.  Raises NotReached."""
+    """A datagram to this host and back, by the network behind the next uplink.  Raises CheckFailed."""
     data = f"{lab.upstream.token} {client.address}".encode().hex()
     said = await client.ask("udp", to=host, port=lab.upstream.udp_port, data=data, timeout_s=wait_s)
     if said.get("data") != data:
-        raise NotReached(f"no UDP datagram came back from {host} by the next uplink")
+        raise CheckFailed(f"no UDP datagram came back from {host} by the next uplink")

@@ -24,7 +24,8 @@ from builder.process import end_group, spawn
 from builder.qemu import Qemu
 from builder.report import NicReport
 from builder.smoke import engine, smoke
-from builder.smoke.checks import CHECKS, Check, CheckFailed, Lab
+from builder.smoke.checks import CHECKS
+from builder.smoke.lab import Check, CheckFailed, Lab
 from tests.integration.conftest import tell
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]

@@ -34,7 +34,8 @@ from builder.process import end_group, spawn
 from builder.qemu import Qemu
 from builder.report import BootReport, Status
 from builder.smoke import clients, engine, smoke
-from builder.smoke.checks import CHECKS, Check, CheckFailed, Lab
+from builder.smoke.checks import CHECKS
+from builder.smoke.lab import Check, CheckFailed, Lab
 
 pytestmark = pytest.mark.integration
 

@@ -21,7 +21,9 @@ from builder.qemu import Qemu
 from builder.report import NicReport
 from builder.run import Wanted, detached, stop
 from builder.smoke import engine, upstream
-from builder.smoke.checks import CHECKS, Check, CheckFailed, Lab, isolation
+from builder.smoke.checks import CHECKS
+from builder.smoke.lab import Check, CheckFailed, Lab
+from builder.smoke.through import isolation
 from tests.integration.surgery import altered, replace_text
 
 pytestmark = pytest.mark.integration
