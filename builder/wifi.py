@@ -24,6 +24,9 @@ def rules(router: Router) -> Iterator[Violation]:
         hint = "add `networks: [{ssid: home, secret: {env: NETVM_WIFI_HOME}}]`, or remove the section"
         yield Violation("wifi.networks", "Wi-Fi needs a network to join", hint, ("wifi.country",))
     if not wifi.networks:
+        if wifi.country is None and FRAGMENT in router.kernel.fragments:
+            hint = f"add the section `wifi` (docs/wifi.md), or remove `{FRAGMENT}` from kernel.fragments"
+            yield Violation("kernel.fragments", f"the fragment {FRAGMENT} is of no use without networks to join", hint)
         return
     if wifi.country is None:
         hint = "add `country: DE` with your own: it decides on the channels and the power that the law allows"

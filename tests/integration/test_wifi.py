@@ -214,7 +214,7 @@ def test_every_kind_of_network_gives_a_lease_and_a_cable_comes_first(
     async def play() -> list[str]:
         async with booted(wifi_image, wifi_qemu, initramfs, tmp_path) as world:
             try:
-                for scene in (wpa2, wrong_passphrase, wpa3, hidden, cable, nothing_is_told):
+                for scene in (wpa2, open_network, wrong_passphrase, wpa3, hidden, cable, nothing_is_told):
                     await scene(world)
             except BaseException:
                 print("\n".join([*world.rows, *world.router.console_tail]))
@@ -240,6 +240,12 @@ async def wpa2(world: World) -> None:
     answer = await world.client.ask("connect", to=BEHIND, port=7)
     assert answer.get("connected") is True, answer
     world.tell("client upstream", f"{world.client.address} → {BEHIND} and 192.0.2.7, icmp and tcp, by Wi-Fi", started)
+
+
+async def open_network(world: World) -> None:
+    started = time.monotonic()
+    since = await world.change("netvm-open")
+    await world.lease(started, since, "open network")
 
 
 async def wrong_passphrase(world: World) -> None:

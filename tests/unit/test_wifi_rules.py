@@ -80,8 +80,16 @@ def test_what_stands_in_a_secrets_place_is_never_repeated() -> None:
     assert "hunter2" not in told
 
 
+def test_the_fragment_without_networks_is_refused_before_anything_is_built() -> None:
+    with pytest.raises(SpecError) as raised:
+        parse("version: 1\nkernel: {fragments: [virtio, wifi]}\n")
+    (problem,) = raised.value.problems
+    assert (problem.path, problem.line) == ("kernel.fragments", 2)
+    assert "docs/wifi.md" in (problem.hint or "")
+
+
 def test_an_image_without_wifi_is_none_the_different() -> None:
-    plain = parse("version: 1\n")
+    plain = parse("version: 1\nconnman: {prefer: [ethernet]}\n")  # whose default names both
     files = render.render(plain, NO_KERNEL).files
     rootfs = {name: content for name, content in files.items() if name.startswith("rootfs/etc/")}
     assert not [name for name in rootfs if "iwd" in name or "wifi" in name]
