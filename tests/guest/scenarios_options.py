@@ -179,4 +179,17 @@ def ipv6_is_off_even_where_it_is_on(bench: Bench) -> None:
         assert not any(wire.packets() for wire in bench.wires)
     finally:
         with inside(bench.router):
-            sysctl.apply(tuple((f"ipv6/conf/{name}/disable_ipv6", "1") for name in names))
+            off = tuple((f"ipv6/conf/{name}/disable_ipv6", "1") for name in names)
+            sysctl.apply((*off, ("ipv6/conf/all/forwarding", "0")))
+        await_last_words(bench)
+
+
+def await_last_words(bench: Bench) -> None:
+    """The kernel leaves its multicast groups by reports less than a second apart (RFC 3810, 9.11), and each counts."""
+    end = time.monotonic() + 15
+    before, moved = bench.counters(), True
+    while moved and time.monotonic() < end:
+        time.sleep(1.2)
+        now = bench.counters()
+        before, moved = now, now != before
+    assert not moved

@@ -117,6 +117,14 @@ def test_settings_are_held_against_what_is() -> None:
     assert hardening.settings({"settings": [{"name": "b", "asked": "2", "is": None}]}).wrong
 
 
+def test_two_uplinks_have_connman_s_own_reverse_path_filter() -> None:
+    answer = {"settings": [{"name": "net/ipv4/conf/all/rp_filter", "asked": "1", "is": "2"}]}
+    assert hardening.settings(answer, several_uplinks=True).wrong == ()
+    assert hardening.settings(answer).wrong == ("net/ipv4/conf/all/rp_filter is 2, not 1",)
+    answer["settings"][0]["is"] = "0"
+    assert hardening.settings(answer, several_uplinks=True).wrong
+
+
 def test_the_watchdog_is_armed_as_asked() -> None:
     assert hardening.watchdog({"watchdog_s": 30}, 30).wrong == ()
     assert hardening.watchdog({"watchdog_s": 10}, 30).wrong == ("armed for 10 s, not 30",)
