@@ -39,6 +39,9 @@ LEFT_OUT: Mapping[str, str] = {
 }
 """Network devices that QEMU lists and no uplink can be, and why."""
 
+NEEDS_FIRMWARE: Mapping[str, str] = {"i82551": "e100/d102e_ucode.bin"}
+"""Cards whose driver does not start without a file that neither image has: firmware-misc-nonfree is to bring it."""
+
 Results = dict[tuple[str, str], NicReport]
 
 
@@ -77,6 +80,8 @@ def table(results: Results) -> str:
 def outcome(entry: NicReport | None) -> str:
     if entry is None:
         return "not run"
+    if not entry.passed and entry.nic in NEEDS_FIRMWARE:
+        return f"needs the firmware {NEEDS_FIRMWARE[entry.nic]}"
     if not entry.passed:
         return f"failed: {entry.diagnosis.cause if entry.diagnosis else 'no diagnosis'}"
     lease = next(check for check in entry.checks if check.name == "lease")
@@ -102,4 +107,8 @@ def test_a_card_routes(
     image = image_of(kernel, images, workshop)
     rig = engine.Rig(image, qemu, accelerator.choose(qemu, "tcg"), tmp_path, discard)
     entry = results[kernel, nic] = asyncio.run(engine.boot(rig, nic))
-    assert entry.passed, entry.diagnosis or entry
+    if nic in NEEDS_FIRMWARE:
+        assert not entry.passed
+        assert f'Failed to load firmware "{NEEDS_FIRMWARE[nic]}"' in (tmp_path / nic / "console.log").read_text()
+    else:
+        assert entry.passed, entry.diagnosis or entry
