@@ -24,7 +24,7 @@ EXPRESSION = """\
 """
 PROGRAMS = ("usr/sbin/hostapd", "usr/sbin/iw")
 APPLETS = (
-    "sh cat chroot echo grep ip kill mkdir mount nc pidof rm sleep tr udhcpd umount unshare pgrep".split()  # noqa: SIM905
+    "sh cat chroot echo grep ip kill mkdir mount nc pidof rm sleep tail tr udhcpd umount unshare pgrep".split()  # noqa: SIM905
 )
 
 

@@ -14,10 +14,13 @@ ap() {
     echo "interface=wlan1"; echo "driver=nl80211"; echo "hw_mode=g"; echo "channel=${channel:-1}"
     for line; do echo "$line"; done
   } > /tmp/hostapd.conf
-  hostapd -B -P /tmp/hostapd.pid -f /tmp/hostapd.log /tmp/hostapd.conf > /dev/null || { cat /tmp/hostapd.log; return 1; }
+  hostapd -d -B -P /tmp/hostapd.pid -f /tmp/hostapd.log /tmp/hostapd.conf > /dev/null || { tail -n 20 /tmp/hostapd.log; return 1; }
   while ! ip address show dev wlan1 | grep -q 10.77.0.1; do ip address add 10.77.0.1/24 dev wlan1; done
   udhcpd -S /tmp/udhcpd.conf
 }
+
+# asked: how many times somebody has asked who is there
+asked() { grep -c WLAN_FC_STYPE_PROBE_REQ /tmp/hostapd.log || true; }
 
 # down: no access point
 down() {
