@@ -16,12 +16,11 @@ from builder import data, debian, detect, kconfig, manifest, nix, qemu, spec
 from builder import render as rendering
 from builder.errors import KernelConfigError, LockError, ManifestError, NetvmError, Problem, SpecError
 from builder.events import Note, Sink
-from builder.model import AUTO, Kernel, PlatformKind, Router, Source
+from builder.model import AUTO, PlatformKind, Router, Source
 from builder.workspace import claim, new_folder, real_path
 
 LOCK_NAME = "netvm.lock"
 WORK_NAME = ".netvm"
-VLAN_FRAGMENT = "vlan"
 
 # Where the nixpkgs platform enters a nixpkgs tree.
 NIXPKGS_ENTRY = "pkgs/top-level/impure.nix"
@@ -63,7 +62,7 @@ def load(path: Path) -> Loaded:
     loaded = spec.load(path)
     fragments = kconfig.load_fragments((*loaded.router.kernel.fragment_dirs, data.folder("kernel-configs")))
     router = _with_this_machines_nics(loaded, fragments)
-    kernel = kconfig.resolve(_asked_of_the_kernel(router), fragments, origins=loaded.origins)
+    kernel = kconfig.resolve(router.kernel, fragments, origins=loaded.origins)
     return Loaded(path, router, loaded.origins, kernel)
 
 
@@ -80,13 +79,6 @@ def _with_this_machines_nics(loaded: spec.Loaded, fragments: Mapping[str, kconfi
         message = "this machine has no network card that a family of ours drives"
         raise SpecError([Problem(source.file, source.line, key, message, hint)])
     return replace(router, kernel=replace(router.kernel, nics=found))
-
-
-def _asked_of_the_kernel(router: Router) -> Kernel:
-    """The spec's kernel with the fragments that its other keys need."""
-    named = router.kernel.fragments
-    vlan = (VLAN_FRAGMENT,) if VLAN_FRAGMENT not in named and any(one.vlan for one in router.all_uplinks) else ()
-    return replace(router.kernel, fragments=(*named, *vlan))
 
 
 def render(loaded: Loaded) -> rendering.RenderedTree:

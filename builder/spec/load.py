@@ -140,7 +140,7 @@ class _Values:
 def _router(values: _Values) -> Router:
     take = values.take
     _version(values)
-    verity = take(keys.VERITY)
+    verity, uplink, uplinks = take(keys.VERITY), _uplink(values), take(keys.UPLINKS)
     fragments, nics = take(keys.FRAGMENTS), take(keys.NIC_DRIVERS)
     if nics and keys.FRAGMENTS.path not in values.entries:  # the families stand in place of those by default
         fragments = ()
@@ -156,7 +156,7 @@ def _router(values: _Values) -> Router:
         kernel=model.Kernel(
             version=take(keys.KERNEL_VERSION),
             fragments=fragments,
-            implied=("verity",) if verity else (),
+            implied=_implied(verity=verity, vlan=any(one.vlan for one in (uplink, *uplinks))),
             fragment_dirs=_fragment_dirs(values.log.folder),
             config=take(keys.CONFIG),
             parameters=take(keys.PARAMETERS),
@@ -166,8 +166,8 @@ def _router(values: _Values) -> Router:
             lock_modules=take(keys.LOCK_MODULES),
             stock=take(keys.STOCK),
         ),
-        uplink=_uplink(values),
-        uplinks=take(keys.UPLINKS),
+        uplink=uplink,
+        uplinks=uplinks,
         connman=model.ConnMan(prefer=take(keys.PREFER)),
         clients=_clients(values),
         wifi=model.Wifi(country=take(keys.COUNTRY), networks=take(keys.WIFI_NETWORKS)),
@@ -179,6 +179,11 @@ def _router(values: _Values) -> Router:
         ),
         image=model.RootImage(verity=verity),
     )
+
+
+def _implied(**asked: bool) -> tuple[str, ...]:
+    """The fragments, by their names, that other keys ask for."""
+    return tuple(name for name, wanted in asked.items() if wanted)
 
 
 def _uplink(values: _Values) -> model.Uplink:

@@ -53,7 +53,7 @@ class Failure(Exception):
 class Router:
     """The running router: everything there is, and how one thing leads to another."""
 
-    def __init__(self, config: Config, voice: protocol.Voice, services: Sequence[Service] = SERVICES) -> None:
+    def __init__(self, config: Config, voice: protocol.Voice, services: Sequence[Service]) -> None:
         self.config = config
         self.voice = voice
         self.modules = load_modules(voice)  # first: even the sockets below may need one
