@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from builder.marks import Items, Node, Scalar, shown
 from builder.model import AllowedPair, Forward
-from builder.spec.names import NAME, keyed
-from builder.spec.readers import At, Json, Reader, ReportedError, choice, scalar, whole_number
-from builder.values import ReadError, describe, did_you_mean
+from builder.spec.names import NAME
+from builder.spec.readers import At, Reader, choice, scalar, whole_number
+from builder.spec.records import Record
+from builder.values import ReadError, describe
 
 _PAIR = "[a client, another client]"
 
@@ -31,42 +30,22 @@ ALLOWED_PAIR: Reader[AllowedPair] = Reader(
 )
 
 _PORT = whole_number(1, 65535)
-_FORWARD_KEYS: Mapping[str, Reader[Json]] = {
-    "port": _PORT,
-    "client": NAME,
-    "to": _PORT,
-    "protocol": choice(("tcp", "udp"), "a protocol with ports"),
-}
-_NEEDED = ("port", "client")
-_FORWARD_HINT = "write {port: 8080, client: laptop, to: 80}"
+_FORWARD = Record(
+    "a forwarded port",
+    {"port": _PORT, "client": NAME, "to": _PORT, "protocol": choice(("tcp", "udp"), "a protocol with ports")},
+    ("port", "client"),
+    "write {port: 8080, client: laptop, to: 80}",
+)
 
 
 def _read_forward(node: Node, at: At) -> Forward:
-    def read(key: str, value: Node, here: At) -> tuple[str, Json]:
-        if key not in _FORWARD_KEYS:
-            known = tuple(_FORWARD_KEYS)
-            hint = did_you_mean(key, known) or f"a forwarded port has the keys {', '.join(known)}"
-            raise ReadError("is not a key of a forwarded port", hint, line=here.line)
-        return key, _FORWARD_KEYS[key].read(value, here)
-
-    values = dict(keyed(node, at, "a forwarded port", _FORWARD_HINT.removeprefix("write "), read))
-    written = {entry.key for entry in node.entries}  # type: ignore[union-attr]  # keyed has seen that it is a mapping
-    missing = [key for key in _NEEDED if key not in written]
-    if missing:
-        raise ReadError(f"{' and '.join(missing)} of a forwarded port must be given", _FORWARD_HINT)
-    if written - set(values):
-        raise ReportedError
+    values = _FORWARD.read(node, at)
     return Forward(values["port"], values["client"], values.get("to", values["port"]), values.get("protocol", "tcp"))
 
 
 FORWARD: Reader[Forward] = Reader(
     "{port: a number, client: a name, to: a number, protocol: tcp or udp}",
-    {
-        "type": "object",
-        "properties": {key: dict(reader.schema) for key, reader in _FORWARD_KEYS.items()},
-        "required": list(_NEEDED),
-        "additionalProperties": False,
-    },
+    _FORWARD.schema,
     _read_forward,
     lambda one: {"port": one.port, "client": one.client, "to": one.to, "protocol": one.protocol},
 )

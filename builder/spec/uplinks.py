@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from builder.marks import Node
 from builder.model import Uplink
 from builder.spec import names, network
-from builder.spec.names import keyed
-from builder.spec.readers import At, Json, Reader, ReportedError, list_of, whole_number
-from builder.values import ReadError, did_you_mean
+from builder.spec.readers import Json, Reader, list_of, whole_number
+from builder.spec.records import Record
 
 VLAN_ID = whole_number(1, 4094)
 
@@ -49,26 +47,9 @@ _READERS: Mapping[str, Reader[Json]] = {
     "hostname": names.HOST_NAME,
     "timeservers": list_of(names.TIME_SERVER, unique=True),
 }
-_NEEDED = ("name", "mac")
-_HINT = "write {name: cable, mac: '52:54:00:12:34:56'}"
-
-
-def _read_uplink(node: Node, at: At) -> Uplink:
-    def read(key: str, value: Node, here: At) -> tuple[str, Json]:
-        if key not in _READERS:
-            known = tuple(_READERS)
-            hint = why_not(here.path) or did_you_mean(key, known) or f"an uplink has the keys {', '.join(known)}"
-            raise ReadError("is not a key of an uplink", hint, line=here.line)
-        return key, _READERS[key].read(value, here)
-
-    values = dict(keyed(node, at, "an uplink", _HINT.removeprefix("write "), read))
-    written = {entry.key for entry in node.entries}  # type: ignore[union-attr]  # keyed has seen that it is a mapping
-    missing = [key for key in _NEEDED if key not in written]
-    if missing:
-        raise ReadError(f"{' and '.join(missing)} of an uplink must be given", _HINT)
-    if written - set(values):
-        raise ReportedError
-    return Uplink(**values)
+_UPLINK = Record(
+    "an uplink", _READERS, ("name", "mac"), "write {name: cable, mac: '52:54:00:12:34:56'}", instead=why_not
+)
 
 
 def _dump_uplink(uplink: Uplink) -> Json:
@@ -78,12 +59,7 @@ def _dump_uplink(uplink: Uplink) -> Json:
 
 UPLINK: Reader[Uplink] = Reader(
     "{name: a name, mac: a MAC, and what `uplink` has}",
-    {
-        "type": "object",
-        "properties": {key: dict(reader.schema) for key, reader in _READERS.items()},
-        "required": list(_NEEDED),
-        "additionalProperties": False,
-    },
-    _read_uplink,
+    _UPLINK.schema,
+    lambda node, at: Uplink(**_UPLINK.read(node, at)),
     _dump_uplink,
 )

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from builder import marks
 from builder.marks import Node, Scalar, shown
 from builder.model import Secret, WifiNetwork, WifiSecurity
-from builder.spec.names import BOOLEAN, keyed
-from builder.spec.readers import At, Json, Reader, ReportedError, scalar
+from builder.spec.names import BOOLEAN
+from builder.spec.readers import At, Json, Reader, scalar
+from builder.spec.records import Record
 from builder.values import ReadError, did_you_mean, text
 
 SSID_BYTES = 32  # IEEE 802.11
@@ -120,26 +121,24 @@ _SECRET: Reader[Secret] = Reader(
 )
 
 _KEYS: Mapping[str, Reader[Json]] = {"ssid": _SSID, "security": _SECURITY, "secret": _SECRET, "hidden": BOOLEAN}
-_HINT = "write {ssid: home, security: psk, secret: {env: NETVM_WIFI_HOME}}"
 _A_SECRET = ("passphrase", "password", "psk", "key", "pass")
 
 
-def _read_network(node: Node, at: At) -> WifiNetwork:
-    def read(key: str, value: Node, here: At) -> tuple[str, Json]:
-        if key in _A_SECRET:
-            raise ReadError("is not a key of a Wi-Fi network", f"give `secret` instead; {_WHERE}", line=here.line)
-        if key not in _KEYS:
-            hint = did_you_mean(key, _KEYS) or f"a Wi-Fi network has the keys {', '.join(_KEYS)}"
-            raise ReadError("is not a key of a Wi-Fi network", hint, line=here.line)
-        return key, _KEYS[key].read(value, here)
+def _instead(path: str) -> str | None:
+    return f"give `secret` instead; {_WHERE}" if path.rpartition(".")[2] in _A_SECRET else None
 
-    values = dict(keyed(node, at, "a Wi-Fi network", _HINT.removeprefix("write "), read))
-    written = {entry.key for entry in node.entries}  # type: ignore[union-attr]  # keyed has seen that it is a mapping
-    if "ssid" not in written:
-        raise ReadError("ssid of a Wi-Fi network must be given", _HINT)
-    if written - set(values):
-        raise ReportedError
-    network = WifiNetwork(**values)
+
+_NETWORK = Record(
+    "a Wi-Fi network",
+    _KEYS,
+    ("ssid",),
+    "write {ssid: home, security: psk, secret: {env: NETVM_WIFI_HOME}}",
+    instead=_instead,
+)
+
+
+def _read_network(node: Node, at: At) -> WifiNetwork:
+    network = WifiNetwork(**_NETWORK.read(node, at))
     if network.security is WifiSecurity.OPEN and network.secret is not None:
         hint = "remove it, or write `security: psk`"
         raise ReadError("an open network has no secret", hint, path="secret")
@@ -156,12 +155,7 @@ def _dump_network(network: WifiNetwork) -> Json:
 
 NETWORK: Reader[WifiNetwork] = Reader(
     "{ssid: a name, security: psk, sae or open, secret: {file: PATH} or {env: NAME}, hidden: true or false}",
-    {
-        "type": "object",
-        "properties": {key: dict(reader.schema) for key, reader in _KEYS.items()},
-        "required": ["ssid"],
-        "additionalProperties": False,
-    },
+    _NETWORK.schema,
     _read_network,
     _dump_network,
 )
