@@ -105,7 +105,7 @@ def user_python() -> list[str]:
 
 
 class UserHost(Namespace):
-    """A host where `USER` works in /run/work: what is typed is run as that user, and what follows `sudo` as root."""
+    """A host where `USER` works in /run/try: what is typed is run as that user, and what follows `sudo` as root."""
 
     def __init__(self, qemu: Path) -> None:
         super().__init__()
@@ -118,12 +118,12 @@ class UserHost(Namespace):
             "sudo": f'export SUDO_UID={uid} SUDO_GID={gid} SUDO_COMMAND="$(command -v "$1")"; exec "$@"',
             "qemu-system-x86_64": f'[ $(id -u) != 0 ] || exec {drop} "$0" "$@"\nexec {qemu} "$@"',
         }
-        self.run("mkdir", "-p", "/run/bin", "/run/work", f"/run/user/{uid}")
+        self.run("mkdir", "-p", "/run/bin", "/run/try", f"/run/user/{uid}")
         for name, text in scripts.items():
             file = f"/run/bin/{name}"
             script = f'printf "%s" "$TEXT" > {file}; chmod 755 {file}'
             self.run("sh", "-ec", script, TEXT=f"#!/bin/sh\n{text}\n")
-        own = f"chown {uid}:{gid} /run/user/{uid} /run/work; chmod 700 /run/user/{uid}"
+        own = f"chown {uid}:{gid} /run/user/{uid} /run/try; chmod 700 /run/user/{uid}"
         home = f"mount -t tmpfs -o uid={uid},gid={gid},mode=700 tmpfs {USER.pw_dir}"
         tun = "mknod -m 666 /run/tun c 10 200; mount --bind /run/tun /dev/net/tun"  # as udev has it
         self.run("sh", "-ec", f"{own}; {home}; {tun}")
@@ -132,8 +132,8 @@ class UserHost(Namespace):
             del self.environment[name]
 
     def type(self, script: str, *, check: bool = True, **extra: str) -> subprocess.CompletedProcess[str]:
-        """What a user types, line by line, in /run/work; the first line that fails ends it."""
-        return self.run("sh", "-euc", f"cd /run/work\n{script}", check=check, **extra)
+        """What a user types, line by line, in /run/try; the first line that fails ends it."""
+        return self.run("sh", "-euc", f"cd /run/try\n{script}", check=check, **extra)
 
 
 class Upstream(Namespace):
