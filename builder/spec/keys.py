@@ -170,7 +170,7 @@ FIRMWARE = Key(
     list_of(hardware.FIRMWARE, unique=True),
     lambda r: r.kernel.firmware,
     "Debian's packages of firmware, without `firmware-`, from the component non-free-firmware. The image gets the files"
-    " that its modules name, and no others.",
+    " that its drivers name, and no others.",
     "[realtek, bnx2]",
 )
 STOCK = Key(

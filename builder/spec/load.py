@@ -141,7 +141,7 @@ def _router(values: _Values) -> Router:
     take = values.take
     _version(values)
     verity, uplink, uplinks = take(keys.VERITY), _uplink(values), take(keys.UPLINKS)
-    fragments, nics = take(keys.FRAGMENTS), take(keys.NIC_DRIVERS)
+    fragments, nics, firmware = take(keys.FRAGMENTS), take(keys.NIC_DRIVERS), take(keys.FIRMWARE)
     if nics and keys.FRAGMENTS.path not in values.entries:  # the families stand in place of those by default
         fragments = ()
     return Router(
@@ -156,13 +156,13 @@ def _router(values: _Values) -> Router:
         kernel=model.Kernel(
             version=take(keys.KERNEL_VERSION),
             fragments=fragments,
-            implied=_implied(verity=verity, vlan=any(one.vlan for one in (uplink, *uplinks))),
+            implied=_implied(firmware=firmware, verity=verity, vlan=any(one.vlan for one in (uplink, *uplinks))),
             fragment_dirs=_fragment_dirs(values.log.folder),
             config=take(keys.CONFIG),
             parameters=take(keys.PARAMETERS),
             nics=nics,
             modules=take(keys.MODULES),
-            firmware=take(keys.FIRMWARE),
+            firmware=firmware,
             lock_modules=take(keys.LOCK_MODULES),
             stock=take(keys.STOCK),
         ),
@@ -181,7 +181,7 @@ def _router(values: _Values) -> Router:
     )
 
 
-def _implied(**asked: bool) -> tuple[str, ...]:
+def _implied(**asked: object) -> tuple[str, ...]:
     """The fragments, by their names, that other keys ask for."""
     return tuple(name for name, wanted in asked.items() if wanted)
 

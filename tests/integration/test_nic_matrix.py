@@ -25,10 +25,11 @@ from tests.integration.conftest import tell
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
-FRAGMENTS = "[intel, realtek, virtio, vmware, emulated]"
+FAMILIES = "[intel, realtek, virtio, vmware, emulated]"
+FIRMWARE = "misc-nonfree"  # e100/d102e_ucode.bin, without which i82551 does not start
 KERNELS: Mapping[str, str] = {
-    "built-in": f"  fragments: {FRAGMENTS}\n",
-    "stock": f"  stock: true\n  nics: {FRAGMENTS}\n",
+    "built-in": f"  nics: {FAMILIES}\n  firmware: [{FIRMWARE}]\n",
+    "stock": f"  stock: true\n  nics: {FAMILIES}\n  firmware: [{FIRMWARE}]\n",
 }
 
 LEFT_OUT: Mapping[str, str] = {

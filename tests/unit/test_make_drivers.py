@@ -62,6 +62,7 @@ def made(tmp_path: Path) -> Make:
         *,
         stock: bool = False,
         firmware: tuple[str, ...] = (),
+        builtin: tuple[str, ...] | None = None,
         tree: Mapping[str, bytes] = TREE,
         status: int = 0,
     ) -> Path:
@@ -69,12 +70,16 @@ def made(tmp_path: Path) -> Make:
         for name, content in tree.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "modules.builtin").write_text("kernel/fs/erofs/erofs.ko\nkernel/drivers/virtio/virtio_pci.ko\n")
+        if builtin is not None:
+            (folder / "modules.builtin.modinfo").write_bytes(b"".join(fact.encode() + b"\0" for fact in builtin))
         (tmp_path / "kernel/kernel.config").write_text("CONFIG_X=y\n")
         for name in firmware:
             (tmp_path / "firmware/usr/lib/firmware" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "firmware/usr/lib/firmware" / name).write_text(name)
-        (tmp_path / "wanted.json").write_text(json.dumps({"names": names, "firmware": [], "stock": stock}))
+        packages = [] if builtin is None else ["nic"]
+        (tmp_path / "wanted.json").write_text(json.dumps({"names": names, "firmware": packages, "stock": stock}))
         (tmp_path / "busybox").write_bytes(b"busybox")
         argv = [SCRIPT, tmp_path / "kernel", tmp_path / "wanted.json", tmp_path / "out", tmp_path / "busybox"]
         done = subprocess.run(
@@ -141,6 +146,24 @@ def test_only_the_firmware_that_modules_name_is_taken(made: Make, tmp_path: Path
     assert (
         "phy asks for firmware that no package of kernel.firmware has: nic/other.fw" in (tmp_path / "said").read_text()
     )
+
+
+BUILT_IN = ("e100.license=GPL", "e100.firmware=nic/phy.fw", "e100.firmware=nic/other.fw", "e100.parm=debug:level")
+
+
+def test_what_is_built_in_gets_its_firmware_and_no_table(made: Make, tmp_path: Path) -> None:
+    out = made([], tree={}, firmware=("nic/phy.fw", "nic/unasked.fw"), builtin=BUILT_IN)
+    assert [path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()] == [
+        "tree/usr/lib/firmware/nic/phy.fw"
+    ]
+    assert (
+        "e100 asks for firmware that no package of kernel.firmware has: nic/other.fw" in (tmp_path / "said").read_text()
+    )
+
+
+def test_what_is_built_into_a_stock_kernel_was_not_chosen(made: Make) -> None:
+    out = made(["filter"], stock=True, firmware=("nic/phy.fw",), builtin=BUILT_IN)
+    assert not (out / "tree/usr/lib/firmware").exists()
 
 
 def test_what_is_built_in_is_not_missed(made: Make) -> None:
