@@ -37,6 +37,7 @@ rec {
     root = packages.root "imager";
     script = ../shared/drivers.sh;
     maker = ../shared/make_drivers.py;
+    taker = ../shared/take_firmware.py;
     inherit kernel;
     wanted = builtins.toFile "drivers.json" (builtins.toJSON wanted);
     firmware = if wanted.firmware == [ ] then [ ] else [ (packages.root "firmware") ];

@@ -1,6 +1,6 @@
 """Collect the modules of an image, what they need, and the table by which PID 1 finds the one for a device.
 
-usage: make_drivers.py KERNEL WANTED OUT BUSYBOX [FIRMWARE…]
+usage: make_drivers.py KERNEL WANTED OUT BUSYBOX
 
 KERNEL holds lib/modules/RELEASE with its modules, WANTED is JSON: `names` (the modules to
 take), `firmware` (the packages asked for) and `stock` (whether the root's own drivers are modules).  What
@@ -9,10 +9,10 @@ section .modinfo (Linux, include/linux/module.h).  Of what is built into a kerne
 the firmware: a stock kernel has drivers built in that nobody chose.  OUT gets
 
     tree/usr/lib/modules/RELEASE/NAME.ko    the modules, uncompressed: the root's file system compresses them
-    tree/usr/lib/firmware/…                 the files that these drivers name and a FIRMWARE folder has
     tree/usr/lib/netvm/modules.bin          the table, by marshal: one read makes it a dict, without parsing; not if
                                             there is no module
     initrd                                  if `stock`: the modules that lead to the root, and a script to load them
+    firmware.json                           driver → the firmware that it names, for take_firmware.py
 
 The table's members: `release`; `modules`, name → (names to load before it); `always`, names to load at boot because
 no hardware asks for them; `aliases`, kind of alias → {literal beginning: [(rest as a pattern, name)]}, where the kind
@@ -24,7 +24,6 @@ import json
 import lzma
 import marshal
 import re
-import shutil
 import struct
 import sys
 from collections.abc import Iterable
@@ -228,30 +227,6 @@ def named_by_builtin(folder: Path) -> dict[str, set[str]]:
     return found
 
 
-def take_firmware(named: dict[str, set[str]], folders: list[Path], target: Path) -> dict[str, list[str]]:
-    """Copy the firmware that drivers name; returns what is not in any folder, by driver."""
-    lacking: dict[str, list[str]] = {}
-    for driver, names in named.items():
-        for name in sorted(names):
-            if name.startswith("/") or ".." in Path(name).parts:
-                sys.exit(f"make_drivers: {driver} names firmware outside its folder: {name}")
-            found = next((path for folder in folders if (path := firmware_in(folder, name)) is not None), None)
-            if found is None:
-                lacking.setdefault(driver, []).append(name)
-                continue
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(found, target / name)
-    return lacking
-
-
-def firmware_in(folder: Path, name: str) -> Path | None:
-    """A firmware file in an unpacked package: Debian has them below usr/lib or, in older suites, lib."""
-    for base in ("usr/lib/firmware", "lib/firmware"):
-        if (folder / base / name).is_file():
-            return folder / base / name
-    return None
-
-
 def cpio(files: dict[str, tuple[int, bytes]]) -> bytes:
     """An archive in the "newc" format (Linux, Documentation/driver-api/early-userspace/buffer-format.rst)."""
     parts = []
@@ -276,11 +251,12 @@ def initrd(tree: Tree, busybox: Path) -> bytes:
     return gzip.compress(cpio(files), 9, mtime=0)
 
 
-def main(kernel: Path, wanted: dict[str, Any], out: Path, busybox: Path, firmware: list[Path]) -> None:
+def main(kernel: Path, wanted: dict[str, Any], out: Path, busybox: Path) -> None:
     (folder,) = (path for path in (kernel / "lib/modules").iterdir() if (path / "modules.builtin").exists())
     tree = Tree(folder)
     roots = chosen(tree, wanted["names"])
     every = sorted({one for name in roots for one in (name, *tree.before(name))})
+    (out / "tree").mkdir(parents=True, exist_ok=True)
     target = out / "tree/usr/lib/modules" / folder.name
     if every:
         target.mkdir(parents=True)
@@ -297,15 +273,10 @@ def main(kernel: Path, wanted: dict[str, Any], out: Path, busybox: Path, firmwar
     named = named_by(tree.module(name) for name in every)
     if wanted["firmware"] and not wanted["stock"]:
         named |= named_by_builtin(folder)
-    for name, files in take_firmware(named, firmware, out / "tree/usr/lib/firmware").items():
-        print(f"netvm-note: {name} asks for firmware that no package of kernel.firmware has: {', '.join(files)}")
+    (out / "firmware.json").write_text(
+        json.dumps({name: sorted(files) for name, files in named.items() if files}, indent=1)
+    )
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]),
-        json.loads(Path(sys.argv[2]).read_text()),
-        Path(sys.argv[3]),
-        Path(sys.argv[4]),
-        [Path(folder) for folder in sys.argv[5:]],
-    )
+    main(Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()), Path(sys.argv[3]), Path(sys.argv[4]))
