@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -41,9 +41,6 @@ LEFT_OUT: Mapping[str, str] = {
 }
 """Network devices that QEMU lists and no uplink can be, and why."""
 
-Results = dict[str, dict[str, str]]
-"""What came of each card, by image: the kernel's name, and hashes of what is in it."""
-
 
 @pytest.fixture(scope="module")
 def images(workshop: Path) -> dict[str, Image]:
@@ -61,33 +58,23 @@ def image_of(kernel: str, images: dict[str, Image], workshop: Path) -> Image:
     return images[kernel]
 
 
-@pytest.fixture(scope="module")
-def results(workshop: Path, images: dict[str, Image]) -> Iterator[Results]:
+def record(kernel: str, nic: str, image: Image, said: str, workshop: Path) -> None:
+    """Keep what came of a card, and write the table; what was found with another image of that kernel goes."""
     kept = workshop / "nic-matrix.json"
-    found: Results = json.loads(kept.read_text()) if kept.exists() else {}
-    yield found
-    for kernel in KERNELS:
-        column = key(kernel, images[kernel]) if kernel in images else newest(kernel, found)
-        found[column] = found.pop(column, {})
-    found = dict(list(found.items())[-len(KERNELS) :])
+    found: dict[str, dict[str, str]] = json.loads(kept.read_text()) if kept.exists() else {}
+    made = f"{image.manifest.kernel.sha256} {image.manifest.rootfs.sha256}"
+    if found.get(kernel, {}).get("image") != made:
+        found[kernel] = {"image": made}
+    found[kernel][nic] = said
     kept.write_text(json.dumps(found, indent=1))
     (workshop / "nic-matrix.md").write_text(table(found))
 
 
-def newest(kernel: str, found: Results) -> str:
-    return next((name for name in reversed(found) if name.startswith(f"{kernel} ")), kernel)
-
-
-def key(kernel: str, image: Image) -> str:
-    manifest = image.manifest
-    return f"{kernel} {manifest.kernel.sha256} {manifest.rootfs.sha256}"
-
-
-def table(results: Results) -> str:
+def table(found: Mapping[str, Mapping[str, str]]) -> str:
     """As docs/hardware.md has it."""
     lines = [f"| model | driver | {' | '.join(KERNELS)} |", "|---|---" + "|---" * len(KERNELS) + "|"]
     for nic in NICS:
-        said = [row.get(nic, "not run") for row in results.values()]
+        said = [found.get(kernel, {}).get(nic, "not run") for kernel in KERNELS]
         lines.append(f"| `{nic}` | `{DRIVERS[nic].option}` | {' | '.join(said)} |")
     return "\n".join(lines) + "\n"
 
@@ -113,12 +100,12 @@ def test_every_card_that_qemu_offers_can_be_chosen_or_is_left_out_for_a_reason(q
 @pytest.mark.parametrize("nic", NICS)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_card_routes(
-    kernel: str, nic: str, images: dict[str, Image], results: Results, workshop: Path, qemu: Qemu, tmp_path: Path
+    kernel: str, nic: str, images: dict[str, Image], workshop: Path, qemu: Qemu, tmp_path: Path
 ) -> None:
     image = image_of(kernel, images, workshop)
     rig = engine.Rig(image, qemu, accelerator.choose(qemu, "tcg"), tmp_path, discard)
     entry = asyncio.run(engine.boot(rig, nic))
-    results.setdefault(key(kernel, image), {})[nic] = outcome(entry)
+    record(kernel, nic, image, outcome(entry), workshop)
     assert entry.passed, entry.diagnosis or entry
     console = (tmp_path / nic / "console.log").read_text(errors="replace")
     assert "e100/" not in console  # its files were there, or it says which were not
