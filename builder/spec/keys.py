@@ -327,7 +327,11 @@ WIFI_NETWORKS = Key(
 )
 
 MEMORY_MIB = Key(
-    "machine.memory_mib", whole_number(32, 1 << 20, "MiB"), lambda r: r.machine.memory_mib, "The memory, in MiB.", "96"
+    "machine.memory_mib",
+    whole_number(32, 1 << 20, "MiB"),
+    lambda r: r.machine.memory_mib,
+    "The memory, in MiB; `kernel.stock` makes it 128 where nothing is said.",
+    "96",
 )
 CPUS = Key("machine.cpus", whole_number(1, 64), lambda r: r.machine.cpus, "The number of virtual CPUs.", "1")
 NIC = Key(

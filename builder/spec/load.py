@@ -25,6 +25,9 @@ MOST_PROBLEMS = 100
 FRAGMENT_FOLDER = "kernel-configs"
 DEFAULT = Source("default")
 
+STOCK_MEMORY_MIB = 128
+"""What a router with Debian's kernel has where the spec says nothing: that kernel takes some 25 MiB more than ours."""
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -144,6 +147,9 @@ def _router(values: _Values) -> Router:
     fragments, nics, firmware = take(keys.FRAGMENTS), take(keys.NIC_DRIVERS), take(keys.FIRMWARE)
     if nics and keys.FRAGMENTS.path not in values.entries:  # the families stand in place of those by default
         fragments = ()
+    stock, memory_mib = take(keys.STOCK), take(keys.MEMORY_MIB)
+    if stock and keys.MEMORY_MIB.path not in values.entries:
+        memory_mib = STOCK_MEMORY_MIB
     return Router(
         name=take(keys.NAME),
         platform=model.Platform(
@@ -164,7 +170,7 @@ def _router(values: _Values) -> Router:
             modules=take(keys.MODULES),
             firmware=firmware,
             lock_modules=take(keys.LOCK_MODULES),
-            stock=take(keys.STOCK),
+            stock=stock,
         ),
         uplink=uplink,
         uplinks=uplinks,
@@ -172,7 +178,7 @@ def _router(values: _Values) -> Router:
         clients=_clients(values),
         wifi=model.Wifi(country=take(keys.COUNTRY), networks=take(keys.WIFI_NETWORKS)),
         machine=model.Machine(
-            memory_mib=take(keys.MEMORY_MIB),
+            memory_mib=memory_mib,
             cpus=take(keys.CPUS),
             nic=take(keys.NIC),
             watchdog_s=take(keys.WATCHDOG),

@@ -79,6 +79,14 @@ def test_firmware_for_what_is_built_in(tmp_path: Path, monkeypatch: pytest.Monke
     assert (kernel.value("FW_LOADER"), kernel.value("MODULES")) == ("y", "n")
 
 
+def test_debians_kernel_has_more_memory_unless_the_spec_says_how_much() -> None:
+    def memory(text: str) -> int:
+        return spec.parse(f"version: 1\n{text}", "netvm.yaml", Path("/")).router.machine.memory_mib
+
+    assert memory("kernel: {stock: yes}\n") > memory("") == 96
+    assert memory("kernel: {stock: yes}\nmachine: {memory_mib: 96}\n") == 96
+
+
 def test_nixpkgs_has_neither_debians_kernel_nor_its_firmware() -> None:
     said = refused("stock: yes\n  firmware: [realtek]", "platform: {kind: nixpkgs, nixpkgs: /srv/nixpkgs}\n")
     assert "the stock kernel is Debian's" in said
