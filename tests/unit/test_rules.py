@@ -83,7 +83,6 @@ def test_a_sound_router_breaks_no_rule(router: Router) -> None:
         (Router(uplink=replace(STATIC, gateway=IPv4Address("192.168.1.255"))), ["uplink.gateway"]),
         (Router(uplink=replace(STATIC, gateway=IPv4Address("192.168.1.0"))), ["uplink.gateway"]),
         (Router(uplink=Uplink(mac="0A:B3:EC:40:00:00")), ["uplink.mac"]),
-        (Router(uplink=Uplink(mac="52:54:00:12:34:56"), machine=Machine(nic="usb-net")), ["uplink.mac"]),
         (
             Router(uplink=replace(STATIC, address=IPv4Interface("100.64.0.2/16"), gateway=IPv4Address("100.64.9.1"))),
             ["clients.pool"],

@@ -192,12 +192,3 @@ def test_connman_s_word_leads_to_the_key_to_change() -> None:
     assert found is not None
     assert found.cause == "ConnMan says of the uplink backup: dhcp-failed."
     assert "dhcp to false" in found.hint
-
-
-def test_usb_net_has_a_mac_of_its_own_kind() -> None:
-    text = "version: 1\nuplink: {{mac: '{}:54:00:12:34:56'}}\nmachine: {{nic: {}}}\n"
-    said = "2 uplink.mac: QEMU's usb-net has a MAC that begins with 40, whatever it is told"
-    hint = "write 40:54:00:12:34:56, or choose another machine.nic"
-    assert problems(text.format("52", "usb-net")) == [f"{said}; {hint}"]
-    assert parse(text.format("40", "usb-net")).uplink.mac == "40:54:00:12:34:56"
-    assert parse(text.format("52", "e1000")).uplink.mac == "52:54:00:12:34:56"
