@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bench.values import Measured, Setting, Unmeasured
+from builder import stoppable
 from builder.events import discard
 from builder.report import Status
 from builder.smoke.checks import CHECKS
@@ -85,7 +85,7 @@ def trouble(setting: Setting, memory_mib: int) -> str | None:
     manifest = subject.image.manifest
     image = replace(subject.image, manifest=replace(manifest, machine=replace(manifest.machine, memory_mib=memory_mib)))
     rig = Rig(image, subject.qemu, subject.accelerator, setting.folder, discard, checks(), clients=1)
-    entry = asyncio.run(boot(rig, NIC))
+    entry = stoppable.run(boot(rig, NIC))
     if entry.passed:
         return None
     return next((f"{check.name}: {check.detail}" for check in entry.checks if check.status is Status.FAILED), "?")

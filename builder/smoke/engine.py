@@ -7,13 +7,13 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from builder import accelerator as accelerators
-from builder import console, handover, qemu, report
+from builder import console, handover, qemu, report, stoppable
 from builder.accelerator import Accelerator
 from builder.address import AddressError, allocate
 from builder.errors import QmpLost
@@ -80,7 +80,7 @@ def smoke(
     try:
         with claim(out, "--out"):
             report.remove(out)
-            entries = tuple(asyncio.run(boot(rig, nic)) for nic in wanted)
+            entries = tuple(stoppable.run(boot(rig, nic)) for nic in wanted)
             result = BootReport(
                 image=_facts(image),
                 qemu_version=program.version,
@@ -229,7 +229,7 @@ async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
             results.append(CheckResult(check.name, status, detail, round(seconds, 3), round(lab.router.elapsed_s, 3)))
             rig.sink(Progress(stage, len(results), total, report.check_text(results[-1])))
     finally:
-        watching.cancel()
+        await stoppable.ended(watching)
     return results
 
 
@@ -263,9 +263,7 @@ async def _unless_lost(running: Awaitable[str], guest: Guest | None) -> str:
             return work.result()
         raise RouterLost(guest.lost.result())
     finally:
-        work.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await work
+        await stoppable.ended(work)
 
 
 def _judge(rig: Rig, nic: str, lab: Lab, checks: list[CheckResult], pci_id: str | None, seconds: float) -> NicReport:
