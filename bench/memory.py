@@ -10,8 +10,9 @@ from builder import stoppable
 from builder.events import discard
 from builder.report import Status
 from builder.smoke.checks import CHECKS
-from builder.smoke.engine import Rig, boot
+from builder.smoke.engine import boot
 from builder.smoke.lab import Check
+from builder.smoke.rig import Rig
 
 NIC = "e1000e"
 STEP_MIB = 1
