@@ -27,8 +27,8 @@ from builder.events import discard
 from builder.manifest import Image
 from builder.smoke import clients, smoke
 from builder.smoke.clients import Client, ClientError
-from builder.smoke.engine import AGENT, audible
 from builder.smoke.guest import Guest
+from builder.smoke.rig import AGENT, audible
 from builder.smoke.vm import Vm
 from tests.integration import air
 from tests.integration.conftest import ROOT, need, tell
