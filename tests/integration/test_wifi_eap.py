@@ -17,6 +17,7 @@ from tests.integration.radio import BEHIND, World, nothing_is_told, nowhere, pla
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
+PEAP, TTLS, TLS = (4, "netvm-peap"), (5, "netvm-ttls"), (7, "netvm-tls")  # as numbered in the spec
 WPA = ("wpa=2", "rsn_pairwise=CCMP", "ieee8021x=1", "eap_server=1", "ca_cert=/eap/ca.pem")
 WPA2 = (*WPA, "wpa_key_mgmt=WPA-EAP")
 WPA3 = (*WPA, "wpa_key_mgmt=WPA-EAP-SHA256", "ieee80211w=2")
@@ -30,7 +31,8 @@ def served(server: str = "server", users: str = "users") -> tuple[str, ...]:
 def test_every_method_gives_a_lease_and_no_other_server_gets_a_password(
     wifi_image: Image, wifi_qemu: qemu.Qemu, air_initramfs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scenes = (clock, peap, tls, pwd, ttls, unverified, wrong_password, refused_servers, nothing_is_told)
+    refusals = (wrong_password, stranger, expired)  # each told once until its network is joined
+    scenes = (clock, *refusals, peap, renamed, tls, pwd, ttls, unverified, nothing_is_told)
     report = play(wifi_image, wifi_qemu, air_initramfs, tmp_path, scenes)
     with capsys.disabled():
         print(report)
@@ -77,24 +79,28 @@ async def unverified(world: World) -> None:
 
 
 async def wrong_password(world: World) -> None:
-    await refused(world, "wrong password", 4, "its server refuses", "secret", *served(users="others"))
+    await refused(world, "wrong password", PEAP, "its server refuses", "secret", *served(users="others"))
 
 
-async def refused_servers(world: World) -> None:
-    rows = (
-        ("another authority's", "stranger", "no authority of ours vouches for its server", "eap.ca"),
-        ("expired certificate", "expired", "its server's certificate has expired", "eap.ca, and the host's clock"),
-        ("another server's name", "renamed", "its server has another name", "eap.servers"),
+async def stranger(world: World) -> None:
+    said = "no authority of ours vouches for its server"
+    await refused(world, "another authority's", TTLS, said, "eap.ca", *served("stranger"))
+
+
+async def expired(world: World) -> None:
+    said = "its server's certificate has expired"
+    await refused(world, "expired certificate", TLS, said, "eap.ca, and the host's clock", *served("expired"))
+
+
+async def renamed(world: World) -> None:
+    await refused(
+        world, "another server's name", PEAP, "its server has another name", "eap.servers", *served("renamed")
     )
-    for what, server, said, key in rows:
-        await refused(world, what, 5, said, key, *served(server))
 
 
-async def refused(world: World, what: str, number: int, said: str, key: str, *lines: str) -> None:
-    """A network is not joined, and the router tells why.  What it had told before is heard again once it was joined."""
-    ssid = {4: "netvm-peap", 5: "netvm-ttls"}[number]
-    if world.by_radio != "lease":  # what is refused is told once until it is joined
-        await joined(world, ssid, "joined again", *WPA2, *served())
+async def refused(world: World, what: str, network: tuple[int, str], said: str, key: str, *lines: str) -> None:
+    """A network is not joined, and the router tells why."""
+    number, ssid = network
     started = time.monotonic()
     since = await world.change(ssid, *WPA2, *lines)
     async with asyncio.timeout(180):
