@@ -20,14 +20,24 @@ READ_BYTES = 16384
 
 
 class Program:
-    """What to execute and as whom: capabilities are what its bounding set keeps (numbers of capabilities(7))."""
+    """What to execute and as whom: capabilities are what its bounding set keeps (numbers of capabilities(7)).
 
-    __slots__ = ("argv", "capabilities", "owner")
+    Where memory runs out, the kernel kills the program with the highest `oom_score_adj` first, see proc_pid_oom(5).
+    """
 
-    def __init__(self, argv: Sequence[str], owner: int = 0, capabilities: frozenset[int] = frozenset()) -> None:
+    __slots__ = ("argv", "capabilities", "oom_score_adj", "owner")
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        owner: int = 0,
+        capabilities: frozenset[int] = frozenset(),
+        oom_score_adj: int = 0,
+    ) -> None:
         self.argv = tuple(argv)
         self.owner = owner
         self.capabilities = capabilities
+        self.oom_score_adj = oom_score_adj
 
 
 class Children:
@@ -85,6 +95,8 @@ def _become(program: Program, output: int, keep: Sequence[int]) -> None:
         for descriptor in keep:
             os.set_inheritable(descriptor, True)
         os.chdir("/")
+        if program.oom_score_adj:
+            _offer(program.oom_score_adj)
         native.bound_capabilities(program.capabilities)
         if program.owner:
             native.keep_capabilities()
@@ -101,6 +113,15 @@ def _become(program: Program, output: int, keep: Sequence[int]) -> None:
         os.write(2, f"{program.argv[0]} could not be executed: {error}\n".encode())
     finally:
         os._exit(127)
+
+
+def _offer(oom_score_adj: int) -> None:
+    """Let this process be the one to kill where memory runs out, and PID 1, whose copy it is, not."""
+    descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, str(oom_score_adj).encode())
+    finally:
+        os.close(descriptor)
 
 
 class _Lines:
