@@ -63,7 +63,7 @@ def find(explicit: Path | None = None, built: Path | None = None) -> Qemu:
     else:
         found = shutil.which(PROGRAM)
         if found is None:
-            raise ToolMissing(PROGRAM, PACKAGE)
+            raise ToolMissing(PROGRAM, PACKAGE, "or name one with --qemu FILE")
         path, reason = Path(found), "on PATH"
     return identify(path, reason)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from init import native
+from init import lowmemory, native
 from init.children import Program
 from init.native import os
 
@@ -25,6 +25,7 @@ STOP_GRACE_S = 3.0
 LINES_PER_WINDOW = 20
 WINDOW_S = 10.0
 MAX_TEXT = 300
+OUT_OF_MEMORY = "out of memory"
 
 
 class Backoff:
@@ -189,7 +190,8 @@ class Supervisor:
         name, pid = running.service.name, running.pid
         running.pid = 0
         running.ready = False
-        self._voice.say("service", name=name, state="exited", pid=pid, restarts=running.restarts, status=status)
+        why = {"reason": OUT_OF_MEMORY} if status == -native.SIGKILL and lowmemory.killed(pid) else {}
+        self._voice.say("service", name=name, state="exited", pid=pid, restarts=running.restarts, status=status, **why)
         if self._stopping:
             self._stop_next()
         else:
@@ -248,4 +250,6 @@ class Supervisor:
 
 def _with_descriptor(program: Program, descriptor: int) -> Program:
     argv = [word.replace("{fd}", str(descriptor)) for word in program.argv]
-    return Program(argv, program.owner, program.capabilities, program.calls, program.environment)
+    return Program(
+        argv, program.owner, program.capabilities, program.calls, program.environment, program.oom_score_adj
+    )

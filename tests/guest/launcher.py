@@ -30,13 +30,17 @@ def table(connmand: list[str]) -> tuple[Service, ...]:
     bus, connman = services.SERVICES
     bus_argv = [f"--config-file={BUS_CONFIG}" if "--config" in word else word for word in bus.program.argv]
     connman_argv = [*connmand, *connman.program.argv[1:], "-c", CONNMAN_CONFIG]
-    capabilities = connman.program.capabilities
+    capabilities, goes = connman.program.capabilities, connman.program.oom_score_adj
+    bus_program = Program(bus_argv, bus.program.owner, bus.program.capabilities, bus.program.oom_score_adj)
     # the stand-in is this interpreter, which may lie where no other user can read it
     owner = 0 if connmand[0] == sys.executable else connman.program.owner
     return (
-        Service(bus.name, Program(bus_argv, bus.program.owner, bus.program.capabilities), tells_when_ready=True),
+        Service(bus.name, bus_program, tells_when_ready=True),
         Service(
-            connman.name, Program(connman_argv, owner, capabilities), needs=connman.needs, harmless=connman.harmless
+            connman.name,
+            Program(connman_argv, owner, capabilities, goes),
+            needs=connman.needs,
+            harmless=connman.harmless,
         ),
     )
 

@@ -198,6 +198,28 @@ def test_memory_is_read() -> None:
     }
 
 
+LOCKED = """\
+from init import native
+import os, re
+def locked():
+    return int(re.search(r"VmLck:\\s+(\\d+)", open("/proc/self/status").read())[1])
+native.keep_in_memory()
+mine = locked()
+if os.fork() == 0:
+    print(locked() == 0, flush=True)
+    os._exit(0)
+os.wait()
+print(mine > 1000)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may lock so much memory")
+def test_pid_1_is_kept_in_memory_and_its_children_are_not() -> None:
+    root = Path(__file__).parents[2] / "rootfs"
+    done = subprocess.run([sys.executable, "-c", LOCKED], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\nTrue\n"
+
+
 def test_files_are_copied_for_root_alone(tmp_path: Path) -> None:
     (tmp_path / "from").mkdir()
     (tmp_path / "to").mkdir()

@@ -131,8 +131,9 @@ def test_found_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert qemu.find(built=FAKE).reason == "built with the image"
     assert qemu.find(explicit=FAKE, built=Path("/nowhere")).reason == "asked for"
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(ToolMissing, match="qemu-system-x86_64 is not installed"):
+    with pytest.raises(ToolMissing, match="qemu-system-x86_64 is not installed") as caught:
         qemu.find()
+    assert caught.value.hint == "sudo apt-get install qemu-system-x86; or name one with --qemu FILE"
 
 
 def test_igb_needs_8() -> None:
