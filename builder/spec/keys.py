@@ -329,7 +329,13 @@ WIFI_NETWORKS = Key(
 MEMORY_MIB = Key(
     "machine.memory_mib", whole_number(32, 1 << 20, "MiB"), lambda r: r.machine.memory_mib, "The memory, in MiB.", "96"
 )
-CPUS = Key("machine.cpus", whole_number(1, 64), lambda r: r.machine.cpus, "The number of virtual CPUs.", "1")
+CPUS = Key(
+    "machine.cpus",
+    whole_number(1, 64),
+    lambda r: r.machine.cpus,
+    "The number of virtual CPUs. Of more than 16 clients, 62 for each CPU have interrupt vectors of their own.",
+    "1",
+)
 NIC = Key(
     "machine.nic",
     choice(NICS, "a network card of QEMU"),
