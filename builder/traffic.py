@@ -67,6 +67,8 @@ def brief(name: str) -> str:
     return REFUSALS[name].brief if name in REFUSALS else name
 
 
+CLIENT_GROUP, UPLINK_GROUP = 1, 2
+"""Groups of interfaces, as rootfs/init/firewall.py gives them; all others have 0."""
 MOST_CLIENTS = 2048
 """That have a measure at the same time.  The kernel allots each set's table at once: 32 KiB; 1 MiB for 65535."""
 FRAGMENTS_PER_SECOND = 500
@@ -132,6 +134,8 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
             f"{one.protocol} . {one.port} : {addresses[one.client]} . {one.to}" for one in router.clients.forwards
         ],
         "counters": {family: counters(family) for family in ("ip", "arp", "ip6")},
+        "client_group": CLIENT_GROUP,
+        "uplink_group": UPLINK_GROUP,
         "most_clients": MOST_CLIENTS,
         "connections": connections_a_client(router),
         "fragments_per_second": FRAGMENTS_PER_SECOND,

@@ -8,6 +8,7 @@ from init.native import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from init.loop import Loop
 
@@ -44,6 +45,10 @@ class Program:
         self.calls = calls
         self.environment = environment
         self.oom_score_adj = oom_score_adj
+
+    def but(self, **changes: Any) -> Program:
+        """The same, with other values for some of it."""
+        return Program(**{name: getattr(self, name) for name in self.__slots__} | changes)
 
 
 class Children:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from init import lowmemory, native
-from init.children import Program
+
 from init.native import os
 
 TYPE_CHECKING = False
@@ -250,6 +250,4 @@ class Supervisor:
 
 def _with_descriptor(program: Program, descriptor: int) -> Program:
     argv = [word.replace("{fd}", str(descriptor)) for word in program.argv]
-    return Program(
-        argv, program.owner, program.capabilities, program.calls, program.environment, program.oom_score_adj
-    )
+    return program.but(argv=argv)

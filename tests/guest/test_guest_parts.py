@@ -129,8 +129,8 @@ def parts(messages: Sequence[nftables.Message]) -> list[tuple[str, int, str]]:
 def test_a_client_is_in_every_set_or_in_none() -> None:
     pair = Pair("100.64.0.0", "100.64.0.1")
     where = [(nftables.IP, "clients"), (nftables.IP, "routers"), (nftables.ARP, "clients"), (nftables.ARP, "ends")]
-    assert parts(firewall.admission("c400000", pair)) == [("add", *one) for one in where]
-    assert parts(firewall.expulsion("c400000", pair)) == [("remove", *one) for one in where]
+    assert parts(firewall.admission(7, pair)) == [("add", *one) for one in where]
+    assert parts(firewall.expulsion(7, pair)) == [("remove", *one) for one in where]
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/etc/passwd"), lambda path: path.mkdir()])

@@ -211,5 +211,5 @@ async def plug(record: registry.Record, pairs: tuple[Pair, ...]) -> None:
         seat = Seat(**dict(part.split("=", 1) for part in port.split(",")))
         await client.execute("netdev_add", {"type": "hubport", "id": f"n{number}", "hubid": number})
         nic = ClientNic(f"n{number}", pair.router_mac, "")
-        await client.execute("device_add", nic_properties(nic, seat, vectors=False))
+        await client.execute("device_add", nic_properties(nic, seat))
     await client.disconnect()
