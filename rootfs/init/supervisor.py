@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from init import lowmemory, native
-
 from init.native import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from init.children import Children
+    from init.children import Children, Program
     from init.loop import Loop, Timer
     from init.protocol import Voice
     from init.services import Service
