@@ -24,8 +24,8 @@ READ_BYTES = 16384
 class Program:
     """What to execute and as whom: capabilities are what its bounding set keeps (numbers of capabilities(7)).
 
-    `calls` are those that seccomp.py refuses to others; `environment` comes beside what all have.  Where memory runs out,
-    the kernel kills the program with the highest `oom_score_adj` first, see proc_pid_oom(5).
+    `calls` are those that seccomp.py refuses to others; `environment` comes beside what all have.  The kernel kills the
+    program with the highest `oom_score_adj` first, where memory runs out: see proc_pid_oom(5).
     """
 
     __slots__ = ("argv", "calls", "capabilities", "environment", "oom_score_adj", "owner")
