@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import BootError
-from builder.qemu import runtime_dir
 from builder.workspace import lock_folder
 
 VERSION = 1
@@ -239,3 +238,10 @@ def _clean_if_dead(folder: Path) -> bool:
 def to_dict(records: tuple[Record, ...]) -> Mapping[str, Any]:
     """The VMs for a program to read."""
     return {"version": VERSION, "vms": [record.to_dict() for record in records]}
+
+
+def runtime_dir() -> Path:
+    """Where sockets may live: short, private, gone at logout.  A socket's path has at most 107 bytes (unix(7))."""
+    candidate = os.environ.get("XDG_RUNTIME_DIR", "")
+    usable = 0 < len(candidate) < 60 and Path(candidate).is_dir() and os.access(candidate, os.W_OK)
+    return Path(candidate) if usable else Path("/tmp")  # noqa: S108

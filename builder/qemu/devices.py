@@ -1,0 +1,81 @@
+"""The network cards of a VM: emulated uplinks, cards of this machine, and the clients' NICs."""
+
+from __future__ import annotations
+
+from builder.pcie import Seat, card_port
+from builder.qemu.machine import ClientNic, Machine
+from builder.qemu.networks import trunk_netdevs, uplink_id, user_netdev
+from builder.qemu.options import device, quote, with_id
+
+USB_NICS = frozenset({"usb-net"})
+"""NICs that are no PCI devices: they need a controller, and have no boot ROM to leave out."""
+
+USB_CONTROLLER = "qemu-xhci,id=usb"
+
+
+def uplinks(machine: Machine) -> list[str]:
+    """The emulated cards, and what each of them leads to."""
+    if machine.uplink is None:
+        return []
+    line = ["-device", USB_CONTROLLER] if machine.uplink in USB_NICS else []
+    for number, (mac, network) in enumerate(zip(machine.uplink_macs, machine.uplink_networks, strict=True)):
+        name = uplink_id(number)
+        trunk = machine.trunks.get(number)
+        if number == 0 and machine.uplink_net is not None:
+            line += ["-netdev", with_id(name, machine.uplink_net)]
+        else:
+            line += user_netdev(name, network) if trunk is None else trunk_netdevs(name, trunk)
+        rom = "" if machine.uplink in USB_NICS else ",romfile="
+        line += ["-device", f"{machine.uplink},id={name}-nic,netdev={name},mac={mac}{rom}"]
+    if machine.capture is not None:
+        line += ["-object", f"filter-dump,id=capture,netdev=uplink,maxlen=96,file={quote(str(machine.capture))}"]
+    return line
+
+
+def card_id(address: str) -> str:
+    """A card's id in QEMU, which takes no colons."""
+    return f"card-{address.replace(':', '-')}"
+
+
+def card_properties(address: str, bus: str) -> dict[str, str | int | bool]:
+    """A card as QMP's device_add takes it.  Its boot ROM is of no use here, and reading it upsets some cards."""
+    return {"driver": "vfio-pci", "id": card_id(address), "host": address, "bus": bus, "rombar": 0}
+
+
+def cards(machine: Machine) -> list[str]:
+    """Each card in a root port of its own, which it can leave and come back to."""
+    line: list[str] = []
+    for number, address in enumerate(machine.cards):
+        line += ["-device", card_port(number), *device(card_properties(address, f"port-card{number}"))]
+    return line
+
+
+def client_nics(machine: Machine) -> list[str]:
+    """The buses that the plan asks for, the clients' networks, and, unless they are plugged in later, their NICs."""
+    planned = machine.seats
+    line = [part for bus in planned.devices for part in ("-device", bus)]
+    for nic, seat in zip(machine.nics, planned.seats, strict=True):
+        line += ["-netdev", with_id(nic.id, nic.netdev)]
+        if not machine.plug_later:
+            line += device(nic_properties(nic, seat))
+    return line
+
+
+def nic_properties(nic: ClientNic, seat: Seat) -> dict[str, str | int | bool]:
+    """A client NIC as QMP's device_add takes it, in a seat of the machine's plan.
+
+    One of many has no I/O ports of virtio 0.9, nor, where it shares an interrupt line, an eventfd of its own: each of
+    them costs QEMU more with every other NIC.
+    """
+    properties: dict[str, str | int | bool] = {
+        "driver": "virtio-net-pci",
+        "id": f"nic-{nic.id}",
+        **seat.properties,
+        "netdev": nic.id,
+        "mac": nic.mac,
+        "romfile": "",
+    }
+    if seat.vectors is None:
+        return properties
+    properties |= {"vectors": seat.vectors, "disable-legacy": "on"}
+    return properties if seat.vectors else properties | {"ioeventfd": False}
