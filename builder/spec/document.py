@@ -16,7 +16,7 @@ from builder.spec.show import flow, full_spec
 _INTRODUCTION = """\
 # The spec, version {version}
 
-This page is made from the table of keys in `builder/spec/keys.py`, as are the reader of the spec and its JSON Schema
+This page is made from the table of keys in `builder/spec/keys`, as are the reader of the spec and its JSON Schema
 (`netvm-build schema`).
 
 A spec is one file, by custom `netvm.yaml`. Everything but `version` has a default that is right for a router VM;

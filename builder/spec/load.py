@@ -14,7 +14,7 @@ from builder.marks import Broken, Entry, Scalar, joined
 from builder.model import Router, Source, Violation
 from builder.rules import rules
 from builder.spec import keys
-from builder.spec.keys import KEYS, SECTIONS, Key
+from builder.spec.keys import KEYS, SECTIONS, VERSION_READ, Key
 from builder.spec.readers import At, Log
 from builder.spec.uplinks import why_not
 from builder.values import ReadError, describe, did_you_mean, is_null
@@ -143,45 +143,45 @@ class _Values:
 def _router(values: _Values) -> Router:
     take = values.take
     _version(values)
-    verity, uplink, uplinks = take(keys.VERITY), _uplink(values), take(keys.UPLINKS)
-    fragments, nics, firmware = take(keys.FRAGMENTS), take(keys.NIC_DRIVERS), take(keys.FIRMWARE)
-    if nics and keys.FRAGMENTS.path not in values.entries:  # the families stand in place of those by default
+    verity, uplink, uplinks = take(keys.machine.VERITY), _uplink(values), take(keys.router.UPLINKS)
+    fragments, nics, firmware = take(keys.kernel.FRAGMENTS), take(keys.kernel.NIC_DRIVERS), take(keys.kernel.FIRMWARE)
+    if nics and keys.kernel.FRAGMENTS.path not in values.entries:  # the families stand in place of those by default
         fragments = ()
-    stock, memory_mib = take(keys.STOCK), take(keys.MEMORY_MIB)
-    if stock and keys.MEMORY_MIB.path not in values.entries:
+    stock, memory_mib = take(keys.kernel.STOCK), take(keys.machine.MEMORY_MIB)
+    if stock and keys.machine.MEMORY_MIB.path not in values.entries:
         memory_mib = STOCK_MEMORY_MIB
     return Router(
-        name=take(keys.NAME),
+        name=take(keys.router.NAME),
         platform=model.Platform(
-            kind=take(keys.PLATFORM_KIND),
-            suite=take(keys.SUITE),
-            mirror=take(keys.MIRROR),
-            security_mirror=take(keys.SECURITY_MIRROR),
-            nixpkgs=take(keys.NIXPKGS),
+            kind=take(keys.platform.PLATFORM_KIND),
+            suite=take(keys.platform.SUITE),
+            mirror=take(keys.platform.MIRROR),
+            security_mirror=take(keys.platform.SECURITY_MIRROR),
+            nixpkgs=take(keys.platform.NIXPKGS),
         ),
         kernel=model.Kernel(
-            version=take(keys.KERNEL_VERSION),
+            version=take(keys.kernel.KERNEL_VERSION),
             fragments=fragments,
             implied=_implied(firmware=firmware, verity=verity, vlan=any(one.vlan for one in (uplink, *uplinks))),
             fragment_dirs=_fragment_dirs(values.log.folder),
-            config=take(keys.CONFIG),
-            parameters=take(keys.PARAMETERS),
+            config=take(keys.kernel.CONFIG),
+            parameters=take(keys.kernel.PARAMETERS),
             nics=nics,
-            modules=take(keys.MODULES),
+            modules=take(keys.kernel.MODULES),
             firmware=firmware,
-            lock_modules=take(keys.LOCK_MODULES),
+            lock_modules=take(keys.kernel.LOCK_MODULES),
             stock=stock,
         ),
         uplink=uplink,
         uplinks=uplinks,
-        connman=model.ConnMan(prefer=take(keys.PREFER)),
+        connman=model.ConnMan(prefer=take(keys.uplink.PREFER)),
         clients=_clients(values),
-        wifi=model.Wifi(country=take(keys.COUNTRY), networks=take(keys.WIFI_NETWORKS)),
+        wifi=model.Wifi(country=take(keys.wifi.COUNTRY), networks=take(keys.wifi.WIFI_NETWORKS)),
         machine=model.Machine(
             memory_mib=memory_mib,
-            cpus=take(keys.CPUS),
-            nic=take(keys.NIC),
-            watchdog_s=take(keys.WATCHDOG),
+            cpus=take(keys.machine.CPUS),
+            nic=take(keys.machine.NIC),
+            watchdog_s=take(keys.machine.WATCHDOG),
         ),
         image=model.RootImage(verity=verity),
     )
@@ -194,46 +194,46 @@ def _implied(**asked: object) -> tuple[str, ...]:
 
 def _uplink(values: _Values) -> model.Uplink:
     take = values.take
-    several = values.entries.get(keys.UPLINKS.path)
+    several = values.entries.get(keys.router.UPLINKS.path)
     one = [path for path in values.entries if path.startswith("uplink.")]
     if one and several is not None and isinstance(several.value, marks.Items) and several.value.items:
         hint = "write the one uplink as the first of uplinks, with a name, and remove the section uplink"
         values.log.add(values.entries[one[0]].line, one[0], "uplink and uplinks cannot both be given", hint)
     return model.Uplink(
-        dhcp=take(keys.DHCP),
-        mac=take(keys.UPLINK_MAC),
-        vlan=take(keys.VLAN),
-        address=take(keys.UPLINK_ADDRESS),
-        gateway=take(keys.GATEWAY),
-        nameservers=take(keys.NAMESERVERS),
-        hostname=take(keys.HOSTNAME),
-        timeservers=take(keys.TIMESERVERS),
+        dhcp=take(keys.uplink.DHCP),
+        mac=take(keys.uplink.UPLINK_MAC),
+        vlan=take(keys.uplink.VLAN),
+        address=take(keys.uplink.UPLINK_ADDRESS),
+        gateway=take(keys.uplink.GATEWAY),
+        nameservers=take(keys.uplink.NAMESERVERS),
+        hostname=take(keys.uplink.HOSTNAME),
+        timeservers=take(keys.uplink.TIMESERVERS),
     )
 
 
 def _version(values: _Values) -> None:
     """Another version has a hint of its own, since the mistake may be an old netvm-build."""
-    entry = values.entries.get(keys.VERSION.path)
+    entry = values.entries.get(keys.router.VERSION.path)
     node = entry.value if entry else None
-    if isinstance(node, Scalar) and node.kind == "int" and node.text != str(keys.VERSION_READ):
-        values.log.origins[keys.VERSION.path] = Source(values.log.file, node.line)
-        hint = f"write `version: {keys.VERSION_READ}`, or use the netvm-build that the spec was written for"
-        message = f"this netvm-build reads version {keys.VERSION_READ}, not {node.text[:20]}"
-        values.log.add(node.line, keys.VERSION.path, message, hint)
+    if isinstance(node, Scalar) and node.kind == "int" and node.text != str(VERSION_READ):
+        values.log.origins[keys.router.VERSION.path] = Source(values.log.file, node.line)
+        hint = f"write `version: {VERSION_READ}`, or use the netvm-build that the spec was written for"
+        message = f"this netvm-build reads version {VERSION_READ}, not {node.text[:20]}"
+        values.log.add(node.line, keys.router.VERSION.path, message, hint)
     else:
-        values.take(keys.VERSION)
+        values.take(keys.router.VERSION)
 
 
 def _clients(values: _Values) -> model.Clients:
-    values.take(keys.CLIENTS_OUI)
-    values.take(keys.IPV6)
+    values.take(keys.clients.CLIENTS_OUI)
+    values.take(keys.clients.IPV6)
     return model.Clients(
-        pool=values.take(keys.POOL),
-        dns=values.take(keys.DNS),
-        named=values.take(keys.NAMED),
-        allow=values.take(keys.ALLOW),
-        forwards=values.take(keys.FORWARDS),
-        connections=values.take(keys.CONNECTIONS),
+        pool=values.take(keys.clients.POOL),
+        dns=values.take(keys.clients.DNS),
+        named=values.take(keys.clients.NAMED),
+        allow=values.take(keys.clients.ALLOW),
+        forwards=values.take(keys.clients.FORWARDS),
+        connections=values.take(keys.clients.CONNECTIONS),
     )
 
 

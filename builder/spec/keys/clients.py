@@ -1,0 +1,84 @@
+"""The machines that the router serves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from builder.address import OUI
+from builder.model import Dns
+from builder.spec import names, network, traffic
+from builder.spec.keys.key import Key
+from builder.spec.readers import list_of, optional, whole_number, word
+
+CLIENTS_OUI = Key(
+    "clients.oui",
+    network.OUI_READER,
+    lambda _: OUI,
+    "The first three octets of every client's MAC. There is one value: the other three octets are those of the client's"
+    " address, and host and router both compute one from the other.",
+    f"'{OUI}'",
+)
+
+POOL = Key(
+    "clients.pool",
+    network.POOL,
+    lambda r: r.clients.pool,
+    "Where clients get their addresses from, within 100.64.0.0/10 (RFC 6598): each takes a /31, so a /24 has room for"
+    " 128.",
+    "100.64.0.0/24",
+)
+
+DNS = Key(
+    "clients.dns",
+    word(Dns, "a way to answer DNS"),
+    lambda r: r.clients.dns,
+    "`forward`: DNS that a client sends to its router address goes to the uplink's resolvers. `none`: it is refused.",
+    "forward",
+)
+
+NAMED = Key(
+    "clients.named",
+    list_of(names.NAMED_CLIENT),
+    lambda r: r.clients.named,
+    "Clients with a name and an address of their own, in the pool or outside it. `router` is the router's address, the"
+    " even one of the /31, or its MAC.",
+    "[{name: laptop, router: 100.64.1.0}]",
+)
+
+ALLOW = Key(
+    "clients.allow",
+    list_of(traffic.ALLOWED_PAIR, unique=True),
+    lambda r: r.clients.allow,
+    "Pairs of named clients: the first may open connections to the second, and gets its answers. Any other two clients"
+    " are kept apart.",
+    "[[laptop, printer]]",
+)
+
+FORWARDS = Key(
+    "clients.forwards",
+    list_of(traffic.FORWARD),
+    lambda r: r.clients.forwards,
+    "Ports of the uplinks' addresses that lead to a named client: `port`, `client`, and, where they differ from the"
+    " same port and tcp, `to` and `protocol`. Nothing else from an uplink reaches a client unasked.",
+    "[{port: 8080, client: laptop, to: 80, protocol: tcp}]",
+)
+
+CONNECTIONS = Key(
+    "clients.connections",
+    optional(whole_number(16, 1 << 20)),
+    lambda r: r.clients.connections,
+    "How many connections each client may have at once; empty: a sixteenth of what the router can track, and 1024 at"
+    " most. The router can track 16384 with 96 MiB of memory.",
+    "1000",
+)
+
+IPV6 = Key(
+    "clients.ipv6",
+    traffic.IPV6,
+    lambda _: traffic.IPV6_OFF,
+    "There is one value, `off`: no packet of IPv6 is forwarded, answered or heard. Translating it, or delegating"
+    " prefixes, is not done.",
+    "off",
+)
+
+KEYS: tuple[Key[Any], ...] = (CLIENTS_OUI, POOL, DNS, NAMED, ALLOW, FORWARDS, CONNECTIONS, IPV6)

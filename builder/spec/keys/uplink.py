@@ -1,0 +1,91 @@
+"""How ConnMan configures uplinks, and which it prefers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from builder.model import TECHNOLOGIES
+from builder.spec import names, network, uplinks
+from builder.spec.keys.key import Key
+from builder.spec.readers import choice, list_of, optional
+
+DHCP = Key("uplink.dhcp", names.BOOLEAN, lambda r: r.uplink.dhcp, "Whether the uplink's address comes by DHCP.", "true")
+
+UPLINK_MAC = Key(
+    "uplink.mac",
+    optional(network.MAC),
+    lambda r: r.uplink.mac,
+    "The one interface these settings are for; empty: every physical one. Best in quotes: YAML reads some MACs as"
+    " numbers.",
+    "'52:54:00:12:34:56'",
+)
+
+VLAN = Key(
+    "uplink.vlan",
+    optional(uplinks.VLAN_ID),
+    lambda r: r.uplink.vlan,
+    "The VLAN (IEEE 802.1Q) that the uplink is: what comes untagged or otherwise tagged is refused. The kernel then has"
+    " the fragment `vlan`.",
+    "7",
+)
+
+UPLINK_ADDRESS = Key(
+    "uplink.address",
+    optional(network.INTERFACE),
+    lambda r: r.uplink.address,
+    "The uplink's own address and prefix length, with `dhcp: false` alone.",
+    "192.168.1.2/24",
+)
+
+GATEWAY = Key(
+    "uplink.gateway",
+    optional(network.HOST_ADDRESS),
+    lambda r: r.uplink.gateway,
+    "The next router, in the network of `address`; with `dhcp: false` alone.",
+    "192.168.1.1",
+)
+
+NAMESERVERS = Key(
+    "uplink.nameservers",
+    list_of(network.HOST_ADDRESS, unique=True),
+    lambda r: r.uplink.nameservers,
+    "Resolvers; they come before those of DHCP.",
+    "[192.168.1.1]",
+)
+
+HOSTNAME = Key(
+    "uplink.hostname",
+    optional(names.HOST_NAME),
+    lambda r: r.uplink.hostname,
+    "The host name that DHCP servers are told; empty: the router's name.",
+    "router.example",
+)
+
+TIMESERVERS = Key(
+    "uplink.timeservers",
+    list_of(names.TIME_SERVER, unique=True),
+    lambda r: r.uplink.timeservers,
+    "NTP servers, by name or address: ConnMan sets the router's clock by them. Empty: it leaves the clock alone.",
+    "[ntp.example]",
+)
+
+PREFER = Key(
+    "connman.prefer",
+    list_of(choice(TECHNOLOGIES, "a technology of ConnMan's"), unique=True),
+    lambda r: r.connman.prefer,
+    "Which technology clients go out by where several are connected, the most preferred first; among uplinks of one"
+    " technology the order of `uplinks` decides.",
+    "[ethernet, wifi]",
+)
+
+KEYS: tuple[Key[Any], ...] = (
+    DHCP,
+    UPLINK_MAC,
+    VLAN,
+    UPLINK_ADDRESS,
+    GATEWAY,
+    NAMESERVERS,
+    HOSTNAME,
+    TIMESERVERS,
+    PREFER,
+)
