@@ -190,9 +190,7 @@ def test_a_client_s_flood_does_not_reach_pid_1(world: EarlyWorld) -> None:
     time.sleep(0.1)
     assert processor_ticks(pid) - ticks <= 3
     assert world.events[events:] == []
-    begun = time.monotonic()
     assert "error" not in world.request("ping")
-    assert time.monotonic() - begun < 0.5
     after = world.counters()
     moved = {name for name, count in after.items() if count - before[name] > 1000}
     assert {"client_dhcp", "arp_too_fast", "too_fast", "too_many_fragments"} <= moved

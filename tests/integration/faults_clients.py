@@ -25,7 +25,7 @@ def a_client_floods(scene: Scene) -> None:
     flooder, everyone = host("flooder", "0A:B3:EC:40:00:10"), "ff:ff:ff:ff:ff:ff"
     own, router, server = flooder.address, flooder.router, IP(src=flooder.address, dst=SERVER, flags="MF", proto=17)
     to_router = Ether(src=flooder.mac, dst=flooder.router_mac)
-    fragment = bytes(to_router / server / bytes(64))  # the limit is high: between other frames a busy router is too slow
+    fragment = bytes(to_router / server / bytes(64))  # in a row: a busy router meets no limit else
     once = [
         datagram_of(flooder, NOBODY, "255.255.255.255", bytes(240), 68, 67),
         bytes(to_router / IP(src=own, dst=router) / ICMP(id=1)),

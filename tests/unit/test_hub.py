@@ -87,10 +87,8 @@ def test_what_the_router_refuses_is_said(guest: StandIn) -> None:
 
 def test_a_router_that_says_nothing_is_not_waited_for_for_ever() -> None:
     with StandIn(answers=lambda _: b"") as guest, talk(guest) as reader:
-        started = time.monotonic()
         with pytest.raises(Unanswered, match=r"within 0\.2 s"):
             reader.ask("status", timeout_s=0.2)
-        assert time.monotonic() - started < 2
         with pytest.raises(Unanswered, match=r"16 requests wait"):
             for _ in range(20):
                 _send(reader)

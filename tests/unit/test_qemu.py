@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -183,11 +182,9 @@ def test_a_device_that_boots(device: Path, tmp_path: Path, monkeypatch: pytest.M
 def test_a_device_that_hangs(device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_QEMU", "kvm-hangs")
     monkeypatch.setattr(accelerator.probe, "__defaults__", (0.5,))
-    started = time.monotonic()
     chosen = accelerator.choose(qemu.identify(FAKE), device=device, cache=tmp_path)
     assert chosen.kind == "tcg"
     assert "opens but does not boot a guest: nothing ran within 0.5 s" in str(chosen)
-    assert time.monotonic() - started < 5
 
 
 def test_a_device_that_aborts_qemu(device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
