@@ -58,7 +58,8 @@ class Service:
 CONNMAN_CHATTER = (
     # what it tells of every interface and every step, which our own events tell better
     "Connection Manager version", "{newlink}", "{dellink}", "{create}", "{remove}", "{update}", "{add}", "{del}",
-    "{scan}", "{RX}", "{TX}", "(filtered)", "(type unknown)", "Adding configuration", "Removing configuration",
+    "{scan}", "{RX}", "{TX}", "(filtered)", "(renamed)", "(type unknown)", "Adding configuration",
+    "Removing configuration",
     "Adding interface", "Removing interface", "Remove interface", "Ignoring interface", "] state is ",
     "is the default", "ipconfig state", "nline check", "rp_filter ",
     # what the guest lacks on purpose: a radio switch, iptables (the firewall is ours), IPv6, Wi-Fi's daemon, time zones

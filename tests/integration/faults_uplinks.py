@@ -73,6 +73,27 @@ def a_second_uplink_takes_over(scene: Scene) -> None:
 
 
 @row()
+def a_second_uplink_comes_and_goes(scene: Scene) -> None:
+    """Ten times: each time ConnMan may look at it in the middle of its renaming, and each time it has a lease."""
+    second = Upstream("second", "52:54:00:00:00:03", "52:54:00:12:34:57", "10.0.3.2", "10.0.3.15", "10.0.3.3")
+    try:
+        second.serve()
+        scene.uplinks.append(second)
+        scene.leases.add(second.router)
+        for _ in range(10):
+            mark = scene.router.said
+            scene.router.plug(second)
+            scene.router.wait("uplink", mark, WHILE, state="lease", interface="up1", address="10.0.3.15/24")
+            scene.router.unplug(second)
+            scene.router.wait("uplink", mark, SOON, state="gone", interface="up1")
+        assert scene.astray() == []
+    finally:
+        scene.uplinks.remove(second)
+        scene.leases.discard(second.router)
+        second.close()
+
+
+@row()
 def a_card_has_no_client_s_oui(scene: Scene) -> None:
     """It is an uplink: ConnMan asks there for a lease, and clients' packets go there by no route."""
     stray = Upstream("stray", "52:54:00:00:00:09", "02:00:00:00:00:01", "10.0.9.2", "10.0.9.15", "10.0.9.3")

@@ -102,7 +102,8 @@ def test_either_connman_has_the_changes_that_a_router_needs(
         else MINIATURE
     )
     (image,) = instantiated(rendered(tree), "image")
-    assert {"connman-no-link-local.patch", "connman-host-name.patch"} <= set(closure(image))
+    patches = {f"connman-{what}.patch" for what in ("no-link-local", "host-name", "renamed")}
+    assert patches <= set(closure(image))
 
 
 def test_the_manifest_says_what_is_inside(rendered: Callable[..., Path]) -> None:

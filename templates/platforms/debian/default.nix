@@ -49,7 +49,11 @@ rec {
     script = ./connman.sh;
     missing = ./connman-missing.c;
     iwd = if wireless then ./connman-iwd.patch else "";
-    ours = [ ../shared/connman-no-link-local.patch ../shared/connman-host-name.patch ];
+    ours = [
+      ../shared/connman-no-link-local.patch
+      ../shared/connman-host-name.patch
+      ../shared/connman-renamed.patch
+    ];
     orig = source "connman" "orig";
     debian = source "connman" "debian";
   };

@@ -17,7 +17,11 @@ let
   };
 
   # Each says why; they are made for 2.0.
-  changes = [ ../shared/connman-no-link-local.patch ../shared/connman-host-name.patch ];
+  changes = [
+    ../shared/connman-no-link-local.patch
+    ../shared/connman-host-name.patch
+    ../shared/connman-renamed.patch
+  ];
 in
 if lib.versionAtLeast small.version mended then small.overrideAttrs (old: {
   patches = (old.patches or [ ]) ++ changes;
