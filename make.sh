@@ -64,6 +64,7 @@ test_packages() {
     have ping || echo iputils-ping
     have dnsmasq || echo dnsmasq-base
     have systemd-analyze || echo systemd
+    have veritysetup || echo cryptsetup-bin
 }
 
 # Runs a command as root: as we are, or by sudo, which may ask for a password on a terminal alone.

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench import erofs, static_init
 from bench.values import Measured, Setting, Subject, Unmeasured
-from builder import console, qemu
+from builder import console, qemu, stoppable
 from builder.smoke.guest import Guest
 from builder.smoke.vm import Vm
 
@@ -44,8 +44,8 @@ def measure(setting: Setting, nic: str) -> Measured:
     root.write_bytes(erofs.image(static_init.elf(static_init.power_off())))
     ours, theirs = [], []
     for number in range(setting.runs):
-        theirs.append(asyncio.run(static(setting.subject, nic, root, setting.folder)))
-        ours.append(asyncio.run(router(setting.subject, nic, setting.folder)))
+        theirs.append(stoppable.run(static(setting.subject, nic, root, setting.folder)))
+        ours.append(stoppable.run(router(setting.subject, nic, setting.folder)))
         setting.say(
             f"{number + 1} of {setting.runs}: static init {theirs[-1].seconds:.2f} s, router {ours[-1].seconds:.2f} s"
         )

@@ -11,7 +11,7 @@ from bench.routers import Routed, Shape
 from bench.traffic import MANY, ROOM_MIB, roomy
 from bench.values import Measured, Setting, Subject, Unmeasured
 from bench.wires import Wire
-from builder import console, qemu
+from builder import console, qemu, stoppable
 from builder.qemu import ClientNic
 from builder.smoke.guest import Unanswered
 
@@ -24,7 +24,7 @@ PING_EACH_S = 0.005
 
 def attach(setting: Setting) -> Measured:
     """From QMP's device_add to the first echo that comes back from the upstream, in one boot."""
-    return Measured(tuple(asyncio.run(_attach(setting))))
+    return Measured(tuple(stoppable.run(_attach(setting))))
 
 
 async def _attach(setting: Setting) -> list[float]:
@@ -97,7 +97,7 @@ def growth(setting: Setting) -> list[Growth]:
 
 
 def _pair(setting: Setting, subject: Subject, number: int) -> Growth:
-    single, many = (asyncio.run(_boot(setting, subject, clients, number)) for clients in (1, MANY))
+    single, many = (stoppable.run(_boot(setting, subject, clients, number)) for clients in (1, MANY))
     added = MANY - 1
     grown = Growth(
         (many.ready_s - single.ready_s) / added * 1000,
@@ -128,7 +128,7 @@ def init_time(setting: Setting) -> Measured:
     """Milliseconds of PID 1 from one client's event to the next, where all were there before it started."""
     subject, taken = roomy(setting), []
     for number in range(setting.runs):
-        taken.append(asyncio.run(_admission(setting, subject, number)))
+        taken.append(stoppable.run(_admission(setting, subject, number)))
         setting.say(f"{number + 1} of {setting.runs}: {taken[-1]:.2f} ms")
     return Measured(tuple(taken))
 

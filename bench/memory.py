@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bench.values import Measured, Setting, Unmeasured
+from builder import stoppable
 from builder.events import discard
 from builder.report import Status
 from builder.smoke.checks import CHECKS
-from builder.smoke.engine import Rig, boot
+from builder.smoke.engine import boot
 from builder.smoke.lab import Check
+from builder.smoke.rig import Rig
 
 NIC = "e1000e"
 STEP_MIB = 1
@@ -85,7 +86,7 @@ def trouble(setting: Setting, memory_mib: int) -> str | None:
     manifest = subject.image.manifest
     image = replace(subject.image, manifest=replace(manifest, machine=replace(manifest.machine, memory_mib=memory_mib)))
     rig = Rig(image, subject.qemu, subject.accelerator, setting.folder, discard, checks(), clients=1)
-    entry = asyncio.run(boot(rig, NIC))
+    entry = stoppable.run(boot(rig, NIC))
     if entry.passed:
         return None
     return next((f"{check.name}: {check.detail}" for check in entry.checks if check.status is Status.FAILED), "?")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from bench import boot, clients, commands, memory, traffic
+from bench import boot, clients, commands, memory, stock, traffic
 from bench.values import Aim, Measured, Row, Setting
 
 MIB = 1 << 20
@@ -92,4 +92,5 @@ ROWS: tuple[Row, ...] = (
     Row("render", "render", "s", commands.render, beside="bare python", aim=Aim(0.4)),
     Row("build", "build, no change", "s", commands.build_again, beside="nix build", aim=Aim(1.0)),
     Row("build-init", "build, new init", "s", commands.build_changed_init, aim=Aim(10.0), quick=False),
+    Row("build-stock", "build, stock kernel", "s", stock.build, aim=Aim(60.0), quick=False),
 )

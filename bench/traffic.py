@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from bench.routers import Routed, Shape
 from bench.values import Measured, Setting, Subject
 from bench.variants import with_pool, with_ruleset
 from bench.wires import Wire
+from builder import stoppable
 
 TURNS = 5
 """Of each side in a pair of boots: a sample is their median."""
@@ -77,7 +77,7 @@ def beside(setting: Setting, theirs: Side, ours: Side, work: Work) -> Measured:
     """Both run, one at a time; each sample from a boot of its own, as where the kernel puts things differs by boot."""
     samples: dict[str, list[float]] = {side.name: [] for side in (theirs, ours)}
     for number in range(setting.runs):
-        found = asyncio.run(_pair(setting, theirs, ours, number, work))
+        found = stoppable.run(_pair(setting, theirs, ours, number, work))
         for side, value in zip((theirs, ours), found, strict=True):
             samples[side.name].append(value)
         told = ", ".join(f"{side.name} {value:.4g}" for side, value in zip((theirs, ours), found, strict=True))

@@ -40,6 +40,16 @@ MAKERS: Mapping[str, str] = {
     "1af4": "virtio",
 }
 
+# A driver that no family has → the modules of Debian's kernel that a card of it needs, and the firmware.
+BESIDE: Mapping[str, tuple[tuple[str, ...], str | None]] = {
+    "bnx2": (("bnx2",), "bnx2"),
+    "bnx2x": (("bnx2x",), "bnx2x"),
+    "iwlwifi": (("iwlwifi", "iwlmvm"), "iwlwifi"),
+    **dict.fromkeys(("ath10k_pci", "ath11k_pci", "ath12k"), ((), "atheros")),
+    **dict.fromkeys(("mt7915e", "mt7921e", "mt7925e"), ((), "mediatek")),
+    "brcmfmac": ((), "brcm80211"),
+}
+
 
 @dataclass(frozen=True)
 class Nic:
@@ -175,6 +185,28 @@ def _owner(module: str | None, fragments: Mapping[str, Fragment]) -> tuple[str |
     return None, None
 
 
+def advice(nic: Nic) -> str | None:
+    """What to ask for where a card has a driver and no family of ours has that."""
+    if nic.module is None or nic.fragment is not None:
+        return None
+    names, firmware = BESIDE.get(nic.module, ((), None))
+    if nic.module.startswith(("rtw88_", "rtw89_")):
+        firmware = "realtek"
+    asked = f"modules: [{', '.join(names or (nic.module,))}]"
+    if firmware:
+        asked += f", and firmware: [{firmware}]"
+    return (
+        f"no fragment of ours has {nic.module}: with kernel.stock, {asked};"
+        " with a kernel of your own, its option as `module` in kernel.config"
+    )
+
+
+def stands_beside(path: Path) -> bool:
+    """Whether a spec names fragments too, whose drivers it then has whatever its `nics` are."""
+    section = _section(path.read_text(encoding="utf-8"))
+    return section is not None and re.search(r"^[ \t]+fragments:", section.group(2), re.MULTILINE) is not None
+
+
 def write_families(path: Path, wanted: tuple[str, ...]) -> str:
     """Set `kernel.nics` of a spec, and leave every other byte as it is; the line that was written.
 
@@ -194,7 +226,7 @@ def write_families(path: Path, wanted: tuple[str, ...]) -> str:
 
 def _with_line(text: str, line: str) -> str | None:
     """A spec's text with the line below its `kernel:`, in place of the one there; None where that is not possible."""
-    section = re.search(r"^kernel:[ \t]*(#.*)?\n((?:[ \t]+.*\n|[ \t]*\n|#.*\n)*)", text, re.MULTILINE)
+    section = _section(text)
     if section is None:
         if re.search(r"^kernel\b", text, re.MULTILINE):
             return None
@@ -210,3 +242,8 @@ def _with_line(text: str, line: str) -> str | None:
         indent = re.match(r"[ \t]+(?=\S)", body)
         body = f"{indent.group() if indent else '  '}{line}\n{body}"
     return text[: section.start(2)] + body + text[section.end(2) :]
+
+
+def _section(text: str) -> re.Match[str] | None:
+    """The `kernel:` of a spec; what is below it is the second group."""
+    return re.search(r"^kernel:[ \t]*(#.*)?\n((?:[ \t]+.*\n|[ \t]*\n|#.*\n)*)", text, re.MULTILINE)

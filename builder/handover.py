@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from builder import pem
 from builder.errors import BootError
 from builder.manifest import Image
 
 VERSION = 1
 WIFI = "opt/org.netvm/wifi"
-MOST_BYTES = 4096
+MOST_BYTES = 1 << 16
+LONGEST_PASSWORD = 253  # bytes that RADIUS has room for (RFC 2865)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def wifi(image: Image, environ: Mapping[str, str]) -> Handed | None:
     networks = section.get("networks") if isinstance(section, Mapping) else None
     if not networks:
         return None
-    found: list[str | None] = []
+    found: list[str | dict[str, str] | None] = []
     problems: list[str] = []
     for number, network in enumerate(networks):
         try:
@@ -67,30 +69,90 @@ class _Unusable(Exception):
     """Why a secret cannot be used; never with any of it."""
 
 
-def _secret(network: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
+def _secret(network: Mapping[str, Any], environ: Mapping[str, str]) -> str | dict[str, str] | None:
+    """What one network needs: a passphrase, nothing, or with EAP the parts by name."""
+    eap = network.get("eap")
+    if network.get("security") == "eap" and isinstance(eap, Mapping):
+        return _credentials(eap, network.get("secret"), environ)
     where = network.get("secret")
     if network.get("security") == "open" or not isinstance(where, Mapping):
         return None
-    name, file = where.get("env"), where.get("file")
-    if name is not None:
-        place, text = f"the variable {name}", environ.get(str(name))
-        if text is None:
-            raise _Unusable(f"{place} is not set: export {name}=…")
-    else:
-        place, text = f"the file {file}", _read(Path(str(file)))
-    text = text.removesuffix("\n").removesuffix("\r")
+    place, text = _line(where, environ)
     if not (8 <= len(text) <= 63 and text.isascii() and text.isprintable()):
         raise _Unusable(f"{place} holds no passphrase: it must be of 8 to 63 printable ASCII characters, on one line")
     return text
 
 
-def _read(path: Path) -> str:
+def _credentials(eap: Mapping[str, Any], where: object, environ: Mapping[str, str]) -> dict[str, str]:
+    """A password, or for the method tls a certificate, its key, and the passphrase of that if it is encrypted."""
+    place, text = "", ""
+    if isinstance(where, Mapping):
+        place, text = _line(where, environ)
+        if not (1 <= len(text.encode()) <= LONGEST_PASSWORD and text.isprintable()):
+            raise _Unusable(f"{place} holds no password: it must be of printable characters, on one line")
+    if eap.get("method") != "tls":
+        return {"password": text}
+    certificate = _certificates(Path(str(eap.get("certificate"))))
+    key = _key(eap.get("key"), environ)
+    if key.label == pem.ENCRYPTED_KEY and not text:
+        raise _Unusable("the private key is encrypted: name its passphrase in `secret`")
+    if key.label == pem.KEY and text:
+        raise _Unusable(f"the private key is not encrypted, and {place} is of no use: remove `secret`")
+    return {"certificate": certificate, "key": key.text, **({"passphrase": text} if text else {})}
+
+
+def _certificates(path: Path) -> str:
+    """The client's certificate, and those between it and its authority.  They are no secret."""
+    found = _blocks(f"the file {path}", _read(path, private=False))
+    if not found or any(block.label != pem.CERTIFICATE for block in found):
+        raise _Unusable(f"the file {path} is not one of certificates in PEM, the client's own first")
+    if not found[0].names_rsa:
+        raise _Unusable(f"the file {path} has a key that is not of RSA, and iwd takes no other of a client")
+    return "".join(block.text for block in found)
+
+
+def _key(where: object, environ: Mapping[str, str]) -> pem.Block:
+    place, text = _found(where if isinstance(where, Mapping) else {}, environ)
+    keys = [block for block in _blocks(place, text) if block.label != pem.CERTIFICATE]
+    if len(keys) != 1 or keys[0].label not in (pem.KEY, pem.ENCRYPTED_KEY):
+        how = "openssl pkcs8 -topk8 -in client.key -out client.pem"
+        raise _Unusable(f"{place} holds no private key as PKCS #8 in PEM: {how}")
+    if keys[0].label == pem.KEY and not keys[0].names_rsa:
+        raise _Unusable(f"{place} holds a key that is not of RSA, and iwd takes no other of a client")
+    return keys[0]
+
+
+def _blocks(place: str, text: str) -> tuple[pem.Block, ...]:
+    try:
+        return pem.blocks(text)
+    except ValueError as error:
+        raise _Unusable(f"{place} is damaged: {error}") from None
+
+
+def _line(where: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, str]:
+    """A secret of one line, without its end."""
+    place, text = _found(where, environ)
+    return place, text.removesuffix("\n").removesuffix("\r")
+
+
+def _found(where: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, str]:
+    """Where a secret stands, in a user's words, and itself."""
+    name, file = where.get("env"), where.get("file")
+    if name is None:
+        return f"the file {file}", _read(Path(str(file)))
+    value = environ.get(str(name))
+    if value is None:
+        raise _Unusable(f"the variable {name} is not set: export {name}=…")
+    return f"the variable {name}", value
+
+
+def _read(path: Path, *, private: bool = True) -> str:
     try:
         with path.open("rb") as stream:
             raw = stream.read(MOST_BYTES)
             mode = os.fstat(stream.fileno()).st_mode
     except OSError as error:
         raise _Unusable(f"the file {path} cannot be read: {error.strerror}") from None
-    if mode & 0o077:
+    if private and mode & 0o077:
         raise _Unusable(f"the file {path} can be read by others than its owner: chmod 600 {path}")
     return raw.decode(errors="replace")

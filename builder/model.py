@@ -209,11 +209,14 @@ AUTO = "auto"
 
 
 class WifiSecurity(Enum):
-    """PSK: a passphrase, by SAE (WPA3) where the access point offers it, else as WPA2 has it; SAE: never as WPA2."""
+    """PSK: a passphrase, by SAE (WPA3) where the access point offers it, else as WPA2 has it; SAE: never as WPA2;
+    EAP: each user by what is theirs (WPA-Enterprise).
+    """
 
     OPEN = "open"
     PSK = "psk"
     SAE = "sae"
+    EAP = "eap"
 
 
 @dataclass(frozen=True)
@@ -224,14 +227,53 @@ class Secret:
     env: str | None = None
 
 
+class EapMethod(Enum):
+    """How the two sides prove who they are: PEAP and TTLS send a password through a tunnel to a server that a
+    certificate vouches for, TLS has certificates on both sides, PWD proves on both sides that the password is known.
+    """
+
+    PEAP = "peap"
+    TTLS_MSCHAPV2 = "ttls-mschapv2"
+    TTLS_PAP = "ttls-pap"
+    TLS = "tls"
+    PWD = "pwd"  # noqa: S105  (a name)
+
+
+@dataclass(frozen=True)
+class Authorities:
+    """The certificates that vouch for a server: where they stood, and themselves, which are no secret."""
+
+    file: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Eap:
+    """`anonymous` is told in the clear in place of the identity; `servers` are masks of the server's name, of which
+    one must fit.  `certificate` and `key` are the client's, for TLS alone.
+    """
+
+    method: EapMethod
+    identity: str
+    anonymous: str | None = None
+    ca: Authorities | None = None
+    servers: tuple[str, ...] = ()
+    unverified: bool = False
+    certificate: str | None = None
+    key: Secret | None = None
+
+
 @dataclass(frozen=True)
 class WifiNetwork:
-    """`secret` is None for an open network alone; a `hidden` one does not tell its name."""
+    """`secret` is a passphrase, with EAP a password, or what a private key is encrypted with; None where there is none.
+    A `hidden` network does not tell its name.  `eap` is there with that security alone.
+    """
 
     ssid: str
     security: WifiSecurity = WifiSecurity.PSK
     secret: Secret | None = None
     hidden: bool = False
+    eap: Eap | None = None
 
 
 @dataclass(frozen=True)

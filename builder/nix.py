@@ -26,7 +26,7 @@ from builder.nixlog import NixLog
 PACKAGE = "nix-bin"
 
 # How many derivations are built at once: most are downloads, so more than there are cores.
-_MAX_JOBS = 4
+_MAX_JOBS = 8
 
 # How a platform's expression says what would explain a failure, and is no failure itself.
 _NOTE = re.compile(r"trace: netvm-note: (.+)")

@@ -67,6 +67,7 @@ def render(router: Router, kernel: KernelConfig) -> RenderedTree:
         rendered = _environment(templates, path).get_template(path).render(values)
         if rendered.strip():
             files[path.removesuffix(".j2")] = rendered.encode()
+    files |= {f"rootfs/{path}": content for path, content in wifi.files(router).items()}
     return RenderedTree(dict(sorted(files.items())))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from builder.manifest import Manifest
 from builder.qemu import Trunk
+from builder.stoppable import ended
 
 Passing = Coroutine[Any, Any, None]
 
@@ -64,9 +65,7 @@ class Trunks:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(*self._tasks)
         self._stack.close()
 
 

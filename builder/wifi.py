@@ -8,13 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from builder.model import PlatformKind, Router, Violation, WifiSecurity
+from builder.model import Eap, PlatformKind, Router, Violation, WifiSecurity
 
 FRAGMENT = "wifi"
 DAEMON = "usr/libexec/iwd"
+AUTHORITIES = "etc/netvm/wifi/{number}.pem"
+"""The certificates that vouch for a network's server, in the image's root."""
 
 # Security of the spec → as ConnMan says it (config-format.txt): it makes no difference between WPA2 and WPA3.
-_CONNMAN = {WifiSecurity.OPEN: "none", WifiSecurity.PSK: "psk", WifiSecurity.SAE: "psk"}
+_CONNMAN = {
+    WifiSecurity.OPEN: "none",
+    WifiSecurity.PSK: "psk",
+    WifiSecurity.SAE: "psk",
+    WifiSecurity.EAP: "ieee8021x",
+}
 
 
 def rules(router: Router) -> Iterator[Violation]:
@@ -56,6 +63,30 @@ def for_templates(router: Router) -> list[dict[str, Any]]:
             "security": network.security.value,
             "connman": _CONNMAN[network.security],
             "hidden": network.hidden,
+            **({} if network.eap is None else {"eap": _eap(number, network.eap)}),
         }
-        for network in router.wifi.networks
+        for number, network in enumerate(router.wifi.networks)
     ]
+
+
+def _eap(number: int, eap: Eap) -> dict[str, Any]:
+    return {
+        "method": eap.method.value,
+        "identity": eap.identity,
+        "anonymous": eap.anonymous,
+        "ca": None if eap.ca is None else f"/{AUTHORITIES.format(number=number)}",
+        "servers": list(eap.servers),
+    }
+
+
+def files(router: Router) -> dict[str, bytes]:
+    """What the image's root has beside, by path.
+
+    The authorities' certificates are in the image and not handed over at its start: they decide whom a password is told
+    to, so they belong to what is built, hashed and, with `image.verity`, verified; and they are no secret.
+    """
+    return {
+        AUTHORITIES.format(number=number): network.eap.ca.text.encode()
+        for number, network in enumerate(router.wifi.networks)
+        if network.eap is not None and network.eap.ca is not None
+    }

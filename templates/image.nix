@@ -11,7 +11,8 @@ let
       inherit (router) version;
       inherit structuredExtraConfig;
       check = ./kernel/check_config.py;
-      modules = router.drivers != null;
+      modules = router.drivers != null && router.drivers.names != [ ];
+      firmware = router.drivers != null && router.drivers.firmware != [ ];
     };
 
   # The firewall as the transaction that nft would send to the kernel, so that the guest needs no nft.

@@ -46,6 +46,8 @@ def detect(screen: Screen, spec: str, write: bool, as_json: bool) -> None:
                 hint="name families in kernel.nics yourself: netvm-build kernel list",
             )
         screen.say(f"{path}: {finder.write_families(path, families)}")
+        if finder.stands_beside(path):
+            screen.say("kernel.fragments stands beside it: remove that to have the drivers of these cards alone")
 
 
 def _fragments(spec: Path) -> Mapping[str, Fragment]:
@@ -58,6 +60,8 @@ def _fragments(spec: Path) -> Mapping[str, Fragment]:
 
 
 def _lines(nics: tuple[Nic, ...], families: tuple[str, ...]) -> list[str]:
+    from builder.detect import advice
+
     if not nics:
         return ["no network card was found on the PCI and USB buses"]
     rows = [("address", "id", "interface", "module", "option", "family")]
@@ -73,9 +77,5 @@ def _lines(nics: tuple[Nic, ...], families: tuple[str, ...]) -> list[str]:
         for nic in nics
     ]
     lines = table(rows, gap=3).splitlines()
-    lines += [
-        f"{nic.address}: no fragment of ours has {escape(nic.module)}: ask for its option in kernel.config"
-        for nic in nics
-        if nic.module and nic.fragment is None
-    ]
+    lines += [f"{nic.address}: {escape(said)}" for nic in nics if (said := advice(nic)) is not None]
     return [*lines, "", f"in netvm.yaml, below kernel: nics: [{', '.join(families)}]"] if families else lines

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from builder.errors import QmpLost
 from builder.pcie import Seat
+from builder.stoppable import run_in
 
 CONNECT_S = 5.0
 ANSWER_S = 10.0
+LEAVE_S = 2.0
 UNPLUG_S = 15.0  # native PCIe waits 5 s, as its button asks
 
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # what it would log, it also raises
+
+
+T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -36,7 +41,7 @@ class Monitor:
 
     def __enter__(self) -> Monitor:
         try:
-            self._runner.run(asyncio.wait_for(self._client.connect(str(self._path)), CONNECT_S))
+            self._run(self._connect())
         except TimeoutError as error:
             self._runner.close()
             hint = "only one can use it at a time: leave it there, then try again"
@@ -51,20 +56,20 @@ class Monitor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with suppress(QMPError, OSError, EOFError, TimeoutError):
-            self._runner.run(asyncio.wait_for(self._client.disconnect(), 2.0))
+            self._run(self._disconnect())
         self._runner.close()
 
     def execute(self, command: str, **arguments: object) -> Any:
         """One command.  Raises Refused, or QmpLost."""
-        return self._runner.run(self._execute(command, arguments))
+        return self._run(self._execute(command, arguments))
 
     def give(self, name: str, descriptor: int) -> None:
         """Hand over an open file, for a later command to name.  Raises Refused, or QmpLost."""
-        self._runner.run(self._give(name, descriptor))
+        self._run(self._give(name, descriptor))
 
     def unplug(self, device: str) -> bool:
         """Take a device out; False if the guest does not let go of it in time.  What is not there is out already."""
-        return self._runner.run(self._unplug(device))
+        return self._run(self._unplug(device))
 
     def in_use(self) -> frozenset[Seat]:
         """The seats that something sits in."""
@@ -75,6 +80,17 @@ class Monitor:
             for inner in device.get("pci_bridge", {}).get("devices", ())
             for seat in (Seat(device["qdev_id"]), Seat(device["qdev_id"], f"{inner['slot']:#x}"))
         )
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return run_in(self._runner, work)
+
+    async def _connect(self) -> None:
+        async with asyncio.timeout(CONNECT_S):
+            await self._client.connect(str(self._path))
+
+    async def _disconnect(self) -> None:
+        async with asyncio.timeout(LEAVE_S):
+            await self._client.disconnect()
 
     async def _execute(self, command: str, arguments: Mapping[str, object]) -> Any:
         try:

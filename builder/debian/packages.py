@@ -62,6 +62,16 @@ WITHOUT_DEPENDENCIES = frozenset({"bootstrap", "linux", FIRMWARE})
 # Sets of which only the packages of such a name are wanted: linux-image-amd64 stands for the one of today.
 ONLY: Mapping[str, str] = {"stock": r"linux-image-[0-9].*"}
 
+# What a set does without, though packages of it depend on it.  ConnMan is C alone: a quarter of what comes with its
+# compiler serves Perl, Python and the sanitizers, and every image waits for all of it to be unpacked.
+WITHOUT: Mapping[str, str] = {
+    "connman-dev": (
+        r"(perl(-modules.*)?|libperl.*|(lib)?python3.*|lib([alt]|hwa|ub)san\d+|libdb5.*|libgdbm.*|libsqlite3.*|libssl3.*"
+        r"|openssl-.*|tzdata|debconf|media-types|netbase|libglib2\.0-(bin|data|dev-bin)|libgio-2\.0-dev-bin"
+        r"|girepository-tools|libgirepository-.*|libgprofng.*|xml-core|sgml-base)_.*"
+    ),
+}
+
 # Part → the suite whose source package it is built from.  Stable's ConnMan has known holes; sid's does not.
 SOURCES: Mapping[str, str] = {"connman": "sid"}
 

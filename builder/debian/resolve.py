@@ -16,6 +16,7 @@ from builder.debian.packages import (
     ONLY,
     VERSIONS,
     WIFI_VERSIONS,
+    WITHOUT,
     WITHOUT_DEPENDENCIES,
     Request,
     refuse_vulnerable,
@@ -53,6 +54,8 @@ def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) ->
         found = apt.closure(asked, dependencies=name not in WITHOUT_DEPENDENCIES)
         if name in ONLY:
             found = {package: file for package, file in found.items() if re.fullmatch(ONLY[name], package)}
+        if name in WITHOUT:
+            found = {package: file for package, file in found.items() if not re.fullmatch(WITHOUT[name], package)}
         packages |= found
         sets[name] = tuple(sorted(found))
     sources: dict[str, SourcePackage] = {}

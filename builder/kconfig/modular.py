@@ -24,6 +24,7 @@ STOCK_PARAMETERS = ("i6300esb.nowayout=1",)
 class Drivers:
     """The modules of an image.  `names` are those to take; what they need comes with them.
 
+    Without names there is `firmware` alone, for drivers that are built in.
     `options` are, for a stock kernel, those whose modules are among the names.
     """
 
@@ -95,7 +96,7 @@ def drivers_of(options: Mapping[str, RequestedOption], selected: Iterable[Fragme
     named = {option: names for fragment in chosen for option, names in fragment.modules.items()}
     if not kernel.stock:
         asked = [one for one in options.values() if one.value.kind is OptionKind.MODULE and not one.value.optional]
-        if not asked:
+        if not asked and not kernel.firmware:
             return None
         names = {name for one in asked for name in named.get(one.name, (one.name.lower(),))}
         return Drivers(tuple(sorted(names)), kernel.firmware, kernel.lock_modules, stock=False)
@@ -108,12 +109,8 @@ def drivers_of(options: Mapping[str, RequestedOption], selected: Iterable[Fragme
 
 def without_modules(kernel: Kernel, drivers: Drivers | None, origins: Mapping[str, Source]) -> Iterator[Problem]:
     """Keys that mean nothing where all is built in."""
-    said = {
-        "kernel.lock_modules": (kernel.lock_modules, "there is nothing to lock"),
-        "kernel.firmware": (bool(kernel.firmware), "only modules get firmware"),
-    }
-    for path, (asked, why) in said.items():
-        if asked and drivers is None:
-            source = origins.get(path) or Source("netvm.yaml")
-            hint = "name a fragment in kernel.modules, such as realtek, or remove it"
-            yield Problem(source.file, source.line, path, f"{why}: all drivers are built in", hint)
+    if kernel.lock_modules and (drivers is None or not drivers.names):
+        path = "kernel.lock_modules"
+        source = origins.get(path) or Source("netvm.yaml")
+        hint = "name a fragment in kernel.modules, such as realtek, or remove it"
+        yield Problem(source.file, source.line, path, "there is nothing to lock: all drivers are built in", hint)

@@ -14,6 +14,7 @@ from qemu.qmp import ExecuteError, QMPClient, QMPError
 from builder import qemu
 from builder.errors import BootError, QmpLost
 from builder.registry import Record
+from builder.stoppable import run
 
 CONNECT_S = 10.0
 LEAVE_S = 60.0
@@ -25,7 +26,7 @@ Work = Callable[[QMPClient], Awaitable[T]]
 
 def held(record: Record) -> tuple[str, ...]:
     """The ids of the cards that a VM has.  Raises QmpLost."""
-    return tuple(name for name in asyncio.run(_talk(record, _peripherals)) if name.startswith("card-"))
+    return tuple(name for name in run(_talk(record, _peripherals)) if name.startswith("card-"))
 
 
 def holder(records: tuple[Record, ...], address: str) -> Record | None:
@@ -53,7 +54,7 @@ def plug(record: Record, address: str) -> str:
             hint="start it with --spare-ports 1, or with --vfio",
         )
 
-    return asyncio.run(_talk(record, work))
+    return run(_talk(record, work))
 
 
 def unplug(record: Record, address: str) -> None:
@@ -77,7 +78,7 @@ def unplug(record: Record, address: str) -> None:
         if event["event"] != "DEVICE_DELETED":
             raise BootError(f"{record.name}'s guest refuses to let go of {address}", hint=_hint(record))
 
-    asyncio.run(_talk(record, work))
+    run(_talk(record, work))
 
 
 def _hint(record: Record) -> str:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from builder import accelerator, clients, handover, qemu, registry
+from builder import accelerator, clients, handover, qemu, registry, stoppable
 from builder.clients import changes
 from builder.clients.vmm import joining
 from builder.errors import BootError, LaunchError, NetvmError
@@ -63,7 +63,7 @@ def run(image: Image, program: qemu.Qemu, wanted: Wanted, say: Callable[[str], N
     try:
         with _borrowed(image, wanted, say) as lent:
             launch = _launch(image, program, chosen, lent, place, None)
-            return asyncio.run(_on_terminal(launch, say))
+            return stoppable.run(_on_terminal(launch, say))
     finally:
         place.leave()
         _give_back(say)
@@ -91,7 +91,7 @@ def detached(image: Image, program: qemu.Qemu, wanted: Wanted) -> registry.Recor
             try:
                 with _borrowed(image, wanted, _log) as lent:
                     launch = _launch(image, program, chosen, lent, place, log)
-                    return asyncio.run(_alone(launch, lambda record: tell(json.dumps(record.name).encode())))
+                    return stoppable.run(_alone(launch, lambda record: tell(json.dumps(record.name).encode())))
             finally:
                 place.leave()
                 _give_back(lambda line: print(line, file=sys.stderr))

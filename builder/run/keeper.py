@@ -19,7 +19,7 @@ from subprocess import Popen
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
-from builder import qemu, registry
+from builder import qemu, registry, stoppable
 from builder.console import Firewall, GuestEvent, escape
 from builder.errors import BootError, LaunchError, QmpLost
 from builder.hub import ConsoleHub, EventHub, open_socket
@@ -153,11 +153,10 @@ class Keeper:
             if self._stop.is_set() or (connecting.done() and connecting.exception() is None):
                 return
             with suppress(TimeoutError):  # QEMU hangs up before it ends
-                await asyncio.wait_for(self._ended.wait(), 2.0)
+                async with asyncio.timeout(2.0):
+                    await self._ended.wait()
         finally:
-            for task in waits:
-                task.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            await stoppable.ended(*waits)
         status = self._child.poll() if self._child else None
         ended = f"does not answer within {CONNECT_S:g} s" if status is None else f"ended with status {status}"
         printed = said.read_text(errors="replace").splitlines()[-20:]
@@ -189,7 +188,8 @@ class Keeper:
         new one three times as fast as a booting one.
         """
         with suppress(TimeoutError):  # a router that cannot say so may be able to all the same
-            await asyncio.wait_for(self._firewall.wait(), FIREWALL_S)
+            async with asyncio.timeout(FIREWALL_S):
+                await self._firewall.wait()
         for nic, seat in zip(machine.nics, machine.seats.seats, strict=True):
             try:
                 await self._qmp.execute("device_add", dict(qemu.nic_properties(nic, seat, vectors=False)))
@@ -201,8 +201,7 @@ class Keeper:
     async def _until_the_end(self) -> None:
         waits = [asyncio.create_task(self._ended.wait()), asyncio.create_task(self._stop.wait())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in waits:
-            task.cancel()
+        await stoppable.ended(*waits)
         if not self._ended.is_set() and not self._quit:
             await self._power_down()
         if self._ended.is_set():  # what it printed last is still on its way to the readers
@@ -220,9 +219,7 @@ class Keeper:
             end_group(self._child, grace_s=1.0)
         for hub in self._hubs.values():
             hub.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stoppable.ended(*self._tasks)
         with suppress(QMPError, EOFError, OSError, TimeoutError):
             async with asyncio.timeout(2.0):
                 await self._qmp.disconnect()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from builder import qemu
+from builder import qemu, stoppable
 from builder.address import Pair
 from builder.console import escape
 from builder.manifest import Image
@@ -109,8 +109,7 @@ class Client:
         try:
             await asyncio.wait({hello, ended}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            hello.cancel()
-            ended.cancel()
+            await stoppable.ended(hello, ended)
         if not self._hello.is_set():
             last = escape(self.vm.console_tail[-1]) if self.vm.console_tail else "nothing"
             raise ClientError(f"client VM {self.address} stopped before it answered; its last line: {last}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -67,6 +68,7 @@ def diagnose(facts: Facts) -> Diagnosis | None:
         or _silence(facts)
         or _gave_up(facts)
         or _stopped(facts)
+        or _not_taken_up(facts, failed)
         or _no_driver(facts, failed)
         or _dying_service(facts)
         or _connman_says(facts, failed)
@@ -120,10 +122,44 @@ def _silence(facts: Facts) -> tuple[str, str] | None:
     )
 
 
+NO_FIRMWARE = re.compile(
+    r"(?:Failed to load firmware \"|Direct firmware load for |firmware: failed to load )"
+    r"(?P<name>(?!regulatory\.db)[^\s\"]+)"
+)
+"""As a driver, the kernel and Debian's kernel say it."""
+
+NOT_SET_UP = re.compile(r"\(\S+, \S+\) could not be set up: (?P<why>[^\"]+)")
+"""As PID 1 says it of an uplink."""
+
+
+def _not_taken_up(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
+    if failed.name != "lease" or _found(facts):  # many a driver does without
+        return None
+    for line in facts.console:
+        match = NO_FIRMWARE.search(line)
+        if match is not None:
+            return (
+                f"The uplink's driver asks for the firmware {escape(match['name'], 100)}, which the image has not.",
+                "name Debian's package of it in kernel.firmware in netvm.yaml, such as realtek for firmware-realtek",
+            )
+        match = NOT_SET_UP.search(line)
+        if match is not None:
+            return (
+                f"The uplink has a driver, which could not take it up: {match['why']}.",
+                "raise machine.memory_mib in netvm.yaml"
+                if "memory" in match["why"]
+                else "netvm-build run shows the console live",
+            )
+    return None
+
+
+def _found(facts: Facts) -> bool:
+    return any(isinstance(event, Uplink) and event.state == "found" for event in facts.events)
+
+
 def _no_driver(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
-    found = any(isinstance(event, Uplink) and event.state == "found" for event in facts.events)
     driver = DRIVERS.get(facts.nic)
-    if failed.name != "lease" or found or not facts.events or driver is None:
+    if failed.name != "lease" or _found(facts) or not facts.events or driver is None:
         return None
     identity = f"USB {driver.usb_id}" if driver.usb_id else f"PCI {facts.pci_id}" if facts.pci_id else None
     if identity is None:

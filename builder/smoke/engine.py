@@ -3,51 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from builder import accelerator as accelerators
-from builder import console, handover, qemu, report
-from builder.accelerator import Accelerator
-from builder.address import AddressError, allocate
+from builder import console, qemu, report, stoppable
 from builder.errors import QmpLost
 from builder.events import Note, Progress, Sink, StageEnded, StageStarted
 from builder.manifest import Image
 from builder.report import BootReport, CheckResult, ImageFacts, NicReport, Status
-from builder.smoke import clients, diagnose
+from builder.smoke import diagnose
 from builder.smoke.cards import CARD_CHECKS, Card
-from builder.smoke.checks import CHECKS, REFUSED
+from builder.smoke.checks import REFUSED
 from builder.smoke.clients import Client, ClientError
 from builder.smoke.guest import Guest, RouterLost
 from builder.smoke.health import demand_well, unrecorded, vms, watch_ends
 from builder.smoke.lab import Check, Lab, NotApplicable
+from builder.smoke.rig import Rig, set_up
 from builder.smoke.timeline import timeline
-from builder.smoke.upstream import Upstream
 from builder.smoke.vm import Vm
-from builder.trunk import Trunks
 from builder.workspace import claim
-
-AGENT = Path(__file__).with_name("client_agent.py")
-
-
-@dataclass(frozen=True)
-class Rig:
-    """What all boots of a run share.  There are fewer clients where the pool has no room for so many."""
-
-    image: Image
-    program: qemu.Qemu
-    accelerator: Accelerator
-    out: Path
-    sink: Sink
-    checks: tuple[Check, ...] = CHECKS
-    clients: int = 2
-    card: Card | None = None
 
 
 def smoke(
@@ -80,7 +59,7 @@ def smoke(
     try:
         with claim(out, "--out"):
             report.remove(out)
-            entries = tuple(asyncio.run(boot(rig, nic)) for nic in wanted)
+            entries = tuple(stoppable.run(boot(rig, nic)) for nic in wanted)
             result = BootReport(
                 image=_facts(image),
                 qemu_version=program.version,
@@ -117,7 +96,7 @@ async def boot(rig: Rig, nic: str) -> NicReport:
     ok = False
     try:
         async with AsyncExitStack() as stack:
-            lab = await _set_up(rig, nic, folder, stack)
+            lab = await set_up(rig, nic, folder, stack)
             pci_id = rig.card.pci_id if rig.card else await _uplink_pci_id(lab.router)
             await lab.router.power_on()
             checks = await _run_checks(rig, lab, stage)
@@ -127,68 +106,6 @@ async def boot(rig: Rig, nic: str) -> NicReport:
         return entry
     finally:
         rig.sink(StageEnded(stage, ok, time.monotonic() - started, "passed" if ok else "failed"))
-
-
-async def _set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> Lab:
-    """The servers, and all VMs with their CPUs still halted."""
-    manifest = rig.image.manifest
-    try:
-        pairs = allocate(manifest.pool, (), rig.clients)
-    except AddressError:
-        pairs = allocate(manifest.pool, (), 1)
-    script = folder / "client.img"
-    script.write_bytes(clients.disk(AGENT.read_bytes()))
-    servers = await stack.enter_async_context(Upstream())
-    links = []
-    for _ in pairs:
-        links.append(socket.socketpair())
-        for end in links[-1]:
-            stack.callback(end.close)
-    nics = tuple(
-        qemu.ClientNic(f"c{number}", pair.router_mac, clients.link(here))
-        for number, (pair, (here, _)) in enumerate(zip(pairs, links, strict=True), 1)
-    )
-    trunks = await stack.enter_async_context(Trunks(manifest))
-    capture = folder / "uplink.pcap"
-    capture.unlink(missing_ok=True)
-    machine = replace(
-        qemu.router(rig.image, rig.accelerator.kind, nic=nic),
-        cmdline=audible(manifest.cmdline),
-        nics=nics,
-        capture=capture,
-        trunks=trunks.described,
-    )
-    if rig.card is not None:
-        machine = replace(machine, uplink=None, cards=(rig.card.address,), capture=None)
-    guest = Guest()
-    secrets = handover.wifi(rig.image, os.environ)
-    if secrets is not None:
-        stack.callback(secrets.close)
-    router = Vm(
-        rig.program,
-        machine,
-        folder,
-        on_console=guest.on_console,
-        on_port=guest.on_port,
-        port_name=qemu.EVENTS_PORT,
-        max_line=console.MAX_REPLY,
-        inherited=[*(here for here, _ in links), *trunks.inherited],
-        secrets=secrets,
-        by_hand=qemu.by_hand(rig.image, rig.program, nic, pairs, rig.card.address if rig.card else None),
-    )
-    await stack.enter_async_context(router)
-    others = []
-    for pair, (_, there) in zip(pairs, links, strict=True):
-        client = Client(rig.image, rig.program, pair, rig.accelerator.kind, folder, script, there)
-        await stack.enter_async_context(client.vm)
-        others.append(client)
-    return Lab(rig.image, rig.accelerator, router, guest, tuple(others), nics, servers, capture)
-
-
-def audible(cmdline: str) -> str:
-    """The image's command line, with the kernel's warnings let through to the console even where it is told `quiet`."""
-    kernel, dashes, init = cmdline.partition(" -- ")
-    return f"{kernel} loglevel=5{dashes}{init}"
 
 
 def expand(
@@ -229,7 +146,7 @@ async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
             results.append(CheckResult(check.name, status, detail, round(seconds, 3), round(lab.router.elapsed_s, 3)))
             rig.sink(Progress(stage, len(results), total, report.check_text(results[-1])))
     finally:
-        watching.cancel()
+        await stoppable.ended(watching)
     return results
 
 
@@ -263,9 +180,7 @@ async def _unless_lost(running: Awaitable[str], guest: Guest | None) -> str:
             return work.result()
         raise RouterLost(guest.lost.result())
     finally:
-        work.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await work
+        await stoppable.ended(work)
 
 
 def _judge(rig: Rig, nic: str, lab: Lab, checks: list[CheckResult], pci_id: str | None, seconds: float) -> NicReport:

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import cast
 
+from builder.stoppable import ended
+
 HOST = "10.0.2.2"
 """Where the user network shows this host."""
 
@@ -115,9 +117,7 @@ class Upstream:
                 digest.update(data)
                 count += len(data)
         finally:
-            sending.cancel()
-            with suppress(asyncio.CancelledError, OSError):
-                await sending
+            await ended(sending)
         return Transfer(hashlib.sha256(payload).hexdigest(), digest.hexdigest(), count)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
-from builder import qemu
+from builder import qemu, stoppable
 from builder.console import MAX_LINE, Lines, escape
 from builder.errors import LaunchError, QmpLost
 from builder.handover import Handed
@@ -153,10 +153,7 @@ class Vm:
                 await asyncio.wait({ended}, timeout=QUIT_S)
             raise self._launch_error(deadline_s)
         finally:
-            for task in (connecting, ended):
-                task.cancel()
-                with suppress(asyncio.CancelledError, QMPError):
-                    await task
+            await stoppable.ended(connecting, ended)
 
     def _launch_error(self, deadline_s: float) -> LaunchError:
         said = self.said()
@@ -263,9 +260,7 @@ class Vm:
         self._closing = True
         if self._child is not None:
             end_group(self._child, grace_s=1.0)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stoppable.ended(*self._tasks)
         with suppress(QMPError, EOFError, OSError, TimeoutError):
             async with asyncio.timeout(QUIT_S):
                 await self._qmp.disconnect()

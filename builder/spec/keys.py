@@ -170,7 +170,7 @@ FIRMWARE = Key(
     list_of(hardware.FIRMWARE, unique=True),
     lambda r: r.kernel.firmware,
     "Debian's packages of firmware, without `firmware-`, from the component non-free-firmware. The image gets the files"
-    " that its modules name, and no others.",
+    " that its drivers name, and no others.",
     "[realtek, bnx2]",
 )
 STOCK = Key(
@@ -320,14 +320,20 @@ WIFI_NETWORKS = Key(
     "wifi.networks",
     list_of(wifi.NETWORK),
     lambda r: r.wifi.networks,
-    "`security` is `psk` (the default: WPA2, and WPA3 where the access point offers it), `sae` (WPA3 alone) or `open`;"
-    " `secret` is where the passphrase is found when a VM is started: a `file` (a relative path starts from the spec's"
-    " folder) or a variable, `env`; `hidden` networks do not tell their names. Needs the kernel fragment `wifi`.",
+    "`security` is `psk` (the default: WPA2, and WPA3 where the access point offers it), `sae` (WPA3 alone), `eap`"
+    " (WPA-Enterprise, with a section `eap` that [Wi-Fi](wifi.md#eap) explains) or `open`;"
+    " `secret` is where the passphrase or password is found when a VM is started: a `file` (a relative path starts from"
+    " the spec's folder) or a variable, `env`; `hidden` networks do not tell their names. Needs the kernel fragment"
+    " `wifi`.",
     "[{ssid: home, security: sae, secret: {env: NETVM_WIFI_HOME}, hidden: false}]",
 )
 
 MEMORY_MIB = Key(
-    "machine.memory_mib", whole_number(32, 1 << 20, "MiB"), lambda r: r.machine.memory_mib, "The memory, in MiB.", "96"
+    "machine.memory_mib",
+    whole_number(32, 1 << 20, "MiB"),
+    lambda r: r.machine.memory_mib,
+    "The memory, in MiB; `kernel.stock` makes it 128 where nothing is said.",
+    "96",
 )
 CPUS = Key("machine.cpus", whole_number(1, 64), lambda r: r.machine.cpus, "The number of virtual CPUs.", "1")
 NIC = Key(

@@ -25,6 +25,9 @@ MOST_PROBLEMS = 100
 FRAGMENT_FOLDER = "kernel-configs"
 DEFAULT = Source("default")
 
+STOCK_MEMORY_MIB = 128
+"""What a router with Debian's kernel has where the spec says nothing: that kernel takes some 25 MiB more than ours."""
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -141,9 +144,12 @@ def _router(values: _Values) -> Router:
     take = values.take
     _version(values)
     verity, uplink, uplinks = take(keys.VERITY), _uplink(values), take(keys.UPLINKS)
-    fragments, nics = take(keys.FRAGMENTS), take(keys.NIC_DRIVERS)
+    fragments, nics, firmware = take(keys.FRAGMENTS), take(keys.NIC_DRIVERS), take(keys.FIRMWARE)
     if nics and keys.FRAGMENTS.path not in values.entries:  # the families stand in place of those by default
         fragments = ()
+    stock, memory_mib = take(keys.STOCK), take(keys.MEMORY_MIB)
+    if stock and keys.MEMORY_MIB.path not in values.entries:
+        memory_mib = STOCK_MEMORY_MIB
     return Router(
         name=take(keys.NAME),
         platform=model.Platform(
@@ -156,15 +162,15 @@ def _router(values: _Values) -> Router:
         kernel=model.Kernel(
             version=take(keys.KERNEL_VERSION),
             fragments=fragments,
-            implied=_implied(verity=verity, vlan=any(one.vlan for one in (uplink, *uplinks))),
+            implied=_implied(firmware=firmware, verity=verity, vlan=any(one.vlan for one in (uplink, *uplinks))),
             fragment_dirs=_fragment_dirs(values.log.folder),
             config=take(keys.CONFIG),
             parameters=take(keys.PARAMETERS),
             nics=nics,
             modules=take(keys.MODULES),
-            firmware=take(keys.FIRMWARE),
+            firmware=firmware,
             lock_modules=take(keys.LOCK_MODULES),
-            stock=take(keys.STOCK),
+            stock=stock,
         ),
         uplink=uplink,
         uplinks=uplinks,
@@ -172,7 +178,7 @@ def _router(values: _Values) -> Router:
         clients=_clients(values),
         wifi=model.Wifi(country=take(keys.COUNTRY), networks=take(keys.WIFI_NETWORKS)),
         machine=model.Machine(
-            memory_mib=take(keys.MEMORY_MIB),
+            memory_mib=memory_mib,
             cpus=take(keys.CPUS),
             nic=take(keys.NIC),
             watchdog_s=take(keys.WATCHDOG),
@@ -181,7 +187,7 @@ def _router(values: _Values) -> Router:
     )
 
 
-def _implied(**asked: bool) -> tuple[str, ...]:
+def _implied(**asked: object) -> tuple[str, ...]:
     """The fragments, by their names, that other keys ask for."""
     return tuple(name for name, wanted in asked.items() if wanted)
 

@@ -7,7 +7,7 @@ from init.native import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from init.loop import Loop
 
@@ -15,19 +15,32 @@ if TYPE_CHECKING:
     OnExit = Callable[[int], None]
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin", "HOME": "/", "LANG": "C.UTF-8"}
+NOTHING: dict[str, str] = {}
 MAX_LINE_BYTES = 2000
 READ_BYTES = 16384
 
 
 class Program:
-    """What to execute and as whom: capabilities are what its bounding set keeps (numbers of capabilities(7))."""
+    """What to execute and as whom: capabilities are what its bounding set keeps (numbers of capabilities(7)).
 
-    __slots__ = ("argv", "capabilities", "owner")
+    `calls` are those that seccomp.py refuses to others; `environment` comes beside what all have.
+    """
 
-    def __init__(self, argv: Sequence[str], owner: int = 0, capabilities: frozenset[int] = frozenset()) -> None:
+    __slots__ = ("argv", "calls", "capabilities", "environment", "owner")
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        owner: int = 0,
+        capabilities: frozenset[int] = frozenset(),
+        calls: frozenset[str] = frozenset(),
+        environment: Mapping[str, str] = NOTHING,
+    ) -> None:
         self.argv = tuple(argv)
         self.owner = owner
         self.capabilities = capabilities
+        self.calls = calls
+        self.environment = environment
 
 
 class Children:
@@ -93,10 +106,10 @@ def _become(program: Program, output: int, keep: Sequence[int]) -> None:
             os.setuid(program.owner)
             native.raise_ambient(program.capabilities)
         native.forbid_new_privileges()
-        calls = seccomp.program()
+        calls = seccomp.program(program.calls)
         if calls:
             native.filter_calls(calls)
-        os.execve(program.argv[0], program.argv, ENVIRONMENT)
+        os.execve(program.argv[0], program.argv, {**ENVIRONMENT, **program.environment})
     except BaseException as error:  # noqa: BLE001, RUF100  (whatever it is, a copy of PID 1 must not live on)
         os.write(2, f"{program.argv[0]} could not be executed: {error}\n".encode())
     finally:

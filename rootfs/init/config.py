@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from init.jsontext import decode_object
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 VERSION = 1
+EAP_METHODS = ("peap", "ttls-mschapv2", "ttls-pap", "tls", "pwd")
 
 
 class WantedUplink:
@@ -18,15 +23,41 @@ class WantedUplink:
         self.vlan = vlan
 
 
+class Eap:
+    """How one proves who one is: `ca` is the path of the certificates that vouch for the server, None where none do."""
+
+    __slots__ = ("anonymous", "ca", "identity", "method", "servers")
+
+    def __init__(
+        self,
+        method: str,
+        identity: str,
+        anonymous: str | None = None,
+        ca: str | None = None,
+        servers: Sequence[str] = (),
+    ) -> None:
+        self.method = method
+        self.identity = identity
+        self.anonymous = anonymous
+        self.ca = ca
+        self.servers = tuple(servers)
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether it has certificates, which iwd keeps in the kernel."""
+        return self.method != "pwd"
+
+
 class WifiNetwork:
-    """A Wi-Fi network to join; `security` is open, psk or sae.  Its secret is not here."""
+    """A Wi-Fi network to join; `security` is open, psk, sae or eap, which has `eap`.  Its secret is not here."""
 
-    __slots__ = ("hidden", "security", "ssid")
+    __slots__ = ("eap", "hidden", "security", "ssid")
 
-    def __init__(self, ssid: str, security: str = "psk", hidden: bool = False) -> None:
+    def __init__(self, ssid: str, security: str = "psk", hidden: bool = False, eap: Eap | None = None) -> None:
         self.ssid = ssid
         self.security = security
         self.hidden = hidden
+        self.eap = eap
 
 
 class Config:
@@ -154,7 +185,19 @@ def _wifi(listed: object) -> tuple[WifiNetwork, ...]:
     for entry in listed if isinstance(listed, list) else [listed]:
         one = entry if isinstance(entry, dict) else {}
         ssid, security = one.get("ssid"), one.get("security")
-        if not isinstance(ssid, str) or not ssid or security not in ("open", "psk", "sae"):
+        if not isinstance(ssid, str) or not ssid or security not in ("open", "psk", "sae", "eap"):
             raise ValueError("config.json: 'wifi' must be a list of networks, each with 'ssid' and 'security'")
-        found.append(WifiNetwork(ssid, security, one.get("hidden") is True))
+        eap = _eap(one.get("eap")) if security == "eap" else None
+        found.append(WifiNetwork(ssid, security, one.get("hidden") is True, eap))
     return tuple(found)
+
+
+def _eap(given: object) -> Eap:
+    """Raises ValueError."""
+    one = given if isinstance(given, dict) else {}
+    method, identity, servers = one.get("method"), one.get("identity"), one.get("servers", [])
+    texts = [identity, *(one[key] for key in ("anonymous", "ca") if one.get(key) is not None)]
+    texts += servers if isinstance(servers, list) else [None]
+    if method not in EAP_METHODS or not all(isinstance(text, str) and text for text in texts):
+        raise ValueError("config.json: 'eap' of a Wi-Fi network must have a 'method' and an 'identity'")
+    return Eap(method, identity, one.get("anonymous"), one.get("ca"), servers)  # type: ignore[arg-type]  # texts, as seen

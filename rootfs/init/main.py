@@ -307,9 +307,11 @@ def _services(config: Config, voice: protocol.Voice) -> Sequence[Service]:
     """What this image runs: with Wi-Fi, iwd too."""
     if not config.wifi:
         return SERVICES
-    from init import wireless
+    from init import refusals, wireless
 
-    wireless.IWD.hears = wireless.Refusals(config.wifi, voice).hear
+    wireless.IWD.hears = refusals.Refusals(config.wifi, voice).hear
+    if any(network.eap is not None and network.eap.needs_keys for network in config.wifi):
+        wireless.IWD.program = wireless.with_keys(wireless.IWD.program)
     return (*SERVICES, wireless.IWD)
 
 

@@ -29,7 +29,14 @@ HELPER = "/proc/sys/kernel/modprobe"
 LOCK = "/proc/sys/kernel/modules_disabled"
 
 # Where network cards are: looked at even where no module serves any of the kind, to tell which lack a driver.
-CARDS_ON = ("pci", "virtio")
+CARDS_ON = ("pci", "usb", "virtio")
+
+# What a network adapter's interface on USB says it is, by class, subclass and protocol (usb.org, Class Codes).
+USB_NETWORK = (
+    *("ic02isc06", "ic02isc0Cip07", "ic02isc0D", "ic02isc0E"),  # ECM, EEM, NCM, MBIM
+    *("ic02isc02ipFF", "icE0isc01ip03", "icEFisc04ip01"),  # RNDIS, as its makers have it
+    "icFF",  # the maker's own: most adapters, and much else, which a router is seldom given
+)
 
 # A driver may take seconds to find its hardware ready; PID 1 does not wait for that.
 PROBE_LATER = "async_probe"
@@ -86,7 +93,9 @@ def find(aliases: Aliases, modalias: str) -> list[str]:
 
 
 def is_network(modalias: str) -> bool:
-    """Whether a device is a network card: PCI's class 02, or virtio's type 1."""
+    """Whether a device is a network card: PCI's class 02, virtio's type 1, or a USB interface that may be one's."""
+    if modalias.startswith("usb:"):
+        return modalias[modalias.find("ic", 4) :].startswith(USB_NETWORK)
     return modalias.startswith("virtio:d00000001") or (modalias.startswith("pci:") and "bc02sc" in modalias)
 
 

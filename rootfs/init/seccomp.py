@@ -34,18 +34,22 @@ REFUSED: Mapping[str, int] = {
 _INSTRUCTION = Struct("=HBBI")
 
 
-def program() -> bytes:
-    """The filter as an array of struct sock_filter (<linux/filter.h>); empty on another machine than x86-64."""
+def program(allowed: frozenset[str] = frozenset()) -> bytes:
+    """The filter as an array of struct sock_filter (<linux/filter.h>); empty on another machine than x86-64.
+
+    `allowed` are names of the table that pass all the same.
+    """
     if os.uname().machine != "x86_64":
         return b""
     pack = _INSTRUCTION.pack
-    count = len(REFUSED)
+    refused = [number for name, number in REFUSED.items() if name not in allowed]
+    count = len(refused)
     code = [
         pack(LOAD, 0, 0, ARCHITECTURE_AT),
         pack(EQUAL, 0, count + 4, X86_64),
         pack(LOAD, 0, 0, NUMBER_AT),
         pack(AT_LEAST, count + 2, 0, X32_BIT),
     ]
-    code += [pack(EQUAL, count - index, 0, number) for index, number in enumerate(REFUSED.values())]
+    code += [pack(EQUAL, count - index, 0, number) for index, number in enumerate(refused)]
     code += [pack(RETURN, 0, 0, ALLOW), pack(RETURN, 0, 0, REFUSE), pack(RETURN, 0, 0, KILL)]
     return b"".join(code)

@@ -248,4 +248,4 @@ class Supervisor:
 
 def _with_descriptor(program: Program, descriptor: int) -> Program:
     argv = [word.replace("{fd}", str(descriptor)) for word in program.argv]
-    return Program(argv, program.owner, program.capabilities)
+    return Program(argv, program.owner, program.capabilities, program.calls, program.environment)

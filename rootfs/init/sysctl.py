@@ -77,6 +77,10 @@ EACH: tuple[tuple[str, str], ...] = (
 )
 
 
+GATHER = (("vm/drop_caches", "1"), ("vm/compact_memory", "1"))
+"""Gives memory that only caches files back, and moves what is in use together: for what needs it in large pieces."""
+
+
 def apply(table: Sequence[tuple[str, str]], name: str = "", root: str = ROOT) -> list[str]:
     """Write every row; return the settings that could not be written.  One that does not exist is passed over."""
     refused: list[str] = []

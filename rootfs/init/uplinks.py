@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 TRUNK = "trunk"
 """A card that only carries VLANs is named so: what comes untagged meets neither ConnMan nor a rule of the firewall."""
 
+ENOMEM = 12
+
 GRACE_S = 0.2
 """ConnMan takes its routes away and sets them anew when the order of uplinks changes: that is no loss."""
 
@@ -111,7 +113,7 @@ class Uplinks:
             name = names[here.index(plain)] if plain is not None else f"{TRUNK}{link.index}"
             self._requests.rename(link.index, name)
             sysctl.apply(sysctl.EACH, name)
-            self._requests.set_up(link.index)
+            self._take_up(link.index)
             for wanted, vlan_name in zip(here, names):  # noqa: B905  (made of it)
                 if wanted.vlan is not None:
                     self._expected[vlan_name] = (wanted, driver)
@@ -123,6 +125,16 @@ class Uplinks:
         if plain is not None:
             self._found(Uplink(link.index, name, link.mac, driver, plain))
 
+    def _take_up(self, index: int) -> None:
+        """Take an interface up; once more where its driver found no piece of memory large enough for its rings."""
+        try:
+            self._requests.set_up(index)
+        except OSError as error:
+            if error.errno != ENOMEM:
+                raise
+            sysctl.apply(sysctl.GATHER, root=sysctl.EVERYTHING)
+            self._requests.set_up(index)
+
     def expects(self, name: str) -> bool:
         """Whether an interface is a VLAN that we have just made."""
         return name in self._expected
@@ -132,7 +144,7 @@ class Uplinks:
         wanted, driver = self._expected.pop(link.name)
         sysctl.apply(sysctl.EACH, link.name)
         try:
-            self._requests.set_up(link.index)
+            self._take_up(link.index)
         except OSError as error:
             self._voice.say("log", source="init", text=f"{link.name} could not be set up: {error.strerror}")
             return

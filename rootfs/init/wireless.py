@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from init.config import WifiNetwork
     from init.protocol import Voice
 
+    Secret = str | dict[str, str] | None  # a passphrase; with EAP its parts by name; nothing for an open network
+
 SECRETS = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.netvm/wifi/raw"
 SECRETS_VERSION = 1
 RADIO_SWITCH = "/dev/rfkill"
@@ -36,18 +38,25 @@ IWD = Service(
         "No HMAC(SHA512", "Wiphy:", "Permanent Address", "GHz Band", "Bitrates", "HT Capabilities", "VHT Capabilities",
         "HE Capabilities", "HT40", "Short GI", "Short Guard", "Max HE", "Max HT", "Max VHT", "RX MCS", "TX MCS",
         "Ciphers", "Supported iftypes", "Interface Types", "Driver Flags", "Network configuration is disabled",
-        "station: Network configuration", "Bit rates", "Non-HT",
+        "station: Network configuration", "Bit rates", "Non-HT", " Mbps", "be matched to a wiphy",
         "event: state",  # each step of joining; the uplink's own events tell what comes of it
+        "EAP completed", "PEAP: ", "TTLS: ", "TLS: ",  # refusals.py tells what is to be known of it
     ),
 )  # fmt: skip
+
+
+def with_keys(program: Program) -> Program:
+    """Iwd's program where a network has certificates: it keeps them in the kernel, and says what is wrong with one."""
+    calls = frozenset({"add_key", "keyctl"})
+    return Program(program.argv, program.owner, program.capabilities, calls, {"IWD_TLS_DEBUG": "1"})
 
 
 class Handed(Exception):
     """What was handed over cannot be used; the text says why, and holds nothing of it."""
 
 
-def secrets(networks: Sequence[WifiNetwork], path: str = SECRETS) -> list[str | None]:
-    """The secret of each network, in their order; None for an open one.  Raises Handed."""
+def secrets(networks: Sequence[WifiNetwork], path: str = SECRETS) -> list[Secret]:
+    """The secret of each network, in their order.  Raises Handed."""
     try:
         with open(path, "rb") as file:
             raw = file.read()
@@ -64,10 +73,20 @@ def secrets(networks: Sequence[WifiNetwork], path: str = SECRETS) -> list[str | 
     if not good or len(listed) != len(networks):  # type: ignore[arg-type]  # a list, since it is good
         raise Handed(f"the secrets that were handed over are not those of this image's Wi-Fi networks: {HOW}")
     for network, secret in zip(networks, listed, strict=True):  # type: ignore[call-overload]
-        wanted = network.security != "open"
-        if wanted != isinstance(secret, str) or (wanted and not usable(secret)):
+        if not fits(network, secret):
             raise Handed(f"the secret of the Wi-Fi network {network.ssid!r} is not one: {HOW}")
     return listed  # type: ignore[return-value]
+
+
+def fits(network: WifiNetwork, secret: object) -> bool:
+    """Whether a secret is of the kind that a network needs."""
+    if network.eap is not None:
+        from init import eap
+
+        return eap.usable(network.eap, secret)
+    if network.security == "open":
+        return secret is None
+    return isinstance(secret, str) and usable(secret)
 
 
 def usable(secret: str) -> bool:
@@ -78,33 +97,39 @@ def usable(secret: str) -> bool:
 def file_name(ssid: str, security: str) -> str:
     """What iwd calls a network's file: its name if that is of letters, digits, space, _ and - alone, else hex."""
     plain = ssid.isascii() and all(letter.isalnum() or letter in " _-" for letter in ssid)
-    suffix = "open" if security == "open" else "psk"
+    suffix = {"open": "open", "eap": "8021x"}.get(security, "psk")
     return f"{ssid if plain else '=' + ssid.encode().hex()}.{suffix}"
 
 
-def file_text(network: WifiNetwork, secret: str | None) -> str:
+def file_text(number: int, network: WifiNetwork, secret: Secret) -> str:
     """A network as iwd reads it; whatever is special in its format is escaped."""
-    lines = []
-    if secret is not None:
+    lines: list[str] = []
+    embedded: list[str] = []
+    if isinstance(secret, str):
         lines += ["[Security]", "Passphrase=" + escaped(secret)]
+    elif secret is not None and network.eap is not None:
+        from init import eap
+
+        security, embedded = eap.lines(number, network.eap, secret, escaped)
+        lines += ["[Security]", *security]
     lines += ["[Settings]", "AutoConnect=true"]
     if network.hidden:
         lines.append("Hidden=true")
     if network.security == "sae":  # WPA3 or nothing
         lines += ["TransitionDisable=true", "DisabledTransitionModes=personal"]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *embedded, ""])
 
 
 def write_networks(
-    networks: Sequence[WifiNetwork], found: Sequence[str | None], folder: str = STATE, owner: int = IWD_USER
+    networks: Sequence[WifiNetwork], found: Sequence[Secret], folder: str = STATE, owner: int = IWD_USER
 ) -> None:
     """Write every network's file, for iwd alone to read.  Raises OSError."""
-    for network, secret in zip(networks, found, strict=True):
+    for number, (network, secret) in enumerate(zip(networks, found, strict=True)):
         path = f"{folder}/{file_name(network.ssid, network.security)}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         os.fchown(descriptor, owner, owner)
         with open(descriptor, "w") as file:
-            file.write(file_text(network, secret))
+            file.write(file_text(number, network, secret))
 
 
 def escaped(secret: str) -> str:
@@ -131,58 +156,6 @@ def prepare(networks: Sequence[WifiNetwork], voice: Voice, reload: Callable[[], 
         voice.say("degraded", reason=str(problem))
         return
     write_networks(networks, found)
-
-
-# ---- what iwd says of a network that will not have us
-
-JOINING, JOINED = "event: connect-info, ssid: ", "new: connected"
-FAILED = ("event: connect-failed", "event: disconnect-info")
-"""How an attempt ends without being joined: iwd gives up, or the access point sends us away (a wrong passphrase)."""
-UNHEARD = "event: connect-timeout"
-"""No answer: the access point has gone, or it is far away; that is no refusal."""
-REASONS = ("handshake failed", "Received Deauthentication", *FAILED)
-TIMES = 2
-
-
-class Refusals:
-    """Hears iwd: which network it tries, and whether that network refuses; tells it once until it can be joined."""
-
-    def __init__(self, networks: Sequence[WifiNetwork], voice: Voice) -> None:
-        self._networks = networks
-        self._voice = voice
-        self._trying = ""
-        self._words = ""
-        self._failures: dict[str, int] = {}
-
-    def hear(self, line: str) -> None:
-        """One line of iwd's."""
-        _, joining, rest = line.partition(JOINING)
-        if joining:
-            self._trying, self._words = rest.partition(", bss: ")[0], ""
-        elif JOINED in line:
-            self._failures.pop(self._trying, None)
-            self._trying = ""
-        elif UNHEARD in line:
-            self._trying = ""
-        elif self._trying and any(text in line for text in REASONS):
-            self._words = self._words or line.strip()[:120]
-            if any(text in line for text in FAILED):
-                self._count()
-
-    def _count(self) -> None:
-        """An attempt has failed; what is heard of it further does not count again."""
-        for number, network in enumerate(self._networks):
-            if network.ssid == self._trying:
-                times = self._failures[network.ssid] = self._failures.get(network.ssid, 0) + 1
-                if times == TIMES:
-                    self._voice.say("degraded", reason=refusal(number, network, self._words))
-        self._trying = ""
-
-
-def refusal(number: int, network: WifiNetwork, line: str) -> str:
-    """What to tell of a network that refused, with iwd's own words and the key of the spec to look at."""
-    key = "security" if network.security == "open" else "secret"
-    return f"the Wi-Fi network {network.ssid!r} cannot be joined (iwd: {line}): check wifi.networks[{number}].{key}"
 
 
 # ---- the kernel's list of what each country allows

@@ -159,6 +159,44 @@ def test_a_card_is_missed_where_no_module_serves_any_of_its_kind(world: World, t
     assert said(world.drivers(), tmp_path)[0]["missing"] == [f"0000:00:03.0 {IGB}"]
 
 
+@pytest.mark.parametrize(
+    ("modalias", "network"),
+    [
+        (E1000E, True),
+        (VGA, False),
+        ("pci:v00008086d00002723sv00008086sd00000084bc02sc80i00", True),  # Wi-Fi
+        ("pci:v00001B36d0000000Dsv00001AF4sd00001100bc0Csc03i30", False),  # a USB controller
+        ("virtio:d00000001v00001AF4", True),
+        ("virtio:d00000010v00001AF4", False),  # a GPU
+        ("usb:v0525pA4A2d0000dc02dsc00dp00ic02isc06ip00in00", True),  # QEMU's usb-net: ECM ...
+        ("usb:v0525pA4A2d0000dc02dsc00dp00ic02isc02ipFFin00", True),  # ... and RNDIS
+        ("usb:v0525pA4A2d0000dc02dsc00dp00ic0Aisc00ip00in01", False),  # its data, which no driver asks for
+        ("usb:v0BDAp8153d3100dc00dsc00dp00ic02isc0Dip00in00", True),  # NCM
+        ("usb:v1199p9091d0006dc00dsc00dp00ic02isc0Eip00in0C", True),  # MBIM
+        ("usb:v18D1p4EE4d0440dc00dsc00dp00icE0isc01ip03in00", True),  # a telephone's RNDIS
+        ("usb:v0BDAp8153d3000dc00dsc00dp00icFFiscFFip00in00", True),  # Realtek's own
+        ("usb:v0B95p1790d0100dcFFdscFFdp00icFFiscFFip00in00", True),  # ASIX's own
+        ("usb:v8087p0A2Bd0010dcE0dsc01dp01icE0isc01ip01in00", False),  # Bluetooth
+        ("usb:v1D6Bp0002d0612dc09dsc00dp01ic09isc00ip00in00", False),  # a hub
+        ("usb:v067Bp2303d0300dcFFdsc00dp00ic03isc01ip01in00", False),  # a keyboard of a device of its maker's own kind
+        ("serio:ty06pr00id00ex00", False),
+    ],
+)
+def test_which_devices_are_network_cards(modalias: str, network: bool) -> None:
+    assert modules.is_network(modalias) is network
+
+
+def test_an_adapter_that_no_module_serves_is_missed(world: World, tmp_path: Path) -> None:
+    """Whether other things on USB are served or not; what is served is no card without a driver."""
+    realtek = "usb:v0BDAp8153d3000dc00dsc00dp00icFFiscFFip00in00"
+    world.plug("usb", "1-1:1.0", realtek)
+    world.plug("usb", "1-0:1.0", "usb:v1D6Bp0002d0612dc09dsc00dp01ic09isc00ip00in00", driver="hub")
+    assert said(world.drivers(), tmp_path)[0]["missing"] == [f"1-1:1.0 {realtek}"]
+    served = {"usb": {"usb:v0BDAp8153d": [("*dc*dsc*dp*icFFiscFFip00in*", "e1000e")]}}
+    (tmp_path / "table").write_bytes(marshal.dumps({**TABLE, "aliases": served}))
+    assert said(world.drivers(), tmp_path)[0]["missing"] == []
+
+
 def test_a_module_that_does_not_load_says_why(world: World, tmp_path: Path) -> None:
     world.errors["e1000e"] = errno.ENOEXEC
     world.plug("pci", "0000:00:02.0", E1000E)

@@ -14,9 +14,9 @@ from init import seccomp
 HEADERS = (Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"), Path("/usr/include/asm/unistd_64.h"))
 
 
-def verdict(number: int, architecture: int = seccomp.X86_64) -> int:
+def verdict(number: int, architecture: int = seccomp.X86_64, allowed: frozenset[str] = frozenset()) -> int:
     """What the program returns for a call (Linux, Documentation/networking/filter.rst)."""
-    code = list(struct.iter_unpack("=HBBI", seccomp.program()))
+    code = list(struct.iter_unpack("=HBBI", seccomp.program(allowed)))
     data = struct.pack("=IIQ6Q", number, architecture, *[0] * 7)
     at, accumulator = 0, 0
     while True:
@@ -38,6 +38,14 @@ def test_each_call_has_its_verdict() -> None:
     assert len(refused) == len(seccomp.REFUSED)
     for number in range(600):
         assert verdict(number) == (seccomp.REFUSE if number in refused else seccomp.ALLOW), number
+
+
+def test_what_one_program_needs_is_refused_to_the_others() -> None:
+    keys = frozenset({"add_key", "keyctl"})
+    passes = {name for name, number in seccomp.REFUSED.items() if verdict(number, allowed=keys) == seccomp.ALLOW}
+    assert passes == keys
+    assert verdict(0, 0x40000003, keys) == seccomp.KILL
+    assert verdict(seccomp.X32_BIT, allowed=keys) == seccomp.KILL
 
 
 @pytest.mark.parametrize("number", [0, 59, 165, 599])

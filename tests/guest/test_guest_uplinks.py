@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from errno import ENODEV, ENOMEM
 from typing import Any
 
 import pytest
 from init import rtnetlink as rt
-from init import uplinks
+from init import sysctl, uplinks
 from init.config import WantedUplink
 from init.network import Network
 from init.uplink import number_of
@@ -206,3 +207,38 @@ def test_an_error_is_told_once_and_again_when_it_is_another() -> None:
 def test_the_number_in_a_name() -> None:
     assert [number_of(name) for name in ("up0", "up11")] == [0, 11]
     assert number_of("wlan0") > 1000
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_an_interface_without_memory_for_its_rings_is_taken_up_again(
+    failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, after what only caches was given back and the rest was moved together."""
+    heard, did = Heard(WantedUplink()), list[str]()
+
+    def set_up(_index: int) -> None:
+        did.append("set_up")
+        if did.count("set_up") <= failures:
+            raise OSError(ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(heard, "set_up", set_up, raising=False)
+    monkeypatch.setattr(
+        sysctl, "apply", lambda table, *_, **__: did.append("gather") if table is sysctl.GATHER else None
+    )
+    heard.plug(2, "eth0", MAC)
+    assert did == ["set_up", "gather", "set_up"]
+    (event,) = heard.events
+    assert event["event"] == ("uplink" if failures == 1 else "log")
+
+
+def test_what_else_is_wrong_with_an_interface_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard, did = Heard(WantedUplink()), list[int]()
+
+    def set_up(index: int) -> None:
+        did.append(index)
+        raise OSError(ENODEV, "No such device")
+
+    monkeypatch.setattr(heard, "set_up", set_up, raising=False)
+    heard.plug(2, "eth0", MAC)
+    assert did == [2]
+    assert heard.events[0]["text"].endswith("could not be set up: No such device")

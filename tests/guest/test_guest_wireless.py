@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from init import wireless
+from init import refusals, wireless
 from init.config import WifiNetwork, parse
 
 NETWORKS = (WifiNetwork("home net_1-", "psk"), WifiNetwork("über: all", "sae", True), WifiNetwork("café", "open"))
@@ -82,20 +82,20 @@ def test_only_iwd_can_read_a_networks_file(tmp_path: Path) -> None:
 
 def test_a_network_that_refuses_is_told_once_with_iwds_words_and_the_key() -> None:
     voice = Heard()
-    refusals = wireless.Refusals(NETWORKS, voice)  # type: ignore[arg-type]
-    refusals.hear("event: connect-failed, status: 1")  # of no network that we know
+    listener = refusals.Refusals(NETWORKS, voice)  # type: ignore[arg-type]
+    listener.hear("event: connect-failed, status: 1")  # of no network that we know
 
     def fail(ssid: str, *words: str) -> None:
-        refusals.hear(f"event: connect-info, ssid: {ssid}, bss: 02:00:00:00:01:00, signal: -30, load: 0/255")
-        refusals.hear("event: state, old: autoconnect_full, new: connecting (auto)")
+        listener.hear(f"event: connect-info, ssid: {ssid}, bss: 02:00:00:00:01:00, signal: -30, load: 0/255")
+        listener.hear("event: state, old: autoconnect_full, new: connecting (auto)")
         for line in (*words, "event: connect-failed, status: 1"):
-            refusals.hear(line)
+            listener.hear(line)
 
     for _ in range(3):
         fail("home net_1-", "event: connect-timeout, reason: 0")  # it went away, which is no refusal
     fail("home net_1-")
-    refusals.hear("event: connect-info, ssid: home net_1-, bss: 02:00:00:00:01:00, signal: -30, load: 0/255")
-    refusals.hear("event: state, old: connecting (auto), new: connected")
+    listener.hear("event: connect-info, ssid: home net_1-, bss: 02:00:00:00:01:00, signal: -30, load: 0/255")
+    listener.hear("event: state, old: connecting (auto), new: connected")
     fail("home net_1-")
     assert voice.said == []
     for _ in range(3):
@@ -110,17 +110,17 @@ def test_a_network_that_refuses_is_told_once_with_iwds_words_and_the_key() -> No
 def test_an_access_point_that_sends_us_away_refuses_only_where_we_had_not_joined() -> None:
     """A wrong passphrase of WPA2 as iwd 3.8 tells it; the same words while joined are an access point that leaves."""
     voice = Heard()
-    refusals = wireless.Refusals(NETWORKS, voice)  # type: ignore[arg-type]
+    listener = refusals.Refusals(NETWORKS, voice)  # type: ignore[arg-type]
     away = ("Received Deauthentication event, reason: 15, from_ap: true", "event: disconnect-info, reason: 15")
     trying = "event: connect-info, ssid: home net_1-, bss: 02:00:00:00:01:00, signal: -30, load: 0/255"
     for _ in range(3):
         for line in (trying, "event: state, old: connecting (auto), new: connected", *away):
-            refusals.hear(line)
+            listener.hear(line)
     for line in (trying, *away, *away):  # one attempt
-        refusals.hear(line)
+        listener.hear(line)
     assert voice.said == []
     for line in (trying, *away):
-        refusals.hear(line)
+        listener.hear(line)
     ((event, fields),) = voice.said
     assert event == "degraded"
     assert f"(iwd: {away[0]}): check wifi.networks[0].secret" in fields["reason"]

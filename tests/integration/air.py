@@ -23,6 +23,7 @@ EXPRESSION = """\
 }
 """
 PROGRAMS = ("usr/sbin/hostapd", "usr/sbin/iw")
+LEGACY = f"{LIBRARIES}/ossl-modules/legacy.so"  # MD4, without which hostapd has no EAP at all
 APPLETS = (
     "sh cat chroot echo grep ip kill mkdir mount nc pidof rm sleep tail tr udhcpd umount unshare pgrep".split()  # noqa: SIM905
 )
@@ -36,6 +37,7 @@ def initramfs(root: Path, more: dict[str, bytes] | None = None) -> bytes:
         for library in _libraries(root, root / name):
             files[f"{LIBRARIES}/{library.name}"] = (0o755, library.read_bytes())
     files[LOADER] = (0o755, (root / "usr" / LOADER).read_bytes())
+    files[LEGACY] = (0o755, (root / LEGACY).read_bytes())
     files["bin/busybox"] = (0o755, (root / "usr/bin/busybox").read_bytes())
     for script in ("init", "air.sh"):
         files[script] = (0o755, (DATA / script).read_bytes())

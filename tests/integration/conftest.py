@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builder import pipeline, render, spec
-from builder.events import Event, Note, StageEnded
+from builder import debian, nix, pipeline, render, spec
+from builder.events import Event, Note, StageEnded, discard
 from builder.manifest import Image
 from builder.qemu import Qemu
+from tests.integration import air, certificates, radio
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -103,3 +105,46 @@ def rendered(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / "tree"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def wifi_bench() -> Path:
+    """A folder that stays between runs, with the spec of a router with Wi-Fi in it; its locks are made once."""
+    for tool in ("nix", "apt-get", "openssl"):
+        need(tool)
+    folder = ROOT / "build" / "wifi"
+    shutil.copytree(air.DATA / "kernel-configs", folder / "kernel-configs", dirs_exist_ok=True)
+    (folder / "netvm.yaml").write_text(radio.SPEC)
+    for name in ("hidden", "key"):
+        (folder / f"{name}.secret").write_text(radio.SECRETS[name] + "\n")
+        (folder / f"{name}.secret").chmod(0o600)
+    certificates.make(folder, radio.SECRETS["key"])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wifi_image(wifi_bench: Path) -> Image:
+    return pipeline.build(pipeline.load(wifi_bench / "netvm.yaml"), wifi_bench / "image", tell)
+
+
+@pytest.fixture(scope="session")
+def wifi_qemu(wifi_bench: Path) -> Qemu:
+    return pipeline.qemu_for(pipeline.load(wifi_bench / "netvm.yaml"), wifi_bench / "image", tell)
+
+
+@pytest.fixture(scope="session")
+def air_initramfs(wifi_bench: Path, wifi_image: Image) -> Path:
+    """hostapd, iw and busybox from Debian, locked and unpacked as the image's own packages are."""
+    tree = pipeline.work_folder(wifi_image.folder) / "tree"
+    asked = debian.request_for(pipeline.load(wifi_bench / "netvm.yaml").router)
+    request = replace(asked, sets={**asked.sets, **air.SETS})
+    folder = wifi_bench / "air"
+    folder.mkdir(exist_ok=True)
+    lock_path = folder / "air.lock"
+    if debian.load_lock(lock_path, request) is None:
+        debian.save_lock(debian.resolve(request, tell), lock_path)
+    (folder / "default.nix").write_text(air.EXPRESSION % {"tree": tree})
+    (root,) = nix.build(folder, ["root"], discard, stage="air", out_link=folder / "root", log=folder / "log")
+    path = folder / "air.cpio"
+    path.write_bytes(air.initramfs(root, certificates.for_the_air(wifi_bench, radio.SECRETS["eap"])))
+    return path

@@ -182,13 +182,31 @@ def test_a_card_without_a_driver_is_named_and_the_lock_holds(built: Built, qemu:
 def test_only_firmware_that_the_drivers_name(built: Built) -> None:
     """Of two packages with some 90 files, the files of two families of cards; and the image boots no other way."""
     image = built("firmware", "  stock: true\n  nics: [realtek]\n  modules: [bnx2]\n  firmware: [realtek, bnx2]\n")
+    names = firmware_of(image)
+    assert "rtl_nic/rtl8168h-2.fw" in names
+    assert any(name.startswith("bnx2/") for name in names)
+    assert {name.split("/")[0] for name in names} == {"rtl_nic", "bnx2"}  # no Wi-Fi, no Bluetooth
+
+
+def test_firmware_of_wifi_cards(built: Built) -> None:
+    """Intel's driver names the newest file of each card that it would take, and Atheros' names folders."""
+    wanted = (
+        "  stock: true\n  nics: [intel]\n  modules: [iwlwifi, iwlmvm, ath11k_pci]\n  firmware: [iwlwifi, atheros]\n"
+    )
+    names = firmware_of(built("air", wanted))
+    intel = {name for name in names if name.startswith("iwlwifi-")}
+    cards = [name.rpartition("-")[0] for name in intel if name.endswith(".ucode")]
+    assert len(set(cards)) == len(cards) > 30  # one file each
+    assert {f"ath11k/WCN6855/hw2.0/{name}" for name in ("amss.bin", "board-2.bin", "m3.bin")} <= names
+    assert {name.split("/")[0] for name in names - intel} == {"ath11k"}
+
+
+def firmware_of(image: Image) -> set[str]:
+    """The files of firmware that an image has."""
     work = pipeline.work_folder(image.folder)
     loaded = pipeline.load(image.folder.parent / "netvm.yaml")
     (drivers,) = pipeline.nix.build(
         pipeline.prepare(loaded, work, discard), ["drivers"], discard, stage="drivers", out_link=work / "drivers"
     )
     folder = drivers / "tree/usr/lib/firmware"
-    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert "rtl_nic/rtl8168h-2.fw" in names
-    assert any(name.startswith("bnx2/") for name in names)
-    assert {name.split("/")[0] for name in names} == {"rtl_nic", "bnx2"}  # no Wi-Fi, no Bluetooth
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}

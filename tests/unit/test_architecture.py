@@ -18,7 +18,7 @@ OUTSIDE = {
     "yaml": {"marks"},
     "jinja2": {"render"},
     "markupsafe": {"render"},
-    "asyncio": {"hub", "trunk", "smoke", "run", "clients"},
+    "asyncio": {"hub", "trunk", "smoke", "run", "clients", "stoppable"},
     "qemu": {"smoke", "run", "clients"},
     "click": {"cli"},
     "rich": {"cli"},

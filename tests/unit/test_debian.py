@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -269,6 +270,33 @@ def test_a_private_apt_keeps_to_its_root(tmp_path: Path) -> None:
     text = configuration(tmp_path, ('Acquire::http::Proxy "http://proxy.example:3128";',))
     assert text.startswith(f'Dir "{tmp_path}";\n')
     assert "proxy.example" in text
+
+
+def test_what_a_set_does_without() -> None:
+    """What serves other languages; not a compiler, its libraries, or a library that a name merely begins like."""
+    without = packages.WITHOUT["connman-dev"]
+    gone = [
+        "perl",
+        "perl-modules-5.40",
+        "libperl5.40",
+        "python3.13-minimal",
+        "libpython3-stdlib",
+        "libasan8",
+        "libtsan2",
+        "libhwasan0",
+    ]
+    kept = [
+        "gcc-14",
+        "cpp-14",
+        "perl-base",
+        "libglib2.0-dev",
+        "libgio-2.0-dev",
+        "libssl-dev",
+        "libsystemd-dev",
+        "libatomic1",
+        "binutils",
+    ]
+    assert [name for name in (*gone, *kept) if re.fullmatch(without, f"{name}_1.0-1_amd64")] == gone
 
 
 def test_apts_list_of_files(tmp_path: Path) -> None:

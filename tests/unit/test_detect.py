@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import data, detect, kconfig, pipeline
+from builder import data, detect, kconfig, pipeline, spec
 from builder.cli import main
 from builder.errors import NetvmError, SpecError
 
@@ -115,12 +115,26 @@ def test_the_command(this_machine: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main(["detect", "--write"]) == 0
     shown = capsys.readouterr().out
     assert "0000:00:1f.6   8086:15b8   eno1" in shown
-    assert "0000:05:00.0: no fragment of ours has bnx2: ask for its option in kernel.config" in shown
+    assert (
+        "0000:05:00.0: no fragment of ours has bnx2: with kernel.stock, modules: [bnx2], and firmware: [bnx2];"
+        " with a kernel of your own, its option as `module` in kernel.config" in shown
+    )
+    assert "with kernel.stock, modules: [iwlwifi, iwlmvm], and firmware: [iwlwifi];" in shown
     assert main(["detect", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["families"] == ["intel", "realtek", "usb", "virtio"]
     router = pipeline.load(this_machine / "netvm.yaml").router
     assert router.kernel.nics == ("intel", "realtek", "usb", "virtio")
     assert router.kernel.fragments == ()
+
+
+def test_fragments_beside_the_families_are_told_of(this_machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The starter spec has some, and would keep their drivers."""
+    (this_machine / "netvm.yaml").write_text(spec.starter("netvm"))
+    assert main(["detect", "--write"]) == 0
+    assert "kernel.fragments stands beside it" in capsys.readouterr().err
+    (this_machine / "netvm.yaml").write_text("version: 1\n")
+    assert main(["detect", "--write"]) == 0
+    assert "kernel.fragments" not in capsys.readouterr().err
 
 
 def test_auto_is_this_machine(this_machine: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 from builder import data
 
 SCRIPT = data.folder("templates") / "platforms" / "shared" / "make_drivers.py"
+TAKER = SCRIPT.with_name("take_firmware.py")
 RELEASE = "6.12.1-test"
 
 
@@ -62,6 +63,7 @@ def made(tmp_path: Path) -> Make:
         *,
         stock: bool = False,
         firmware: tuple[str, ...] = (),
+        builtin: tuple[str, ...] | None = None,
         tree: Mapping[str, bytes] = TREE,
         status: int = 0,
     ) -> Path:
@@ -69,20 +71,28 @@ def made(tmp_path: Path) -> Make:
         for name, content in tree.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "modules.builtin").write_text("kernel/fs/erofs/erofs.ko\nkernel/drivers/virtio/virtio_pci.ko\n")
+        if builtin is not None:
+            (folder / "modules.builtin.modinfo").write_bytes(b"".join(fact.encode() + b"\0" for fact in builtin))
         (tmp_path / "kernel/kernel.config").write_text("CONFIG_X=y\n")
         for name in firmware:
             (tmp_path / "firmware/usr/lib/firmware" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "firmware/usr/lib/firmware" / name).write_text(name)
-        (tmp_path / "wanted.json").write_text(json.dumps({"names": names, "firmware": [], "stock": stock}))
+        packages = [] if builtin is None else ["nic"]
+        (tmp_path / "wanted.json").write_text(json.dumps({"names": names, "firmware": packages, "stock": stock}))
         (tmp_path / "busybox").write_bytes(b"busybox")
-        argv = [SCRIPT, tmp_path / "kernel", tmp_path / "wanted.json", tmp_path / "out", tmp_path / "busybox"]
-        done = subprocess.run(
-            [sys.executable, "-I", "-B", *argv, tmp_path / "firmware"], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == status, done.stderr
-        (tmp_path / "said").write_text(done.stdout + done.stderr)
-        return tmp_path / "out"
+        out, said = tmp_path / "out", ""
+        collect = [SCRIPT, tmp_path / "kernel", tmp_path / "wanted.json", out, tmp_path / "busybox"]
+        take = [TAKER, out / "firmware.json", out / "tree/usr/lib/firmware", tmp_path / "firmware"]
+        for argv in (collect, take):
+            done = subprocess.run([sys.executable, "-I", "-B", *argv], capture_output=True, text=True, check=False)
+            said += done.stdout + done.stderr
+            if done.returncode != 0:
+                break
+        assert done.returncode == status, said
+        (tmp_path / "said").write_text(said)
+        return out
 
     return run
 
@@ -141,6 +151,59 @@ def test_only_the_firmware_that_modules_name_is_taken(made: Make, tmp_path: Path
     assert (
         "phy asks for firmware that no package of kernel.firmware has: nic/other.fw" in (tmp_path / "said").read_text()
     )
+
+
+PACKAGE = (
+    *("air/hw1/board-2.bin", "air/hw1/amss.bin", "air/hw2/amss.bin"),
+    *("iwlwifi-ty-a0-89.ucode", "iwlwifi-ty-a0-90.ucode", "iwlwifi-ty-a0-9.ucode", "iwlwifi-cc-a0-72.ucode"),
+    *("iwlwifi-cc-a0-77.ucode", "iwlwifi-cc-a0-gf-77.ucode", "other-5.bin"),
+)
+
+
+@pytest.mark.parametrize(
+    ("named", "taken"),
+    [
+        ("air/hw1/*", ["air/hw1/amss.bin", "air/hw1/board-2.bin"]),
+        ("air/*", []),  # folders are no files
+        ("iwlwifi-ty-a0-89.ucode", ["iwlwifi-ty-a0-89.ucode"]),
+        ("iwlwifi-ty-a0-93.ucode", ["iwlwifi-ty-a0-90.ucode"]),  # the driver counts down to what there is
+        ("iwlwifi-ty-a0-88.ucode", ["iwlwifi-ty-a0-9.ucode"]),
+        ("iwlwifi-cc-a0-76.ucode", ["iwlwifi-cc-a0-72.ucode"]),
+        ("iwlwifi-cc-a0-72.ucode", ["iwlwifi-cc-a0-72.ucode"]),
+        ("iwlwifi-so-a0-89.ucode", []),
+        ("other-6.bin", []),  # others do not
+    ],
+)
+def test_the_files_that_a_name_stands_for(named: str, taken: list[str], made: Make, tmp_path: Path) -> None:
+    out = made(["radio"], tree={"kernel/radio.ko": module(f"firmware={named}")}, firmware=PACKAGE)
+    folder = out / "tree/usr/lib/firmware"
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    assert found == taken
+    assert (f"kernel.firmware has: {named}" in (tmp_path / "said").read_text()) == (not taken)
+
+
+def test_what_each_country_allows_comes_from_elsewhere(made: Make, tmp_path: Path) -> None:
+    made(["air"], tree={"kernel/air.ko": module("firmware=regulatory.db", "firmware=regulatory.db.p7s")})
+    assert "netvm-note" not in (tmp_path / "said").read_text()
+
+
+BUILT_IN = ("e100.license=GPL", "e100.firmware=nic/phy.fw", "e100.firmware=nic/other.fw", "e100.parm=debug:level")
+
+
+def test_what_is_built_in_gets_its_firmware_and_no_table(made: Make, tmp_path: Path) -> None:
+    out = made([], tree={}, firmware=("nic/phy.fw", "nic/unasked.fw"), builtin=BUILT_IN)
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == [
+        "firmware.json",
+        "tree/usr/lib/firmware/nic/phy.fw",
+    ]
+    assert (
+        "e100 asks for firmware that no package of kernel.firmware has: nic/other.fw" in (tmp_path / "said").read_text()
+    )
+
+
+def test_what_is_built_into_a_stock_kernel_was_not_chosen(made: Make) -> None:
+    out = made(["filter"], stock=True, firmware=("nic/phy.fw",), builtin=BUILT_IN)
+    assert not (out / "tree/usr/lib/firmware").exists()
 
 
 def test_what_is_built_in_is_not_missed(made: Make) -> None:

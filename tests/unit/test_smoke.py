@@ -422,6 +422,34 @@ def test_a_driver_that_did_not_load() -> None:
     assert "netvm-build build" in hint
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'e100 0000:00:04.0 eth0: Failed to load firmware "nic/a.bin": -2',
+        "[    3.1] e100 0000:00:04.0: Direct firmware load for nic/a.bin failed with error -2",
+        "e100 0000:00:04.0: firmware: failed to load nic/a.bin (-2)",
+    ],
+)
+def test_a_card_without_its_firmware(line: str) -> None:
+    others = ["platform regulatory.0: Direct firmware load for regulatory.db failed with error -2"]
+    refused = Modules(1.0, failed=("crc32c_intel: No such device",))
+    cause, hint = told(events=[refused], console=[*others, line], options={"IGB": "m"})
+    assert cause == "The uplink's driver asks for the firmware nic/a.bin, which the image has not."
+    assert "kernel.firmware" in hint
+    cause, _ = told(events=[Uplink(1.0, state="found")], console=[line])  # it does without
+    assert "firmware" not in cause
+    cause, _ = told(events=[refused], console=others, options={"IGB": "m"})
+    assert "firmware" not in cause
+
+
+def test_a_card_that_could_not_be_taken_up() -> None:
+    text = "eth0 (52:54:00:12:34:56, e100) could not be set up: Cannot allocate memory"
+    line = 'netvm: {"v": 1, "t": 10.8, "event": "log", "source": "init", "text": "' + text + '"}'
+    cause, hint = told(events=[Init(1.0)], console=[line], options={"IGB": "y"})
+    assert cause == "The uplink has a driver, which could not take it up: Cannot allocate memory."
+    assert hint == "raise machine.memory_mib in netvm.yaml"
+
+
 @pytest.mark.parametrize("nic", diagnose.DRIVERS)
 def test_every_nic_names_a_fragment_that_brings_its_option(nic: str) -> None:
     driver = diagnose.DRIVERS[nic]

@@ -54,23 +54,37 @@ def test_what_is_refused(text: str, said: str) -> None:
     assert said in refused(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("firmware: [realtek]", "netvm.yaml:3: kernel.firmware: only modules get firmware: all drivers are built in"),
-        ("lock_modules: true", "netvm.yaml:3: kernel.lock_modules: there is nothing to lock: all drivers are built in"),
-    ],
-)
-def test_what_means_nothing_without_modules(
-    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("firmware", ["", "\n  firmware: [realtek]"])
+def test_without_modules_there_is_nothing_to_lock(
+    firmware: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("netvm.yaml").write_text(f"version: 1\nkernel:\n  {text}\n")
+    text = f"version: 1\nkernel:\n  lock_modules: true{firmware}\n"
+    Path("netvm.yaml").write_text(text)
     with pytest.raises(SpecError) as caught:
         pipeline.load(Path("netvm.yaml"))
+    said = "netvm.yaml:3: kernel.lock_modules: there is nothing to lock: all drivers are built in"
     assert [str(problem) for problem in caught.value.problems] == [said]
-    Path("netvm.yaml").write_text(f"version: 1\nkernel:\n  {text}\n  config: {{TUN: module}}\n")
+    Path("netvm.yaml").write_text(f"{text}  config: {{TUN: module}}\n")
     assert pipeline.load(Path("netvm.yaml")).kernel.drivers is not None
+
+
+def test_firmware_for_what_is_built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It needs the kernel's way to read such files, and no modules."""
+    monkeypatch.chdir(tmp_path)
+    Path("netvm.yaml").write_text("version: 1\nkernel:\n  firmware: [realtek]\n")
+    kernel = pipeline.load(Path("netvm.yaml")).kernel
+    assert kernel.drivers is not None
+    assert (kernel.drivers.names, kernel.drivers.firmware) == ((), ("realtek",))
+    assert (kernel.value("FW_LOADER"), kernel.value("MODULES")) == ("y", "n")
+
+
+def test_debians_kernel_has_more_memory_unless_the_spec_says_how_much() -> None:
+    def memory(text: str) -> int:
+        return spec.parse(f"version: 1\n{text}", "netvm.yaml", Path("/")).router.machine.memory_mib
+
+    assert memory("kernel: {stock: yes}\n") > memory("") == 96
+    assert memory("kernel: {stock: yes}\nmachine: {memory_mib: 96}\n") == 96
 
 
 def test_nixpkgs_has_neither_debians_kernel_nor_its_firmware() -> None:

@@ -32,7 +32,8 @@ LDFLAGS="-pie -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro,-z,now -Wl,--build-
   --disable-dundee --disable-pacrunner --disable-neard --disable-wireguard --disable-loopback --disable-vpnc \
   --disable-openconnect --disable-openvpn --disable-l2tp --disable-pptp --disable-wifi ${iwd:+--enable-iwd} --with-firewall=nftables \
   --disable-dependency-tracking
-make -s -j"$NIX_BUILD_CORES"
+# Without what only waits or tests.
+make -s -j"$NIX_BUILD_CORES" noinst_PROGRAMS= sbin_PROGRAMS=src/connmand
 mkdir -p "$out/usr/sbin" "$out/etc/dbus-1/system.d"
 cp src/connmand "$out/usr/sbin/connmand"
 strip "$out/usr/sbin/connmand"

@@ -8,17 +8,17 @@ in
 rec {
   lib.kernel = import ./kernel-lib.nix;
 
-  # → { kernel, kernel.config, release }, and lib/modules if `modules`
-  buildKernel = { version, structuredExtraConfig, check, modules }: packages.runIn ({
+  # → { kernel, kernel.config, release }, lib/modules if `modules`, and there what is built in if `firmware`
+  buildKernel = { version, structuredExtraConfig, check, modules, firmware }: packages.runIn ({
     name = "linux-${packages.version "linux"}";
     root = packages.root "toolchain";
-    script = if modules then ./kernel_modules.sh else ./kernel.sh;
+    script = if modules then ./kernel_modules.sh else if firmware then ./kernel_firmware.sh else ./kernel.sh;
     linuxSource = builtins.head (packages.debs "linux");
     linuxTarball = "linux-source-${version}.tar.xz";
     seed = builtins.toFile "seed" (kernelRequests.seed structuredExtraConfig);
     requests = builtins.toFile "requests.json" (builtins.toJSON (kernelRequests.requests structuredExtraConfig));
     inherit check;
-  } // (if modules then { builtin = ./kernel.sh; } else { }));
+  } // (if modules || firmware then { builtin = ./kernel.sh; } else { }));
 
   # A kernel that Debian built → the same as buildKernel's, and options.json
   stockKernel = { structuredExtraConfig, known }: packages.runIn {
@@ -37,6 +37,7 @@ rec {
     root = packages.root "imager";
     script = ../shared/drivers.sh;
     maker = ../shared/make_drivers.py;
+    taker = ../shared/take_firmware.py;
     inherit kernel;
     wanted = builtins.toFile "drivers.json" (builtins.toJSON wanted);
     firmware = if wanted.firmware == [ ] then [ ] else [ (packages.root "firmware") ];

@@ -56,6 +56,7 @@ in
     {
       nativeBuildInputs = [ python ];
       maker = ../shared/make_drivers.py;
+      taker = ../shared/take_firmware.py;
       kernel = kernel.modules or kernel;
       wanted = builtins.toFile "drivers.json" (builtins.toJSON wanted);
       firmware = "";

@@ -13,7 +13,8 @@ let
       if found == null then [ ] else [ (lib.concatStringsSep "." found) ])
     (builtins.attrNames kernels);
 in
-{ version, structuredExtraConfig, check, modules }:
+# Firmware is Debian's alone, so none is asked for here.
+{ version, structuredExtraConfig, check, modules, firmware }:
 let
   seed = builtins.toFile "seed" (kernelRequests.seed structuredExtraConfig);
   requests = builtins.toFile "requests.json" (builtins.toJSON (kernelRequests.requests structuredExtraConfig));

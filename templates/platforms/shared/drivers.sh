@@ -1,3 +1,4 @@
-# Collect the modules and firmware of an image; see make_drivers.py.
+# Collect the modules and firmware of an image; see make_drivers.py and take_firmware.py.
 mkdir -p "$out"
-python3 -I -B "$maker" "$kernel" "$wanted" "$out" "$busybox" $firmware
+python3 -I -B "$maker" "$kernel" "$wanted" "$out" "$busybox"
+python3 -I -B "$taker" "$out/firmware.json" "$out/tree/usr/lib/firmware" $firmware

@@ -1,16 +1,18 @@
 """Collect the modules of an image, what they need, and the table by which PID 1 finds the one for a device.
 
-usage: make_drivers.py KERNEL WANTED OUT BUSYBOX [FIRMWARE…]
+usage: make_drivers.py KERNEL WANTED OUT BUSYBOX
 
 KERNEL holds lib/modules/RELEASE with its modules, WANTED is JSON: `names` (the modules to
 take), `firmware` (the packages asked for) and `stock` (whether the root's own drivers are modules).  What
 depmod(8) would compute is read from the modules themselves: each has its aliases, dependencies and firmware in a
-section .modinfo (Linux, include/linux/module.h).  OUT gets
+section .modinfo (Linux, include/linux/module.h).  Of what is built into a kernel of ours, modules.builtin.modinfo tells
+the firmware: a stock kernel has drivers built in that nobody chose.  OUT gets
 
     tree/usr/lib/modules/RELEASE/NAME.ko    the modules, uncompressed: the root's file system compresses them
-    tree/usr/lib/firmware/…                 the files that these modules name and a FIRMWARE folder has
-    tree/usr/lib/netvm/modules.bin          the table, by marshal: one read makes it a dict, without parsing
+    tree/usr/lib/netvm/modules.bin          the table, by marshal: one read makes it a dict, without parsing; not if
+                                            there is no module
     initrd                                  if `stock`: the modules that lead to the root, and a script to load them
+    firmware.json                           driver → the firmware that it names, for take_firmware.py
 
 The table's members: `release`; `modules`, name → (names to load before it); `always`, names to load at boot because
 no hardware asks for them; `aliases`, kind of alias → {literal beginning: [(rest as a pattern, name)]}, where the kind
@@ -22,7 +24,6 @@ import json
 import lzma
 import marshal
 import re
-import shutil
 import struct
 import sys
 from collections.abc import Iterable
@@ -210,28 +211,20 @@ def table(tree: Tree, release: str, roots: list[str]) -> dict[str, object]:
     }
 
 
-def take_firmware(modules: Iterable[Module], folders: list[Path], target: Path) -> dict[str, list[str]]:
-    """Copy the firmware that modules name; returns what is not in any folder, by module."""
-    lacking: dict[str, list[str]] = {}
-    for module in modules:
-        for name in sorted(set(module.facts.get("firmware", []))):
-            if name.startswith("/") or ".." in Path(name).parts:
-                sys.exit(f"make_drivers: {module.path} names firmware outside its folder: {name}")
-            found = next((path for folder in folders if (path := firmware_in(folder, name)) is not None), None)
-            if found is None:
-                lacking.setdefault(module.name, []).append(name)
-                continue
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(found, target / name)
-    return lacking
+def named_by(modules: Iterable[Module]) -> dict[str, set[str]]:
+    """Driver → the firmware that it names."""
+    return {module.name: set(module.facts.get("firmware", [])) for module in modules}
 
 
-def firmware_in(folder: Path, name: str) -> Path | None:
-    """A firmware file in an unpacked package: Debian has them below usr/lib or, in older suites, lib."""
-    for base in ("usr/lib/firmware", "lib/firmware"):
-        if (folder / base / name).is_file():
-            return folder / base / name
-    return None
+def named_by_builtin(folder: Path) -> dict[str, set[str]]:
+    """The same of what is built into a kernel: each fact stands behind the driver's name and a dot."""
+    found: dict[str, set[str]] = {}
+    for entry in (folder / "modules.builtin.modinfo").read_bytes().split(b"\0"):
+        key, _, value = entry.decode(errors="replace").partition("=")
+        driver, _, fact = key.rpartition(".")
+        if fact == "firmware":
+            found.setdefault(driver, set()).add(value)
+    return found
 
 
 def cpio(files: dict[str, tuple[int, bytes]]) -> bytes:
@@ -258,33 +251,32 @@ def initrd(tree: Tree, busybox: Path) -> bytes:
     return gzip.compress(cpio(files), 9, mtime=0)
 
 
-def main(kernel: Path, wanted: dict[str, Any], out: Path, busybox: Path, firmware: list[Path]) -> None:
+def main(kernel: Path, wanted: dict[str, Any], out: Path, busybox: Path) -> None:
     (folder,) = (path for path in (kernel / "lib/modules").iterdir() if (path / "modules.builtin").exists())
     tree = Tree(folder)
     roots = chosen(tree, wanted["names"])
     every = sorted({one for name in roots for one in (name, *tree.before(name))})
+    (out / "tree").mkdir(parents=True, exist_ok=True)
     target = out / "tree/usr/lib/modules" / folder.name
-    target.mkdir(parents=True)
-    for name in every:
-        (target / f"{name}.ko").write_bytes(tree.module(name).data)
-    lacking = take_firmware([tree.module(name) for name in every], firmware, out / "tree/usr/lib/firmware")
+    if every:
+        target.mkdir(parents=True)
+        for name in every:
+            (target / f"{name}.ko").write_bytes(tree.module(name).data)
+        (out / "tree/usr/lib/netvm").mkdir(parents=True)
+        (out / "tree/usr/lib/netvm/modules.bin").write_bytes(marshal.dumps(table(tree, folder.name, roots)))
     if wanted["stock"]:
         # It has no /proc/config.gz: the smoke boot finds what it was built with here.
         (target / "config.gz").write_bytes(gzip.compress((kernel / "kernel.config").read_bytes(), 9, mtime=0))
         (out / "initrd").write_bytes(initrd(tree, busybox))
-    (out / "tree/usr/lib/netvm").mkdir(parents=True)
-    (out / "tree/usr/lib/netvm/modules.bin").write_bytes(marshal.dumps(table(tree, folder.name, roots)))
     size = sum((target / f"{name}.ko").stat().st_size for name in every)
     print(f"netvm-stage: {len(every)} modules, {size / (1 << 20):.1f} MiB: {' '.join(every)}")
-    for name, files in lacking.items():
-        print(f"netvm-note: {name} asks for firmware that no package of kernel.firmware has: {', '.join(files)}")
+    named = named_by(tree.module(name) for name in every)
+    if wanted["firmware"] and not wanted["stock"]:
+        named |= named_by_builtin(folder)
+    (out / "firmware.json").write_text(
+        json.dumps({name: sorted(files) for name, files in named.items() if files}, indent=1)
+    )
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]),
-        json.loads(Path(sys.argv[2]).read_text()),
-        Path(sys.argv[3]),
-        Path(sys.argv[4]),
-        [Path(folder) for folder in sys.argv[5:]],
-    )
+    main(Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()), Path(sys.argv[3]), Path(sys.argv[4]))

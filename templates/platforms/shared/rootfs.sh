@@ -12,7 +12,8 @@ fi
 cp "$ruleset" "$fresh/etc/netvm/ruleset.nlb"
 # Debian's loader finds libraries by its cache; those of the Nix store are found by their RPATHs.
 [ ! -e "$fresh/usr/lib/x86_64-linux-gnu" ] || ldconfig -r "$fresh" -f /dev/null
-mkfs.erofs --quiet -T0 -U "00000000-0000-0000-0000-000000000000" --all-root -zlz4hc,12 -C65536 -Eztailpacking,fragments,dedupe \
+# Level 12 would make it 0.6 % smaller and take five times as long.
+mkfs.erofs --quiet -T0 -U "00000000-0000-0000-0000-000000000000" --all-root -zlz4hc,9 -C65536 -Eztailpacking,fragments,dedupe \
   "$out/rootfs.img" "$fresh"
 # See make_verity.py.
 [ -z "$verity" ] || python3 -I -B "$verityMaker" "$out/rootfs.img" "$out/verity"

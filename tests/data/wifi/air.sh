@@ -7,14 +7,19 @@ ip link set lo up
 ip address add 192.0.2.7/32 dev lo  # far behind the access point: only a default route leads here
 ip address add 10.77.0.1/24 dev wlan1
 
-# ap LINE…: the access point, with these lines of hostapd.conf(5) beside what all have
+# ap LINE…: the access point, with these lines of hostapd.conf(5) beside what all have.  Each has an address of its own, as
+# another one would: the router leaves alone for a while what has just refused it or gone away.
+aps=10
 ap() {
   down
+  aps=$((aps + 1))
+  ip link set wlan1 down
+  ip link set wlan1 address 02:00:00:00:01:$aps
   {
     echo "interface=wlan1"; echo "driver=nl80211"; echo "hw_mode=g"; echo "channel=${channel:-1}"
     for line; do echo "$line"; done
   } > /tmp/hostapd.conf
-  hostapd -d -B -P /tmp/hostapd.pid -f /tmp/hostapd.log /tmp/hostapd.conf > /dev/null || { tail -n 20 /tmp/hostapd.log; return 1; }
+  hostapd -d -B -P /tmp/hostapd.pid -f /tmp/hostapd.log /tmp/hostapd.conf > /dev/null || { grep -iE "fail|error|invalid|could not" /tmp/hostapd.log; tail -n 20 /tmp/hostapd.log; return 1; }
   while ! ip address show dev wlan1 | grep -q 10.77.0.1; do ip address add 10.77.0.1/24 dev wlan1; done
   udhcpd -S /tmp/udhcpd.conf
 }

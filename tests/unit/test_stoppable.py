@@ -1,0 +1,142 @@
+"""Signals that end what runs in an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from builder import stoppable
+from builder.cli.signals import Stopped, stopping_once
+
+HAMMER = """
+import asyncio, random, signal, sys
+from builder import stoppable
+from builder.cli.signals import Stopped, stopping_once
+run = {run}
+async def busy():
+    while True:
+        await asyncio.sleep(0)
+async def main():
+    others = [asyncio.create_task(busy()) for _ in range(5)]
+    await asyncio.gather(*others)
+choice = random.Random(1)
+for number in range({times}):
+    try:
+        with stopping_once():
+            signal.setitimer(signal.ITIMER_REAL, choice.uniform(0.0005, 0.003))
+            run(main())
+    except Stopped:
+        continue
+    raise SystemExit("nothing was raised")
+"""
+
+
+def test_no_moment_is_a_bad_one() -> None:
+    program = HAMMER.format(run="stoppable.run", times=300)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore:coroutine", "-c", program],
+        cwd=Path(__file__).parents[2],
+        timeout=60,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_clean_up_is_done_before_the_signal_is_heard_of() -> None:
+    said: list[str] = []
+
+    async def main() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(0.01)
+            signal.raise_signal(signal.SIGTERM)
+            said.append("clean")
+
+    with stopping_once():
+        with pytest.raises(Stopped) as caught:
+            stoppable.run(main())
+        said.append("stopped")
+    assert caught.value.signal == signal.SIGTERM
+    assert said == ["clean", "stopped"]
+
+
+def test_a_result_that_comes_with_the_signal_does_not_hide_it() -> None:
+    async def main() -> str:
+        signal.raise_signal(signal.SIGINT)
+        return "done"
+
+    with pytest.raises(KeyboardInterrupt):
+        stoppable.run(main())
+
+
+def test_handlers_come_back() -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, print)
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+
+    with stopping_once():
+        before = signal.getsignal(signal.SIGTERM)
+        stoppable.run(main())
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_in_another_thread() -> None:
+    async def main() -> int:
+        return 3
+
+    results: list[int] = []
+    thread = threading.Thread(target=lambda: results.append(stoppable.run(main())))
+    thread.start()
+    thread.join()
+    assert results == [3]
+
+
+def test_a_task_that_fails_as_it_is_ended_ends_all_the_same() -> None:
+    async def stubborn() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            raise ValueError
+
+    async def main() -> bool:
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(0)
+        await stoppable.ended(task)
+        return task.done()
+
+    assert stoppable.run(main())
+
+
+def test_who_waits_for_an_end_can_be_cancelled() -> None:
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(0.05)
+
+    async def main() -> None:
+        task = asyncio.create_task(slow())
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.01, waiting.cancel)
+        await stoppable.ended(task)
+
+    async def outer() -> None:
+        nonlocal waiting
+        waiting = asyncio.create_task(main())
+        await waiting
+
+    waiting: asyncio.Task[None]
+    started = time.monotonic()
+    with pytest.raises(asyncio.CancelledError):
+        stoppable.run(outer())
+    assert time.monotonic() - started < 5
