@@ -26,7 +26,8 @@ UPLINK_NIC = "virtio-net-pci"
 
 @dataclass(frozen=True)
 class Shape:
-    """How many clients a router has, of which the first one is on the wire and the others' cables end nowhere.
+    """How many clients a router has, of which the first one, or the last, is on the wire; the others' cables end
+    nowhere.
 
     Its memory is what its manifest wants unless it is given.  More than a few clients are plugged in once the firewall
     stands, as `netvm-build run` does it; with `at_boot` all are there from the start, with `plug_later` none is there
@@ -35,6 +36,7 @@ class Shape:
 
     clients: int = 1
     memory_mib: int | None = None
+    last: bool = False
     plug_later: bool = False
     at_boot: bool = False
 
@@ -53,7 +55,11 @@ class Routed:
     @property
     def pair(self) -> Pair:
         """The addresses of the client on the wire."""
-        return self.pairs[0]
+        return self.pairs[self._wired]
+
+    @property
+    def _wired(self) -> int:
+        return len(self.pairs) - 1 if self.shape.last else 0
 
     async def __aenter__(self) -> Routed:
         self.folder.mkdir()
@@ -84,7 +90,7 @@ class Routed:
             uplink_net=self.upstream.netdev,
             nics=tuple(self._nic(number, pair) for number, pair in enumerate(self.pairs)),
         )
-        crowd = not machine.seats.vectors and not self.shape.at_boot
+        crowd = machine.seats.crowd and not self.shape.at_boot
         self.machine = replace(machine, plug_later=self.shape.plug_later or crowd)
         self.vm = Vm(
             self.subject.qemu,
@@ -114,7 +120,7 @@ class Routed:
         if crowd:
             await self.guest.wait(console.Firewall)
             for nic, seat in zip(self.machine.nics, self.machine.seats.seats, strict=True):
-                await self.vm.execute("device_add", qemu.nic_properties(nic, seat, vectors=False))
+                await self.vm.execute("device_add", qemu.nic_properties(nic, seat))
         await self.guest.wait(console.Ready)
         if not self.shape.plug_later:
             there: set[str] = set()
@@ -123,8 +129,8 @@ class Routed:
                 there.add(event.client)
 
     def _nic(self, number: int, pair: Pair) -> qemu.ClientNic:
-        """The first client's is the wire; the others' are hubs with nobody else at them."""
-        netdev = self.client.netdev if number == 0 else f"hubport,hubid={number}"
+        """One client's is the wire; the others' are hubs with nobody else at them."""
+        netdev = self.client.netdev if number == self._wired else f"hubport,hubid={number}"
         return qemu.ClientNic(f"c{number}", str(pair.router_mac), netdev)
 
     async def halt(self) -> None:

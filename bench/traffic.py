@@ -58,13 +58,13 @@ def firewall(setting: Setting, work: Work) -> Measured:
     return beside(setting, theirs, Side("router", setting.subject, Shape()), work)
 
 
-def crowd(setting: Setting, work: Work) -> Measured:
-    """The first of many clients beside a single one."""
+def crowd(setting: Setting, work: Work, *, last: bool = False) -> Measured:
+    """The first of many clients, or the last, beside a single one."""
     with Wire("10.0.2.2/24"):
         pass
     subject = roomy(setting)
     theirs = Side("single", subject, Shape(1, ROOM_MIB))
-    return beside(setting, theirs, Side("many", subject, Shape(MANY, ROOM_MIB)), work)
+    return beside(setting, theirs, Side("many", subject, Shape(MANY, ROOM_MIB, last)), work)
 
 
 def roomy(setting: Setting) -> Subject:
@@ -102,3 +102,5 @@ firewall_connections = partial(firewall, work=connections)
 firewall_round_trip = partial(firewall, work=round_trip)
 crowd_tcp = partial(crowd, work=tcp)
 crowd_round_trip = partial(crowd, work=round_trip)
+last_tcp = partial(crowd, work=tcp, last=True)
+last_round_trip = partial(crowd, work=round_trip, last=True)

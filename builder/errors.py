@@ -70,12 +70,13 @@ class RenderError(NetvmError):
 
 
 class ToolMissing(NetvmError):
-    """A program is not installed; the hint names the Debian package that brings it."""
+    """A program is not installed; the hint names the Debian package that brings it, and what would do instead."""
 
     exit_code = 4
 
-    def __init__(self, tool: str, package: str) -> None:
-        super().__init__(f"{tool} is not installed", hint=f"sudo apt-get install {package}")
+    def __init__(self, tool: str, package: str, instead: str = "") -> None:
+        hint = f"sudo apt-get install {package}"
+        super().__init__(f"{tool} is not installed", hint=f"{hint}; {instead}" if instead else hint)
         self.tool = tool
         self.package = package
 

@@ -63,7 +63,7 @@ def find(explicit: Path | None = None, built: Path | None = None) -> Qemu:
     else:
         found = shutil.which(PROGRAM)
         if found is None:
-            raise ToolMissing(PROGRAM, PACKAGE)
+            raise ToolMissing(PROGRAM, PACKAGE, "or name one with --qemu FILE")
         path, reason = Path(found), "on PATH"
     return identify(path, reason)
 
@@ -161,7 +161,7 @@ class Machine:
     @property
     def seats(self) -> Plan:
         """Where the client NICs sit.  Raises LaunchError if they do not fit."""
-        return plan(tuple(nic.id for nic in self.nics), self.spare_ports)
+        return plan(tuple(nic.id for nic in self.nics), self.spare_ports, self.cpus)
 
 
 def argv(qemu: Qemu, machine: Machine) -> list[str]:
@@ -284,7 +284,7 @@ def _client_nics(machine: Machine) -> list[str]:
         line += ["-netdev", _chardev(nic.id, nic.netdev)]
         if machine.plug_later:
             continue
-        properties = nic_properties(nic, seat, vectors=planned.vectors)
+        properties = nic_properties(nic, seat)
         options = ",".join(f"{key}={_option(value)}" for key, value in properties.items())
         line += ["-device", options.removeprefix("driver=")]
     return line
@@ -295,11 +295,11 @@ def _option(value: str | int | bool) -> str:
     return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
-def nic_properties(nic: ClientNic, seat: Seat, *, vectors: bool = True) -> dict[str, str | int | bool]:
+def nic_properties(nic: ClientNic, seat: Seat) -> dict[str, str | int | bool]:
     """A client NIC as QMP's device_add takes it, in a seat of the machine's plan.
 
-    Without `vectors` it is one of many: it shares an interrupt line, and has neither the I/O ports of virtio 0.9 nor
-    an eventfd of its own, each of which costs QEMU more with every other NIC.
+    One of many has no I/O ports of virtio 0.9, nor, where it shares an interrupt line, an eventfd of its own: each of
+    them costs QEMU more with every other NIC.
     """
     properties: dict[str, str | int | bool] = {
         "driver": "virtio-net-pci",
@@ -309,7 +309,10 @@ def nic_properties(nic: ClientNic, seat: Seat, *, vectors: bool = True) -> dict[
         "mac": nic.mac,
         "romfile": "",
     }
-    return properties if vectors else properties | {"vectors": 0, "ioeventfd": False, "disable-legacy": "on"}
+    if seat.vectors is None:
+        return properties
+    properties |= {"vectors": seat.vectors, "disable-legacy": "on"}
+    return properties if seat.vectors else properties | {"ioeventfd": False}
 
 
 def router(image: Image, accelerator: str, *, nic: str | None = None, memory_mib: int | None = None) -> Machine:

@@ -20,7 +20,7 @@ class Refusal:
     reason: str
 
 
-# The one table of reasons: the ruleset's counters, the guest's /etc/netvm/refusals.json and docs/security.md follow it.
+# The one table of reasons: the ruleset's counters, what `status` says of them and docs/security.md follow it.
 REFUSALS: Mapping[str, Refusal] = {
     "spoofed": Refusal("ip", "spoofed source", "a client sent it from an address that is not its own"),
     "client_dhcp": Refusal(
@@ -67,6 +67,8 @@ def brief(name: str) -> str:
     return REFUSALS[name].brief if name in REFUSALS else name
 
 
+CLIENT_GROUP, UPLINK_GROUP = 1, 2
+"""Groups of interfaces, as rootfs/init/firewall.py gives them; all others have 0."""
 MOST_CLIENTS = 2048
 """That have a measure at the same time.  The kernel allots each set's table at once: 32 KiB; 1 MiB for 65535."""
 FRAGMENTS_PER_SECOND = 500
@@ -122,11 +124,6 @@ def counters(family: str) -> tuple[str, ...]:
     return tuple(name for name, refusal in REFUSALS.items() if refusal.family == family)
 
 
-def reasons(ipv6: bool) -> dict[str, str]:
-    """Counter → reason, for a kernel with or without IPv6."""
-    return {name: refusal.reason for name, refusal in REFUSALS.items() if ipv6 or refusal.family != "ip6"}
-
-
 def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
     """What the templates name as `traffic`."""
     interfaces = {client.name: interface_name(client.pair.router_mac) for client in router.clients.named}
@@ -137,7 +134,8 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
             f"{one.protocol} . {one.port} : {addresses[one.client]} . {one.to}" for one in router.clients.forwards
         ],
         "counters": {family: counters(family) for family in ("ip", "arp", "ip6")},
-        "reasons": reasons(ipv6),
+        "client_group": CLIENT_GROUP,
+        "uplink_group": UPLINK_GROUP,
         "most_clients": MOST_CLIENTS,
         "connections": connections_a_client(router),
         "fragments_per_second": FRAGMENTS_PER_SECOND,

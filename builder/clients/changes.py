@@ -160,7 +160,7 @@ def unplug(monitor: Monitor, identity: str) -> None:
 def plug(monitor: Monitor, identity: str, mac: str, seat: str) -> None:
     place = plan.seat_of(seat)
     nic = qemu.ClientNic(identity, mac, "")
-    monitor.execute("device_add", **qemu.nic_properties(nic, place, vectors=not place.addr))
+    monitor.execute("device_add", **qemu.nic_properties(nic, place))
 
 
 def _offer_again(monitor: Monitor, change: Change) -> None:

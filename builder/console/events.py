@@ -49,13 +49,17 @@ class Modules(GuestEvent):
 
 @dataclass(frozen=True)
 class Service(GuestEvent):
-    """A supervised service changed state; `status` is its exit status, or minus the signal that ended it."""
+    """A supervised service changed state; `status` is its exit status, or minus the signal that ended it.
+
+    `reason` says why the kernel ended it, where that is known.
+    """
 
     name: str = ""
     state: str = ""
     pid: int | None = None
     restarts: int | None = None
     status: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class Keeper:
             monitor=f"socket,server=on,wait=off,path={monitor}",
             secrets=None if launch.secrets is None else launch.secrets.option,
             trunks=trunks.described,
-            plug_later=not launch.machine.seats.vectors,
+            plug_later=launch.machine.seats.crowd,
             paused=True,
         )
         argv = qemu.argv(launch.program, machine)
@@ -192,7 +192,7 @@ class Keeper:
                 await self._firewall.wait()
         for nic, seat in zip(machine.nics, machine.seats.seats, strict=True):
             try:
-                await self._qmp.execute("device_add", dict(qemu.nic_properties(nic, seat, vectors=False)))
+                await self._qmp.execute("device_add", dict(qemu.nic_properties(nic, seat)))
             except ExecuteError as error:
                 events.tell(f"{nic.id} could not be plugged in: {error}")
             except QMPError:  # QEMU has ended, which is seen elsewhere

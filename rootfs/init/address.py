@@ -41,5 +41,5 @@ def pair_of_router_mac(mac: str) -> Pair:
 
 
 def interface_name(mac: str) -> str:
-    """The name of a client's interface: ``c400000`` for ``0A:B3:EC:40:00:00``.  The firewall matches ``c*``."""
+    """The name of a client's interface: ``c400000`` for ``0A:B3:EC:40:00:00``.  Nothing else is named ``c*``."""
     return "c" + mac.replace(":", "")[6:].lower()

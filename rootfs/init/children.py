@@ -8,6 +8,7 @@ from init.native import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from init.loop import Loop
 
@@ -23,10 +24,11 @@ READ_BYTES = 16384
 class Program:
     """What to execute and as whom: capabilities are what its bounding set keeps (numbers of capabilities(7)).
 
-    `calls` are those that seccomp.py refuses to others; `environment` comes beside what all have.
+    `calls` are those that seccomp.py refuses to others; `environment` comes beside what all have.  The kernel kills the
+    program with the highest `oom_score_adj` first, where memory runs out: see proc_pid_oom(5).
     """
 
-    __slots__ = ("argv", "calls", "capabilities", "environment", "owner")
+    __slots__ = ("argv", "calls", "capabilities", "environment", "oom_score_adj", "owner")
 
     def __init__(
         self,
@@ -35,12 +37,18 @@ class Program:
         capabilities: frozenset[int] = frozenset(),
         calls: frozenset[str] = frozenset(),
         environment: Mapping[str, str] = NOTHING,
+        oom_score_adj: int = 0,
     ) -> None:
         self.argv = tuple(argv)
         self.owner = owner
         self.capabilities = capabilities
         self.calls = calls
         self.environment = environment
+        self.oom_score_adj = oom_score_adj
+
+    def but(self, **changes: Any) -> Program:
+        """The same, with other values for some of it."""
+        return Program(**{name: getattr(self, name) for name in self.__slots__} | changes)
 
 
 class Children:
@@ -98,6 +106,8 @@ def _become(program: Program, output: int, keep: Sequence[int]) -> None:
         for descriptor in keep:
             os.set_inheritable(descriptor, True)
         os.chdir("/")
+        if program.oom_score_adj:
+            _offer(program.oom_score_adj)
         native.bound_capabilities(program.capabilities)
         if program.owner:
             native.keep_capabilities()
@@ -114,6 +124,15 @@ def _become(program: Program, output: int, keep: Sequence[int]) -> None:
         os.write(2, f"{program.argv[0]} could not be executed: {error}\n".encode())
     finally:
         os._exit(127)
+
+
+def _offer(oom_score_adj: int) -> None:
+    """Let this process be the one to kill where memory runs out, and PID 1, whose copy it is, not."""
+    descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, str(oom_score_adj).encode())
+    finally:
+        os.close(descriptor)
 
 
 class _Lines:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from init import sysctl
 from init.address import PREFIX_LENGTH, Refused, interface_name, pair_of_router_mac
+from init.firewall import CLIENT_GROUP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Clients:
         self._firewall = firewall
         self._voice = voice
         self._clients: dict[int, Client] = {}
+        self._by_mac: dict[str, Client] = {}
         self._duplicates: dict[int, Link] = {}
         self.addresses: set[str] = set()
         """Both ends of each client's wire."""
@@ -54,7 +55,7 @@ class Clients:
         except Refused as refusal:
             self._refuse(link, str(refusal))
             return
-        other = next((client for client in self._clients.values() if client.mac == link.mac), None)
+        other = self._by_mac.get(link.mac)
         if other is not None:
             self._duplicates[link.index] = link
             self._refuse(link, f"duplicate: {other.name} has the same MAC")
@@ -62,23 +63,20 @@ class Clients:
         from init.rings import shorten
 
         client = Client(link.index, interface_name(link.mac), link.mac, pair)
+        shorten(self._requests.fileno(), link.name)
         try:
-            self._requests.rename(link.index, client.name)
-            shorten(self._requests.fileno(), client.name)
-            sysctl.apply(sysctl.EACH, client.name)
-            self._requests.add_address(link.index, pair.router, PREFIX_LENGTH)
-            # Up only once the firewall knows it: what the client sends before waits in its queue, and is not refused.
-            self._firewall.admit(client.name, pair)
+            # First of all: what the client sends before its interface is up waits in its queue, and is not refused.
+            self._firewall.admit(link.index, pair)
         except OSError as error:
             self._refuse(link, f"could not be set up: {error.strerror}")
             return
         try:
-            self._requests.set_up(link.index)
+            self._requests.furnish(link.index, client.name, CLIENT_GROUP, pair.router, PREFIX_LENGTH)
         except OSError as error:
-            self._firewall.expel(client.name, pair)
+            self._withdraw(link, pair)
             self._refuse(link, f"could not be set up: {error.strerror}")
             return
-        self._clients[link.index] = client
+        self._clients[link.index] = self._by_mac[link.mac] = client
         self.addresses |= {pair.router, pair.client}
         self._voice.say("client", **client.fields)
 
@@ -88,8 +86,9 @@ class Clients:
         client = self._clients.pop(index, None)
         if client is None:
             return
+        del self._by_mac[client.mac]
         self.addresses -= {client.pair.router, client.pair.client}
-        self._firewall.expel(client.name, client.pair)
+        self._firewall.expel(client.index, client.pair)
         self._forget_connections(client)
         self._voice.say("client-gone", **client.fields)
         for link in list(self._duplicates.values()):
@@ -97,6 +96,14 @@ class Clients:
                 del self._duplicates[link.index]
                 self.attach(link)
                 break
+
+    def _withdraw(self, link: Link, pair: Pair) -> None:
+        """Take back what may have been done for an interface that could not be set up whole."""
+        self._firewall.expel(link.index, pair)
+        try:
+            self._requests.set_up(link.index, False)
+        except OSError:  # it is gone
+            return
 
     def _forget_connections(self, client: Client) -> None:
         from init.conntrack import forget_client

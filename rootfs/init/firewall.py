@@ -7,7 +7,7 @@ or going is one message to the kernel, whatever the number of clients.
 from __future__ import annotations
 
 from init.native import os
-from init.nftables import ARP, IP, Tables, add, flush, interface, remove
+from init.nftables import ARP, IP, Tables, add, flush, remove
 from init.rtnetlink import U32, packed
 
 TYPE_CHECKING = False
@@ -23,15 +23,19 @@ if TYPE_CHECKING:
 RULESET = "/etc/netvm/ruleset.nlb"
 """A netlink batch: etc/netvm/ruleset.nft, compiled."""
 
+CLIENT_GROUP, UPLINK_GROUP = 1, 2
+"""Groups of interfaces, by which the ruleset tells clients and uplinks; what is in neither is accepted by no rule."""
+
 FORWARD = "/proc/sys/net/ipv4/ip_forward"
 SLOTS = 2
 RETRY_S = (1.0, 5.0, 30.0)
 
 
-def memberships(name: str, pair: Pair) -> tuple[tuple[int, str, list[Element]], ...]:
-    """Where a client's interface is an element: (family, set, elements) of ruleset.nft."""
-    client: Element = (interface(name) + packed(pair.client), b"")
-    router: Element = (interface(name) + packed(pair.router), b"")
+def memberships(index: int, pair: Pair) -> tuple[tuple[int, str, list[Element]], ...]:
+    """Where a client's interface, by its index, is an element: (family, set, elements) of ruleset.nft."""
+    interface = U32.pack(index)
+    client: Element = (interface + packed(pair.client), b"")
+    router: Element = (interface + packed(pair.router), b"")
     return (
         (IP, "clients", [client]),
         (IP, "routers", [router]),
@@ -40,14 +44,14 @@ def memberships(name: str, pair: Pair) -> tuple[tuple[int, str, list[Element]], 
     )
 
 
-def admission(name: str, pair: Pair) -> list[Message]:
+def admission(index: int, pair: Pair) -> list[Message]:
     """What lets a client's interface send from its address."""
-    return [add(*where) for where in memberships(name, pair)]
+    return [add(*where) for where in memberships(index, pair)]
 
 
-def expulsion(name: str, pair: Pair) -> list[Message]:
+def expulsion(index: int, pair: Pair) -> list[Message]:
     """What forgets a client's interface."""
-    return [remove(*where) for where in memberships(name, pair)]
+    return [remove(*where) for where in memberships(index, pair)]
 
 
 def resolution(resolvers: Sequence[str]) -> list[Message]:
@@ -81,16 +85,16 @@ class Firewall:
             self._tables.commit(file.read())
         self.loaded = True
 
-    def admit(self, name: str, pair: Pair) -> None:
+    def admit(self, index: int, pair: Pair) -> None:
         """Let a client's interface send from its address.  Raises OSError."""
-        self._tables.apply(admission(name, pair))
+        self._tables.apply(admission(index, pair))
 
-    def expel(self, name: str, pair: Pair) -> None:
+    def expel(self, index: int, pair: Pair) -> None:
         """Forget a client's interface."""
         try:
-            self._tables.apply(expulsion(name, pair))
+            self._tables.apply(expulsion(index, pair))
         except OSError as error:
-            self._on_failure(f"{name} could not be taken out of it: {error.strerror}")
+            self._on_failure(f"{pair.client} could not be taken out of it: {error.strerror}")
 
     def resolve_by(self, resolvers: Sequence[str]) -> None:
         """Send the clients' DNS to these addresses; to none of them when the list is empty: it is refused then.

@@ -41,6 +41,8 @@ CONFIG = "/etc/netvm/config.json"
 MODULES = "/usr/lib/netvm/modules.bin"
 PROVISIONING = "/etc/netvm/connman"
 STATE = "/var/lib/connman"
+ROOMY = 48 << 20
+"""What PID 1 would keep for itself is 6 MiB, which a machine of less than this needs to run at all."""
 LAST_WORDS_S = 1.0
 SEVERAL_S, ONE_S = 0.0, 3.0
 """When ConnMan is first spoken to: at once where it must be told an order, later where it only has errors to tell."""
@@ -83,8 +85,9 @@ class Router:
     def start(self) -> None:
         """Begin; the rest follows from what happens."""
         self.port.look()  # first of all, so that the host hears even of what fails at once
-        if native.owns_machine():  # neither is ours to touch where a test runs us inside another machine
+        if native.owns_machine():  # none of it is ours to touch where a test runs us inside another machine
             self._arm_watchdog()
+            self._stay_in_memory()
             self.loop.later(0, self._harden)
         self._raise_firewall()
         self.supervisor.start()
@@ -99,6 +102,15 @@ class Router:
             self.watchdog.arm(self.config.watchdog_s)
         except OSError as error:
             self.voice.say("degraded", reason=f"the watchdog could not be armed: {error.strerror or error}")
+
+    def _stay_in_memory(self) -> None:
+        """Short of memory the kernel drops code to read it again: PID 1 would wait for the disk at each step."""
+        if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") < ROOMY:
+            return
+        try:
+            native.keep_in_memory()
+        except OSError as error:
+            self._log(f"PID 1 could not be kept in memory: {error.strerror or error}")
 
     def power_off(self, reason: str) -> None:
         """Stop the services in order, then the machine.  Asked twice, it is done once."""

@@ -42,6 +42,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 RB_POWER_OFF = 0x4321FEDC
 PR_SET_KEEPCAPS, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 8, 22, 24, 38, 47
 PR_CAP_AMBIENT_RAISE, SECCOMP_MODE_FILTER, CAPABILITY_VERSION_3 = 2, 2, 0x20080522
+MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # <sys/mman.h>
 WDIOC_SETTIMEOUT = 0xC0045706  # <linux/watchdog.h>
 SYS_FINIT_MODULE = 313  # of x86-64
 IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x8, 0x80, 0x100
@@ -110,6 +111,14 @@ def power_off() -> None:
 def load_module(descriptor: int, parameters: str) -> None:
     """finit_module(2), which the C library has no function for.  Raises OSError."""
     _call("syscall", SYS_FINIT_MODULE, descriptor, parameters.encode(), 0)
+
+
+def keep_in_memory() -> None:
+    """mlockall(2) of all pages as they are first touched: none is dropped to be read again.  Raises OSError.
+
+    A copy of this process has no such lock, nor what it executes.
+    """
+    _call("mlockall", MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)
 
 
 def forbid_new_privileges() -> None:

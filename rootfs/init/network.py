@@ -53,7 +53,7 @@ class Network:
         self.addresses.clear()
         self.routes.clear()
         self.targets.clear()
-        present = {link.index for kind, payload in dump if kind == rt.RTM_NEWLINK and (link := rt.parse_link(payload))}
+        present = {rt.index_of(payload) for kind, payload in dump if kind == rt.RTM_NEWLINK}
         for index in [index for index in self.links if index not in present]:
             self._forget(index)
         self.apply(dump)
@@ -77,17 +77,17 @@ class Network:
             self.replace(self._changes.dump())
 
     def _apply_link(self, kind: int, payload: bytes) -> None:
-        link = rt.parse_link(payload)
+        link = rt.parse_link(payload, self.links)
         if link is None:
             return
         if kind == rt.RTM_DELLINK:
             self._forget(link.index)
             return
-        known = self.links.get(link.index)
+        known = link.index in self.links
         self.links[link.index] = link
         if not link.flags & rt.IFF_UP:
             self._forget_routes(link.index)
-        if known is None:
+        if not known:
             self._on_link(link)
 
     def _forget(self, index: int) -> None:

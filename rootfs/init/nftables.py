@@ -33,18 +33,12 @@ NESTED = 0x8000
 LIST_TABLE, LIST_SET, LIST_ELEMENTS, LIST_ELEM = 1, 2, 3, 1
 ELEM_KEY, ELEM_DATA, DATA_VALUE = 1, 2, 1
 IP, ARP = 2, 3  # NFPROTO_IPV4, NFPROTO_ARP
-IFNAMSIZ = 16
 
 Message = tuple[int, int, bytes]
 """(type, flags, payload)"""
 
 Element = tuple[bytes, bytes]
 """(key, data): data is empty in a set."""
-
-
-def interface(name: str) -> bytes:
-    """The value of the type ifname."""
-    return name.encode().ljust(IFNAMSIZ, b"\0")
 
 
 def add(family: int, name: str, elements: Sequence[Element]) -> Message:

@@ -7,7 +7,7 @@ from init.native import Struct, os, struct_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 NETLINK_ROUTE = 0
 NLMSG_ERROR, NLMSG_DONE = 2, 3
@@ -18,7 +18,7 @@ NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 1, 4, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE = 1, 0x10, 0x40
 GROUPS = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINK, IFLA_LINKINFO = 1, 3, 5, 18
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINK, IFLA_LINKINFO, IFLA_GROUP = 1, 3, 5, 18, 27
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_VLAN_ID = 1, 2, 1
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE = 1, 4, 5, 6, 15
@@ -101,10 +101,10 @@ def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         at += align(length)
 
 
-def attributes(data: bytes, at: int) -> dict[int, bytes]:
-    """The attributes that follow a message's fixed part; a torn one ends the list."""
+def attributes(data: bytes, at: int, last: int = -1) -> dict[int, bytes]:
+    """The attributes that follow a message's fixed part, up to the `last` one wanted; a torn one ends the list."""
     found: dict[int, bytes] = {}
-    while at + ATTRIBUTE.size <= len(data):
+    while at + ATTRIBUTE.size <= len(data) and last not in found:
         length, kind = ATTRIBUTE.unpack_from(data, at)
         if length < ATTRIBUTE.size or at + length > len(data):
             break
@@ -113,19 +113,35 @@ def attributes(data: bytes, at: int) -> dict[int, bytes]:
     return found
 
 
-def parse_link(payload: bytes) -> Link | None:
-    """A link from RTM_NEWLINK or RTM_DELLINK, or None when the message is torn, nameless or a bridge's."""
+def parse_link(payload: bytes, known: Mapping[int, Link] | None = None) -> Link | None:
+    """A link from RTM_NEWLINK or RTM_DELLINK, or None when the message is torn, nameless or a bridge's.
+
+    Of some fifty attributes the name is the first, and the MAC about the twentieth.  Of a link that is `known` the name
+    alone is read: its MAC is as it was.
+    """
     try:
         family, kind, index, flags, _ = LINK.unpack_from(payload)
     except struct_error:
         return None
     if family != AF_UNSPEC:
         return None
-    found = attributes(payload, LINK.size)
+    before = known.get(index) if known is not None else None
+    found = attributes(payload, LINK.size, IFLA_ADDRESS if before is None else IFLA_IFNAME)
     name = found.get(IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace")
+    if before is not None:
+        return Link(index, name or before.name, before.mac, flags, kind)
     hardware = found.get(IFLA_ADDRESS, b"")
     mac = ":".join([f"{octet:02X}" for octet in hardware]) if len(hardware) == 6 else ""
     return Link(index, name, mac, flags, kind) if name else None
+
+
+def index_of(payload: bytes) -> int:
+    """The index of the link that RTM_NEWLINK is about; 0 for a torn one or a bridge's."""
+    try:
+        family, _, index, _, _ = LINK.unpack_from(payload)
+    except struct_error:
+        return 0
+    return index if family == AF_UNSPEC else 0
 
 
 def parse_address(payload: bytes) -> Address | None:
@@ -196,11 +212,12 @@ def message(kind: int, flags: int, sequence: int, payload: bytes) -> bytes:
     return HEADER.pack(HEADER.size + len(payload), kind, flags, sequence, 0) + payload
 
 
-def set_link(index: int, *, name: str | None = None, up: bool | None = None) -> bytes:
-    """The payload of RTM_SETLINK that renames a link (which must be down) or takes it up or down."""
+def set_link(index: int, *, name: str | None = None, group: int | None = None, up: bool | None = None) -> bytes:
+    """The payload of RTM_SETLINK that renames a link (which must be down), groups it, or takes it up or down."""
     flags = IFF_UP if up else 0
     change = 0 if up is None else IFF_UP
     tail = b"" if name is None else attribute(IFLA_IFNAME, name.encode() + b"\0")
+    tail += b"" if group is None else attribute(IFLA_GROUP, U32.pack(group))
     return LINK.pack(0, 0, index, flags, change) + tail
 
 
@@ -221,13 +238,23 @@ def new_address(index: int, address: str, prefix: int) -> bytes:
 def transact(socket: native.Socket, kind: int, flags: int, sequence: int, payload: bytes) -> None:
     """Ask for one change, with NLM_F_ACK among the flags, and wait for the answer.  Raises OSError when it is a no."""
     socket.send(message(kind, flags, sequence, payload))
+    await_answer(socket, sequence)
+
+
+def await_answer(socket: native.Socket, last: int, first: int | None = None) -> None:
+    """Wait for the answer to a message; those before it, from the `first` on, are answered only where it is a no.
+
+    Raises OSError for the first no.
+    """
+    complaint = 0
     while True:
         for answer, number, body in messages(socket.recv(RECEIVE_BYTES)):
-            if answer == NLMSG_ERROR and number == sequence:
-                error = -S32.unpack_from(body)[0]
-                if error:
-                    raise OSError(error, os.strerror(error))
-                return
+            if answer == NLMSG_ERROR and (last if first is None else first) <= number <= last:
+                complaint = complaint or -S32.unpack_from(body)[0]
+                if number == last:
+                    if complaint:
+                        raise OSError(complaint, os.strerror(complaint))
+                    return
 
 
 class Requests:
@@ -243,9 +270,27 @@ class Requests:
         """The socket, for what is asked by ioctl."""
         return self._socket.fileno()
 
-    def rename(self, index: int, name: str) -> None:
-        """Rename a link that is down.  Raises OSError."""
-        self._change(RTM_SETLINK, 0, set_link(index, name=name))
+    def rename(self, index: int, name: str, group: int = 0) -> None:
+        """Rename a link that is down, and put it into a group.  Raises OSError."""
+        self._change(RTM_SETLINK, 0, set_link(index, name=name, group=group))
+
+    def furnish(self, index: int, name: str, group: int, address: str, prefix: int) -> None:
+        """Rename a link that is down, put it into a group, give it an IPv4 address and take it up, by one message.
+
+        Raises OSError; then some of it may have been done.
+        """
+        parts = (
+            (RTM_SETLINK, 0, set_link(index, name=name, group=group)),
+            (RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, new_address(index, address, prefix)),
+            (RTM_SETLINK, NLM_F_ACK, set_link(index, up=True)),
+        )
+        first = self._sequence + 1
+        whole = b""
+        for kind, flags, payload in parts:
+            self._sequence += 1
+            whole += message(kind, NLM_F_REQUEST | flags, self._sequence, payload)
+        self._socket.send(whole)
+        await_answer(self._socket, self._sequence, first)
 
     def set_up(self, index: int, up: bool = True) -> None:
         """Take a link up or down.  Raises OSError."""

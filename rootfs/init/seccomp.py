@@ -29,7 +29,7 @@ REFUSED: Mapping[str, int] = {
     "io_uring_register": 427, "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
     "fspick": 433, "quotactl_fd": 443, "mount_setattr": 442,
 }  # fmt: skip
-"""Numbers of <asm/unistd_64.h>; tests/guest/test_guest_seccomp.py holds them against that header."""
+"""Numbers of <asm/unistd_64.h>, which tests/guest/test_guest_seccomp.py holds them against."""
 
 _INSTRUCTION = Struct("=HBBI")
 

@@ -1,4 +1,4 @@
-"""What runs beside PID 1, as a table: the order, the user, and the capabilities."""
+"""What runs beside PID 1, as a table: the order, the user, the capabilities, and what goes first without memory."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ CONNMAN_USER = 101
 
 IWD_USER = 110
 """`iwd` of /etc/passwd, where the image has Wi-Fi."""
+
+FIRST_TO_GO, NEXT_TO_GO = 1000, 500
+"""oom_score_adj: without connmand the uplink has no lease for a second; dbus-daemon takes all others with it.  PID 1
+itself is never chosen (Linux, mm/oom_kill.c: oom_unkillable_task)."""
 
 UPLINK_PATTERN = "up*"
 """What ConnMan may touch: the names that only uplinks.py gives.  A client, or a card not yet judged, never matches."""
@@ -73,6 +77,7 @@ SERVICES: tuple[Service, ...] = (
                 "--print-address={fd}",
             ),
             owner=DBUS_USER,
+            oom_score_adj=NEXT_TO_GO,
         ),
         tells_when_ready=True,
     ),
@@ -82,6 +87,7 @@ SERVICES: tuple[Service, ...] = (
             ("/usr/sbin/connmand", "-n", "-r", "-i", UPLINK_PATTERN),
             owner=CONNMAN_USER,
             capabilities=frozenset({CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_TIME}),
+            oom_score_adj=FIRST_TO_GO,
         ),
         needs=("dbus-daemon",),
         harmless=CONNMAN_CHATTER,

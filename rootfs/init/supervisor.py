@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from init import native
-from init.children import Program
+from init import lowmemory, native
 from init.native import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from init.children import Children
+    from init.children import Children, Program
     from init.loop import Loop, Timer
     from init.protocol import Voice
     from init.services import Service
@@ -25,6 +24,7 @@ STOP_GRACE_S = 3.0
 LINES_PER_WINDOW = 20
 WINDOW_S = 10.0
 MAX_TEXT = 300
+OUT_OF_MEMORY = "out of memory"
 
 
 class Backoff:
@@ -189,7 +189,8 @@ class Supervisor:
         name, pid = running.service.name, running.pid
         running.pid = 0
         running.ready = False
-        self._voice.say("service", name=name, state="exited", pid=pid, restarts=running.restarts, status=status)
+        why = {"reason": OUT_OF_MEMORY} if status == -native.SIGKILL and lowmemory.killed(pid) else {}
+        self._voice.say("service", name=name, state="exited", pid=pid, restarts=running.restarts, status=status, **why)
         if self._stopping:
             self._stop_next()
         else:
@@ -248,4 +249,4 @@ class Supervisor:
 
 def _with_descriptor(program: Program, descriptor: int) -> Program:
     argv = [word.replace("{fd}", str(descriptor)) for word in program.argv]
-    return Program(argv, program.owner, program.capabilities, program.calls, program.environment)
+    return program.but(argv=argv)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from init.config import WantedUplink
 
 PREFIX = "up"
-"""Interfaces named so are ConnMan's (services.UPLINK_PATTERN) and the firewall's uplinks; only we name one so."""
+"""Interfaces named so are ConnMan's (services.UPLINK_PATTERN); only we name one so."""
 
 SYSFS = "/sys/class/net"
 

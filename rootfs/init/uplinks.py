@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from init import sysctl
 from init.config import WantedUplink
+from init.firewall import UPLINK_GROUP
 from init.uplink import NO_ROUTE, PREFIX, Lease, Uplink, driver_of, is_radio, rank
 
 TYPE_CHECKING = False
@@ -111,7 +112,7 @@ class Uplinks:
         names = [self._free(wanted) for wanted in here]
         try:
             name = names[here.index(plain)] if plain is not None else f"{TRUNK}{link.index}"
-            self._requests.rename(link.index, name)
+            self._requests.rename(link.index, name, UPLINK_GROUP if plain is not None else 0)
             sysctl.apply(sysctl.EACH, name)
             self._take_up(link.index)
             for wanted, vlan_name in zip(here, names):  # noqa: B905  (made of it)
@@ -144,6 +145,7 @@ class Uplinks:
         wanted, driver = self._expected.pop(link.name)
         sysctl.apply(sysctl.EACH, link.name)
         try:
+            self._requests.rename(link.index, link.name, UPLINK_GROUP)
             self._take_up(link.index)
         except OSError as error:
             self._voice.say("log", source="init", text=f"{link.name} could not be set up: {error.strerror}")

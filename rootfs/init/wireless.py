@@ -10,7 +10,7 @@ from init import native
 from init.children import Program
 from init.jsontext import decode_object
 from init.native import Struct, os
-from init.services import CAP_NET_ADMIN, CAP_NET_RAW, IWD_USER, Service
+from init.services import CAP_NET_ADMIN, CAP_NET_RAW, FIRST_TO_GO, IWD_USER, Service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ HOW = "start it by `netvm-build run`, or hand them over with -fw_cfg name=opt/or
 
 IWD = Service(
     "iwd",
-    Program(("/usr/libexec/iwd",), owner=IWD_USER, capabilities=frozenset({CAP_NET_ADMIN, CAP_NET_RAW})),
+    Program(("/usr/libexec/iwd",), IWD_USER, frozenset({CAP_NET_ADMIN, CAP_NET_RAW}), oom_score_adj=FIRST_TO_GO),
     needs=("dbus-daemon",),
     harmless=(
         # what it can do, and what a card can do
@@ -47,8 +47,7 @@ IWD = Service(
 
 def with_keys(program: Program) -> Program:
     """Iwd's program where a network has certificates: it keeps them in the kernel, and says what is wrong with one."""
-    calls = frozenset({"add_key", "keyctl"})
-    return Program(program.argv, program.owner, program.capabilities, calls, {"IWD_TLS_DEBUG": "1"})
+    return program.but(calls=frozenset({"add_key", "keyctl"}), environment={"IWD_TLS_DEBUG": "1"})
 
 
 class Handed(Exception):

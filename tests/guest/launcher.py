@@ -18,7 +18,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2] / "rootfs"))
 
 from init import firewall, main, mounts, native, ports, services, uplink
-from init.children import Program
 from init.services import Service
 
 BUS_CONFIG = "/run/system.conf"
@@ -30,13 +29,15 @@ def table(connmand: list[str]) -> tuple[Service, ...]:
     bus, connman = services.SERVICES
     bus_argv = [f"--config-file={BUS_CONFIG}" if "--config" in word else word for word in bus.program.argv]
     connman_argv = [*connmand, *connman.program.argv[1:], "-c", CONNMAN_CONFIG]
-    capabilities = connman.program.capabilities
     # the stand-in is this interpreter, which may lie where no other user can read it
     owner = 0 if connmand[0] == sys.executable else connman.program.owner
     return (
-        Service(bus.name, Program(bus_argv, bus.program.owner, bus.program.capabilities), tells_when_ready=True),
+        Service(bus.name, bus.program.but(argv=tuple(bus_argv)), tells_when_ready=True),
         Service(
-            connman.name, Program(connman_argv, owner, capabilities), needs=connman.needs, harmless=connman.harmless
+            connman.name,
+            connman.program.but(argv=tuple(connman_argv), owner=owner),
+            needs=connman.needs,
+            harmless=connman.harmless,
         ),
     )
 

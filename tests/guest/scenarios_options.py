@@ -62,6 +62,17 @@ def an_allowed_pair_speaks_for_itself_alone(bench: Bench) -> None:
 
 
 @shown(PAIRED)
+def segments_between_a_pair_fit_too(bench: Bench) -> None:
+    laptop, printer = bench.laptop, bench.printer
+    bench.ip("link set c400002 mtu 1300")
+    try:
+        asked = syn(laptop.address, printer.address, 5300, 631, options=[("MSS", 1460)])
+        assert dict(bench.passes(laptop, asked, printer)[TCP].options)["MSS"] == 1260
+    finally:
+        bench.ip("link set c400002 mtu 1500")
+
+
+@shown(PAIRED)
 def a_forwarded_port_reaches_its_client(bench: Bench) -> None:
     """And that port alone; the client sees who asked, upstream sees the uplink answer."""
     laptop, upstream = bench.laptop, bench.upstream

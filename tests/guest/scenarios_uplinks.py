@@ -6,6 +6,7 @@ import socket
 import time
 from contextlib import suppress
 
+from init import sysctl
 from scapy.layers.inet import IPOption_LSRR
 from shows import QUIET, of, opened, shown, syn
 from wires import GATEWAY, ICMP, IP, OTHER_RESOLVER, SERVER, TCP, UDP, UPLINK, inside
@@ -48,6 +49,28 @@ def an_uplink_s_sender_is_held_to_the_way_back(bench: Bench) -> None:
             bench.refused(upstream, IP(src=source, dst=target) / UDP(sport=1, dport=2), by="pool_from_uplink")
     for source in (bench.outsider.address, bench.outsider.router, UPLINK):
         bench.refused(upstream, IP(src=source, dst=UPLINK) / UDP(sport=1, dport=2), by="reverse_path")
+
+
+@shown()
+def errors_come_by_the_way_back_too(bench: Bench) -> None:
+    """Also where the kernel is not strict itself, as with two uplinks: nobody there speaks as a client does."""
+    upstream = bench.upstream
+    port = opened(bench, 1200)
+    with inside(bench.router):
+        own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        own.connect((SERVER, 123))
+        own.send(b"time?")
+        sysctl.apply([("ipv4/conf/all/rp_filter", "2")])
+    try:
+        quoted = IP(src=UPLINK, dst=SERVER) / UDP(sport=port, dport=443) / b"hello"
+        asked = IP(src=UPLINK, dst=SERVER) / UDP(sport=own.getsockname()[1], dport=123) / b"time?"
+        for about in (quoted, asked):
+            error = IP(src=bench.outsider.address, dst=UPLINK) / ICMP(type=3, code=1) / about
+            bench.refused(upstream, error, by="reverse_path")
+    finally:
+        own.close()
+        with inside(bench.router):
+            sysctl.apply([("ipv4/conf/all/rp_filter", "1")])
 
 
 @shown()

@@ -71,7 +71,7 @@ class Requests:
     def __init__(self) -> None:
         self.made: list[tuple[Any, ...]] = []
 
-    def rename(self, index: int, name: str) -> None:
+    def rename(self, index: int, name: str, group: int = 0) -> None:
         self.made.append(("rename", index, name))
 
     def set_up(self, index: int, up: bool = True) -> None:

@@ -203,6 +203,41 @@ def test_what_comes_after_an_overflow_is_heard() -> None:
     assert done.returncode == 0, done.stderr
 
 
+FURNISH = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[2] / "rootfs")!r})
+from init import rtnetlink as rt
+requests = rt.Requests()
+for index, address, error in ((99, "192.0.2.1", "No such device"), (1, "192.0.2.1", "")):
+    try:
+        requests.furnish(index, "c400000", 7, address, 31)
+        said = ""
+    except OSError as no:
+        said = no.strerror
+    assert said == error, (index, said)
+requests.set_up(1)  # no late answer is taken for this one's
+dump = rt.Changes().dump()
+(link,) = [payload for kind, payload in dump if kind == rt.RTM_NEWLINK]
+found = rt.parse_link(link)
+assert (found.name, found.flags & rt.IFF_UP) == ("c400000", rt.IFF_UP), vars(found)
+assert rt.attributes(link, rt.LINK.size)[rt.IFLA_GROUP] == rt.U32.pack(7)
+assert "192.0.2.1" in [rt.parse_address(payload).address for kind, payload in dump if kind == rt.RTM_NEWADDR]
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare")
+def test_a_link_is_named_grouped_addressed_and_raised_at_once_or_it_is_said_why_not() -> None:
+    done = subprocess.run(["unshare", "-n", sys.executable, "-c", FURNISH], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_of_a_known_link_the_name_alone_is_read() -> None:
+    known = {2: rt.Link(2, "eth0", "52:54:00:12:34:56", 0, rt.ARPHRD_ETHER)}
+    link = rt.parse_link(link_message(2, "up0", mac="00:00:00:00:00:00"), known)
+    assert link is not None
+    assert (link.name, link.mac, link.flags) == ("up0", "52:54:00:12:34:56", rt.IFF_UP)
+
+
 def test_an_uevent_is_read() -> None:
     message = b"add@/devices/pci0000:00/net/eth1\0ACTION=add\0SUBSYSTEM=net\0INTERFACE=eth1\0SEQNUM=7\0"
     event = uevents.parse(message)

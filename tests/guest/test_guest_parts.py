@@ -129,8 +129,8 @@ def parts(messages: Sequence[nftables.Message]) -> list[tuple[str, int, str]]:
 def test_a_client_is_in_every_set_or_in_none() -> None:
     pair = Pair("100.64.0.0", "100.64.0.1")
     where = [(nftables.IP, "clients"), (nftables.IP, "routers"), (nftables.ARP, "clients"), (nftables.ARP, "ends")]
-    assert parts(firewall.admission("c400000", pair)) == [("add", *one) for one in where]
-    assert parts(firewall.expulsion("c400000", pair)) == [("remove", *one) for one in where]
+    assert parts(firewall.admission(7, pair)) == [("add", *one) for one in where]
+    assert parts(firewall.expulsion(7, pair)) == [("remove", *one) for one in where]
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/etc/passwd"), lambda path: path.mkdir()])
@@ -196,6 +196,28 @@ def test_memory_is_read() -> None:
         "total_kib": 84232,
         "available_kib": 67240,
     }
+
+
+LOCKED = """\
+from init import native
+import os, re
+def locked():
+    return int(re.search(r"VmLck:\\s+(\\d+)", open("/proc/self/status").read())[1])
+native.keep_in_memory()
+mine = locked()
+if os.fork() == 0:
+    print(locked() == 0, flush=True)
+    os._exit(0)
+os.wait()
+print(mine > 1000)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may lock so much memory")
+def test_pid_1_is_kept_in_memory_and_its_children_are_not() -> None:
+    root = Path(__file__).parents[2] / "rootfs"
+    done = subprocess.run([sys.executable, "-c", LOCKED], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\nTrue\n"
 
 
 def test_files_are_copied_for_root_alone(tmp_path: Path) -> None:

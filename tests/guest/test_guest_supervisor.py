@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+from init import lowmemory
 from init.children import Program
 from init.loop import Timer
 from init.services import SERVICES, UPLINK_PATTERN, Service
@@ -86,6 +88,8 @@ class World:
         self.loop, self.children, self.voice = FakeLoop(), FakeChildren(), FakeVoice()
         self.ready = 0
         self.killed: list[tuple[int, int]] = []
+        self.starved: set[int] = set()
+        monkeypatch.setattr("init.supervisor.lowmemory.killed", lambda pid: pid in self.starved)
         monkeypatch.setattr("init.supervisor.os.kill", lambda pid, number: self.killed.append((pid, number)))
         self.supervisor = Supervisor(self.loop, self.children, self.voice, table, self.became_ready)  # type: ignore[arg-type]
 
@@ -144,6 +148,49 @@ def test_a_killed_service_is_back_in_a_moment(world: World) -> None:
     world.loop.pass_time(0.11)
     assert world.children.started[-1][1].argv == ("/user",)
     assert world.ready == 2
+
+
+def test_one_that_is_killed_for_its_memory_is_told_of_so(world: World) -> None:
+    run_both(world)
+    world.starved.add(101)
+    world.children.end(101, -15)
+    assert "reason" not in world.voice.said[-2]  # by somebody else's signal
+    world.loop.pass_time(1)
+    world.starved.add(102)
+    world.children.end(102, -9)
+    assert (world.voice.said[-2]["state"], world.voice.said[-2]["reason"]) == ("exited", "out of memory")
+
+
+KERNEL_SAID = (
+    b"6,301,2214,-;oom-kill:constraint=CONSTRAINT_NONE,task=connmand,pid=35,uid=101\n"
+    b"3,302,2215,-;Out of memory: Killed process 35 (connmand) total-vm:9000kB, oom_score_adj:1000\n"
+)
+
+
+def test_the_kernel_s_log_says_whom_it_killed(tmp_path: Path) -> None:
+    log = tmp_path / "kmsg"
+    assert not lowmemory.killed(35, str(log))
+    log.write_bytes(KERNEL_SAID)
+    assert lowmemory.killed(35, str(log))
+    assert not lowmemory.killed(5, str(log))
+    assert not lowmemory.killed(350, str(log))
+
+
+@pytest.mark.parametrize("last", [BlockingIOError, OSError, b""])
+def test_a_log_that_goes_on_meanwhile_is_read_to_its_end(last: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records that are overwritten are passed over; the end is an error of its own."""
+    records = [b"6,1,1,-;x\n", BrokenPipeError(), *KERNEL_SAID.splitlines(), last]
+
+    def read(descriptor: int, count: int) -> bytes:
+        record = records.pop(0) if records else b""
+        if isinstance(record, bytes):
+            return record
+        raise record if isinstance(record, Exception) else record()  # type: ignore[operator]
+
+    monkeypatch.setattr("init.lowmemory.os.read", read)
+    assert lowmemory.killed(35, "/dev/null")
+    records[:] = [b"6,1,1,-;x\n", last]
+    assert not lowmemory.killed(35, "/dev/null")
 
 
 def test_one_that_keeps_dying_is_told_once_and_tried_for_ever(world: World) -> None:

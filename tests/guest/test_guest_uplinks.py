@@ -9,6 +9,7 @@ import pytest
 from init import rtnetlink as rt
 from init import sysctl, uplinks
 from init.config import WantedUplink
+from init.firewall import UPLINK_GROUP
 from init.network import Network
 from init.uplink import number_of
 from init.uplinks import GRACE_S, Uplinks
@@ -100,12 +101,12 @@ def test_a_card_of_vlans_is_a_trunk_and_no_uplink() -> None:
     heard = Heard(TAGGED, WantedUplink("lab", MAC, 8))
     heard.plug(2, "nic0", MAC)
     assert heard.asked == [
-        ("rename", 2, "trunk2"), ("set_up", 2), ("add_vlan", 2, "up0", 7), ("add_vlan", 2, "up1", 8)
+        ("rename", 2, "trunk2", 0), ("set_up", 2), ("add_vlan", 2, "up0", 7), ("add_vlan", 2, "up1", 8)
     ]  # fmt: skip
     assert heard.events == []
     assert heard.uplinks.expects("up1")
     heard.uplinks.adopt(rt.Link(5, "up1", MAC, 0, rt.ARPHRD_ETHER))
-    assert heard.asked[-1] == ("set_up", 5)
+    assert heard.asked[-2:] == [("rename", 5, "up1", UPLINK_GROUP), ("set_up", 5)]
     assert heard.events[-1] == {
         "event": "uplink", "state": "found", "interface": "up1", "mac": MAC, "driver": "", "name": "lab", "vlan": 8
     }  # fmt: skip
@@ -115,7 +116,7 @@ def test_a_card_of_vlans_is_a_trunk_and_no_uplink() -> None:
 def test_a_vlan_and_what_is_untagged_share_a_card() -> None:
     heard = Heard(TAGGED, CABLE)
     heard.plug(2, "nic0", MAC)
-    assert heard.asked == [("rename", 2, "up1"), ("set_up", 2), ("add_vlan", 2, "up0", 7)]
+    assert heard.asked == [("rename", 2, "up1", UPLINK_GROUP), ("set_up", 2), ("add_vlan", 2, "up0", 7)]
     assert [event["interface"] for event in heard.events] == ["up1"]
 
 

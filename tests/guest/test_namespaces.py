@@ -242,7 +242,8 @@ def test_services_run_with_what_the_table_says(router: World, request: pytest.Fi
         for name, pid in services.items():
             in_ours = len(pids) > 1 and pids[-1] == str(pid)
             if in_ours and Namespace.identity(status.parent.name) == Namespace.identity(router.inside.pid):
-                found[name] = lines
+                found[name] = lines | {"goes": (status.parent / "oom_score_adj").read_text().strip()}
+    assert {name: one["goes"] for name, one in found.items()} == {"dbus-daemon": "500", "connmand": "1000"}
     assert found["dbus-daemon"]["Uid"].split() == ["100"] * 4
     assert int(found["dbus-daemon"]["CapBnd"], 16) == 0
     assert int(found["connmand"]["CapBnd"], 16) == 1 << 10 | 1 << 12 | 1 << 13 | 1 << 25

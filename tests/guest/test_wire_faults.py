@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from fuzz import checksum, octets
 from init import conntrack
+from init.firewall import UPLINK_GROUP
 from scenarios import SCENARIOS
 from shows import of, opened, syn
 from wires import GATEWAY, IP, LAPTOP, OTHER_RESOLVER, RESOLVER, SERVER, TCP, UDP, UPLINK, Wire, inside, leaked, odd
@@ -121,21 +122,15 @@ def another_lease(bench: Bench, going: Traffic) -> None:
     bench.lease(UPLINK)
 
 
-def renamed(bench: Bench, going: Traffic) -> None:
-    """Under another name it is no uplink: nothing is forwarded to it."""
-    bench.ip("link set up0 down")
-    bench.ip("link set up0 name wan9")
-    bench.ip("link set wan9 up")
-    bench.ip(f"route replace default via {GATEWAY} dev wan9")
+def in_another_group(bench: Bench, going: Traffic) -> None:
+    """Whatever its name, it is no uplink then: nothing is forwarded to it."""
+    bench.ip("link set up0 group default")
     time.sleep(0.02)
     before, since = bench.counters(), time.monotonic()
     time.sleep(3 * STEP_S)
     assert going.senders(since) == set()
     assert bench.moved(before)["elsewhere"] > 50
-    bench.ip("link set wan9 down")
-    bench.ip("link set wan9 name up0")
-    bench.ip("link set up0 up")
-    bench.ip(f"route replace default via {GATEWAY} dev up0")
+    bench.ip(f"link set up0 group {UPLINK_GROUP}")
 
 
 def no_address(bench: Bench, going: Traffic) -> None:
@@ -175,7 +170,7 @@ def routes_to_a_second_uplink(bench: Bench, going: Traffic) -> None:
     try:
         index = bench.veth(second, "eth0")
         with inside(bench.router):
-            bench.requests.rename(index, "up1")
+            bench.requests.rename(index, "up1", UPLINK_GROUP)
             bench.requests.set_up(index)
         second.open()
         bench.ip("addr add 10.0.3.15/24 dev up1")
@@ -192,7 +187,7 @@ def routes_to_a_second_uplink(bench: Bench, going: Traffic) -> None:
 FAULTS: tuple[Callable[[Bench, Traffic], None], ...] = (
     down_and_up,
     another_lease,
-    renamed,
+    in_another_group,
     no_address,
     reloaded,
     elements_gone,

@@ -85,6 +85,7 @@ class Bench:
         self.requests: Requests
         self.router = Namespace()
         self.pairs: dict[str, rule.Pair] = {}
+        self.indexes: dict[str, int] = {}
         self.resolvers: tuple[str, ...] = (RESOLVER,)
         self.upstream = Wire("upstream", GATEWAY_MAC, UPLINK_MAC, GATEWAY, UPLINK, 24)
         self.laptop, self.printer, self.outsider = (
@@ -129,7 +130,7 @@ class Bench:
     def plug_uplink(self) -> None:
         index = self.veth(self.upstream, "eth0")
         with inside(self.router):
-            self.requests.rename(index, "up0")
+            self.requests.rename(index, "up0", firewall.UPLINK_GROUP)
             sysctl.apply(sysctl.EACH, "up0")
             self.requests.set_up(index)
         self.upstream.open()
@@ -150,21 +151,18 @@ class Bench:
         name = rule.interface_name(wire.router_mac)
         index = self.veth(wire, "eth1")
         pair = rule.pair_of_router_mac(wire.router_mac)
+        self.pairs[name], self.indexes[name] = pair, index
+        self.apply(firewall.admission(index, pair))
         with inside(self.router):
-            self.requests.rename(index, name)
-            sysctl.apply(sysctl.EACH, name)
-            self.requests.add_address(index, pair.router, rule.PREFIX_LENGTH)
-            self.requests.set_up(index)
+            self.requests.furnish(index, name, firewall.CLIENT_GROUP, pair.router, rule.PREFIX_LENGTH)
         wire.open()
-        self.pairs[name] = pair
-        self.apply(firewall.admission(name, pair))
         wire.warm_up()
 
     def unplug_client(self, wire: Wire) -> None:
         """What init.clients does when an interface is gone."""
         name = rule.interface_name(wire.router_mac)
         self.ip(f"link del {name}")
-        self.apply(firewall.expulsion(name, self.pairs.pop(name)))
+        self.apply(firewall.expulsion(self.indexes[name], self.pairs.pop(name)))
         with inside(self.router):
             assert conntrack.forget_client(wire.address) == ""
 
@@ -177,10 +175,13 @@ class Bench:
 
     def tell_elements(self) -> None:
         """All clients and resolvers there are, in the place of those before."""
-        nobody = firewall.memberships("c0", rule.Pair("100.64.0.0", "100.64.0.1"))
+        nobody = firewall.memberships(0, rule.Pair("100.64.0.0", "100.64.0.1"))
         flushes = [flush(family, name) for family, name, _ in nobody]
-        admissions = [part for name, pair in self.pairs.items() for part in firewall.admission(name, pair)]
+        admissions = [part for name, pair in self.pairs.items() for part in self.admission(name, pair)]
         self.apply([*flushes, *admissions, *firewall.resolution(self.resolvers)])
+
+    def admission(self, name: str, pair: rule.Pair) -> list[Message]:
+        return firewall.admission(self.indexes[name], pair)
 
     def apply(self, parts: Sequence[Message]) -> None:
         """One transaction, by the init's own means."""

@@ -36,8 +36,9 @@ ON_THE_IMAGE = (
 class ImageBench(Bench):
     """Upstream and three clients, all of them bare, around the VM."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, nic: str) -> None:
         self.vm = router
+        self.nic = nic
         self.upstream = Tap("upstream", GATEWAY_MAC, UPLINK_MAC, GATEWAY, UPLINK, 24)
         self.laptop, self.printer, self.outsider = (
             host(*one) for one in (("laptop", LAPTOP), ("printer", PRINTER), ("outsider", OUTSIDER))
@@ -51,7 +52,8 @@ class ImageBench(Bench):
         for address in (RESOLVER, OTHER_RESOLVER):
             self.upstream.namespace.ip("addr", "add", f"{address}/24", "dev", "w0")
         self.dhcp = Dhcp(self.upstream, Lease(seconds=86_400))
-        for wire in self.wires:
+        self.vm.plug(self.upstream, self.nic)
+        for wire in self.clients:
             self.vm.plug(wire)  # type: ignore[arg-type]
         self.vm.wait("ready")
         self.vm.wait("uplink", state="lease", nameservers=[RESOLVER])
@@ -76,9 +78,9 @@ class ImageBench(Bench):
 
 
 @contextmanager
-def standing(router: Router) -> Iterator[ImageBench]:
-    """A bench around a running VM, from its start to its end."""
-    made = ImageBench(router)
+def standing(router: Router, nic: str) -> Iterator[ImageBench]:
+    """A bench around a running VM whose uplink is such a card, from its start to its end."""
+    made = ImageBench(router, nic)
     try:
         made.start()
         yield made

@@ -143,7 +143,7 @@ class Router:
         self.command("getfd", fdname=wire.name)
         self.command("netdev_add", type="tap", id=wire.name, fd=wire.name)
         nic = ClientNic(wire.name, mac or wire.router_mac, "")
-        properties = nic_properties(nic, seat, vectors=not seat.bus.startswith("bridge"))
+        properties = nic_properties(nic, seat)
         self.command("device_add", **properties | {"driver": driver})
 
     def device(self, identity: str, driver: str, seat: Seat, **properties: Any) -> None:

@@ -24,6 +24,9 @@ from tests.integration.scene import Scene, scene
 
 pytestmark = pytest.mark.integration
 
+by_each_nic = pytest.mark.parametrize("nic", ["virtio-net-pci", "e1000e"])
+"""What the uplink is."""
+
 
 @pytest.fixture(autouse=True)
 def _home(short_runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +126,8 @@ def establish(one: Host, upstream: Upstream, base: int, count: int) -> int:
 
 
 @pytest.mark.long
-def test_a_full_connection_table(image: Image, qemu: Qemu) -> None:
+@by_each_nic
+def test_a_full_connection_table(nic: str, image: Image, qemu: Qemu) -> None:
     """Seventeen clients fill it together: what is new finds no room and is dropped, never sent as it is; what is known
     goes on; and when some of them are unplugged there is room again at once.
     """
@@ -136,7 +140,8 @@ def test_a_full_connection_table(image: Image, qemu: Qemu) -> None:
             wire.open()
         server = Dhcp(upstream, Lease())
         stack.callback(server.close)
-        for wire in (upstream, *crowd):
+        router.plug(upstream, nic)
+        for wire in crowd:
             router.plug(wire)
         router.wait("ready")
         eventually(lambda: len(router.ask("status")["clients"]), equals(CROWD + 1), PATIENCE_S)
@@ -177,11 +182,12 @@ def roomy(machine: Machine) -> Machine:
 
 
 @pytest.mark.long
-def test_hundreds_are_plugged_in_while_one_talks(image: Image, qemu: Qemu) -> None:
+@by_each_nic
+def test_hundreds_are_plugged_in_while_one_talks(nic: str, image: Image, qemu: Qemu) -> None:
     """As quickly as the monitor takes them: each is served, the first one all the while, and none hears another."""
     with ExitStack() as stack:
         router = stack.enter_context(running(image, qemu, spare=HUNDREDS + 3, change=roomy))
-        now: Scene = stack.enter_context(scene(router, "virtio-net-pci"))
+        now: Scene = stack.enter_context(scene(router, nic))
         crowd = many(router, HUNDREDS + 2)[2:]
         for one in crowd:
             stack.callback(one.close)

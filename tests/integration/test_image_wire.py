@@ -34,9 +34,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def bench(image: Image, qemu: Qemu, home: Path) -> Iterator[ImageBench]:
+def bench(image: Image, qemu: Qemu, home: Path, request: pytest.FixtureRequest) -> Iterator[ImageBench]:
     require_taps()
-    with running(image, qemu, spare=6) as router, standing(router) as made:
+    nic = getattr(request, "param", "virtio-net-pci")
+    with running(image, qemu, spare=6) as router, standing(router, nic) as made:
         yield made
 
 
@@ -96,6 +97,7 @@ def test_ten_thousand_malformed_frames(bench: ImageBench) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("bench", ["virtio-net-pci", "e1000e"], indirect=True)
 def test_two_hundred_thousand_malformed_frames(bench: ImageBench, seed: int) -> None:
     """In two parts, each with seeds of its own."""
     begun = time.monotonic()

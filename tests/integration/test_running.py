@@ -137,10 +137,14 @@ def spoofed(client: registry.Network) -> bytes:
 MANY = 240
 
 
-def roomy(image: Image) -> Image:
+by_each_nic = pytest.mark.parametrize("nic", ["virtio-net-pci", "e1000e"])
+"""What the uplink is."""
+
+
+def roomy(image: Image, nic: str) -> Image:
     """The image with a pool and a memory for so many."""
     spec = dict(image.manifest.spec) | {"clients": {"pool": "100.64.0.0/23"}}
-    machine = replace(image.manifest.machine, memory_mib=256, nic="virtio-net-pci")
+    machine = replace(image.manifest.machine, memory_mib=256, nic=nic)
     return replace(image, manifest=replace(image.manifest, spec=spec, machine=machine))
 
 
@@ -175,17 +179,19 @@ def all_there(talk: Conversation) -> None:
 
 
 @pytest.mark.long
-def test_many_clients_at_boot(command: Command, image: Image, qemu: Qemu) -> None:
+@by_each_nic
+def test_many_clients_at_boot(nic: str, command: Command, image: Image, qemu: Qemu) -> None:
     started = time.monotonic()
-    record = detached(roomy(image), qemu, Wanted(accel="tcg", clients=MANY))
+    record = detached(roomy(image, nic), qemu, Wanted(accel="tcg", clients=MANY))
     with Conversation(Path(record.events)) as talk:
         all_there(talk)
         judge(record, talk, 27 << 10, "at boot", time.monotonic() - started)
 
 
 @pytest.mark.long
-def test_many_clients_hot_plugged(command: Command, image: Image, qemu: Qemu) -> None:
-    record = detached(roomy(image), qemu, Wanted(accel="tcg", clients=0, spare=MANY))
+@by_each_nic
+def test_many_clients_hot_plugged(nic: str, command: Command, image: Image, qemu: Qemu) -> None:
+    record = detached(roomy(image, nic), qemu, Wanted(accel="tcg", clients=0, spare=MANY))
     pairs = allocate(parse_pool("100.64.0.0/23"), (), MANY)
     with Conversation(Path(record.events)) as talk:
         until(talk, console.Ready)
@@ -205,5 +211,5 @@ async def plug(record: registry.Record, pairs: tuple[Pair, ...]) -> None:
         seat = Seat(**dict(part.split("=", 1) for part in port.split(",")))
         await client.execute("netdev_add", {"type": "hubport", "id": f"n{number}", "hubid": number})
         nic = ClientNic(f"n{number}", pair.router_mac, "")
-        await client.execute("device_add", nic_properties(nic, seat, vectors=False))
+        await client.execute("device_add", nic_properties(nic, seat))
     await client.disconnect()

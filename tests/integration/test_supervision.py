@@ -32,10 +32,10 @@ ROWS = {check.name: check for check in CHECKS}
 CLOSING = tuple(replace(ROWS[name], needs=()) for name in ("power-down", "uplink traffic", "console"))
 
 
-def boot(image: Image, program: Qemu, folder: Path, *rows: Check) -> NicReport:
+def boot(image: Image, program: Qemu, folder: Path, *rows: Check, nic: str = "virtio-net-pci") -> NicReport:
     """The rows over one boot, with client VMs beside it."""
     rig = engine.Rig(image, program, accelerator.choose(program, "tcg"), folder, discard, rows)
-    return asyncio.run(engine.boot(rig, "virtio-net-pci"))
+    return asyncio.run(engine.boot(rig, nic))
 
 
 def row(function: Callable[[Lab], Any], deadline_s: float) -> Check:
@@ -156,12 +156,13 @@ async def recovers(lab: Lab) -> str:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("nic", ["virtio-net-pci", "e1000e"])
 def test_a_connmand_that_dies_at_once_opens_nothing_and_recovers(
-    loaded: pipeline.Loaded, qemu: Qemu, tmp_path: Path
+    nic: str, loaded: pipeline.Loaded, qemu: Qemu, tmp_path: Path
 ) -> None:
     image = altered(loaded, tmp_path, flaky)
     rows = (ROWS["clients"], row(closed_and_alive, 20), row(recovers, 40), replace(ROWS["client {}"], needs=()))
-    entry = boot(image, qemu, tmp_path / "boot", *rows, *CLOSING)
+    entry = boot(image, qemu, tmp_path / "boot", *rows, *CLOSING, nic=nic)
     assert entry.passed, told(entry)
 
 

@@ -41,7 +41,7 @@ def test_a_verified_root_boots(verified: Image, qemu: Qemu, tmp_path: Path) -> N
     assert "root=/dev/dm-0" in verified.manifest.cmdline
     assert verified.rootfs.stat().st_size > data_blocks(verified) * 4096
     manifest.verify(verified)
-    result = smoke(verified, qemu, accel="tcg", out=tmp_path, sink=discard)
+    result = smoke(verified, qemu, nics=("virtio-net-pci", "e1000e"), accel="tcg", out=tmp_path, sink=discard)
     assert result.passed, result
 
 

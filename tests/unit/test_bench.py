@@ -165,7 +165,7 @@ def test_rows_have_names_of_their_own_and_aims_that_can_be_judged() -> None:
 
 def test_rows_are_chosen_by_name_or_by_quickness() -> None:
     assert cli.choose((), quick=False) == list(ROWS)
-    traffic = {"tcp", "connections", "round-trip", "crowd-tcp", "crowd-round-trip"}
+    traffic = {"tcp", "connections", "round-trip", "crowd-tcp", "crowd-round-trip", "last-tcp", "last-round-trip"}
     clients = {"attach", "client-memory", "client-boot", "client-init"}
     slow = {"least-memory", "build-init", "build-stock"} | traffic | clients
     assert {row.name for row in ROWS} - {row.name for row in cli.choose((), quick=True)} == slow

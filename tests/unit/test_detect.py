@@ -79,6 +79,13 @@ def test_every_driver_that_a_fragment_names_is_an_option_of_it() -> None:
         assert set(fragment.modules) <= {option.name for option in fragment.options}, fragment.name
 
 
+def test_a_controller_of_usb_is_found_on_pci() -> None:
+    """The half of its driver that finds it has no question of its own, and is off where its menu is."""
+    for fragment in FRAGMENTS.values():
+        names = {option.name for option in fragment.options}
+        assert not names & {"USB_XHCI_HCD", "USB_EHCI_HCD"} or "USB_PCI" in names, fragment.name
+
+
 NEW = "nics: [intel, usb]"
 
 

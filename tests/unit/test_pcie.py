@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,8 +23,26 @@ def test_argv(clients: int, spare: int, golden: Golden) -> None:
     made = pcie.plan(names(clients), spare)
     seats = [f"{name} {seat}" for name, seat in zip(names(clients), made.seats, strict=True)]
     free = [f"free {seat}" for seat in made.spare]
-    vectors = [f"vectors {made.vectors}"]
-    golden(f"argv/pcie-{clients}-{spare}", "\n".join([*made.devices, *vectors, *seats, *free]) + "\n")
+    crowd = [f"crowd {made.crowd}"]
+    golden(f"argv/pcie-{clients}-{spare}", "\n".join([*made.devices, *crowd, *seats, *free]) + "\n")
+
+
+@pytest.mark.parametrize(("cpus", "own"), [(1, 62), (2, 124), (4, 240), (16, 240)])
+def test_as_many_have_vectors_as_the_cpus_have_and_first_come_first(cpus: int, own: int) -> None:
+    vectors = [seat.vectors for seat in pcie.plan(names(240), cpus=cpus).seats]
+    assert vectors == [pcie.VECTORS] * own + [0] * (240 - own)
+    assert own * pcie.VECTORS <= cpus * 180 * 2 / 3 + pcie.VECTORS * pcie.BRIDGE_SLOTS
+    assert [seat.vectors for seat in pcie.plan(names(16)).seats] == [None] * 16
+
+
+def test_those_without_share_eight_lines_evenly() -> None:
+    """q35's own: a bridge's slots have its lines in turn."""
+    made = pcie.plan(names(240))
+    slots = {device.split("id=")[1].split(",")[0]: int(device.split("addr=")[1], 16) for device in made.devices}
+    high = {name: 0x19 <= slot <= 0x1D for name, slot in slots.items()}
+    lines = Counter((high[seat.bus], int(seat.addr, 16) % 4) for seat in made.seats if not seat.vectors)
+    assert len(lines) == 8
+    assert max(lines.values()) <= 24
 
 
 @pytest.mark.parametrize("total", [0, 1, 15, 16, 17, 31, 32, 62, 63, 240, 300, pcie.MOST])

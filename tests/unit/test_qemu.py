@@ -85,14 +85,16 @@ def test_the_spec_s_uplink_mac_is_the_nic_s() -> None:
     assert any(f"mac={mac}" in part for part in qemu.by_hand(image, PROGRAM, "igb"))
 
 
-def test_many_nics_sit_on_bridges_and_have_no_vectors() -> None:
-    pairs = allocate(IMAGE.manifest.pool, (), 40)
+def test_many_nics_sit_on_bridges_and_share_lines_once_the_vectors_are_given() -> None:
+    pairs = allocate(IMAGE.manifest.pool, (), 70)
     nics = tuple(qemu.ClientNic(f"c{n}", pair.router_mac, f"stream,fd={n}") for n, pair in enumerate(pairs))
-    argv = qemu.argv(PROGRAM, replace(qemu.router(IMAGE, "tcg"), nics=nics))
+    argv = qemu.argv(PROGRAM, replace(qemu.router(IMAGE, "tcg"), nics=nics, cpus=1))
     assert not any(part.startswith("pcie-root-port") for part in argv)
     placed = [part for part in argv if part.startswith("virtio-net-pci,id=nic-c")]
-    assert len({part.split(",netdev")[0].split(",", 2)[2] for part in placed}) == 40
-    assert all("vectors=0" in part for part in placed)
+    assert len({part.split(",netdev")[0].split(",", 2)[2] for part in placed}) == 70
+    own, shared = placed[:62], placed[62:]
+    assert all("vectors=2" in part and "ioeventfd" not in part for part in own)
+    assert all("vectors=0" in part and "ioeventfd=off" in part for part in shared)
 
 
 def test_what_is_plugged_in_later_has_its_network_and_no_device() -> None:
@@ -131,8 +133,9 @@ def test_found_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert qemu.find(built=FAKE).reason == "built with the image"
     assert qemu.find(explicit=FAKE, built=Path("/nowhere")).reason == "asked for"
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(ToolMissing, match="qemu-system-x86_64 is not installed"):
+    with pytest.raises(ToolMissing, match="qemu-system-x86_64 is not installed") as caught:
         qemu.find()
+    assert caught.value.hint == "sudo apt-get install qemu-system-x86; or name one with --qemu FILE"
 
 
 def test_igb_needs_8() -> None:

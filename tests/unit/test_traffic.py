@@ -195,13 +195,10 @@ def test_every_base_chain_that_decides_drops_by_default() -> None:
     assert "chain nothing_in {\n\t\ttype filter hook prerouting priority -450; policy drop;" in ip6
 
 
-def test_the_guest_has_the_reasons() -> None:
+def test_ipv6_has_its_side_where_the_kernel_has_it() -> None:
     for options, ipv6 in (((), False), (("IPV6", "NF_TABLES_IPV6"), True)):
-        asked = tuple(RequestedOption(name, OptionValue(OptionKind.YES), Source("test")) for name in options)
-        files = render.render(Router(), KernelConfig("6.12", asked, (), {}, ())).files
-        told = json.loads(files["rootfs/etc/netvm/refusals.json"])
-        assert told == traffic.reasons(ipv6)
-        assert ("ipv6" in told) == ipv6 == ("table ip6" in files["rootfs/etc/netvm/ruleset.nft"].decode())
+        text = ruleset(Router(), *options)
+        assert ("table ip6" in text) == ("counter ipv6 {}" in text) == ipv6
 
 
 def test_ipv6_without_its_side_of_the_firewall_is_refused() -> None:

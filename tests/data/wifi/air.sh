@@ -9,12 +9,12 @@ ip address add 10.77.0.1/24 dev wlan1
 
 # ap LINE…: the access point, with these lines of hostapd.conf(5) beside what all have.  Each has an address of its own, as
 # another one would: the router leaves alone for a while what has just refused it or gone away.
-aps=10
 ap() {
   down
-  aps=$((aps + 1))
+  number=$(($(cat /tmp/aps) + 1))
+  echo $number > /tmp/aps
   ip link set wlan1 down
-  ip link set wlan1 address 02:00:00:00:01:$aps
+  ip link set wlan1 address 02:00:00:00:01:$number
   {
     echo "interface=wlan1"; echo "driver=nl80211"; echo "hw_mode=g"; echo "channel=${channel:-1}"
     for line; do echo "$line"; done
@@ -36,6 +36,7 @@ down() {
   rm -f /tmp/hostapd.pid /tmp/udhcpd.pid /tmp/hostapd.log
 }
 
+echo 10 > /tmp/aps
 cat > /tmp/udhcpd.conf <<'END'
 start 10.77.0.20
 end 10.77.0.40
