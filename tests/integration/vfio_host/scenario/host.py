@@ -33,7 +33,7 @@ ENVIRONMENT = {
     "COLUMNS": "110",
 }
 REPORTS = open("/dev/ttyS1", "wb", buffering=0)  # noqa: SIM115  # for as long as the machine runs
-SETTINGS = {}  # words of the kernel's command line: upstream=10.9.0.2:8080
+SETTINGS = {}  # words of the kernel's command line: card=0000:00:08.0
 
 
 def tell(step, **fields):

@@ -12,9 +12,8 @@ from pathlib import Path
 from client import Client, fetch
 from host import SETTINGS, default_route, drivers, interface, kill_table, netvm, settled, tell
 
-CARD, IGB, PAIR = "0000:00:08.0", "0000:00:0a.0", ("0000:01:01.0", "0000:01:02.0")
+CARD, PAIR = "0000:00:08.0", ("0000:01:01.0", "0000:01:02.0")
 IMAGE = "/opt/image"
-HOST_ADDRESS = "10.9.0.77"
 
 
 def cards():
@@ -69,17 +68,9 @@ def patience():
 
 
 def smoke():
-    _smoke(CARD)
-
-
-def smoke_igb():
-    _smoke(IGB)
-
-
-def _smoke(card):
     """The router on the card, to a lease and its clients' packets upstream; then the card is the host's again."""
     before, out = drivers(), Path("/tmp/smoke")
-    said = netvm("smoke", IMAGE, "--vfio", card, *patience(), *qemu(), "--out", str(out))
+    said = netvm("smoke", IMAGE, "--vfio", SETTINGS["card"], *patience(), *qemu(), "--out", str(out))
     logs = {}
     for file in (*out.glob("*.json"), *out.glob("*.xml"), *out.glob("*.svg"), *out.glob("*/*.log")):
         logs[str(file.relative_to(out))] = file.read_text(errors="replace")[-100_000:]
@@ -89,24 +80,24 @@ def _smoke(card):
 
 def running():
     """A router that runs: a client's way out is the card, which goes to the host and comes again."""
-    before = drivers()
-    with Client(_run(before)) as client:
+    before, card = drivers(), SETTINGS["card"]
+    with Client(_run(before, card)) as client:
         tell("out", **_upstream(client, "client-first"))
-        tell("unplug", **netvm("vfio", "release", CARD))
+        tell("unplug", **netvm("vfio", "release", card))
         tell("returned", as_before=settled(before))
-        tell("no-way-out", **client.ask("ping", SETTINGS["upstream"].partition(":")[0]))
-        tell("by-host", **_by_host(before))
-        tell("plug", **netvm("vfio", "bind", CARD, "--to", "r"))
+        tell("no-way-out", **client.ask("ping", _server()[0]))
+        tell("by-host", **_by_host(card))
+        tell("plug", **netvm("vfio", "bind", card, "--to", "r"))
         tell("again", leases=_leases(2, 300), drivers=drivers())
         tell("out-again", **_upstream(client, "client-again"))
     tell("stop", **netvm("stop", "r"))
-    tell("stopped", as_before=settled(before))
+    tell("stopped", as_before=settled(before), drivers=drivers())
 
 
 def killed():
     """The keeper of a router that runs is killed, and cards are asked back."""
     before = drivers()
-    _run(before)
+    _run(before, CARD)
     keeper = _record()["pid"]
     os.kill(keeper, signal.SIGKILL)
     while Path(f"/proc/{keeper}").exists():
@@ -118,10 +109,10 @@ def killed():
     tell("released", as_before=settled(before))
 
 
-def _run(before):
+def _run(before, card):
     """A router that has its lease by the card; its client's network."""
     began = time.monotonic()
-    tell("run", **netvm("run", IMAGE, "--detach", "--name", "r", "--vfio", CARD, *qemu(), "--clients", "1"))
+    tell("run", **netvm("run", IMAGE, "--detach", "--name", "r", "--vfio", card, *qemu(), "--clients", "1"))
     tell("ready", **netvm("events", "r", "--until", "ready", "--timeout", "300"))
     tell("in-use", drivers=drivers(), before=before, leases=_leases(1, 0), seconds=round(time.monotonic() - began, 1))
     return _record()["clients"][0]
@@ -131,33 +122,42 @@ def _record():
     return json.loads(netvm("status", "r", "--json", "--networks")["out"])
 
 
+def _server():
+    """Where the web server beyond the card is."""
+    return f"{SETTINGS['network']}.2", int(SETTINGS["port"])
+
+
 def _upstream(client, path):
     """What a client gets from beyond the router, by ICMP and by TCP."""
-    host, _, port = SETTINGS["upstream"].partition(":")
-    return {"ping": client.ask("ping", host), "fetch": client.ask("fetch", host, int(port), f"/{path}")}
+    host, port = _server()
+    return {"ping": client.ask("ping", host), "fetch": client.ask("fetch", host, port, f"/{path}")}
 
 
-def _by_host(before):
+def _by_host(card):
     """What the host gets by the card itself, now that it has it."""
-    name = drivers()[CARD][2]
-    interface(name, HOST_ADDRESS, "255.255.255.0")
-    host, _, port = SETTINGS["upstream"].partition(":")
+    name = drivers()[card][2]
+    interface(name, f"{SETTINGS['network']}.77", "255.255.255.0")
     end = time.monotonic() + 60
     while True:
         with suppress(OSError):  # its link takes a while
-            return fetch(host, int(port), "/host")
+            return fetch(*_server(), "/host")
         if time.monotonic() > end:
             return {"error": f"nothing came by {name}"}
         time.sleep(1)
 
 
 def _leases(wanted, deadline_s):
-    """The addresses of the leases that the router has told of, once there are so many."""
+    """What the router leased by each card that it found, in their order, once there are so many."""
     end = time.monotonic() + deadline_s
     while True:
-        events = [json.loads(line) for line in netvm("events", "r", "--json")["out"].splitlines()]
-        found = [one["address"] for one in events if one["event"] == "uplink" and one.get("state") == "lease"]
-        if len(found) >= wanted or time.monotonic() > end:
+        found = []
+        for line in netvm("events", "r", "--json")["out"].splitlines():
+            match json.loads(line):
+                case {"event": "uplink", "state": "found"}:
+                    found.append(None)
+                case {"event": "uplink", "state": "lease", "address": address}:
+                    found[-1] = address
+        if (len(found) >= wanted and found[-1]) or time.monotonic() > end:
             return found
         time.sleep(1)
 
