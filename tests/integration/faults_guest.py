@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 
 from wires import UPLINK
 
-from tests.integration.harm import LONG, OTHER, SOON, WHILE, as_usual, leased, row
-from tests.integration.outside import Lease
+from tests.integration.balloon import balloon
+from tests.integration.harm import LONG, OTHER, SOON, WHILE, as_usual, flood, leased, row, syns
+from tests.integration.outside import Lease, equals, eventually, host
 from tests.integration.scene import Scene
 
 JUMP_S = 15
@@ -98,3 +100,46 @@ def the_clock_jumps(scene: Scene) -> None:
     scene.expect("uplink", mark, WHILE, state="lease", address=f"{OTHER}/24")
     scene.well(OTHER)
     as_usual(scene)
+
+
+A_LITTLE = 64 << 10
+
+
+@row()
+def memory_is_taken(scene: Scene) -> None:
+    """All of it by a balloon, but for what the kernel keeps for itself, while another client opens connections.
+
+    The kernel ends connmand first, and PID 1, which it cannot end, says so and answers; given back, all is as before.
+    """
+    late = host("late", "0A:B3:EC:40:00:20")
+    try:
+        late.open()
+        scene.clients.append(late)
+        scene.router.plug(late)
+        late.warm_up()
+        with balloon(scene.router) as memory:
+            memory.take_all()
+            mark, end = scene.router.said, time.monotonic() + WHILE
+            flood(scene, late, syns(late, 2000))
+            while not ended_for_memory(scene, mark) and time.monotonic() < end:
+                left = memory.left()
+                memory.leave(left - A_LITTLE)  # never much more than there is, or it would take what comes free
+                scene.router.ask("kernel-config", SOON)  # which takes PID 1 itself some memory
+            memory.leave(memory.whole)
+            scene.router.ask("ping", SOON)
+            scene.expect("service", mark, SOON, name="connmand", state="exited", status=-9, reason="out of memory")
+            first, *_ = re.findall(r"Out of memory: Killed process \d+ \((\S+)\)", scene.router.console())
+            assert first == "connmand"  # by the kernel's word: PID 1 may hear of several at once, in any order
+            scene.notes.append(f"{left >> 20} MiB left")
+        eventually(scene.services, all, LONG)
+        eventually(lambda: scene.uplink()["address"], equals(f"{UPLINK}/24"), LONG)
+        scene.router.unplug(late)
+        assert scene.astray() == []
+    finally:
+        scene.clients.remove(late)
+        late.close()
+
+
+def ended_for_memory(scene: Scene, mark: int) -> bool:
+    """Whether the kernel has ended a service for want of memory since then."""
+    return any(event.get("reason") == "out of memory" for _, event in scene.router.events[mark:])

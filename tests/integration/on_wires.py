@@ -39,6 +39,7 @@ PATIENCE_S = 60.0
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
 NUMBERS = itertools.count()
+VIRTIO_ALONE = ("vectors", "ioeventfd", "disable-legacy")
 QUEUE = 20_000  # frames that a tap holds until QEMU reads them
 
 
@@ -144,6 +145,8 @@ class Router:
         self.command("netdev_add", type="tap", id=wire.name, fd=wire.name)
         nic = ClientNic(wire.name, mac or wire.router_mac, "")
         properties = nic_properties(nic, seat)
+        if not driver.startswith("virtio"):
+            properties = {key: value for key, value in properties.items() if key not in VIRTIO_ALONE}
         self.command("device_add", **properties | {"driver": driver})
 
     def device(self, identity: str, driver: str, seat: Seat, **properties: Any) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from fuzz import checksum, octets
+from qemu.qmp import QMPError
 from wires import SERVER, UPLINK, leaked
 
 from builder import registry
@@ -68,11 +69,32 @@ def test_pid_1_dies(image: Image, qemu: Qemu, tmp_path: Path) -> None:
             debugger.leave()
         eventually(lambda: ended(router), bool, PATIENCE_S)
         assert "Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b" in router.console()
-        for wire in (*now.uplinks, *now.clients):
-            wire.collect()
-            wire.seen.clear()
-        assert now.laptop.fetches(1.0) in ("TimeoutError", "OSError")
-        assert not any(wire.collect() for wire in (*now.uplinks, *now.clients))
+        nothing_is_forwarded(now)
+
+
+def nothing_is_forwarded(now: Scene) -> None:
+    for wire in (*now.uplinks, *now.clients):
+        wire.collect()
+        wire.seen.clear()
+    assert now.laptop.fetches(1.0) in ("TimeoutError", "OSError")
+    assert not any(wire.collect() for wire in (*now.uplinks, *now.clients))
+
+
+def test_all_memory_is_taken(image: Image, qemu: Qemu) -> None:
+    """When PID 1 alone is left, the kernel says so and the machine ends: nothing is forwarded, nor was it before."""
+    with running(image, qemu) as router, scene(router, "virtio-net-pci") as now:
+        with now.watched():
+            router.device("balloon", "virtio-balloon-pci", router.free.pop(0))
+            router.command("balloon", value=16 << 20)  # what comes free is taken at once
+            for one in many(router, 8)[2:]:  # each needs some
+                now.clients.append(one)
+                one.open()
+                with suppress(QMPError, OSError):  # it ends in the middle of this
+                    router.plug(one)
+            eventually(lambda: ended(router), bool, 2 * PATIENCE_S)
+        assert "Out of memory: Killed process" in router.console()
+        assert "Kernel panic - not syncing: System is deadlocked on memory" in router.console()
+        nothing_is_forwarded(now)
 
 
 # ---- the connection table
