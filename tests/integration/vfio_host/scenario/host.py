@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "COLUMNS": "110",
 }
 REPORTS = open("/dev/ttyS1", "wb", buffering=0)  # noqa: SIM115  # for as long as the machine runs
+SETTINGS = {}  # words of the kernel's command line: card=0000:00:08.0
 
 
 def tell(step, **fields):
@@ -159,11 +160,12 @@ def settled(before, deadline_s=20):
     return True
 
 
-def main(wanted):
+def main(words):
     prepare()
     import steps
 
-    for name in wanted:
+    SETTINGS.update(word.split("=", 1) for word in words if "=" in word)
+    for name in (word for word in words if "=" not in word):
         try:
             getattr(steps, name)()
         except BaseException as error:

@@ -1,0 +1,194 @@
+"""A machine whose hardware is emulated, with a virtual IOMMU, and in it our own program, QEMU and a router's image.
+
+Its kernel and root are built as a router's are.  It does what `vfio_host/scenario` says, and tells of it line by line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import secrets
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from builder import nix, pipeline, spec
+from builder.manifest import Image
+from builder.nixlit import string
+from builder.qemu import Qemu
+from tests.integration.conftest import ROOT, tell
+
+HERE = Path(__file__).with_name("vfio_host")
+IMPORTED = ("click", "jinja2", "markupsafe", "pyyaml", "qemu.qmp", "rich", "markdown-it-py", "mdurl", "pygments")
+CARD, IGB, PAIR = "0000:00:08.0", "0000:00:0a.0", ["0000:01:01.0", "0000:01:02.0"]
+NETWORKS = {CARD: ("e1000e", "10.9.0"), IGB: ("igb", "10.9.1")}
+"""The cards that lead somewhere, each with a user network of its own behind it."""
+
+DEADLINE_S = 1200
+PATIENCE = 16  # three VMs share a processor that is emulated
+
+
+def build_host(lock: Path) -> Image:
+    """The kernel of the machine around, by the same recipe as a router's."""
+    return _built("vfio-host", (ROOT / "tests/data/vfio-host/netvm.yaml").read_text(), lock)[1]
+
+
+def build_router(lock: Path) -> tuple[pipeline.Loaded, Image]:
+    """The starter's router, but its kernel acknowledges each interrupt to the KVM around at once, and not by a note in
+    its memory: QEMU's emulation may deliver one that KVM injected a second time until the router next leaves for KVM.
+    """
+    starter = spec.starter("netvm")
+    assert starter.count("kernel:\n") == 1
+    return _built("vfio-router", starter.replace("kernel:\n", "kernel:\n  parameters: [nopv]\n"), lock)
+
+
+def _built(name: str, text: str, lock: Path) -> tuple[pipeline.Loaded, Image]:
+    folder = ROOT / "build" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "netvm.yaml").write_text(text)
+    if lock.exists():
+        shutil.copy(lock, folder / pipeline.LOCK_NAME)
+    loaded = pipeline.load(folder / "netvm.yaml")
+    return loaded, pipeline.build(loaded, folder / "image", tell)
+
+
+def build_disk(loaded: pipeline.Loaded, image: Image) -> Path:
+    """Its root, made in Nix's sandbox from the lock, our builder and what that imports, and a router's image."""
+    work = ROOT / "build" / "vfio-disk"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    _imported(work / "imported")
+    tree = pipeline.prepare(loaded, work / "work", tell)
+    arguments = {
+        "tree": tree,
+        "builder": ROOT / "builder",
+        "imported": work / "imported",
+        "image": image.folder,
+        "scenario": HERE / "scenario",
+    }
+    given = " ".join(f"{name} = /. + {string(str(path))};" for name, path in arguments.items())
+    (work / "default.nix").write_text(f"{{ disk = import (/. + {string(str(HERE / 'disk.nix'))}) {{ {given} }}; }}")
+    (store_path,) = nix.build(work, ["disk"], tell, stage="build the host's root", log=work / "build.log")
+    return store_path / "disk.img"
+
+
+def _imported(folder: Path) -> None:
+    """The pure-Python part of what builder imports, from this very environment."""
+    for name in IMPORTED:
+        for file in importlib.metadata.files(name) or ():
+            if file.suffix == ".py" and ".." not in file.parts:
+                target = folder / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file.locate(), target)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the machine said of one step."""
+
+    step: str
+    fields: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.fields[name]
+
+
+def by_step(told: list[Told]) -> dict[str, Told]:
+    return {one.step: one for one in told}
+
+
+@dataclass(frozen=True)
+class Outer:
+    """The machine around: q35 with a virtual IOMMU that remaps interrupts; an e1000e and an igb, each alone in its
+    group and with a network behind it; and two e1000 behind one bridge, which share theirs.
+
+    Its processor has AMD's virtualization, which QEMU emulates: a router in it runs on the KVM of its kernel.
+    """
+
+    image: Image
+    disk: Path
+    qemu: Qemu
+    folder: Path
+
+    def capture(self, card: str) -> Path:
+        """All that went by a card, as the network beyond it saw it."""
+        return self.folder / f"{NETWORKS[card][0]}.pcap"
+
+    def argv(self, words: tuple[str, ...]) -> list[str]:
+        cmdline = "console=ttyS0 root=/dev/vda rootfstype=erofs ro init=/usr/bin/python3 panic=-1 no_timer_check"
+        cmdline += " 8250.nr_uarts=2 quiet"
+        line = [str(self.qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
+        line += ["-machine", "q35,kernel-irqchip=split", "-accel", "tcg", "-smp", "1", "-m", "2048"]
+        # No -icount: where its count runs out in the handler of what KVM injected, the interrupt comes a second time.
+        line += ["-cpu", "qemu64,+rdrand,+x2apic,+svm,+npt"]
+        line += ["-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on"]
+        line += ["-kernel", str(self.image.kernel)]
+        line += ["-append", f"{cmdline} -- -ISB /opt/scenario/host.py {' '.join(words)}"]
+        line += ["-drive", f"if=virtio,format=raw,readonly=on,file={self.disk}", "-device", "virtio-rng-pci"]
+        line += ["-serial", f"file:{self.folder / 'console.log'}", "-serial", f"file:{self.folder / 'report.jsonl'}"]
+        for number, (address, (model, network)) in enumerate(NETWORKS.items()):
+            place = f"addr={address[-4:]},romfile=,mac=52:54:00:12:34:{0x56 + number:02x}"
+            line += ["-netdev", f"user,id={model},ipv6=off,net={network}.0/24"]
+            line += ["-device", f"{model},netdev={model},{place}"]
+            line += ["-object", f"filter-dump,id=of-{model},netdev={model},file={self.capture(address)}"]
+        line += ["-device", "pcie-pci-bridge,id=bridge,addr=9.0"]
+        line += ["-device", "e1000,bus=bridge,addr=1.0,romfile=", "-device", "e1000,bus=bridge,addr=2.0,romfile="]
+        return line
+
+    def run(self, *steps: str, card: str = CARD, upstream: Upstream | None = None) -> list[Told]:
+        """Boot, do these steps with this card, power off; all that was said."""
+        report = self.folder / "report.jsonl"
+        report.unlink(missing_ok=True)
+        settings = [f"card={card}", f"network={NETWORKS[card][1]}", f"patience={PATIENCE}"]
+        if upstream is not None:
+            settings.append(f"port={upstream.port}")
+        started = time.monotonic()
+        with (self.folder / "qemu.log").open("w") as log:
+            line = self.argv((*steps, *settings))
+            ended = subprocess.run(line, stdout=log, stderr=log, timeout=DEADLINE_S, check=False)
+        print(f"{', '.join(steps)}: {time.monotonic() - started:.0f} s")
+        assert ended.returncode == 0, (self.folder / "qemu.log").read_text()
+        told = [json.loads(line) for line in report.read_text().splitlines()]
+        console = (self.folder / "console.log").read_text(errors="replace")
+        assert [one["step"] for one in told if "error" in one] == [], f"{told}\n{console[-8000:]}"
+        assert told[-1]["step"] == "end", console[-8000:]
+        return [Told(one["step"], one) for one in told]
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A web server of this machine's loopback, which is the gateway of the user networks behind the cards."""
+
+    port: int
+    sha256: str
+    asked: list[str]
+
+
+@contextmanager
+def upstream(size: int = 1 << 20) -> Iterator[Upstream]:
+    """A server with one page that nobody can guess, and the paths it was asked for."""
+    page, asked = secrets.token_bytes(size), []
+
+    class Pages(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Upstream(server.server_port, hashlib.sha256(page).hexdigest(), asked)
+        server.shutdown()
