@@ -163,9 +163,16 @@ def leaked(frame: bytes) -> str:
     head = (data[0] & 15) * 4
     if data[9] == 1 and data[head] in (3, 5, 11, 12):
         quoted = data[head + 8 :]
+        if _dhcp_answer(quoted) and not _ours(quoted[12:16]):
+            return ""  # the uplink's own words, to anybody: an address that is yet to be leased is not ours to know
         if _ours(quoted[12:16]) or _ours(quoted[16:20]):
             return "quoted in an ICMP error"
     return ""
+
+
+def _dhcp_answer(datagram: bytes) -> bool:
+    head = (datagram[0] & 15) * 4 if datagram else 0
+    return datagram[9:10] == b"\x11" and datagram[head : head + 4] == b"\x00\x43\x00\x44"
 
 
 def _ours(address: bytes) -> bool:
