@@ -65,7 +65,8 @@ class _Held:
             handler(number, frame)
         except BaseException as error:
             self._raised.append(error)
-            self._cancel()
+            if len(self._raised) == 1:  # the clean-up is not to be cancelled
+                self._cancel()
 
     async def cancelling(self, main: Coroutine[Any, Any, T]) -> T:
         """The coroutine's result, unless it is cancelled."""

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
 
 from builder import stoppable
-from builder.cli.signals import Stopped, stopping_once
+from builder.cli.signals import LOOK_S, Stopped, stopping_once
 
 HAMMER = """
 import asyncio, random, signal, sys
 from builder import stoppable
-from builder.cli.signals import Stopped, stopping_once
+from builder.cli.signals import LOOK_S, Stopped, stopping_once
 run = {run}
 async def busy():
     while True:
@@ -68,6 +70,37 @@ def test_the_clean_up_is_done_before_the_signal_is_heard_of() -> None:
         said.append("stopped")
     assert caught.value.signal == signal.SIGTERM
     assert said == ["clean", "stopped"]
+
+
+def test_what_is_swallowed_is_raised_again() -> None:
+    class Referent:
+        pass
+
+    def callback(_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Stopped), stopping_once():
+        referent = Referent()
+        reference = weakref.ref(referent, callback)
+        del referent  # Python drops what the callback raises, and goes on
+        time.sleep(10)
+        del reference
+
+
+def test_a_long_clean_up_is_left_alone() -> None:
+    said: list[str] = []
+    with pytest.raises(Stopped), stopping_once():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            time.sleep(3 * LOOK_S)
+            with contextlib.suppress(OSError):
+                try:
+                    Path("/nowhere").read_text()
+                finally:
+                    time.sleep(3 * LOOK_S)
+            said.append("clean")
+    assert said == ["clean"]
 
 
 def test_a_result_that_comes_with_the_signal_does_not_hide_it() -> None:
