@@ -18,6 +18,7 @@ from wires import SERVER, UPLINK, leaked
 from builder import registry
 from builder.manifest import Image
 from builder.qemu import Machine, Qemu
+from builder.run.keeper import HUNG
 from tests.integration.debugger import Debugger
 from tests.integration.on_wires import PATIENCE_S, Router, require_taps, running
 from tests.integration.outside import Dhcp, Host, Lease, Upstream, datagram_of, equals, eventually, host
@@ -81,7 +82,7 @@ def nothing_is_forwarded(now: Scene) -> None:
 
 
 def test_all_memory_is_taken(image: Image, qemu: Qemu) -> None:
-    """When PID 1 alone is left, the kernel says so and the machine ends: nothing is forwarded, nor was it before."""
+    """The machine ends, by a panic with PID 1 alone left, or by the watchdog before; and nothing is forwarded."""
     with running(image, qemu) as router, scene(router, "virtio-net-pci") as now:
         with now.watched():
             router.device("balloon", "virtio-balloon-pci", router.free.pop(0))
@@ -92,8 +93,8 @@ def test_all_memory_is_taken(image: Image, qemu: Qemu) -> None:
                 with suppress(QMPError, OSError):  # it ends in the middle of this
                     router.plug(one)
             eventually(lambda: ended(router), bool, 2 * PATIENCE_S)
-        assert "Out of memory: Killed process" in router.console()
-        assert "Kernel panic - not syncing: System is deadlocked on memory" in router.console()
+        said = router.console()
+        assert "Kernel panic - not syncing: System is deadlocked on memory" in said or HUNG in said
         nothing_is_forwarded(now)
 
 
