@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from wires import UPLINK
 
@@ -46,14 +48,25 @@ def the_cable_flaps(scene: Scene) -> None:
     eventually(lambda: scene.uplink()["address"], equals(f"{UPLINK}/24"), WHILE)
 
 
-@row(quick=True)
-def a_second_uplink_takes_over(scene: Scene) -> None:
-    """While the first has no cable, clients go by the second, as its address; and back again."""
+@contextmanager
+def a_second_uplink(scene: Scene) -> Iterator[Upstream]:
+    """A network with a DHCP server of its own, which the scene knows; its card is not plugged in."""
     second = Upstream("second", "52:54:00:00:00:03", "52:54:00:12:34:57", "10.0.3.2", "10.0.3.15", "10.0.3.3")
     try:
         second.serve()
         scene.uplinks.append(second)
         scene.leases.add(second.router)
+        yield second
+    finally:
+        scene.uplinks.remove(second)
+        scene.leases.discard(second.router)
+        second.close()
+
+
+@row(quick=True)
+def a_second_uplink_takes_over(scene: Scene) -> None:
+    """While the first has no cable, clients go by the second, as its address; and back again."""
+    with a_second_uplink(scene) as second:
         mark = scene.router.said
         scene.router.plug(second)
         scene.expect("uplink", mark, WHILE, state="lease", interface="up1", address="10.0.3.15/24")
@@ -66,20 +79,12 @@ def a_second_uplink_takes_over(scene: Scene) -> None:
         scene.router.unplug(second)
         scene.expect("uplink", mark, SOON, state="gone", interface="up1")
         assert scene.astray() == []
-    finally:
-        scene.uplinks.remove(second)
-        scene.leases.discard(second.router)
-        second.close()
 
 
 @row()
 def a_second_uplink_comes_and_goes(scene: Scene) -> None:
     """Ten times: each time ConnMan may look at it in the middle of its renaming, and each time it has a lease."""
-    second = Upstream("second", "52:54:00:00:00:03", "52:54:00:12:34:57", "10.0.3.2", "10.0.3.15", "10.0.3.3")
-    try:
-        second.serve()
-        scene.uplinks.append(second)
-        scene.leases.add(second.router)
+    with a_second_uplink(scene) as second:
         for _ in range(10):
             mark = scene.router.said
             scene.router.plug(second)
@@ -87,10 +92,6 @@ def a_second_uplink_comes_and_goes(scene: Scene) -> None:
             scene.router.unplug(second)
             scene.router.wait("uplink", mark, SOON, state="gone", interface="up1")
         assert scene.astray() == []
-    finally:
-        scene.uplinks.remove(second)
-        scene.leases.discard(second.router)
-        second.close()
 
 
 @row()
