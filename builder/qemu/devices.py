@@ -64,8 +64,8 @@ def client_nics(machine: Machine) -> list[str]:
 def nic_properties(nic: ClientNic, seat: Seat) -> dict[str, str | int | bool]:
     """A client NIC as QMP's device_add takes it, in a seat of the machine's plan.
 
-    One of many has no I/O ports of virtio 0.9, nor, where it shares an interrupt line, an eventfd of its own: each of
-    them costs QEMU more with every other NIC.
+    One of many has no I/O ports of virtio 0.9, nor eventfds of its own: each of them costs QEMU more with every other
+    NIC, whose eventfds it looks at for every packet.
     """
     properties: dict[str, str | int | bool] = {
         "driver": "virtio-net-pci",
@@ -77,5 +77,4 @@ def nic_properties(nic: ClientNic, seat: Seat) -> dict[str, str | int | bool]:
     }
     if seat.vectors is None:
         return properties
-    properties |= {"vectors": seat.vectors, "disable-legacy": "on"}
-    return properties if seat.vectors else properties | {"ioeventfd": False}
+    return properties | {"vectors": seat.vectors, "disable-legacy": "on", "ioeventfd": False}

@@ -92,8 +92,9 @@ def test_many_nics_sit_on_bridges_and_share_lines_once_the_vectors_are_given() -
     placed = [part for part in argv if part.startswith("virtio-net-pci,id=nic-c")]
     assert len({part.split(",netdev")[0].split(",", 2)[2] for part in placed}) == 70
     own, shared = placed[:62], placed[62:]
-    assert all("vectors=2" in part and "ioeventfd" not in part for part in own)
-    assert all("vectors=0" in part and "ioeventfd=off" in part for part in shared)
+    assert all("vectors=2" in part for part in own)
+    assert all("vectors=0" in part for part in shared)
+    assert all("ioeventfd=off" in part for part in placed)
 
 
 def test_what_is_plugged_in_later_has_its_network_and_no_device() -> None:
