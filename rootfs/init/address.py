@@ -32,7 +32,7 @@ class Pair:
 
 def pair_of_router_mac(mac: str) -> Pair:
     """The /31 that the MAC of a router's interface stands for.  Raises Refused for one that cannot be."""
-    x, y, z = (int(octet, 16) for octet in mac.split(":")[3:])
+    x, y, z = bytes.fromhex(mac[9:].replace(":", ""))
     if not LOWEST <= x <= HIGHEST:
         raise Refused(f"100.{x}.{y}.{z} is outside 100.64.0.0/10: the fourth octet must be 40 to 7F")
     if z % 2:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from init.address import PREFIX_LENGTH, Refused, interface_name, pair_of_router_mac
 from init.firewall import CLIENT_GROUP
+from init.interfaces import furnishing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from init.address import Pair
     from init.firewall import Firewall
+    from init.interfaces import Requests
     from init.protocol import Voice
-    from init.rtnetlink import Link, Requests
+    from init.rtnetlink import Link
+
+
+FURNISHING = furnishing(CLIENT_GROUP, PREFIX_LENGTH, interface_name("0A:B3:EC:FF:FF:FF"))
+"""What makes a new interface a client's: its name, group and address, and up."""
 
 
 class Client:
@@ -71,7 +77,7 @@ class Clients:
             self._refuse(link, f"could not be set up: {error.strerror}")
             return
         try:
-            self._requests.furnish(link.index, client.name, CLIENT_GROUP, pair.router, PREFIX_LENGTH)
+            self._requests.furnish(FURNISHING, link.index, client.name, pair.router)
         except OSError as error:
             self._withdraw(link, pair)
             self._refuse(link, f"could not be set up: {error.strerror}")

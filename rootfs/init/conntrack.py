@@ -8,8 +8,9 @@ A kernel that knows no such filter takes it for one exact connection and answers
 from __future__ import annotations
 
 from init import native
+from init.netlink import NLM_F_ACK, NLM_F_REQUEST, U32, attribute, packed, transact
 from init.nftables import NESTED, NETLINK_NETFILTER
-from init.rtnetlink import AF_INET, NLM_F_ACK, NLM_F_REQUEST, U32, attribute, packed, transact
+from init.rtnetlink import AF_INET
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,24 +7,20 @@ from __future__ import annotations
 
 from init import native
 from init.native import Struct
-from init.nftables import NETLINK_NETFILTER, SUBSYSTEM
-from init.rtnetlink import (
-    IFLA_IFNAME,
-    LINK,
-    NETLINK_ROUTE,
+from init.netlink import (
     NLM_F_DUMP,
     NLM_F_REQUEST,
     NLMSG_DONE,
     NLMSG_ERROR,
     RECEIVE_BYTES,
-    RTM_GETLINK,
-    RTM_NEWLINK,
     S32,
     attribute,
     attributes,
     message,
     messages,
 )
+from init.nftables import NETLINK_NETFILTER, SUBSYSTEM
+from init.rtnetlink import IFLA_IFNAME, LINK, NETLINK_ROUTE, RTM_GETLINK, RTM_NEWLINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,15 +6,15 @@ or going is one message to the kernel, whatever the number of clients.
 
 from __future__ import annotations
 
+from init.address import Pair
 from init.native import os
-from init.nftables import ARP, IP, Tables, add, flush, remove
-from init.rtnetlink import U32, packed
+from init.netlink import MARKS, U32, Form, dotted, packed
+from init.nftables import ARP, IP, Tables, add, batch, flush, remove
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from init.address import Pair
     from init.loop import Loop
     from init.nftables import Element, Message
 
@@ -54,6 +54,20 @@ def expulsion(index: int, pair: Pair) -> list[Message]:
     return [remove(*where) for where in memberships(index, pair)]
 
 
+def form(change: Callable[[int, Pair], list[Message]]) -> Form:
+    """One of these two as a whole transaction, to be filled in with what `about` says."""
+    index, router, client = gaps = MARKS[:3]
+    return Form(batch(change(U32.unpack(index)[0], Pair(dotted(router), dotted(client)))), gaps)
+
+
+def about(index: int, pair: Pair) -> tuple[bytes, bytes, bytes]:
+    """What tells one client's transaction from another's."""
+    return U32.pack(index), packed(pair.router), packed(pair.client)
+
+
+ADMISSION, EXPULSION = form(admission), form(expulsion)
+
+
 def resolution(resolvers: Sequence[str]) -> list[Message]:
     """What sends the clients' DNS to these addresses, in the place of those before.
 
@@ -87,12 +101,12 @@ class Firewall:
 
     def admit(self, index: int, pair: Pair) -> None:
         """Let a client's interface send from its address.  Raises OSError."""
-        self._tables.apply(admission(index, pair))
+        self._tables.commit(ADMISSION.fill(*about(index, pair)))
 
     def expel(self, index: int, pair: Pair) -> None:
         """Forget a client's interface."""
         try:
-            self._tables.apply(expulsion(index, pair))
+            self._tables.commit(EXPULSION.fill(*about(index, pair)))
         except OSError as error:
             self._on_failure(f"{pair.client} could not be taken out of it: {error.strerror}")
 

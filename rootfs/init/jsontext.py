@@ -12,6 +12,8 @@ def encode(value: object) -> str:
 
     Raises TypeError for anything else.
     """
+    if isinstance(value, str):
+        return native.quoted(value)
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -20,8 +22,6 @@ def encode(value: object) -> str:
         return str(value)
     if isinstance(value, float):
         return f"{value:.3f}"
-    if isinstance(value, str):
-        return native.quoted(value)
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join([encode(item) for item in value]) + "]"
     if isinstance(value, dict):

@@ -16,13 +16,14 @@ from init.children import Children
 from init.claims import Claims
 from init.clients import Clients
 from init.config import Config, parse
+from init.interfaces import Requests
 from init.loop import EDGE, WRITE, Loop
 from init.native import os
 from init.network import Network
 from init.outlet import Outlet
 from init.ports import EventPort
 from init.resolvers import Resolvers
-from init.rtnetlink import ARPHRD_ETHER, Link, Requests
+from init.rtnetlink import ARPHRD_ETHER, Link
 from init.services import CONNMAN_USER, SERVICES
 from init.supervisor import Supervisor
 from init.uplinks import Uplinks

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from init import native
 from init.native import os
-from init.rtnetlink import (
+from init.netlink import (
     HEADER,
     NLM_F_ACK,
     NLM_F_CREATE,
@@ -97,21 +97,22 @@ class Tables:
         if len(end) < HEADER.size or HEADER.unpack_from(end)[:2] != (HEADER.size + 4, BATCH_END):
             raise OSError(74, "the transaction is cut off")  # EBADMSG
         self._socket.send(transaction)
-        answered = False
-        complaint = 0
+        answers = self._answers()
+        complaint = next((answer for answer in answers if answer), 0)
+        if complaint:
+            raise OSError(complaint, os.strerror(complaint))
+        if not answers:
+            raise OSError(71, "the kernel did not answer")  # EPROTO
+
+    def _answers(self) -> list[int]:
+        """The kernel's answers so far: 0, or a number of errno."""
+        found: list[int] = []
         while True:
             try:
                 data = self._socket.recv(RECEIVE_BYTES)
             except BlockingIOError:
-                break
-            for kind, _, payload in messages(data):
-                if kind == NLMSG_ERROR:
-                    answered = True
-                    complaint = complaint or -S32.unpack_from(payload)[0]
-        if complaint:
-            raise OSError(complaint, os.strerror(complaint))
-        if not answered:
-            raise OSError(71, "the kernel did not answer")  # EPROTO
+                return found
+            found += [-S32.unpack_from(body)[0] for kind, _, body in messages(data) if kind == NLMSG_ERROR]
 
     def apply(self, parts: Sequence[Message]) -> None:
         """Commit a transaction of these messages.  Raises OSError."""

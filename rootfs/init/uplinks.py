@@ -14,10 +14,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from init.interfaces import Requests
     from init.loop import Loop
     from init.network import Network
     from init.protocol import Voice
-    from init.rtnetlink import Link, Requests
+    from init.rtnetlink import Link
 
     Forget = Callable[[str], str]
     Problem = Callable[[str, str | None, Iterable[tuple[str, int]]], str]

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from init import counters, rings
-from init.rtnetlink import LINK, attribute
+from init.netlink import attribute
+from init.rtnetlink import LINK
 
 ROOT = Path(__file__).parents[2]
 

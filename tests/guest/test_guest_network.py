@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from init import interfaces, netlink, uevents
 from init import rtnetlink as rt
-from init import uevents
 from init.network import Network
 
 # As `strace -e sendto,recvfrom -x ip …` shows them on x86-64.
@@ -27,19 +27,21 @@ def link_message(
 ) -> bytes:
     return (
         rt.LINK.pack(0, kind, index, flags, 0)
-        + rt.attribute(rt.IFLA_IFNAME, name.encode() + b"\0")
-        + rt.attribute(rt.IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+        + netlink.attribute(rt.IFLA_IFNAME, name.encode() + b"\0")
+        + netlink.attribute(rt.IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
     )
 
 
 def route_message(
     index: int, gateway: str | None, metric: int = 0, table: int = 254, length: int = 0, target: str = ""
 ) -> bytes:
-    tail = rt.attribute(rt.RTA_DST, rt.packed(target)) if target else b""
-    tail += rt.attribute(rt.RTA_OIF, rt.U32.pack(index)) + rt.attribute(rt.RTA_PRIORITY, rt.U32.pack(metric))
-    tail += rt.attribute(rt.RTA_TABLE, rt.U32.pack(table))
+    tail = netlink.attribute(rt.RTA_DST, netlink.packed(target)) if target else b""
+    tail += netlink.attribute(rt.RTA_OIF, netlink.U32.pack(index)) + netlink.attribute(
+        rt.RTA_PRIORITY, netlink.U32.pack(metric)
+    )
+    tail += netlink.attribute(rt.RTA_TABLE, netlink.U32.pack(table))
     if gateway is not None:
-        tail += rt.attribute(rt.RTA_GATEWAY, rt.packed(gateway))
+        tail += netlink.attribute(rt.RTA_GATEWAY, netlink.packed(gateway))
     return rt.ROUTE.pack(rt.AF_INET, length, 0, 0, table & 0xFF, 0, 0, rt.RTN_UNICAST, 0) + tail
 
 
@@ -55,7 +57,7 @@ def test_a_bridge_port_s_message_is_no_link() -> None:
 
 
 def test_an_address_is_read() -> None:
-    address = rt.parse_address(rt.new_address(3, "100.64.0.0", 31))
+    address = rt.parse_address(interfaces.new_address(3, "100.64.0.0", 31))
     assert address is not None
     assert (address.index, address.address, address.prefix) == (3, "100.64.0.0", 31)
 
@@ -83,19 +85,21 @@ def test_a_route_to_somewhere_is_read() -> None:
 
 
 def test_messages_are_cut_where_their_lengths_say() -> None:
-    data = rt.message(rt.RTM_NEWLINK, 0, 7, NEWLINK) + rt.message(rt.NLMSG_DONE, 0, 8, b"\0\0\0\0")
-    assert list(rt.messages(data)) == [(rt.RTM_NEWLINK, 7, NEWLINK), (rt.NLMSG_DONE, 8, b"\0\0\0\0")]
+    data = netlink.message(rt.RTM_NEWLINK, 0, 7, NEWLINK) + netlink.message(netlink.NLMSG_DONE, 0, 8, b"\0\0\0\0")
+    assert list(netlink.messages(data)) == [(rt.RTM_NEWLINK, 7, NEWLINK), (netlink.NLMSG_DONE, 8, b"\0\0\0\0")]
 
 
 def test_torn_messages_never_raise() -> None:
-    whole = rt.message(rt.RTM_NEWLINK, 0, 7, NEWLINK) + rt.message(rt.RTM_NEWROUTE, 0, 8, route_message(4, "10.0.2.2"))
+    whole = netlink.message(rt.RTM_NEWLINK, 0, 7, NEWLINK) + netlink.message(
+        rt.RTM_NEWROUTE, 0, 8, route_message(4, "10.0.2.2")
+    )
     dice = random.Random(1)  # noqa: S311  (the same torn messages each time)
     for _ in range(3000):
         data = bytearray(whole[: dice.randrange(len(whole) + 1)])
         for _ in range(dice.randrange(3)):
             if data:
                 data[dice.randrange(len(data))] = dice.randrange(256)
-        for _, _, payload in rt.messages(bytes(data)):
+        for _, _, payload in netlink.messages(bytes(data)):
             rt.parse_link(payload)
             rt.parse_address(payload)
             rt.parse_default_route(payload)
@@ -103,11 +107,11 @@ def test_torn_messages_never_raise() -> None:
 
 
 def test_renaming_and_raising_a_link() -> None:
-    rename = rt.set_link(2, name="up0")
+    rename = interfaces.set_link(2, name="up0")
     assert rt.LINK.unpack_from(rename) == (0, 0, 2, 0, 0)
-    assert rt.attributes(rename, rt.LINK.size) == {rt.IFLA_IFNAME: b"up0\0"}
-    assert rt.LINK.unpack_from(rt.set_link(2, up=True)) == (0, 0, 2, rt.IFF_UP, rt.IFF_UP)
-    assert rt.LINK.unpack_from(rt.set_link(2, up=False)) == (0, 0, 2, 0, rt.IFF_UP)
+    assert netlink.attributes(rename, rt.LINK.size) == {rt.IFLA_IFNAME: b"up0\0"}
+    assert rt.LINK.unpack_from(interfaces.set_link(2, up=True)) == (0, 0, 2, rt.IFF_UP, rt.IFF_UP)
+    assert rt.LINK.unpack_from(interfaces.set_link(2, up=False)) == (0, 0, 2, 0, rt.IFF_UP)
 
 
 class Seen:
@@ -129,7 +133,7 @@ def test_the_picture_follows_the_messages() -> None:
     net.apply([(rt.RTM_NEWLINK, link_message(2, "eth0")), (rt.RTM_NEWLINK, link_message(2, "up0"))])
     assert seen.came == ["eth0"]
     assert net.links[2].name == "up0"
-    net.apply([(rt.RTM_NEWADDR, rt.new_address(2, "10.0.2.15", 24))])
+    net.apply([(rt.RTM_NEWADDR, interfaces.new_address(2, "10.0.2.15", 24))])
     net.apply(
         [(rt.RTM_NEWROUTE, route_message(2, "10.0.2.9", 30)), (rt.RTM_NEWROUTE, route_message(2, "10.0.2.2", 10))]
     )
@@ -137,7 +141,7 @@ def test_the_picture_follows_the_messages() -> None:
     assert net.default_route_of(2) == (10, "10.0.2.2")
     net.apply([(rt.RTM_DELROUTE, route_message(2, "10.0.2.2", 10))])
     assert net.default_route_of(2) == (30, "10.0.2.9")
-    net.apply([(rt.RTM_DELADDR, rt.new_address(2, "10.0.2.15", 24))])
+    net.apply([(rt.RTM_DELADDR, interfaces.new_address(2, "10.0.2.15", 24))])
     assert net.address_of(2) is None
     net.apply([(rt.RTM_DELLINK, link_message(2, "up0"))])
     assert (seen.gone, net.default_route_of(2)) == (["up0"], None)
@@ -146,17 +150,19 @@ def test_the_picture_follows_the_messages() -> None:
 @pytest.mark.parametrize("loss", ["its last address", "taken down"])
 def test_routes_that_the_kernel_drops_without_a_word_are_forgotten(loss: str) -> None:
     net = Seen().network
-    net.apply([(rt.RTM_NEWLINK, link_message(2, "up0")), (rt.RTM_NEWADDR, rt.new_address(2, "10.0.2.15", 24))])
-    net.apply([(rt.RTM_NEWADDR, rt.new_address(2, "10.0.2.77", 24)), (rt.RTM_NEWROUTE, route_message(2, "10.0.2.2"))])
+    net.apply([(rt.RTM_NEWLINK, link_message(2, "up0")), (rt.RTM_NEWADDR, interfaces.new_address(2, "10.0.2.15", 24))])
+    net.apply(
+        [(rt.RTM_NEWADDR, interfaces.new_address(2, "10.0.2.77", 24)), (rt.RTM_NEWROUTE, route_message(2, "10.0.2.2"))]
+    )
     net.apply([(rt.RTM_NEWROUTE, route_message(2, "10.0.2.2", length=32, target="100.64.0.1"))])
     assert net.targets_of(2) == {("100.64.0.1", 32)}
-    net.apply([(rt.RTM_DELADDR, rt.new_address(2, "10.0.2.15", 24))])
+    net.apply([(rt.RTM_DELADDR, interfaces.new_address(2, "10.0.2.15", 24))])
     assert net.default_route_of(2) == (0, "10.0.2.2")
     if loss == "taken down":
         net.apply([(rt.RTM_NEWLINK, link_message(2, "up0", flags=0))])
         assert net.address_of(2) == ("10.0.2.77", 24)
     else:
-        net.apply([(rt.RTM_DELADDR, rt.new_address(2, "10.0.2.77", 24))])
+        net.apply([(rt.RTM_DELADDR, interfaces.new_address(2, "10.0.2.77", 24))])
     assert (net.default_route_of(2), net.targets_of(2)) == (None, set())
 
 
@@ -170,7 +176,9 @@ def test_a_route_s_end_is_noted() -> None:
 
 def test_after_an_overflow_a_dump_mends_the_picture() -> None:
     seen = Seen()
-    seen.network.apply([(rt.RTM_NEWLINK, link_message(2, "eth0")), (rt.RTM_NEWADDR, rt.new_address(2, "10.0.0.1", 8))])
+    seen.network.apply(
+        [(rt.RTM_NEWLINK, link_message(2, "eth0")), (rt.RTM_NEWADDR, interfaces.new_address(2, "10.0.0.1", 8))]
+    )
     seen.network.replace([(rt.RTM_NEWLINK, link_message(3, "eth1"))])
     assert (seen.came, seen.gone) == (["eth0", "eth1"], ["eth0"])
     assert seen.network.address_of(2) is None
@@ -179,8 +187,9 @@ def test_after_an_overflow_a_dump_mends_the_picture() -> None:
 OVERFLOW = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[2] / "rootfs")!r})
+from init import interfaces
 from init import rtnetlink as rt
-changes, requests = rt.Changes(), rt.Requests()
+changes, requests = rt.Changes(), interfaces.Requests()
 for number in range(10000):
     requests.set_up(1, number % 2 == 0)
 try:
@@ -206,11 +215,13 @@ def test_what_comes_after_an_overflow_is_heard() -> None:
 FURNISH = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[2] / "rootfs")!r})
+from init import interfaces, netlink
 from init import rtnetlink as rt
-requests = rt.Requests()
+requests = interfaces.Requests()
+form = interfaces.furnishing(7, 31, "c400000")
 for index, address, error in ((99, "192.0.2.1", "No such device"), (1, "192.0.2.1", "")):
     try:
-        requests.furnish(index, "c400000", 7, address, 31)
+        requests.furnish(form, index, "c400000", address)
         said = ""
     except OSError as no:
         said = no.strerror
@@ -220,7 +231,7 @@ dump = rt.Changes().dump()
 (link,) = [payload for kind, payload in dump if kind == rt.RTM_NEWLINK]
 found = rt.parse_link(link)
 assert (found.name, found.flags & rt.IFF_UP) == ("c400000", rt.IFF_UP), vars(found)
-assert rt.attributes(link, rt.LINK.size)[rt.IFLA_GROUP] == rt.U32.pack(7)
+assert netlink.attributes(link, rt.LINK.size)[rt.IFLA_GROUP] == netlink.U32.pack(7)
 assert "192.0.2.1" in [rt.parse_address(payload).address for kind, payload in dump if kind == rt.RTM_NEWADDR]
 """
 

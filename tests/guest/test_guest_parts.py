@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from init import conntrack, firewall, mounts, nftables, ports, power, resolvers, rtnetlink, sysctl
+from init import conntrack, firewall, mounts, netlink, nftables, ports, power, resolvers, sysctl
 from init.address import Pair
 from init.config import parse
 from init.loop import Loop
@@ -120,7 +120,7 @@ def parts(messages: Sequence[nftables.Message]) -> list[tuple[str, int, str]]:
     said = {nftables.NEWSETELEM: "add", nftables.DELSETELEM: "remove"}
     found = []
     for kind, _, payload in messages:
-        listed = rtnetlink.attributes(payload, 4)
+        listed = netlink.attributes(payload, 4)
         name = listed[nftables.LIST_SET].rstrip(b"\0").decode()
         found.append((said[kind] if nftables.LIST_ELEMENTS in listed else "flush", payload[0], name))
     return found
@@ -131,6 +131,19 @@ def test_a_client_is_in_every_set_or_in_none() -> None:
     where = [(nftables.IP, "clients"), (nftables.IP, "routers"), (nftables.ARP, "clients"), (nftables.ARP, "ends")]
     assert parts(firewall.admission(7, pair)) == [("add", *one) for one in where]
     assert parts(firewall.expulsion(7, pair)) == [("remove", *one) for one in where]
+
+
+@pytest.mark.parametrize("index", [7, 0x01020304])
+def test_a_form_that_is_filled_in_is_what_would_be_built_anew(index: int) -> None:
+    pair = Pair("100.127.2.4", "100.127.2.5")
+    for form, change in ((firewall.ADMISSION, firewall.admission), (firewall.EXPULSION, firewall.expulsion)):
+        assert form.fill(*firewall.about(index, pair)) == nftables.batch(change(index, pair))
+
+
+def test_a_form_has_each_value_as_often_as_its_mark() -> None:
+    form = netlink.Form(b"<1>, <22>, <1> and <1>", (b"<22>", b"<1>"))
+    assert form.fill(b"four", b"one") == b"one, four, one and one"
+    assert form.fill(b"<1>?", b"one") == b"one, <1>?, one and one"
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/etc/passwd"), lambda path: path.mkdir()])
@@ -155,11 +168,11 @@ def test_resolvers_take_the_place_of_those_before() -> None:
 
 def test_a_transaction_is_framed_and_its_last_message_acknowledged() -> None:
     whole = nftables.batch(firewall.resolution(["1.1.1.1"]))
-    heads = [(kind, sequence) for kind, sequence, _ in rtnetlink.messages(whole)]
+    heads = [(kind, sequence) for kind, sequence, _ in netlink.messages(whole)]
     assert [kind for kind, _ in heads] == [0x10, 0xA0E, 0xA0E, 0xA0C, 0xA0C, 0x11]
     assert [sequence for _, sequence in heads] == list(range(6))
-    flags = [rtnetlink.HEADER.unpack_from(whole, whole.index(body) - 16)[2] for _, _, body in rtnetlink.messages(whole)]
-    assert [bool(flag & rtnetlink.NLM_F_ACK) for flag in flags[1:-1]] == [False, False, False, True]
+    flags = [netlink.HEADER.unpack_from(whole, whole.index(body) - 16)[2] for _, _, body in netlink.messages(whole)]
+    assert [bool(flag & netlink.NLM_F_ACK) for flag in flags[1:-1]] == [False, False, False, True]
 
 
 @pytest.mark.parametrize("direction", [conntrack.CTA_TUPLE_ORIG, conntrack.CTA_TUPLE_REPLY])
@@ -167,21 +180,21 @@ def test_a_transaction_is_framed_and_its_last_message_acknowledged() -> None:
 def test_forgetting_connections_always_names_an_exact_source(direction: int, protocol: int) -> None:
     """A message without the tuple that its filter speaks of would flush everything."""
     payload = conntrack.delete(direction, "100.64.0.1", protocol, conntrack.DOMAIN)
-    found = rtnetlink.attributes(payload, 4)
+    found = netlink.attributes(payload, 4)
     assert set(found) == {direction, conntrack.CTA_FILTER}
-    tuple_ = rtnetlink.attributes(found[direction], 0)
+    tuple_ = netlink.attributes(found[direction], 0)
     assert tuple_[conntrack.CTA_TUPLE_IP].endswith(bytes([100, 64, 0, 1]))
-    flags = rtnetlink.attributes(found[conntrack.CTA_FILTER], 0)
+    flags = netlink.attributes(found[conntrack.CTA_FILTER], 0)
     asked, other = conntrack.CTA_FILTER_ORIG_FLAGS, conntrack.CTA_FILTER_REPLY_FLAGS
     if direction == conntrack.CTA_TUPLE_REPLY:
         asked, other = other, asked
-    assert rtnetlink.U32.unpack(flags[other]) == (0,)
-    assert rtnetlink.U32.unpack(flags[asked])[0] & conntrack.FLAG_IP_SRC
+    assert netlink.U32.unpack(flags[other]) == (0,)
+    assert netlink.U32.unpack(flags[asked])[0] & conntrack.FLAG_IP_SRC
     if protocol:
-        numbers = rtnetlink.attributes(tuple_[conntrack.CTA_TUPLE_PROTO], 0)
+        numbers = netlink.attributes(tuple_[conntrack.CTA_TUPLE_PROTO], 0)
         assert numbers[conntrack.CTA_PROTO_NUM][0] == conntrack.UDP
         assert numbers[conntrack.CTA_PROTO_SRC_PORT][:2] == b"\0\x35"
-    assert conntrack.NESTED & rtnetlink.NLA_TYPE_MASK == 0
+    assert conntrack.NESTED & netlink.NLA_TYPE_MASK == 0
 
 
 def test_sysctl_writes_what_is_there_and_tells_what_refuses(tmp_path: Path) -> None:

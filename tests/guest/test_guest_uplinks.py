@@ -6,8 +6,8 @@ from errno import ENODEV, ENOMEM
 from typing import Any
 
 import pytest
+from init import interfaces, netlink, sysctl, uplinks
 from init import rtnetlink as rt
-from init import sysctl, uplinks
 from init.config import WantedUplink
 from init.firewall import UPLINK_GROUP
 from init.network import Network
@@ -133,12 +133,12 @@ def test_a_kernel_without_vlans_says_so() -> None:
 
 def test_the_message_that_makes_a_vlan() -> None:
     """The attributes of linux/if_link.h, and the identity in the host's byte order, as rtnetlink has numbers."""
-    payload = rt.new_vlan(2, "up0", 7)
-    found = rt.attributes(payload, rt.LINK.size)
+    payload = interfaces.new_vlan(2, "up0", 7)
+    found = netlink.attributes(payload, rt.LINK.size)
     assert (found[rt.IFLA_LINK], found[rt.IFLA_IFNAME]) == (b"\2\0\0\0", b"up0\0")
-    info = rt.attributes(found[rt.IFLA_LINKINFO], 0)
-    assert info[rt.IFLA_INFO_KIND] == b"vlan"
-    assert rt.attributes(info[rt.IFLA_INFO_DATA], 0) == {rt.IFLA_VLAN_ID: b"\7\0"}
+    info = netlink.attributes(found[rt.IFLA_LINKINFO], 0)
+    assert info[interfaces.IFLA_INFO_KIND] == b"vlan"
+    assert netlink.attributes(info[interfaces.IFLA_INFO_DATA], 0) == {interfaces.IFLA_VLAN_ID: b"\7\0"}
 
 
 def test_clients_go_by_the_best_route_and_connections_of_the_other_are_forgotten() -> None:

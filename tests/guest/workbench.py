@@ -19,8 +19,10 @@ from typing import Any
 from demands import require
 from init import address as rule
 from init import conntrack, firewall, sysctl
+from init.clients import FURNISHING
+from init.interfaces import Requests
+from init.netlink import NLM_F_ACK, NLM_F_REQUEST, transact
 from init.nftables import Message, Tables, flush
-from init.rtnetlink import NLM_F_ACK, NLM_F_REQUEST, Requests, transact
 from scapy.layers.inet import IP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
@@ -154,7 +156,7 @@ class Bench:
         self.pairs[name], self.indexes[name] = pair, index
         self.apply(firewall.admission(index, pair))
         with inside(self.router):
-            self.requests.furnish(index, name, firewall.CLIENT_GROUP, pair.router, rule.PREFIX_LENGTH)
+            self.requests.furnish(FURNISHING, index, name, pair.router)
         wire.open()
         wire.warm_up()
 

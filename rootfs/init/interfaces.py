@@ -1,0 +1,120 @@
+"""Changes of interfaces by rtnetlink(7): named, grouped, given an address, taken up and down, and VLANs made."""
+
+from __future__ import annotations
+
+from init import native
+from init.netlink import (
+    MARKS,
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    NLM_F_REQUEST,
+    U32,
+    Form,
+    attribute,
+    await_answer,
+    dotted,
+    message,
+    packed,
+    transact,
+)
+from init.rtnetlink import (
+    ADDRESS,
+    AF_INET,
+    IFA_ADDRESS,
+    IFA_LOCAL,
+    IFF_UP,
+    IFLA_GROUP,
+    IFLA_IFNAME,
+    IFLA_LINK,
+    IFLA_LINKINFO,
+    LINK,
+    NETLINK_ROUTE,
+    RTM_NEWADDR,
+    RTM_NEWLINK,
+    RTM_SETLINK,
+)
+
+IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_VLAN_ID = 1, 2, 1
+
+
+def set_link(index: int, *, name: str | None = None, group: int | None = None, up: bool | None = None) -> bytes:
+    """The payload of RTM_SETLINK that renames a link (which must be down), groups it, or takes it up or down."""
+    flags = IFF_UP if up else 0
+    change = 0 if up is None else IFF_UP
+    tail = b"" if name is None else attribute(IFLA_IFNAME, name.encode() + b"\0")
+    tail += b"" if group is None else attribute(IFLA_GROUP, U32.pack(group))
+    return LINK.pack(0, 0, index, flags, change) + tail
+
+
+def new_vlan(parent: int, name: str, vlan: int) -> bytes:
+    """The payload of RTM_NEWLINK for a VLAN (IEEE 802.1Q) on a link."""
+    data = attribute(IFLA_VLAN_ID, vlan.to_bytes(2, "little"))
+    info = attribute(IFLA_INFO_KIND, b"vlan") + attribute(IFLA_INFO_DATA, data)
+    tail = attribute(IFLA_LINK, U32.pack(parent)) + attribute(IFLA_IFNAME, name.encode() + b"\0")
+    return LINK.pack(0, 0, 0, 0, 0) + tail + attribute(IFLA_LINKINFO, info)
+
+
+def new_address(index: int, address: str, prefix: int) -> bytes:
+    """The payload of RTM_NEWADDR for an IPv4 address; its connected route comes by itself."""
+    octets = packed(address)
+    return ADDRESS.pack(AF_INET, prefix, 0, 0, index) + attribute(IFA_LOCAL, octets) + attribute(IFA_ADDRESS, octets)
+
+
+def furnishing(group: int, prefix: int, name: str) -> Form:
+    """What renames a link that is down, puts it into a group, gives it an IPv4 address and takes it up, by one message.
+
+    The name is as long as this one.
+    """
+    index, first, second, third, address = MARKS[:5]
+    number = U32.unpack(index)[0]
+    parts = (
+        (RTM_SETLINK, 0, first, set_link(number, name=name, group=group)),
+        (RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, second, new_address(number, dotted(address), prefix)),
+        (RTM_SETLINK, NLM_F_ACK, third, set_link(number, up=True)),
+    )
+    whole = [message(kind, NLM_F_REQUEST | flags, U32.unpack(which)[0], body) for kind, flags, which, body in parts]
+    return Form(b"".join(whole), (index, first, second, third, address, name.encode()))
+
+
+class Requests:
+    """Changes, one at a time.  The kernel answers before sendto(2) returns, so waiting for the answer never blocks."""
+
+    def __init__(self) -> None:
+        self._socket = native.Socket(native.AF_NETLINK, native.SOCK_RAW_CLOEXEC, NETLINK_ROUTE)
+        self._socket.bind((0, 0))
+        self._socket.settimeout(5)
+        self._sequence = 0
+
+    def fileno(self) -> int:
+        """The socket, for what is asked by ioctl."""
+        return self._socket.fileno()
+
+    def rename(self, index: int, name: str, group: int = 0) -> None:
+        """Rename a link that is down, and put it into a group.  Raises OSError."""
+        self._change(RTM_SETLINK, 0, set_link(index, name=name, group=group))
+
+    def furnish(self, form: Form, index: int, name: str, address: str) -> None:
+        """Fill in a form of `furnishing`, and send it.  Raises OSError; then some of it may have been done."""
+        first = self._sequence + 1
+        last = self._sequence = self._sequence + 3
+        numbers = [U32.pack(number) for number in (index, first, first + 1, last)]
+        self._socket.send(form.fill(*numbers, packed(address), name.encode()))
+        await_answer(self._socket, last, first)
+
+    def set_up(self, index: int, up: bool = True) -> None:
+        """Take a link up or down.  Raises OSError."""
+        self._change(RTM_SETLINK, 0, set_link(index, up=up))
+
+    def add_vlan(self, parent: int, name: str, vlan: int) -> None:
+        """Make a VLAN on a link.  Raises OSError: EOPNOTSUPP where the kernel lacks VLAN_8021Q."""
+        self._change(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, new_vlan(parent, name, vlan))
+
+    def add_address(self, index: int, address: str, prefix: int) -> None:
+        """Give a link an IPv4 address; one that it has already is kept.  Raises OSError."""
+        self._change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, new_address(index, address, prefix))
+
+    def _change(self, kind: int, flags: int, payload: bytes) -> None:
+        self._sequence += 1
+        transact(self._socket, kind, NLM_F_REQUEST | NLM_F_ACK | flags, self._sequence, payload)
