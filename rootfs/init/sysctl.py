@@ -17,6 +17,11 @@ EVERYWHERE: tuple[tuple[str, str], ...] = (
     ("ipv4/conf/all/arp_ignore", "1"),  # answer ARP only for addresses of the interface it came in on
     ("ipv4/conf/all/arp_filter", "1"),
     ("ipv4/conf/all/arp_announce", "2"),
+    # A client is asked for by ARP each tenth of a second, for three seconds as ever: the first question to one that has
+    # just been plugged in is lost where its interface has no carrier yet, and Linux waits a second with the next.
+    ("ipv4/neigh/default/retrans_time_ms", "100"),
+    ("ipv4/neigh/default/mcast_solicit", "30"),
+    ("ipv4/neigh/default/ucast_solicit", "30"),
     ("ipv4/conf/all/accept_redirects", "0"),
     ("ipv4/conf/default/accept_redirects", "0"),
     ("ipv4/conf/all/send_redirects", "0"),
@@ -75,7 +80,15 @@ EACH: tuple[tuple[str, str], ...] = (
     ("ipv4/conf/{name}/send_redirects", "0"),  # set where `all` or the interface is: both must be off
     ("ipv4/conf/{name}/accept_redirects", "0"),
 )
+"""For each interface that forwards, where the kernel does not take it from `default`."""
 
+UPLINK: tuple[tuple[str, str], ...] = (
+    *EACH,
+    # Behind an uplink are others: no client is to bother them with ten questions a second for an address that it tries.
+    ("ipv4/neigh/{name}/retrans_time_ms", "1000"),
+    ("ipv4/neigh/{name}/mcast_solicit", "3"),
+    ("ipv4/neigh/{name}/ucast_solicit", "3"),
+)
 
 GATHER = (("vm/drop_caches", "1"), ("vm/compact_memory", "1"))
 """Gives memory that only caches files back, and moves what is in use together: for what needs it in large pieces."""

@@ -114,7 +114,7 @@ class Uplinks:
         try:
             name = names[here.index(plain)] if plain is not None else f"{TRUNK}{link.index}"
             self._requests.rename(link.index, name, UPLINK_GROUP if plain is not None else 0)
-            sysctl.apply(sysctl.EACH, name)
+            sysctl.apply(sysctl.UPLINK, name)
             self._take_up(link.index)
             for wanted, vlan_name in zip(here, names):  # noqa: B905  (made of it)
                 if wanted.vlan is not None:
@@ -144,7 +144,7 @@ class Uplinks:
     def adopt(self, link: Link) -> None:
         """Take up a VLAN that we have made."""
         wanted, driver = self._expected.pop(link.name)
-        sysctl.apply(sysctl.EACH, link.name)
+        sysctl.apply(sysctl.UPLINK, link.name)
         try:
             self._requests.rename(link.index, link.name, UPLINK_GROUP)
             self._take_up(link.index)

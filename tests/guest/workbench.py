@@ -133,7 +133,7 @@ class Bench:
         index = self.veth(self.upstream, "eth0")
         with inside(self.router):
             self.requests.rename(index, "up0", firewall.UPLINK_GROUP)
-            sysctl.apply(sysctl.EACH, "up0")
+            sysctl.apply(sysctl.UPLINK, "up0")
             self.requests.set_up(index)
         self.upstream.open()
         with inside(self.upstream.namespace):

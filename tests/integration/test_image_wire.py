@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 from fuzz import Dice
+from scapy.layers.inet import ICMP, IP
+from scapy.layers.l2 import ARP
+from scapy.packet import Packet
 from scenarios import SCENARIOS
 from test_wire_fuzz import strange
+from wires import GATEWAY, Wire
 
 from builder.manifest import Image
 from builder.qemu import Qemu
@@ -19,6 +23,7 @@ from tests.integration.on_wires import require_taps, running
 pytestmark = pytest.mark.integration
 
 BATCH = 200
+OFTEN = 8  # more questions than Linux asks at all
 AFTERWARDS = ("a_client_has_one_address", "clients_are_kept_apart", "an_uplink_reaches_no_client_unasked")
 REASSEMBLY_S = 31.0
 """After so long the router has told the senders of lone fragments that the rest did not come (ip_frag_time)."""
@@ -46,6 +51,33 @@ def test_on_the_wire(bench: ImageBench, name: str) -> None:
     bench.load(SCENARIOS[name].spec)
     SCENARIOS[name].run(bench)
     assert bench.vm.trouble() == []
+
+
+def test_a_client_is_asked_for_often_and_an_uplink_s_neighbour_is_not(bench: ImageBench) -> None:
+    """By ARP.  What is lost as an interface comes up costs a client a tenth of a second."""
+    wire = bench.outsider
+    nowhere = GATEWAY.rpartition(".")[0] + ".99"
+    mark = bench.vm.said
+    bench.vm.unplug(wire)  # type: ignore[arg-type]
+    wire.namespace.ip("link", "set", "w0", "arp", "off")  # nobody answers
+    bench.vm.plug(wire)  # type: ignore[arg-type]
+    bench.vm.wait("client", mark, client=wire.address)
+    bench.clear()
+    for target in (wire.router, nowhere):
+        wire.send(IP(src=wire.address, dst=target) / ICMP(id=7))
+    end = time.monotonic() + 20
+    while len(asked(wire, wire.address)) < OFTEN and time.monotonic() < end:
+        time.sleep(0.1)
+    assert len(asked(wire, wire.address)) >= OFTEN
+    time.sleep(4)  # after three seconds the router gives up
+    assert 1 <= len(asked(bench.upstream, nowhere)) <= 3
+    wire.namespace.ip("link", "set", "w0", "arp", "on")
+    wire.warm_up()
+
+
+def asked(wire: Wire, address: str) -> list[Packet]:
+    """The router's questions by ARP for an address."""
+    return [frame for frame in wire.arp() if frame[ARP].op == 1 and frame[ARP].pdst == address]
 
 
 def fuzz(bench: ImageBench, seed: int, count: int, fragments: bool) -> dict[str, int]:
