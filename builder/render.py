@@ -43,6 +43,10 @@ VERIFIED_ROOT = ("root=/dev/dm-0", 'dm-mod.create="@verity@"')
 # few lines costs 0.06 s of each boot under TCG.
 INIT_ARGUMENTS = ("--", "-ISB", "/usr/lib/netvm/start.pyc")
 
+# What the kernel's decompressor alone looks for, on the whole line (arch/x86/boot/compressed/kaslr.c).  A word that the
+# kernel itself does not know comes before PID 1's own arguments, where Python would take it for its program.
+DECOMPRESSOR = ("nokaslr",)
+
 # Lists the files of a tree we wrote, so that a later write removes what is no longer part of it and nothing else.
 MARKER = ".netvm-tree"
 
@@ -107,7 +111,9 @@ def _cmdline(router: Router) -> str:
     root = VERIFIED_ROOT if router.image.verity else PLAIN_ROOT
     stock = STOCK_PARAMETERS if router.kernel.stock else ()
     ours = (*CONSOLE, *root, *CMDLINE, *HARDENING, *stock, *traffic.kernel_parameters(router))
-    return " ".join((*ours, *router.kernel.parameters, *INIT_ARGUMENTS))
+    early = [word for word in router.kernel.parameters if word in DECOMPRESSOR]
+    theirs = [word for word in router.kernel.parameters if word not in DECOMPRESSOR]
+    return " ".join((*ours, *theirs, *INIT_ARGUMENTS, *early))
 
 
 def _nixpkgs(router: Router) -> nixlit.Raw:

@@ -40,6 +40,11 @@ PATTERNS: tuple[Pattern, ...] = (
         "build the image again: netvm-build build; an init=… among kernel.parameters in netvm.yaml does this too",
     ),
     _pattern(
+        r"python3: can't open file '/*(?P<word>[^']*)'",
+        "PID 1 was handed {word}, which is no parameter that the kernel knows.",
+        "take it out of kernel.parameters in netvm.yaml",
+    ),
+    _pattern(
         r"(?:Out of memory|Kernel panic - not syncing: (?:System is deadlocked on memory|Out of memory)"
         r"|invoked oom-killer|page allocation failure)",
         "The guest ran out of memory.",

@@ -121,6 +121,7 @@ def test_a_matrix_is_one_report(image: Image, qemu: Qemu, tmp_path: Path) -> Non
     [
         ("root=/dev/vda", "root=/dev/vdz", "no root file system"),
         ("init=/usr/bin/python3", "init=/nope", "no init that runs"),
+        ("panic=-1", "panic=-1 nosuchword", "PID 1 was handed nosuchword"),
     ],
 )
 def test_boots_that_cannot_succeed(old: str, new: str, cause: str, image: Image, qemu: Qemu, tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_escape() -> None:
         ("Kernel panic - not syncing: dm-verity device corrupted", "not the one that was built"),
         ("Kernel panic - not syncing: Requested init /nope failed (error -2).", "no init that runs"),
         ("Kernel panic - not syncing: No working init found.  Try passing init=", "no init that runs"),
+        ("/usr/bin/python3: can't open file '//nosuch': [Errno 2] No such file", "PID 1 was handed nosuch, which"),
         ("Kernel panic - not syncing: System is deadlocked on memory", "ran out of memory"),
         ("python3 invoked oom-killer: gfp_mask=0x140cca", "ran out of memory"),
         ("Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100", "panicked: Attempted"),

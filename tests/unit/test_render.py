@@ -51,6 +51,13 @@ def test_what_a_user_writes_stays_a_literal(loaded: pipeline.Loaded) -> None:
     assert '\\${builtins.abort \\"out\\"}\\"; x = \\"' in text
 
 
+def test_a_word_for_the_decompressor_alone_is_no_program_of_pid_1(loaded: pipeline.Loaded) -> None:
+    """The kernel hands PID 1 each word that it does not know, before the arguments behind the dashes."""
+    kernel = replace(loaded.router.kernel, parameters=("nokaslr", "loglevel=4"))
+    text = render.render(replace(loaded.router, kernel=kernel), loaded.kernel).files["router.nix"].decode()
+    assert ' loglevel=4 -- -ISB /usr/lib/netvm/start.pyc nokaslr"' in text
+
+
 def test_a_stock_kernel_is_told_that_nothing_disarms_the_watchdog(loaded: pipeline.Loaded) -> None:
     """Debian builds it without WATCHDOG_NOWAYOUT."""
     stock = replace(loaded.router, kernel=replace(loaded.router.kernel, stock=True))
