@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from bench import boot, clients, commands, memory, stock, traffic
@@ -18,88 +19,40 @@ def image_size(setting: Setting) -> Measured:
     return Measured((sum(parts.values()) / MIB,), notes=(note,), details={"bytes": parts})
 
 
+Measure = Callable[[Setting], Measured]
+
+RULE, ALONE = "masquerade only", "1 client"
+"""What traffic is measured beside."""
+
+
+def _boot(nic: str, name: str, what: str, most: float) -> Row:
+    return Row(name, what, "s", partial(boot.measure, nic=nic), beside="static init", aim=Aim(most, "ratio"))
+
+
+def _throughput(name: str, what: str, measure: Measure, beside: str) -> Row:
+    return Row(name, what, "MiB/s", measure, beside=beside, aim=Aim(0.95, "ratio", at_least=True), quick=False)
+
+
+def _rate(name: str, what: str, measure: Measure, beside: str) -> Row:
+    return Row(name, what, "/s", measure, beside=beside, aim=Aim(0.9, "ratio", at_least=True), quick=False)
+
+
+def _echo(name: str, what: str, measure: Measure, beside: str) -> Row:
+    return Row(name, what, "ms", measure, beside=beside, aim=Aim(1.05, "ratio"), quick=False)
+
+
 ROWS: tuple[Row, ...] = (
-    Row(
-        "boot-virtio",
-        "ready, virtio-net",
-        "s",
-        partial(boot.measure, nic="virtio-net-pci"),
-        beside="static init",
-        aim=Aim(2.0, "ratio"),
-    ),
-    Row(
-        "boot-e1000e",
-        "ready, e1000e",
-        "s",
-        partial(boot.measure, nic="e1000e"),
-        beside="static init",
-        aim=Aim(3.5, "ratio"),
-    ),
+    _boot("virtio-net-pci", "boot-virtio", "ready, virtio-net", 2.0),
+    _boot("e1000e", "boot-e1000e", "ready, e1000e", 3.5),
     Row("image-size", "kernel and root", "MiB", image_size, aim=Aim(20.0)),
     Row("least-memory", "least memory", "MiB", memory.measure, aim=Aim(40.0), quick=False),
-    Row(
-        "tcp",
-        "TCP, one client",
-        "MiB/s",
-        traffic.firewall_tcp,
-        beside="masquerade only",
-        aim=Aim(0.95, "ratio", at_least=True),
-        quick=False,
-    ),
-    Row(
-        "connections",
-        "new connections",
-        "/s",
-        traffic.firewall_connections,
-        beside="masquerade only",
-        aim=Aim(0.9, "ratio", at_least=True),
-        quick=False,
-    ),
-    Row(
-        "round-trip",
-        "echo",
-        "ms",
-        traffic.firewall_round_trip,
-        beside="masquerade only",
-        aim=Aim(1.05, "ratio"),
-        quick=False,
-    ),
-    Row(
-        "crowd-tcp",
-        "TCP, 240 clients",
-        "MiB/s",
-        traffic.crowd_tcp,
-        beside="1 client",
-        aim=Aim(0.95, "ratio", at_least=True),
-        quick=False,
-    ),
-    Row(
-        "crowd-round-trip",
-        "echo, 240 clients",
-        "ms",
-        traffic.crowd_round_trip,
-        beside="1 client",
-        aim=Aim(1.05, "ratio"),
-        quick=False,
-    ),
-    Row(
-        "last-tcp",
-        "TCP, last of 240",
-        "MiB/s",
-        traffic.last_tcp,
-        beside="1 client",
-        aim=Aim(0.95, "ratio", at_least=True),
-        quick=False,
-    ),
-    Row(
-        "last-round-trip",
-        "echo, last of 240",
-        "ms",
-        traffic.last_round_trip,
-        beside="1 client",
-        aim=Aim(1.05, "ratio"),
-        quick=False,
-    ),
+    _throughput("tcp", "TCP, one client", traffic.firewall_tcp, RULE),
+    _rate("connections", "new connections", traffic.firewall_connections, RULE),
+    _echo("round-trip", "echo", traffic.firewall_round_trip, RULE),
+    _throughput("crowd-tcp", "TCP, 240 clients", traffic.crowd_tcp, ALONE),
+    _echo("crowd-round-trip", "echo, 240 clients", traffic.crowd_round_trip, ALONE),
+    _throughput("last-tcp", "TCP, last of 240", traffic.last_tcp, ALONE),
+    _echo("last-round-trip", "echo, last of 240", traffic.last_round_trip, ALONE),
     Row("attach", "plug to answer", "s", clients.attach, aim=Aim(0.25), quick=False),
     Row("client-memory", "a client", "MiB", clients.memory, aim=Aim(0.45), quick=False),
     Row("client-boot", "a client's boot", "ms", clients.boot_time, aim=Aim(40.0), quick=False),

@@ -192,6 +192,7 @@ class Supervisor:
         why = {"reason": OUT_OF_MEMORY} if status == -native.SIGKILL and lowmemory.killed(pid) else {}
         self._voice.say("service", name=name, state="exited", pid=pid, restarts=running.restarts, status=status, **why)
         if self._stopping:
+            self._killed = self._killed or status == -native.SIGKILL
             self._stop_next()
         else:
             self._back_off(running)
@@ -241,7 +242,6 @@ class Supervisor:
 
         def kill() -> None:
             if running.pid:
-                self._killed = True
                 os.kill(running.pid, native.SIGKILL)
 
         return kill

@@ -163,8 +163,8 @@ def leaked(frame: bytes) -> str:
     head = (data[0] & 15) * 4
     if data[9] == 1 and data[head] in (3, 5, 11, 12):
         quoted = data[head + 8 :]
-        if _dhcp_answer(quoted) and not _ours(quoted[12:16]):
-            return ""  # the uplink's own words, to anybody: an address that is yet to be leased is not ours to know
+        if _dhcp_answer(quoted) and quoted[12:16] == data[16:20] and not _ours(quoted[12:16]):
+            return ""  # its own words, told back to who said them: the address that it offers is not ours to know
         if _ours(quoted[12:16]) or _ours(quoted[16:20]):
             return "quoted in an ICMP error"
     return ""

@@ -137,6 +137,14 @@ class World:
         self.tell(what, f"{found.address} via {found.gateway} on {found.interface} ({found.driver})", started)
         return str(found.interface)
 
+    async def goes_out(self, how: str) -> None:
+        """Show that the client's packets go upstream."""
+        started = time.monotonic()
+        assert await self.reaches("192.0.2.7")
+        answer = await self.client.ask("connect", to=BEHIND, port=7)
+        assert answer.get("connected") is True, answer
+        self.tell("client upstream", f"{self.client.address} → {BEHIND} and 192.0.2.7, icmp and tcp, {how}", started)
+
     async def reaches(self, to: str, within_s: float = 30) -> bool:
         """Whether the client's pings to an address are answered within so long."""
         end = time.monotonic() + within_s
