@@ -1,17 +1,15 @@
-"""The router as frozen values: what a spec means once every default is filled in.
-
-Rules about one value live with the reader of the spec, rules that span fields in `rules`.
-"""
+"""What a spec asks for: the platform, the kernel, uplinks, clients, the machine and the image."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 from builder.address import Pair
+from builder.model.wireless import Wifi
 
 
 class PlatformKind(Enum):
@@ -208,82 +206,6 @@ AUTO = "auto"
 """In place of families: those of the network cards in the machine that builds."""
 
 
-class WifiSecurity(Enum):
-    """PSK: a passphrase, by SAE (WPA3) where the access point offers it, else as WPA2 has it; SAE: never as WPA2;
-    EAP: each user by what is theirs (WPA-Enterprise).
-    """
-
-    OPEN = "open"
-    PSK = "psk"
-    SAE = "sae"
-    EAP = "eap"
-
-
-@dataclass(frozen=True)
-class Secret:
-    """Where a secret is read from when the VM is started: a file, or a variable of the environment; one is set."""
-
-    file: str | None = None
-    env: str | None = None
-
-
-class EapMethod(Enum):
-    """How the two sides prove who they are: PEAP and TTLS send a password through a tunnel to a server that a
-    certificate vouches for, TLS has certificates on both sides, PWD proves on both sides that the password is known.
-    """
-
-    PEAP = "peap"
-    TTLS_MSCHAPV2 = "ttls-mschapv2"
-    TTLS_PAP = "ttls-pap"
-    TLS = "tls"
-    PWD = "pwd"  # noqa: S105  (a name)
-
-
-@dataclass(frozen=True)
-class Authorities:
-    """The certificates that vouch for a server: where they stood, and themselves, which are no secret."""
-
-    file: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Eap:
-    """`anonymous` is told in the clear in place of the identity; `servers` are masks of the server's name, of which
-    one must fit.  `certificate` and `key` are the client's, for TLS alone.
-    """
-
-    method: EapMethod
-    identity: str
-    anonymous: str | None = None
-    ca: Authorities | None = None
-    servers: tuple[str, ...] = ()
-    unverified: bool = False
-    certificate: str | None = None
-    key: Secret | None = None
-
-
-@dataclass(frozen=True)
-class WifiNetwork:
-    """`secret` is a passphrase, with EAP a password, or what a private key is encrypted with; None where there is none.
-    A `hidden` network does not tell its name.  `eap` is there with that security alone.
-    """
-
-    ssid: str
-    security: WifiSecurity = WifiSecurity.PSK
-    secret: Secret | None = None
-    hidden: bool = False
-    eap: Eap | None = None
-
-
-@dataclass(frozen=True)
-class Wifi:
-    """`country` (ISO 3166-1 alpha-2) decides on which channels and how loud; without networks there is no Wi-Fi."""
-
-    country: str | None = None
-    networks: tuple[WifiNetwork, ...] = ()
-
-
 NICS = (
     *("e1000e", "igb", "e1000", "virtio-net-pci", "rtl8139", "vmxnet3"),
     *("e1000-82544gc", "e1000-82545em", "virtio-net-pci-transitional", "virtio-net-pci-non-transitional"),
@@ -327,7 +249,7 @@ class Router:
     uplinks: tuple[Uplink, ...] = ()
     connman: ConnMan = ConnMan()
     clients: Clients = Clients()
-    wifi: Wifi = Wifi()
+    wifi: Wifi = field(default_factory=Wifi)
     machine: Machine = Machine()
     image: RootImage = RootImage()
 

@@ -1,0 +1,267 @@
+"""The running router: what there is, and how one thing leads to another.
+
+    ruleset into the kernel → forwarding on ─┬→ dbus-daemon → connmand, once dbus-daemon serves
+                                             └→ interfaces → clients' addresses, uplinks up
+
+The ruleset comes before the first interface is touched, so that there is no moment without it.  Whatever is not needed
+for the first packet (power buttons, the host's requests) is set up while ConnMan waits for its lease.
+"""
+
+from __future__ import annotations
+
+from init import address, firewall, native, resolvers, sysctl, uplink, uplinks
+from init.children import Children
+from init.claims import Claims
+from init.clients import Clients
+from init.interfaces import Requests
+from init.loop import EDGE, WRITE, Loop
+from init.native import os
+from init.network import Network
+from init.ports import EventPort
+from init.resolvers import Resolvers
+from init.rtnetlink import ARPHRD_ETHER, Link
+from init.supervisor import Supervisor
+from init.uplinks import Uplinks
+from init.watchdog import Watchdog
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from init.config import Config
+    from init.connman import ConnMan
+    from init.modules import Loader
+    from init.outlet import Outlet
+    from init.protocol import Voice
+    from init.requests import Requests as HostRequests
+    from init.services import Service
+
+MODULES = "/usr/lib/netvm/modules.bin"
+ROOMY = 48 << 20
+"""What PID 1 would keep for itself is 6 MiB, which a machine of less than this needs to run at all."""
+SEVERAL_S, ONE_S = 0.0, 3.0
+"""When ConnMan is first spoken to: at once where it must be told an order, later where it only has errors to tell."""
+
+
+class Failure(Exception):
+    """The router cannot work, and the machine is to be powered off; the text says why."""
+
+
+class Router:
+    """The running router: everything there is, and how one thing leads to another."""
+
+    def __init__(self, config: Config, voice: Voice, services: Sequence[Service]) -> None:
+        self.config = config
+        self.voice = voice
+        self.modules = load_modules(voice)  # first: even the sockets below may need one
+        self.loop = Loop()
+        self.watchdog = Watchdog(self.loop)
+        self.children = Children(self.loop)
+        self.supervisor = Supervisor(self.loop, self.children, voice, services, self._check_ready)
+        self.firewall = firewall.Firewall(self.loop, self._firewall_fell_behind)
+        requests = Requests()
+        self.clients = Clients(requests, self.firewall, voice)
+        claims = Claims(config.pool, self.clients)
+        self.uplinks = Uplinks(
+            self.loop, requests, voice, config.uplinks, claims.problem, _forget_uplink, wifi=bool(config.wifi)
+        )
+        self.network = Network(self._link_came, self._link_went, self._network_changed)
+        self.resolvers: Resolvers | None = None
+        self.connman: ConnMan | None = None
+        self.port = EventPort(self.loop, voice, self._asked)
+        self._answers: HostRequests | None = None
+        self.ready = False
+        self._ending = ""
+        for number in (native.SIGTERM, native.SIGINT, native.SIGPWR, native.SIGUSR1, native.SIGUSR2):
+            self.loop.on_signal(number, lambda number=number: self.power_off(f"signal {number}"))  # type: ignore[misc]
+        if voice.console is not None:
+            self._serve_console(voice.console)
+
+    def start(self) -> None:
+        """Begin; the rest follows from what happens."""
+        self.port.look()  # first of all, so that the host hears even of what fails at once
+        if native.owns_machine():  # none of it is ours to touch where a test runs us inside another machine
+            self._arm_watchdog()
+            self._stay_in_memory()
+            self.loop.later(0, self._harden)
+        self._raise_firewall()
+        self.supervisor.start()
+        self.resolvers = Resolvers(self.loop, lambda _: self._network_changed())
+        self.network.follow(self.loop)
+        self.loop.later(self.config.lease_timeout_s, self._lease_is_due)
+        self.loop.later(SEVERAL_S if self.uplinks.several else ONE_S, self._follow_connman)
+        self.loop.later(0, self._follow_uevents)
+
+    def _arm_watchdog(self) -> None:
+        try:
+            self.watchdog.arm(self.config.watchdog_s)
+        except OSError as error:
+            self.voice.say("degraded", reason=f"the watchdog could not be armed: {error.strerror or error}")
+
+    def _stay_in_memory(self) -> None:
+        """Short of memory the kernel drops code to read it again: PID 1 would wait for the disk at each step."""
+        if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") < ROOMY:
+            return
+        try:
+            native.keep_in_memory()
+        except OSError as error:
+            self._log(f"PID 1 could not be kept in memory: {error.strerror or error}")
+
+    def power_off(self, reason: str) -> None:
+        """Stop the services in order, then the machine.  Asked twice, it is done once."""
+        if self._ending:
+            return
+        self._ending = reason
+        self.supervisor.stop(self._services_stopped)
+
+    def _services_stopped(self, clean: bool) -> None:
+        self.voice.say("shutdown", reason=self._ending, clean=clean)
+        self.loop.running = False
+
+    def _raise_firewall(self) -> None:
+        try:
+            self.firewall.load()
+        except OSError as error:
+            raise Failure(f"the firewall could not be loaded: {error.strerror or error}") from None
+        self.voice.say("firewall", loaded=True)
+        self._tell_refused(sysctl.apply(sysctl.EVERYWHERE))
+        firewall.forward_packets()
+
+    def _firewall_fell_behind(self, problem: str) -> None:
+        self.voice.say("degraded", reason=f"the firewall fell behind: {problem}")
+
+    def _link_came(self, link: Link) -> None:
+        if link.kind != ARPHRD_ETHER:
+            return
+        if address.has_oui(link.mac, self.config.oui):
+            self.clients.attach(link)
+        elif self.uplinks.expects(link.name):
+            self.uplinks.adopt(link)
+        elif uplink.is_physical(link.name):
+            self.uplinks.attach(link)
+
+    def _link_went(self, link: Link) -> None:
+        self.clients.detach(link.index)
+        self.uplinks.detach(link.index)
+
+    def _network_changed(self) -> None:
+        if self.uplinks.several:
+            self._follow_connman()
+        if self.uplinks.compare(self.network, self._nameservers_of, self.loop.clock(), self._is_connected):
+            self.loop.later(uplinks.GRACE_S, self._network_changed)
+        if self.config.dns:
+            self.firewall.resolve_by(self._resolvers_now())
+        self._check_ready()
+
+    def _nameservers_of(self, interface: str) -> tuple[str, ...]:
+        """An uplink's resolvers: all that ConnMan writes, or, where there are several uplinks, its own of them."""
+        if self.connman is None or not (self.uplinks.several and self.connman.heard):
+            return self.resolvers.current if self.resolvers is not None else ()
+        service = self.connman.service_of(interface)
+        return resolvers.usable(service.nameservers) if service is not None and service.connected else ()
+
+    def _is_connected(self, interface: str) -> bool:
+        """Whether ConnMan says so."""
+        service = self.connman.service_of(interface) if self.connman is not None else None
+        return service is not None and service.connected
+
+    def _resolvers_now(self) -> tuple[str, ...]:
+        """Where clients' DNS goes: to the resolvers of the uplink that they go out by, and to no other's."""
+        active = self.uplinks.active
+        return active.lease.nameservers if active is not None and active.lease is not None else ()
+
+    def _follow_connman(self) -> None:
+        """What only ConnMan itself can tell: what is wrong with an uplink, and whose resolvers are which."""
+        if self.connman is None:
+            from init.connman import ConnMan
+
+            self.connman = ConnMan(self.loop, self._connman_changed, self._log, uplink.number_of)
+
+    def _connman_changed(self) -> None:
+        connman = self.connman
+        if connman is not None:
+            self.uplinks.complain(lambda name: service.error if (service := connman.service_of(name)) else "")
+        self._network_changed()
+
+    def _log(self, text: str) -> None:
+        self.voice.say("log", source="init", text=text)
+
+    def _check_ready(self) -> None:
+        if self.ready or not (self.supervisor.all_ready and self.uplinks.any_lease):
+            return
+        self.ready = True
+        if self.modules is not None and self.config.lock_modules:
+            self.modules.lock()
+        self.voice.say("ready", uplinks=len(self.uplinks.all), clients=len(self.clients.all))
+
+    def _lease_is_due(self) -> None:
+        if self.uplinks.any_lease:
+            return
+        names = ", ".join([f"{uplink.name} ({uplink.driver})" for uplink in self.uplinks.all])
+        where = f"on {names}" if names else "and no uplink: no physical interface has a driver in this kernel"
+        self.voice.say("degraded", reason=f"no lease in {self.config.lease_timeout_s:g} s {where}")
+
+    def _serve_console(self, console: Outlet) -> None:
+        try:
+            self.loop.watch(console.descriptor, console.flush, WRITE | EDGE)
+        except OSError:  # a file, which is always ready
+            return
+
+    def _asked(self, line: bytes) -> None:
+        """The host asks something; until it does, what answers is not even loaded."""
+        if self._answers is None:
+            from init.requests import Requests as HostRequests
+
+            self._answers = HostRequests(
+                self.voice, self.supervisor, self.firewall, self.uplinks, self.clients, self.watchdog
+            )
+        self._answers.answer(line)
+
+    def _harden(self) -> None:
+        """Settings that no packet depends on."""
+        self._tell_refused(sysctl.apply(sysctl.HARDENING, root=sysctl.EVERYTHING))
+
+    def _tell_refused(self, refused: Sequence[str]) -> None:
+        if refused:
+            self.voice.say("log", source="init", text=f"settings refused by the kernel: {', '.join(refused)}")
+
+    def _follow_uevents(self) -> None:
+        """Power buttons, a port or any device plugged in later: all can wait until the services start."""
+        from init.power import PowerButtons
+        from init.uevents import UeventSocket
+
+        buttons = PowerButtons(self.loop, lambda: self.power_off("power button"))
+        uevents = UeventSocket()
+
+        def something_came() -> None:
+            events = uevents.receive()
+            subsystems = {event.subsystem for event in events}
+            if self.modules is not None and any(e.action == "add" and "MODALIAS" in e.variables for e in events):
+                self.modules.look()
+            if "virtio-ports" in subsystems:
+                self.port.look()
+            if "input" in subsystems:
+                buttons.look()
+
+        self.loop.watch(uevents.fileno(), something_came)
+        if self.modules is not None:
+            self.modules.look()
+        self.port.look()  # once more: it may have come between the first look and our listening
+        buttons.look()
+
+
+def _forget_uplink(address: str) -> str:
+    from init.conntrack import forget_uplink
+
+    return forget_uplink(address)
+
+
+def load_modules(voice: Voice) -> Loader | None:
+    """Drivers and the firewall's parts, where the kernel has them as modules."""
+    if not native.exists(MODULES):
+        return None
+    from init.modules import Drivers, Loader
+
+    loader = Loader(voice, Drivers(MODULES))
+    loader.start()
+    return loader
