@@ -103,7 +103,7 @@ class Form:
         return b"".join(pieces)
 
 
-MARKS = tuple(b"\xff\xff\xff" + bytes([number]) for number in range(1, 7))
+MARKS = tuple(b"\xff\xff\xff" + bytes([number]) for number in range(1, 6))
 """Marks of four bytes for a form, which no address and no number of an interface or a message is."""
 
 

@@ -89,7 +89,8 @@ def parse_link(payload: bytes, known: Mapping[int, Link] | None = None) -> Link 
     if family != AF_UNSPEC:
         return None
     before = known.get(index) if known is not None else None
-    found = attributes(payload, LINK.size, IFLA_IFNAME, *(() if before is not None else (IFLA_ADDRESS,)))
+    wanted = (IFLA_IFNAME, IFLA_ADDRESS) if before is None else (IFLA_IFNAME,)
+    found = attributes(payload, LINK.size, *wanted)
     name = found.get(IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace")
     if before is not None:
         return Link(index, name or before.name, before.mac, flags, kind)

@@ -80,7 +80,7 @@ EACH: tuple[tuple[str, str], ...] = (
     ("ipv4/conf/{name}/send_redirects", "0"),  # set where `all` or the interface is: both must be off
     ("ipv4/conf/{name}/accept_redirects", "0"),
 )
-"""For each interface that forwards, where the kernel does not take it from `default`."""
+"""What each interface that forwards has: a client's from `default`, an uplink's because it may be older."""
 
 UPLINK: tuple[tuple[str, str], ...] = (
     *EACH,
