@@ -28,6 +28,6 @@ def prepare(path: Path, accel: str | None, say: Callable[[str], None]) -> Subjec
     image = pipeline.build(loaded, out, tell)
     manifest.verify(image)
     program = pipeline.qemu_for(loaded, out, tell)
-    chosen = accelerator.choose(program, accel)
+    chosen = accelerator.choose(program, accel, kernel=image.kernel)
     say(f"QEMU {program.version} ({program.reason}), {chosen}")
     return Subject(path, image, program, chosen)

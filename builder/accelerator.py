@@ -1,11 +1,14 @@
-"""KVM or TCG, decided by trial: a tiny guest is booted with a deadline, and the answer is remembered.
+"""KVM or TCG, decided by trial: a guest is booted with a deadline, and the answer is remembered.
 
-``/dev/kvm`` can exist, open, and yet never boot a guest: the firmware starts and hangs, or QEMU aborts on an MSR.
-``accel=kvm:tcg`` then hangs for ever.  So a boot sector of eight bytes must run and say so before KVM is trusted.
+``/dev/kvm`` can exist, open, and yet never boot a guest: the firmware starts and hangs, QEMU aborts on an MSR, or a
+boot sector runs and Linux doesn't (a KVM for paravirtual guests only).  ``accel=kvm:tcg`` then hangs for ever.  So the
+image's own kernel must come as far as its panic about a missing root before KVM is trusted; without an image, a boot
+sector of eight bytes is tried.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -26,6 +29,8 @@ TCG = "tcg"
 CHOICES = (KVM, TCG)
 DEVICE = Path("/dev/kvm")
 PROBE_DEADLINE_S = 5.0
+LINUX_DEADLINE_S = 10.0
+"""Under KVM a kernel panics within a second; under TCG within one to three."""
 
 _SIGN = 0x2A
 _BOOTED = _SIGN << 1 | 1  # what isa-debug-exit makes of a byte written to it
@@ -55,11 +60,19 @@ class Accelerator:
         return f"{self.kind.upper()}: {self.reason}" + (f": {self.trouble}" if self.trouble else "")
 
 
-def choose(qemu: Qemu, asked: str | None = None, *, device: Path = DEVICE, cache: Path | None = None) -> Accelerator:
-    """The accelerator to use.  `asked` ("kvm" or "tcg") wins untried; else KVM if it boots the probe, else TCG.
+def choose(
+    qemu: Qemu,
+    asked: str | None = None,
+    *,
+    kernel: Path | None = None,
+    device: Path = DEVICE,
+    cache: Path | None = None,
+) -> Accelerator:
+    """The accelerator to use.  `asked` ("kvm" or "tcg") wins untried; else KVM if it boots the guest, else TCG.
 
-    The probe's answer is kept in `cache` (default: $XDG_CACHE_HOME/netvm-build) until QEMU, the host's kernel or the
-    device changes.  Raises LaunchError for an accelerator we do not know.
+    The guest is `kernel`, a Linux that is to run under it; a boot sector where none is given.  The answer is kept in
+    `cache` (default: $XDG_CACHE_HOME/netvm-build) until QEMU, the host's kernel, the device or the guest changes.
+    Raises LaunchError for an accelerator we do not know.
     """
     if asked is not None:
         if asked not in CHOICES:
@@ -69,39 +82,64 @@ def choose(qemu: Qemu, asked: str | None = None, *, device: Path = DEVICE, cache
     if closed is not None:
         return Accelerator(TCG, closed)
     file = (cache or cache_dir()) / "accelerator.json"
-    key = _key(qemu, device)
+    key = _key(qemu, device, kernel)
     known = _recall(file)
     if key not in known:
-        known[key] = probe(qemu, KVM) or ""
+        trial = probe(qemu, KVM) if kernel is None else probe_linux(qemu, KVM, kernel)
+        known[key] = trial or ""
         _remember(file, known)
-    trouble = known[key]
+    trouble, guest = known[key], "a boot sector" if kernel is None else "a guest"
     if trouble:
-        return Accelerator(TCG, f"{device} opens but does not boot a guest", trouble)
-    return Accelerator(KVM, f"{device} boots a guest")
+        return Accelerator(TCG, f"{device} opens but does not boot {guest}", trouble)
+    return Accelerator(KVM, f"{device} boots {guest}")
 
 
 def probe(qemu: Qemu, kind: str, deadline_s: float = PROBE_DEADLINE_S) -> str | None:
-    """Boot the tiny guest.  None if it ran; else what went wrong, in a few words.  Leaves no process behind."""
+    """Boot the boot sector.  None if it ran; else what went wrong, in a few words.  Leaves no process behind."""
     sector = _sector()
     try:
-        with tempfile.TemporaryFile() as said:
-            child = spawn(probe_argv(qemu, kind, sector), stderr=said, pass_fds=(sector,), orphaned=signal.SIGKILL)
+        ended = _boot(probe_argv(qemu, kind, sector), deadline_s, (sector,))
+    finally:
+        os.close(sector)
+    return ended.trouble if ended.status != _BOOTED else None
+
+
+def probe_linux(qemu: Qemu, kind: str, kernel: Path, deadline_s: float = LINUX_DEADLINE_S) -> str | None:
+    """Boot a kernel without a root, which panics and reboots.  None if it did; else what went wrong, in a few words."""
+    ended = _boot(linux_argv(qemu, kind, kernel), deadline_s)
+    if ended.status != 0:
+        return ended.trouble
+    return None if b"Kernel panic" in ended.console else "the guest reset before Linux spoke"
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How a trial ended: QEMU's exit status (None: killed at the deadline), the guest's console, and the trouble."""
+
+    status: int | None
+    console: bytes = b""
+    trouble: str = ""
+
+
+def _boot(argv: list[str], deadline_s: float, pass_fds: tuple[int, ...] = ()) -> _Ended:
+    """Run QEMU, with the guest's console on its stdout, until it ends or the deadline.  Leaves no process behind."""
+    try:
+        with tempfile.TemporaryFile() as console, tempfile.TemporaryFile() as said:
+            child = spawn(argv, stdout=console, stderr=said, pass_fds=pass_fds, orphaned=signal.SIGKILL)
             try:
                 status = child.wait(deadline_s)
             except subprocess.TimeoutExpired:
-                return f"nothing ran within {deadline_s:g} s"
+                return _Ended(None, trouble=f"nothing ran within {deadline_s:g} s")
             finally:
                 end_group(child, grace_s=0.5)
+            console.seek(0)
             said.seek(0)
             lines = said.read(4096).decode(errors="replace").strip().splitlines()
+            last = "".join(char if char.isprintable() else "?" for char in lines[-1])[-160:] if lines else ""
+            how = f"QEMU was killed by signal {-status}" if status < 0 else f"QEMU exited with status {status}"
+            return _Ended(status, console.read(1 << 20), last or how)
     except CommandError as error:
-        return error.message
-    finally:
-        os.close(sector)
-    if status == _BOOTED:
-        return None
-    last = "".join(char if char.isprintable() else "?" for char in lines[-1])[-160:] if lines else ""
-    return last or (f"QEMU was killed by signal {-status}" if status < 0 else f"QEMU exited with status {status}")
+        return _Ended(None, trouble=error.message)
 
 
 def _sector() -> int:
@@ -116,13 +154,23 @@ def _sector() -> int:
 
 
 def probe_argv(qemu: Qemu, kind: str, sector_fd: int) -> list[str]:
-    """The command line of the probe, whose disk is an open file descriptor."""
-    line = [str(qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
-    line += ["-machine", "q35", "-accel", kind, "-cpu", "max", "-m", "16"]
+    """The command line of the boot sector's trial, whose disk is an open file descriptor."""
+    line = [*_bare(qemu, kind), "-m", "16"]
     line += ["-add-fd", f"fd={sector_fd},set=1"]
     line += ["-drive", "if=virtio,format=raw,readonly=on,file=/dev/fdset/1"]
     line += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
     return line
+
+
+def linux_argv(qemu: Qemu, kind: str, kernel: Path) -> list[str]:
+    """The command line of a kernel's trial: no disk, so it panics for want of a root, and ``panic=-1`` reboots it."""
+    line = [*_bare(qemu, kind), "-m", "128", "-serial", "stdio"]
+    return [*line, "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]
+
+
+def _bare(qemu: Qemu, kind: str) -> list[str]:
+    line = [str(qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
+    return [*line, "-machine", "q35", "-accel", kind, "-cpu", "max"]
 
 
 def cache_dir() -> Path:
@@ -149,9 +197,11 @@ def _closed(device: Path) -> str | None:
     return None
 
 
-def _key(qemu: Qemu, device: Path) -> str:
+def _key(qemu: Qemu, device: Path, kernel: Path | None) -> str:
     status = device.stat()
-    return f"{qemu.path.resolve()} {qemu.version} {platform.release()} {status.st_dev}:{status.st_ino}:{status.st_rdev}"
+    where = f"{platform.release()} {status.st_dev}:{status.st_ino}:{status.st_rdev}"
+    guest = "" if kernel is None else f" {hashlib.sha256(kernel.read_bytes()).hexdigest()}"
+    return f"{qemu.path.resolve()} {qemu.version} {where}{guest}"
 
 
 def _recall(file: Path) -> dict[str, str]:

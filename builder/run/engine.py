@@ -58,7 +58,7 @@ def run(image: Image, program: qemu.Qemu, wanted: Wanted, say: Callable[[str], N
     No process, socket or folder is left.  Raises BootError, or ManifestError for a spec that cannot be read.
     """
     _check(image, program, wanted)
-    chosen = accelerator.choose(program, wanted.accel)
+    chosen = accelerator.choose(program, wanted.accel, kernel=image.kernel)
     place = registry.claim(wanted.name or image.manifest.name)
     try:
         with _borrowed(image, wanted, say) as lent:
@@ -81,7 +81,7 @@ def _borrowed(image: Image, wanted: Wanted, say: Callable[[str], None]) -> Itera
 def detached(image: Image, program: qemu.Qemu, wanted: Wanted) -> registry.Record:
     """Boot with no terminal, in a process of its own; the VM's record once QEMU runs.  Raises as `run` does."""
     _check(image, program, wanted)
-    chosen = accelerator.choose(program, wanted.accel)
+    chosen = accelerator.choose(program, wanted.accel, kernel=image.kernel)
     name = wanted.name or image.manifest.name
     log = log_file(name)
 

@@ -51,7 +51,7 @@ def smoke(
     wanted = tuple(dict.fromkeys(nics)) or (image.manifest.machine.nic,)
     for nic in wanted:
         qemu.require_nic(program, nic)
-    chosen = replace(accelerators.choose(program, accel), slower=patience)
+    chosen = replace(accelerators.choose(program, accel, kernel=image.kernel), slower=patience)
     sink(Note(f"QEMU {program.version} ({program.reason}), {chosen}"))
     rig = Rig(image, program, chosen, out, sink)
     if card is not None:

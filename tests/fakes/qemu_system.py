@@ -28,6 +28,7 @@ hangs       PID 1 hangs, and the watchdog resets the machine, which ends it
 no-port     the event port stays silent; the console speaks
 warns       the console shows a WARNING, all else is well
 stubborn    the power button does nothing
+kvm-hangs   KVM runs nothing; kvm-no-linux: a boot sector only; kvm-resets: Linux resets at once; kvm-aborts: QEMU dies
 orphan      goes on when nobody is at the other end of its sockets, as QEMU does
 """
 
@@ -182,6 +183,16 @@ class Fake:
                     {"qmp": self.command, "port": self.request}.get(key.data, lambda _: None)(line.decode())
 
 
+def refuse_kvm(fault: str, linux: bool) -> None:
+    if fault == "kvm-hangs" or (fault == "kvm-no-linux" and linux):
+        time.sleep(600)
+    if fault == "kvm-aborts":
+        print("error: failed to set MSR 0x38d to 0x0", file=sys.stderr, flush=True)
+        os.abort()
+    if fault == "kvm-resets" and linux:
+        sys.exit(0)
+
+
 def main() -> None:
     argv, fault = sys.argv[1:], os.environ.get("FAKE_QEMU", "")
     if argv == ["--version"]:
@@ -190,13 +201,13 @@ def main() -> None:
     if record := os.environ.get("FAKE_QEMU_RECORD"):
         with open(record, "a") as file:
             file.write(json.dumps(argv) + "\n")
-    if any(part.startswith("isa-debug-exit") for part in argv):  # the accelerator's probe
-        if fault == "kvm-hangs" and "kvm" in argv:
-            time.sleep(600)
-        if fault == "kvm-aborts" and "kvm" in argv:
-            print("error: failed to set MSR 0x38d to 0x0", file=sys.stderr, flush=True)
-            os.abort()
-        sys.exit(85)
+    sector, linux = any(part.startswith("isa-debug-exit") for part in argv), "console=ttyS0 panic=-1" in argv
+    if sector or linux:  # the accelerator's trial
+        if "kvm" in argv:
+            refuse_kvm(fault, linux)
+        if linux:
+            print("[    0.7] Kernel panic - not syncing: VFS: Unable to mount root fs")
+        sys.exit(85 if sector else 0)
     if fault == "exits":
         print("qemu-system-x86_64: -drive file=x: Could not open 'x'", file=sys.stderr)
         sys.exit(1)

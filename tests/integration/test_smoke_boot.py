@@ -206,6 +206,11 @@ def test_the_probe_runs_a_guest(qemu: Qemu) -> None:
     assert accelerator.probe(qemu, "tcg", 20) is None
 
 
+def test_the_trial_of_an_image_s_kernel_runs_it(image: Image, qemu: Qemu) -> None:
+    assert accelerator.probe_linux(qemu, "tcg", image.kernel, 60) is None
+    assert accelerator.probe_linux(qemu, "tcg", image.rootfs, 60) is not None
+
+
 # ------------------------------------------------------------------ by hand, and `run`
 
 

@@ -70,6 +70,7 @@ def test_by_hand_argv(golden: Golden) -> None:
 
 def test_probe_argv(golden: Golden) -> None:
     golden("argv/probe", lines(accelerator.probe_argv(PROGRAM, "kvm", 3)))
+    golden("argv/probe-linux", lines(accelerator.linux_argv(PROGRAM, "kvm", Path("/img/kernel"))))
 
 
 def test_commas_in_paths_are_doubled() -> None:
@@ -185,7 +186,7 @@ def test_a_device_that_hangs(device: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(accelerator.probe, "__defaults__", (0.5,))
     chosen = accelerator.choose(qemu.identify(FAKE), device=device, cache=tmp_path)
     assert chosen.kind == "tcg"
-    assert "opens but does not boot a guest: nothing ran within 0.5 s" in str(chosen)
+    assert "opens but does not boot a boot sector: nothing ran within 0.5 s" in str(chosen)
 
 
 def test_a_device_that_aborts_qemu(device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,6 +194,49 @@ def test_a_device_that_aborts_qemu(device: Path, tmp_path: Path, monkeypatch: py
     chosen = accelerator.choose(qemu.identify(FAKE), device=device, cache=tmp_path)
     assert chosen.kind == "tcg"
     assert "failed to set MSR" in chosen.trouble
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Path:
+    file = tmp_path / "bzImage"
+    file.write_bytes(b"a kernel")
+    return file
+
+
+def test_a_device_that_boots_the_kernel(
+    device: Path, kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = tmp_path / "record"
+    monkeypatch.setenv("FAKE_QEMU_RECORD", str(record))
+    fake = qemu.identify(FAKE)
+    for _ in range(2):
+        chosen = accelerator.choose(fake, kernel=kernel, device=device, cache=tmp_path)
+        assert str(chosen) == f"KVM: {device} boots a guest"
+    assert len(record.read_text().splitlines()) == 1  # the second time it is remembered
+    kernel.write_bytes(b"another kernel")
+    accelerator.choose(fake, kernel=kernel, device=device, cache=tmp_path)
+    assert len(record.read_text().splitlines()) == 2  # another kernel is tried anew
+
+
+@pytest.mark.parametrize(
+    ("fault", "trouble"),
+    [
+        ("kvm-no-linux", "nothing ran within 0.5 s"),
+        ("kvm-resets", "the guest reset before Linux spoke"),
+        ("kvm-aborts", "failed to set MSR"),
+    ],
+)
+def test_a_boot_sector_that_runs_is_no_promise_that_linux_does(
+    fault: str, trouble: str, device: Path, kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_QEMU", fault)
+    monkeypatch.setattr(accelerator.probe_linux, "__defaults__", (0.5,))
+    fake = qemu.identify(FAKE)
+    if fault != "kvm-aborts":
+        assert accelerator.choose(fake, device=device, cache=tmp_path).kind == "kvm"
+    chosen = accelerator.choose(fake, kernel=kernel, device=device, cache=tmp_path)
+    assert (chosen.kind, chosen.reason) == ("tcg", f"{device} opens but does not boot a guest")
+    assert trouble in chosen.trouble
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"x": 1}', "\x00"])
