@@ -137,8 +137,10 @@
     NFT_NUMGEN = "y";
     NFT_REDIR = "y";
     NFT_REJECT = "y";
+    NFT_SYNPROXY = "y";
     NF_CONNTRACK = "y";
     NF_CONNTRACK_MARK = "y";
+    NF_CONNTRACK_TIMEOUT = "y";
     NF_CT_NETLINK = "y";
     NF_LOG_IPV4 = "y";
     NF_NAT = "y";
