@@ -40,6 +40,9 @@ MAKERS: Mapping[str, str] = {
     "1af4": "virtio",
 }
 
+# Drivers that only hold a card for a VM.
+HOLDERS = ("vfio-pci", "pci-stub")
+
 # A driver that no family has → the modules of Debian's kernel that a card of it needs, and the firmware.
 BESIDE: Mapping[str, tuple[tuple[str, ...], str | None]] = {
     "bnx2": (("bnx2",), "bnx2"),
@@ -162,7 +165,7 @@ def _module(
     driver: str | None, modalias: str, aliases: list[tuple[str, str]], fragments: Mapping[str, Fragment]
 ) -> tuple[str | None, str]:
     """The module that a card needs, and how we know.  A driver that only holds it for a VM (vfio-pci) tells nothing."""
-    if driver is not None:
+    if driver is not None and driver not in HOLDERS:
         named = BY_ANOTHER_NAME.get(driver, driver.replace("-", "_"))
         if _owner(named, fragments)[0] is not None:
             return named, "driver"
@@ -170,7 +173,7 @@ def _module(
     ours = [module for module in found if _owner(module, fragments)[0] is not None]
     if ours or found:
         return (ours or found)[0], "alias"
-    if driver is not None and driver not in ("vfio-pci", "pci-stub", "virtio-pci"):
+    if driver is not None and driver not in (*HOLDERS, "virtio-pci"):
         return driver.replace("-", "_"), "driver"
     return None, "unknown"
 

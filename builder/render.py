@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from builder import address, data, nixlit, traffic, wifi
 from builder.errors import RenderError
-from builder.kconfig import STOCK_PARAMETERS, KernelConfig
+from builder.kconfig import KernelConfig, stock_parameters
 from builder.model import OptionKind, OptionValue, Router
 from builder.spec import full_spec
 
@@ -85,7 +85,7 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
         "router": router,
         "kernel": kernel,
         "spec": spec,
-        "cmdline": _cmdline(router),
+        "cmdline": _cmdline(router, kernel),
         "traffic": traffic.for_templates(router, _has_ipv6(kernel)),
         "options": {option.name: str(option.value) for option in kernel.options if not option.value.optional},
         "drivers": None if kernel.drivers is None else dataclasses.asdict(kernel.drivers),
@@ -106,10 +106,10 @@ def _has_ipv6(kernel: KernelConfig) -> bool:
     return True
 
 
-def _cmdline(router: Router) -> str:
+def _cmdline(router: Router, kernel: KernelConfig) -> str:
     """The kernel's command line.  What the spec adds comes after our own, and so wins over it."""
     root = VERIFIED_ROOT if router.image.verity else PLAIN_ROOT
-    stock = STOCK_PARAMETERS if router.kernel.stock else ()
+    stock = stock_parameters(kernel.requests) if router.kernel.stock else ()
     ours = (*CONSOLE, *root, *CMDLINE, *HARDENING, *stock, *traffic.kernel_parameters(router))
     early = [word for word in router.kernel.parameters if word in DECOMPRESSOR]
     theirs = [word for word in router.kernel.parameters if word not in DECOMPRESSOR]

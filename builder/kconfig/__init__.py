@@ -15,12 +15,11 @@ from builder.kconfig.dotconfig import compare, parse_dot_config, seed_text
 from builder.kconfig.fragment import Condition, Fragment, Reference, version_key
 from builder.kconfig.fragments import load_fragments
 from builder.kconfig.mismatches import MISMATCH_PREFIX, mismatch_error, mismatches_in, with_sources
-from builder.kconfig.modular import STOCK_PARAMETERS, Drivers
+from builder.kconfig.modular import Drivers, stock_parameters
 from builder.kconfig.resolve import Asked, Explanation, KernelConfig, explain, resolve
 
 __all__ = [
     "MISMATCH_PREFIX",
-    "STOCK_PARAMETERS",
     "Asked",
     "Condition",
     "Drivers",
@@ -36,6 +35,7 @@ __all__ = [
     "parse_dot_config",
     "resolve",
     "seed_text",
+    "stock_parameters",
     "version_key",
     "with_sources",
 ]

@@ -12,12 +12,19 @@ from builder.values import did_you_mean
 
 MODULES = "MODULES"
 
-# How a kernel of ours is built, which a kernel of Debian's need not follow.  Whatever else is asked for, it must have.
+# Fragments that say how a kernel we build is configured; Debian's stock kernel need not follow them.
 OURS_ALONE = frozenset({"base", "hardening"})
 
-# Options of the other fragments that a kernel of Debian's lacks, and that it has a parameter for: STOCK_PARAMETERS.
-BY_PARAMETER = frozenset({"WATCHDOG_NOWAYOUT"})
-STOCK_PARAMETERS = ("i6300esb.nowayout=1",)
+# Options of the other fragments that Debian's kernel lacks, each with the kernel parameter that does the same.
+BY_PARAMETER: Mapping[str, str] = {
+    "INTEL_IOMMU_DEFAULT_ON": "intel_iommu=on",
+    "WATCHDOG_NOWAYOUT": "i6300esb.nowayout=1",
+}
+
+# Options of our fragments that Debian's kernel lacks and nothing replaces, each with the reason.
+NOT_IN_STOCK: Mapping[str, str] = {
+    "DM_INIT": "its device mapper is a module, so no device can be made before the root is mounted",
+}
 
 
 @dataclass(frozen=True)
@@ -75,16 +82,38 @@ def _no_drivers(
 
 
 def stock_requests(selected: Iterable[Fragment], kernel: Kernel) -> dict[str, RequestedOption]:
-    """What a kernel of others must have: what fragments switch on, built in or as a module, and the spec's own."""
+    """What Debian's kernel must have: what fragments switch on, built in or as a module, and the spec's own options."""
     asked = {
         option.name: option
         for fragment in selected
         if fragment.name not in OURS_ALONE
         for option in fragment.options_for(kernel.version)
-        if option.value.kind in (OptionKind.YES, OptionKind.MODULE) and not option.value.optional
+        if _switched_on(option) and not option.value.optional
         if option.name not in BY_PARAMETER
     }
     return asked | {option.name: option for option in kernel.config}
+
+
+def stock_parameters(requests: Iterable[RequestedOption]) -> tuple[str, ...]:
+    """The parameters that replace options Debian's kernel lacks; of several requests for an option the last counts."""
+    asked = {request.name: request for request in requests}
+    return tuple(word for name, word in BY_PARAMETER.items() if name in asked and _switched_on(asked[name]))
+
+
+def not_in_stock(options: Mapping[str, RequestedOption], origins: Mapping[str, Source]) -> Iterator[Problem]:
+    """Options asked of Debian's kernel that it is known to lack."""
+    for name, reason in NOT_IN_STOCK.items():
+        if name in options and _switched_on(options[name]):
+            source = origins.get("kernel.stock") or Source("netvm.yaml")
+            message = f"Debian's kernel can't have {name}, which {options[name].source} asks for: {reason}"
+            hint = (
+                "set kernel.stock to false, or remove what asks for it; `netvm-build kernel list` shows the fragments"
+            )
+            yield Problem(source.file, source.line, "kernel.stock", message, hint)
+
+
+def _switched_on(option: RequestedOption) -> bool:
+    return option.value.kind in (OptionKind.YES, OptionKind.MODULE)
 
 
 def drivers_of(options: Mapping[str, RequestedOption], selected: Iterable[Fragment], kernel: Kernel) -> Drivers | None:

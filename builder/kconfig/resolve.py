@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from builder.errors import Problem, SpecError
 from builder.kconfig.fragment import Fragment
-from builder.kconfig.modular import Drivers, as_modules, drivers_of, stock_requests, without_modules
+from builder.kconfig.modular import Drivers, as_modules, drivers_of, not_in_stock, stock_requests, without_modules
 from builder.model import NIC_FAMILIES, Kernel, RequestedOption, Source
 from builder.values import did_you_mean
 
@@ -92,6 +92,7 @@ def resolve(
     options = {**merged, **own}
     if kernel.stock:
         options = stock_requests(selected, kernel)
+        problems += not_in_stock(options, origins or {})
     else:
         options = as_modules(options, own, kernel, fragments, origins or {}, problems)
     drivers = drivers_of(options, selected, kernel)

@@ -20,6 +20,13 @@ from builder.qemu import Qemu
 from tests.integration import air, certificates, radio
 
 ROOT = Path(__file__).resolve().parents[2]
+STOCK = """\
+version: 1
+name: stock
+kernel:
+  stock: true
+  nics: [intel, realtek, virtio, vmware]
+"""
 
 
 def need(tool: str) -> None:
@@ -65,6 +72,18 @@ def image(loaded: pipeline.Loaded, workshop: Path) -> Image:
 def qemu(loaded: pipeline.Loaded, workshop: Path) -> Qemu:
     """The QEMU that the lock pins."""
     return pipeline.qemu_for(loaded, workshop / "image", tell)
+
+
+@pytest.fixture(scope="session")
+def debian_kernel(workshop: Path) -> Path:
+    """Debian's own kernel as an image takes it: kernel.config, and its modules in lib/modules."""
+    folder = workshop / "stock"
+    folder.mkdir(exist_ok=True)
+    (folder / "netvm.yaml").write_text(STOCK)
+    work = folder / "kernel"
+    tree = pipeline.prepare(pipeline.load(folder / "netvm.yaml"), work, tell)
+    (store_path,) = nix.build(tree, ["kernel"], tell, stage="unpack Debian's kernel", out_link=work / "result")
+    return store_path
 
 
 @pytest.fixture

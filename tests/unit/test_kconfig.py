@@ -434,6 +434,22 @@ class TestModules:
         assert {"TUN", "NFT_NAT"} <= set(kernel.drivers.options)
         assert "X" not in kernel.drivers.options
 
+    def test_what_debians_kernel_lacks_is_found_without_building(self) -> None:
+        with pytest.raises(SpecError) as caught:
+            self.resolved(fragments=("verity",), stock=True)
+        (problem,) = caught.value.problems
+        assert problem.path == "kernel.stock"
+        assert problem.message.startswith("Debian's kernel can't have DM_INIT, which kernel-configs/verity.yaml:")
+        assert self.resolved(fragments=("verity",)).value("DM_INIT") == "y"
+
+    def test_a_parameter_stands_in_for_an_option_that_debians_kernel_lacks(self) -> None:
+        def parameters(*fragments: str, config: tuple[RequestedOption, ...] = ()) -> tuple[str, ...]:
+            return kconfig.stock_parameters(self.resolved(fragments=fragments, stock=True, config=config).requests)
+
+        assert parameters() == ("i6300esb.nowayout=1",)
+        assert parameters("vfio-host") == ("intel_iommu=on", "i6300esb.nowayout=1")
+        assert parameters(config=(_own("WATCHDOG_NOWAYOUT", OptionKind.NO),)) == ()
+
 
 @pytest.mark.parametrize(
     ("line", "said"),

@@ -12,15 +12,27 @@ import pytest
 from builder import data, kconfig
 
 SCRIPT = data.folder("templates") / "platforms" / "debian" / "stock_kernel.py"
-CONFIG = (
-    'CONFIG_IGB=m\nCONFIG_NET_9P=m\nCONFIG_NET=y\n# CONFIG_TUN is not set\nCONFIG_HZ=250\nCONFIG_LSM="lockdown,bpf"\n'
-)
+CONFIG = """\
+CONFIG_IGB=m
+CONFIG_NET_9P=m
+CONFIG_CRYPTO_GCM=m
+CONFIG_BONDING=m
+CONFIG_DUMMY=m
+CONFIG_NET=y
+# CONFIG_TUN is not set
+CONFIG_HZ=250
+CONFIG_LSM="lockdown,bpf"
+"""
+MODULES = ("net/9p/9pnet.ko.xz", "crypto/gcm.ko.xz", "drivers/net/bonding/bonding.ko.xz", "drivers/net/dummy.ko.xz")
 
 
 def take(folder: Path, requests: dict[str, tuple[str, bool]]) -> tuple[int, str]:
     """(exit status, output) for option → (value, optional); what is taken is in `folder`/out."""
     unpacked = folder / "unpacked"
-    (unpacked / "usr/lib/modules/6.12.1-amd64").mkdir(parents=True)
+    for name in MODULES:
+        path = unpacked / "usr/lib/modules/6.12.1-amd64/kernel" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     (unpacked / "boot").mkdir()
     (unpacked / "boot/config-6.12.1-amd64").write_text(CONFIG)
     (unpacked / "boot/vmlinuz-6.12.1-amd64").write_bytes(b"kernel")
@@ -58,9 +70,18 @@ def test_what_differs_is_the_usual_table(option: str, wanted: str, got: str, tmp
     assert not (tmp_path / "out").exists()
 
 
-def test_a_module_that_nothing_names_would_be_missing(tmp_path: Path) -> None:
-    status, said = take(tmp_path, {"NET_9P": ("y", False), "IGB": ("y", False)})
+def test_a_module_that_is_called_as_its_option_is_taken_by_itself(tmp_path: Path) -> None:
+    status, said = take(tmp_path, {"DUMMY": ("m", False), "BONDING": ("y", False), "IGB": ("y", False)})
+    assert status == 0, said
+    assert (tmp_path / "out/modules").read_text() == "bonding\ndummy\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("CRYPTO_GCM", "`modules: {CRYPTO_GCM: gcm}`"), ("NET_9P", "`modules: {NET_9P: NAME}`")]
+)
+def test_a_module_of_another_name_must_be_named(option: str, said: str, tmp_path: Path) -> None:
+    status, printed = take(tmp_path, {option: ("y", False), "IGB": ("y", False)})
     assert status == 1
-    (row,) = kconfig.mismatches_in(said)
-    assert (row.option, row.got) == ("NET_9P", "m")
-    assert "name it below `modules:`" in row.because
+    (row,) = kconfig.mismatches_in(printed)
+    assert (row.option, row.got) == (option, "m")
+    assert said in row.because

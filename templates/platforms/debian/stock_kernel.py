@@ -3,11 +3,13 @@
 usage: stock_kernel.py UNPACKED REQUESTS OUT KNOWN…
 
 REQUESTS is what check_config.py reads.  A kernel that others built has most drivers as modules, so an option that is to
-be on may be a module as well, if it is among the KNOWN, whose modules the image gets.  OUT gets what a kernel of ours
-has (kernel, kernel.config, release and lib/modules) and options.json: each option asked for, as it came out.
+be on may be a module as well, if it is among the KNOWN, whose modules the image gets, or if a module is called as the
+option is.  OUT gets what a kernel of ours has (kernel, kernel.config, release and lib/modules), options.json (each
+option asked for, as it came out) and modules (the names found by option, a line each).
 Options that came out otherwise are announced as check_config.py does it, and end the build.
 """
 
+import difflib
 import json
 import re
 import shutil
@@ -17,7 +19,7 @@ from pathlib import Path
 PREFIX = "netvm-kconfig-mismatch: "
 ABSENT = "n"
 BECAUSE = "Debian built it so: leave it to them, or build a kernel of your own (kernel.stock: false)"
-NAMELESS = "Debian has it as a module, and nothing says which: name it below `modules:` of a fragment of yours"
+NAMELESS = "Debian has it as a module of another name: add `modules: {{{}: {}}}` to a fragment of yours"
 ON = ("y", "m")
 
 
@@ -32,7 +34,23 @@ def as_asked(wanted: str, got: str) -> bool:
     return got in ON if wanted in ON else got == wanted
 
 
-def mismatches(requests: list[dict[str, object]], built: dict[str, str], known: set[str]) -> list[dict[str, str]]:
+def modules_below(folder: Path) -> set[str]:
+    """The names of all modules, as /proc/modules has them."""
+    return {path.name.partition(".")[0].replace("-", "_") for path in folder.rglob("*.ko*")}
+
+
+def nearest(option: str, modules: set[str]) -> str:
+    """The module that an option most likely stands for, such as gcm for CRYPTO_GCM; else NAME."""
+    words = option.lower().split("_")
+    for start in range(1, len(words)):
+        if (rest := "_".join(words[start:])) in modules:
+            return rest
+    return next(iter(difflib.get_close_matches(option.lower(), sorted(modules), 1)), "NAME")
+
+
+def mismatches(
+    requests: list[dict[str, object]], built: dict[str, str], known: set[str], modules: set[str]
+) -> list[dict[str, str]]:
     """What came out otherwise than asked, or is a module that the image would lack."""
     rows = []
     for request in requests:
@@ -40,8 +58,9 @@ def mismatches(requests: list[dict[str, object]], built: dict[str, str], known: 
         got = built.get(name, ABSENT)
         if not as_asked(wanted, got) and not (request["optional"] and name not in built):
             rows.append({"option": name, "wanted": wanted, "got": got, "because": BECAUSE})
-        elif got == "m" and name not in known:
-            rows.append({"option": name, "wanted": wanted, "got": got, "because": NAMELESS})
+        elif got == "m" and name not in known and name.lower() not in modules:
+            because = NAMELESS.format(name, nearest(name, modules))
+            rows.append({"option": name, "wanted": wanted, "got": got, "because": because})
     return rows
 
 
@@ -57,19 +76,23 @@ def main(unpacked: Path, requests_file: Path, out: Path, known: set[str]) -> int
     requests = json.loads(requests_file.read_text())
     config = the_one(unpacked, "boot/config-*")
     built = read_config(config.read_text())
-    rows = mismatches(requests, built, known)
+    modules = the_one(unpacked, "usr/lib/modules/*")
+    there = modules_below(modules)
+    rows = mismatches(requests, built, known, there)
     for row in rows:
         print(PREFIX + json.dumps(row), flush=True)
     if rows:
         print("kernel options came out otherwise than asked")
         return 1
-    modules = the_one(unpacked, "usr/lib/modules/*")
     (out / "lib").mkdir(parents=True)
     (out / "lib/modules").symlink_to(modules.parent)
     shutil.copyfile(the_one(unpacked, "boot/vmlinuz-*"), out / "kernel")
     shutil.copyfile(config, out / "kernel.config")
     (out / "release").write_text(f"{modules.name}\n")
     came_out = {str(one["name"]): built.get(str(one["name"]), ABSENT) for one in requests if not one["optional"]}
+    asked = {str(one["name"]) for one in requests if one["value"] in ON}
+    by_name = sorted(name.lower() for name in asked - known if built.get(name) == "m" and name.lower() in there)
+    (out / "modules").write_text("".join(f"{name}\n" for name in by_name))
     (out / "options.json").write_text(json.dumps(came_out, sort_keys=True, indent=1) + "\n")
     return 0
 

@@ -2,9 +2,9 @@
 
 usage: make_drivers.py KERNEL WANTED OUT BUSYBOX
 
-KERNEL holds lib/modules/RELEASE with its modules, WANTED is JSON: `names` (the modules to
-take), `firmware` (the packages asked for) and `stock` (whether the root's own drivers are modules).  What
-depmod(8) would compute is read from the modules themselves: each has its aliases, dependencies and firmware in a
+KERNEL holds lib/modules/RELEASE with its modules; a file `modules` in it names more to take.  WANTED is JSON: `names`
+(the modules to take), `firmware` (the packages asked for) and `stock` (whether the root's own drivers are modules).
+What depmod(8) would compute is read from the modules themselves: each has its aliases, dependencies and firmware in a
 section .modinfo (Linux, include/linux/module.h).  Of what is built into a kernel of ours, modules.builtin.modinfo tells
 the firmware: a stock kernel has drivers built in that nobody chose.  OUT gets
 
@@ -254,7 +254,8 @@ def initrd(tree: Tree, busybox: Path) -> bytes:
 def main(kernel: Path, wanted: dict[str, Any], out: Path, busybox: Path) -> None:
     (folder,) = (path for path in (kernel / "lib/modules").iterdir() if (path / "modules.builtin").exists())
     tree = Tree(folder)
-    roots = chosen(tree, wanted["names"])
+    more = kernel / "modules"
+    roots = chosen(tree, wanted["names"] + (more.read_text().split() if more.exists() else []))
     every = sorted({one for name in roots for one in (name, *tree.before(name))})
     (out / "tree").mkdir(parents=True, exist_ok=True)
     target = out / "tree/usr/lib/modules" / folder.name
