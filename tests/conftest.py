@@ -1,4 +1,4 @@
-"""What tests of all rooms share: golden files."""
+"""What tests of all rooms share: golden files, and how many examples hypothesis tries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
+
+# HYPOTHESIS_PROFILE=thorough for a long search.  CI tries the same examples each time.
+hypothesis.settings.register_profile("quick", max_examples=50, deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.register_profile("thorough", max_examples=5000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+set_hypothesis_home_dir(Path(__file__).parents[1] / ".cache" / "hypothesis")
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VERSION = 1
+LONGEST_S = 1_000_000
 EAP_METHODS = ("peap", "ttls-mschapv2", "ttls-pap", "tls", "pwd")
 
 
@@ -127,15 +128,15 @@ def _truth(raw: dict[str, object], key: str) -> bool:
 
 def _seconds(raw: dict[str, object], key: str, default: float) -> float:
     value = raw.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-        raise ValueError(f"config.json: {key!r} must be a positive number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LONGEST_S:
+        raise ValueError(f"config.json: {key!r} must be a positive number, {LONGEST_S} at most")
     return float(value)
 
 
 def _whole(raw: dict[str, object], key: str, default: int) -> int:
     value = raw.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"config.json: {key!r} must be a whole number, or 0")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LONGEST_S:
+        raise ValueError(f"config.json: {key!r} must be a whole number from 0 to {LONGEST_S}")
     return value
 
 

@@ -7,7 +7,8 @@ configuration has no word for another.  So we ask it to move a preferred one to 
 
 from __future__ import annotations
 
-from init.dbus import BUS, ERROR, Bus, Message
+from init.bus import BUS, Bus
+from init.dbus import ERROR, Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +21,16 @@ MANAGER, SERVICE = f"{NAME}.Manager", f"{NAME}.Service"
 CONNECTED = ("ready", "online")
 SETTLE_S = 0.02
 """A change comes as several signals; we ask once they have come."""
-AGAIN_S = 0.2
+AGAIN_S, LONGEST_S = 0.2, 30.0
+"""How soon the bus is tried again, and the longest wait where it keeps sending what makes no sense."""
+HEALTHY_S = 10.0
+"""After so long a connection that made sense, waits begin anew."""
+ANSWER_S = 5.0
+"""So long an answer is waited for before ConnMan is asked once more."""
 MAX_TEXT = 100
+MAX_NAME = 15
+"""The longest name of an interface (IFNAMSIZ of <linux/if.h>, without its NUL)."""
+MAX_SERVERS = 16
 
 
 class Service:
@@ -59,12 +68,18 @@ def services(body: list[object]) -> list[Service]:
         if not isinstance(entry, tuple) or len(entry) != 2:
             continue
         path, properties = entry
-        if isinstance(path, str) and isinstance(properties, dict):
+        if isinstance(path, str) and is_path(path) and isinstance(properties, dict):
             link = properties.get("Ethernet")
             interface = link.get("Interface") if isinstance(link, dict) else None
-            if isinstance(interface, str) and interface:
+            if isinstance(interface, str) and 0 < len(interface) <= MAX_NAME:
                 found.append(_service(path, interface, properties))
     return found
+
+
+def is_path(path: str) -> bool:
+    """Whether a text is an object's path: the bus ends the connection of whoever calls by another."""
+    words = path.removeprefix("/").replace("_", "a").split("/")
+    return path.startswith("/") and path.isascii() and all(word.isalnum() for word in words)
 
 
 def _service(path: str, interface: str, properties: dict[object, object]) -> Service:
@@ -72,11 +87,17 @@ def _service(path: str, interface: str, properties: dict[object, object]) -> Ser
     return Service(
         path,
         interface,
-        str(properties.get("Type", ""))[:MAX_TEXT],
-        str(properties.get("State", ""))[:MAX_TEXT],
-        str(properties.get("Error", ""))[:MAX_TEXT],
-        tuple([one for one in servers if isinstance(one, str)]) if isinstance(servers, list) else (),
+        _text(properties, "Type"),
+        _text(properties, "State"),
+        _text(properties, "Error"),
+        tuple([one for one in servers[:MAX_SERVERS] if isinstance(one, str)]) if isinstance(servers, list) else (),
     )
+
+
+def _text(properties: dict[object, object], key: str) -> str:
+    """A property's text, cut to a bearable length; empty where it is missing or no text."""
+    value = properties.get(key)
+    return value[:MAX_TEXT] if isinstance(value, str) else ""
 
 
 def _by_interface(found: list[Service]) -> dict[str, Service]:
@@ -114,6 +135,10 @@ class ConnMan:
         self._timer: Timer | None = None
         self._refused: tuple[str, str] | None = None
         self._services: dict[str, Service] = {}
+        self._failures = 0
+        self._connected_at = 0.0
+        self._asked_at: float | None = None
+        self._changed_since = False
         self.heard = False
         self._connect()
 
@@ -128,27 +153,51 @@ class ConnMan:
         except OSError:
             self._timer = self._loop.later(AGAIN_S, self._connect)
             return
+        self._connected_at = self._loop.clock()
+        self._asked_at = None
         self._bus.match(f"type='signal',sender='{NAME}'")
         self._bus.match(f"type='signal',sender='{BUS}',member='NameOwnerChanged',arg0='{NAME}'")
         self._ask()
 
-    def _lost(self, _why: str) -> None:
-        """The bus is gone, and with it ConnMan: what it said holds until it says something else."""
+    def _lost(self, why: str) -> None:
+        """The bus is gone, and with it ConnMan: what it said holds until it says something else.
+
+        A bus that breaks the protocol is tried again after longer and longer waits, and reported once.
+        """
+        senseless = self._bus is not None and self._bus.senseless
         self._bus = None
+        if self._loop.clock() - self._connected_at >= HEALTHY_S:
+            self._failures = 0
+        if senseless:
+            self._failures += 1
+            if self._failures == 1:
+                text = f"the message bus broke the protocol ({why}): trying again, less and less often"
+                self._on_trouble(text[:300])
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.later(AGAIN_S, self._connect)
+        wait = AGAIN_S * 2 ** min(self._failures, 16) if senseless else AGAIN_S
+        self._timer = self._loop.later(min(LONGEST_S, wait), self._connect)
 
     def _signalled(self, _message: Message) -> None:
         if self._timer is None and self._bus is not None:
             self._timer = self._loop.later(SETTLE_S, self._ask)
 
     def _ask(self) -> None:
+        """Ask for the services, unless an answer is on its way: then ask once more when it is here."""
         self._timer = None
-        if self._bus is not None:
-            self._bus.call(NAME, "/", f"{MANAGER}.GetServices", (), self._told)
+        if self._bus is None:
+            return
+        now = self._loop.clock()
+        if self._asked_at is not None and now - self._asked_at < ANSWER_S:
+            self._changed_since = True
+            return
+        self._asked_at, self._changed_since = now, False
+        self._bus.call(NAME, "/", f"{MANAGER}.GetServices", (), self._told)
 
     def _told(self, message: Message) -> None:
+        self._asked_at = None
+        if self._changed_since:
+            self._signalled(message)
         if message.kind == ERROR:  # it is not there yet; its coming is a signal
             return
         found = services(message.body)

@@ -13,11 +13,11 @@ from init.netlink import (
     NLMSG_DONE,
     NLMSG_ERROR,
     RECEIVE_BYTES,
-    S32,
     attribute,
     attributes,
     message,
     messages,
+    refusal,
 )
 from init.nftables import NETLINK_NETFILTER, SUBSYSTEM
 from init.rtnetlink import IFLA_IFNAME, LINK, NETLINK_ROUTE, RTM_GETLINK, RTM_NEWLINK
@@ -98,7 +98,7 @@ def _dump(protocol: int, kind: int, payload: bytes) -> Iterator[tuple[int, bytes
         while True:
             for answer, _, body in messages(socket.recv(RECEIVE_BYTES)):
                 if answer == NLMSG_ERROR:
-                    raise OSError(-S32.unpack_from(body)[0], "the kernel refused the dump")
+                    raise OSError(refusal(body), "the kernel refused the dump")
                 if answer == NLMSG_DONE:
                     return
                 yield answer, body

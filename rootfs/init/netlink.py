@@ -20,6 +20,7 @@ U32 = Struct("=I")
 S32 = Struct("=i")
 
 NLA_TYPE_MASK = 0x3FFF
+EBADMSG = 74
 RECEIVE_BYTES = 65536
 
 
@@ -47,6 +48,11 @@ def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             return
         yield kind, sequence, data[at + HEADER.size : at + length]
         at += align(length)
+
+
+def refusal(body: bytes) -> int:
+    """The number of errno in the payload of NLMSG_ERROR; 0 means done, EBADMSG that the payload is torn."""
+    return -int(S32.unpack_from(body)[0]) if len(body) >= S32.size else EBADMSG
 
 
 def attributes(data: bytes, at: int, *wanted: int) -> dict[int, bytes]:
@@ -122,7 +128,7 @@ def await_answer(socket: Socket, last: int, first: int | None = None) -> None:
     while True:
         for answer, number, body in messages(socket.recv(RECEIVE_BYTES)):
             if answer == NLMSG_ERROR and (last if first is None else first) <= number <= last:
-                complaint = complaint or -S32.unpack_from(body)[0]
+                complaint = complaint or refusal(body)
                 if number == last:
                     if complaint:
                         raise OSError(complaint, os.strerror(complaint))

@@ -15,10 +15,10 @@ from init.netlink import (
     NLM_F_REQUEST,
     NLMSG_ERROR,
     RECEIVE_BYTES,
-    S32,
     attribute,
     message,
     messages,
+    refusal,
 )
 
 TYPE_CHECKING = False
@@ -112,7 +112,7 @@ class Tables:
                 data = self._socket.recv(RECEIVE_BYTES)
             except BlockingIOError:
                 return found
-            found += [-S32.unpack_from(body)[0] for kind, _, body in messages(data) if kind == NLMSG_ERROR]
+            found += [refusal(body) for kind, _, body in messages(data) if kind == NLMSG_ERROR]
 
     def apply(self, parts: Sequence[Message]) -> None:
         """Commit a transaction of these messages.  Raises OSError."""

@@ -29,7 +29,7 @@ def find(name: str = PORT_NAME, sysfs: str = SYSFS) -> str | None:
         return None
     for port in ports:
         try:
-            with open(f"{sysfs}/{port}/name") as file:
+            with open(f"{sysfs}/{port}/name", errors="replace") as file:
                 if file.read().strip() == name:
                     return f"/dev/{port}"
         except OSError:  # a port without a name, or one that has just gone

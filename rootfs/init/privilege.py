@@ -13,16 +13,19 @@ CAPABILITY_SETS = (
 
 
 def of(pid: int) -> dict[str, object]:
-    """A process's privileges; empty where there is no such process."""
+    """A process's privileges; empty where there is no such process.
+
+    A process gives itself any name it likes, of any bytes.
+    """
     try:
-        with open(f"/proc/{pid}/status") as file:
+        with open(f"/proc/{pid}/status", errors="replace") as file:
             return parse(file.read())
-    except OSError:
+    except (OSError, ValueError):
         return NONE
 
 
 def parse(text: str) -> dict[str, object]:
-    """From the text of /proc/PID/status.
+    """From the text of /proc/PID/status.  Raises ValueError for anything else.
 
     `uids` and `gids` are the real, effective, saved and file system's; capability sets are lists of the numbers of
     capabilities(7); `seccomp` is the mode: 0 none, 1 strict, 2 filter.

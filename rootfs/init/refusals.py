@@ -91,12 +91,13 @@ class Refusals:
         self._trying = ""
 
     def _tell_unusable(self, line: str) -> None:
-        number = line.partition(UNUSABLE)[2].partition(".")[0]
-        if number.isdigit() and int(number) < len(self._networks) and int(number) not in self._unusable:
-            self._unusable.add(int(number))
-            network, words = self._networks[int(number)], line.strip()[:LONGEST]
-            reason = f"the Wi-Fi network {network.ssid!r} cannot be joined: its certificate or key is of no use"
-            self._voice.say("degraded", reason=f"{reason} (iwd: {words}): check wifi.networks[{number}].eap")
+        said = line.partition(UNUSABLE)[2].partition(".")[0]
+        for number, network in enumerate(self._networks):
+            if said == str(number) and number not in self._unusable:
+                self._unusable.add(number)
+                reason = f"the Wi-Fi network {network.ssid!r} cannot be joined: its certificate or key is of no use"
+                words = line.strip()[:LONGEST]
+                self._voice.say("degraded", reason=f"{reason} (iwd: {words}): check wifi.networks[{number}].eap")
 
 
 def refusal(number: int, network: WifiNetwork, words: str, cause: int = len(CAUSES)) -> str:

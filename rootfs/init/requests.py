@@ -153,7 +153,9 @@ class Requests:
 
     def _kill(self, request: Request) -> Answer:
         service = request.fields.get("service")
+        if not isinstance(service, str):
+            raise Unanswerable("'service' must be the name of a service")
         try:
-            return {"service": service, "pid": self._supervisor.kill(str(service))}
+            return {"service": service, "pid": self._supervisor.kill(service)}
         except LookupError:
-            raise Unanswerable(f"no service {str(service)[:64]!r} is running") from None
+            raise Unanswerable(f"no service {service[:64]!r} is running") from None

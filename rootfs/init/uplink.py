@@ -35,7 +35,7 @@ def driver_of(name: str) -> str:
 def number_of(interface: str) -> int:
     """The number in an uplink's name: its place in the spec, the lowest the most preferred."""
     digits = interface.removeprefix(PREFIX)
-    return int(digits) if digits.isdigit() else 1 << 30
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 4 else 1 << 30
 
 
 NO_ROUTE = 1 << 32

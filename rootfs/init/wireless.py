@@ -10,6 +10,17 @@ from init import native
 from init.children import Program
 from init.jsontext import decode_object
 from init.native import Struct, os
+from init.netlink import (
+    NLM_F_ACK,
+    NLM_F_REQUEST,
+    NLMSG_ERROR,
+    RECEIVE_BYTES,
+    attribute,
+    attributes,
+    message,
+    messages,
+    refusal,
+)
 from init.services import CAP_NET_ADMIN, CAP_NET_RAW, FIRST_TO_GO, IWD_USER, Service
 
 TYPE_CHECKING = False
@@ -163,10 +174,7 @@ NETLINK_GENERIC = 16
 GENL_ID_CTRL, CTRL_CMD_GETFAMILY = 0x10, 3
 CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME = 1, 2
 NL80211_CMD_RELOAD_REGDB = 126
-NLM_F_REQUEST_ACK, NLMSG_ERROR = 5, 2
-HEADER = Struct("=IHHII")  # struct nlmsghdr
 GENERIC = Struct("=BBH")  # struct genlmsghdr
-ATTRIBUTE = Struct("=HH")  # struct nlattr
 
 
 def reload_regulatory_database() -> None:
@@ -176,37 +184,31 @@ def reload_regulatory_database() -> None:
     """
     socket = native.Socket(native.AF_NETLINK, native.SOCK_RAW_CLOEXEC, NETLINK_GENERIC)
     try:
-        name = b"nl80211\0"
-        attribute = ATTRIBUTE.pack(ATTRIBUTE.size + len(name), CTRL_ATTR_FAMILY_NAME) + name
-        family = _family(_ask(socket, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, attribute))
+        name = attribute(CTRL_ATTR_FAMILY_NAME, b"nl80211\0")
+        family = _family(_ask(socket, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, name))
         _ask(socket, family, NL80211_CMD_RELOAD_REGDB, b"")
     finally:
         socket.close()
 
 
-def _ask(socket: native.Socket, kind: int, command: int, attributes: bytes) -> bytes:
+def _ask(socket: native.Socket, kind: int, command: int, payload: bytes) -> bytes:
     """One request, and the attributes of what it is answered with.  Raises OSError where the kernel says no."""
-    payload = GENERIC.pack(command, 1, 0) + attributes
-    socket.send(HEADER.pack(HEADER.size + len(payload), kind, NLM_F_REQUEST_ACK, 1, 0) + payload)
+    socket.settimeout(5)
+    socket.send(message(kind, NLM_F_REQUEST | NLM_F_ACK, 1, GENERIC.pack(command, 1, 0) + payload))
     answer = b""
     while True:
-        data = socket.recv(32768)
-        while data:
-            length, answered, _, _, _ = HEADER.unpack_from(data)
+        for answered, _, body in messages(socket.recv(RECEIVE_BYTES)):
             if answered == NLMSG_ERROR:
-                number = -int.from_bytes(data[16:20], "little", signed=True)
+                number = refusal(body)
                 if number:
                     raise OSError(number, os.strerror(number))
                 return answer
-            answer = data[HEADER.size + GENERIC.size : length]
-            data = data[(length + 3) & ~3 :]
+            answer = body[GENERIC.size :]
 
 
-def _family(attributes: bytes) -> int:
+def _family(answer: bytes) -> int:
     """The number of a family of generic netlink.  Raises OSError where the kernel does not say it."""
-    while len(attributes) >= ATTRIBUTE.size:
-        length, kind = ATTRIBUTE.unpack_from(attributes)
-        if kind == CTRL_ATTR_FAMILY_ID:
-            return int.from_bytes(attributes[4:6], "little")
-        attributes = attributes[max((length + 3) & ~3, ATTRIBUTE.size) :]
-    raise OSError(0, "the kernel does not know nl80211")
+    number = attributes(answer, 0).get(CTRL_ATTR_FAMILY_ID, b"")
+    if len(number) != 2:
+        raise OSError(0, "the kernel does not know nl80211")
+    return int.from_bytes(number, "little")

@@ -1,6 +1,6 @@
 """PID 1 of a test's namespaces: the real init, told what differs from a virtual machine.
 
-usage: launcher.py SETTINGS   (a JSON file: etc, connmand, port, services, crash)
+usage: launcher.py SETTINGS   (a JSON file: etc, connmand, bus, port, crash)
 
 What differs: veths stand in for physical interfaces, the event port is an inherited socket, /tmp stays the machine's,
 the files of /etc lie in a folder of the test, and the ruleset is compiled by this machine's nft as it is loaded.
@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "rootfs"))
 
+from init import connman as connman_client
 from init import firewall, main, mounts, native, ports, services, uplink
 from init.services import Service
 
@@ -24,15 +25,19 @@ BUS_CONFIG = "/run/system.conf"
 CONNMAN_CONFIG = "/run/main.conf"
 
 
-def table(connmand: list[str]) -> tuple[Service, ...]:
-    """The services of the guest with this machine's paths."""
+def table(connmand: list[str], other_bus: list[str]) -> tuple[Service, ...]:
+    """The services of the guest with this machine's paths, and perhaps another message bus."""
     bus, connman = services.SERVICES
     bus_argv = [f"--config-file={BUS_CONFIG}" if "--config" in word else word for word in bus.program.argv]
     connman_argv = [*connmand, *connman.program.argv[1:], "-c", CONNMAN_CONFIG]
     # the stand-in is this interpreter, which may lie where no other user can read it
     owner = 0 if connmand[0] == sys.executable else connman.program.owner
+    bus_program = bus.program.but(argv=tuple(bus_argv))
+    if other_bus:
+        connman_client.LONGEST_S = 0.05  # many connections in the time of a test
+        bus_program = bus.program.but(argv=(*other_bus, bus_argv[-1]), owner=0)
     return (
-        Service(bus.name, bus.program.but(argv=tuple(bus_argv)), tells_when_ready=True),
+        Service(bus.name, bus_program, tells_when_ready=True),
         Service(
             connman.name,
             connman.program.but(argv=tuple(connman_argv), owner=owner),
@@ -61,6 +66,8 @@ def launch(settings: dict[str, object]) -> None:
         shutil.copy(f"{etc}/connman/main.conf", CONNMAN_CONFIG)
         if rows[-1].program.owner == 0:
             Path("/run/connman").mkdir()  # the stand-in's, which has no capability to write in another user's folder
+        if bus:
+            Path("/run/dbus").mkdir()
 
     mounts.mount_all = mount_all  # type: ignore[assignment]
     uplink.is_physical = lambda name: name.startswith("eth")
@@ -76,7 +83,9 @@ def launch(settings: dict[str, object]) -> None:
     main.read_config.__defaults__ = (f"{etc}/netvm/config.json",)
     connmand = settings["connmand"]
     assert isinstance(connmand, list)
-    rows = table(connmand)
+    bus = settings["bus"]
+    assert isinstance(bus, list)
+    rows = table(connmand, bus)
     main.SERVICES = rows  # type: ignore[attr-defined]
     port = settings["port"]
     assert isinstance(port, int)

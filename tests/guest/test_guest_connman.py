@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from init import connman, dbus
+from init.bus import Bus
 from init.connman import ConnMan, Service
-from init.dbus import ERROR, RETURN, SIGNAL, Bus, Message, Nonsense, parse, split
+from init.dbus import ERROR, RETURN, SIGNAL, Message, Nonsense, parse, split
 from init.loop import Loop
 
 # A method return with its fields in the order in which the reference implementation writes them.

@@ -199,7 +199,8 @@ def test_hostile_lines_harm_nothing(router: World) -> None:
     router.port.sendall(b'{"v":1,"id":1e999,"request":"ping"}\n{"v":1,"id":[[]],"request":{}}\n\n\n')
     assert "error" not in router.request("ping")
     assert "known:" in router.request("dance")["error"]
-    assert "no service" in router.request("kill", service=["/"])["error"]
+    assert "must be the name" in router.request("kill", service=["/"])["error"]
+    assert "no service" in router.request("kill", service="/")["error"]
 
 
 def test_the_status(router: World) -> None:
@@ -349,6 +350,24 @@ def test_a_service_that_cannot_run_degrades_and_no_more(world: World) -> None:
     assert client.pings("100.64.0.0")
     world.term()
     assert world.ends() == -signal.SIGINT
+
+
+def test_a_message_bus_that_breaks_the_protocol_ends_no_router(world: World) -> None:
+    """Every connection to it is broken in another way, some fifty in all, while the host goes on asking."""
+    world.bus = [sys.executable, str(HERE / "standin_bus.py")]
+    world.prepare()
+    world.boot()
+    world.wait_for("ready")
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        status = world.request("status")
+        assert status["firewall"] is True
+        time.sleep(0.1)
+    assert [one["restarts"] for one in status["services"]] == [0, 0]
+    told = [event["text"] for event in world.events if "broke the protocol" in event.get("text", "")]
+    assert len(told) == 1
+    assert not [event for event in world.events if event["event"] in ("failed", "shutdown")]
+    assert status["uplinks"][0]["address"] == "10.0.2.15/24"
 
 
 def test_a_crash_says_why(world: World) -> None:

@@ -108,6 +108,7 @@ class World:
     def __init__(self, folder: Path, connmand: list[str]) -> None:
         self.folder = folder
         self.connmand = connmand
+        self.bus: list[str] = []
         self.processes: list[subprocess.Popen[bytes]] = []
         self.upstream = self.namespace()
         self.events: list[dict[str, Any]] = []
@@ -160,7 +161,8 @@ class World:
             self.serve_upstream()
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
-        settings = {"etc": str(self.etc), "connmand": self.connmand, "port": theirs.fileno(), "crash": crash}
+        settings = {"etc": str(self.etc), "connmand": self.connmand, "bus": self.bus, "port": theirs.fileno()}
+        settings["crash"] = crash
         (self.folder / "settings.json").write_text(json.dumps(settings))
         enter = ["nsenter", "-t", str(self.inside.pid), "-n"]
         enter += ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"]
