@@ -29,7 +29,7 @@ EVENTS, CONSOLE, MONITOR = "events", "console", "qmp"
 MAX_RECORD_BYTES = 1 << 20
 MAX_SOCKET_PATH = 107  # sun_path of unix(7), without its NUL
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+VM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class NameTaken(BootError):
@@ -56,7 +56,8 @@ class Network:
 class Record:
     """What is known of a running VM.  `started` is the process's start time in clock ticks since the host's boot.
 
-    `started_at` is ISO 8601 in UTC.  `ports` are root ports that are free for hot-plugging.
+    `started_at` is ISO 8601 in UTC.  `ports` are root ports that are free for hot-plugging.  `behind` is the socket of
+    another router's client network, where this one's uplink is; else empty.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Record:
     log: str = ""
     clients: tuple[Network, ...] = ()
     ports: tuple[str, ...] = ()
+    behind: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return {"version": VERSION, **asdict(self)}
@@ -113,7 +115,7 @@ def root_folder() -> Path:
 
 def claim(name: str) -> Place:
     """Take a name.  Raises NameTaken, or BootError for one that cannot be a folder's or is too long."""
-    if not _NAME.fullmatch(name):
+    if not VM_NAME.fullmatch(name):
         raise BootError(f"{name!r} cannot be a VM's name", hint="use letters, digits, `-`, `_` and `.`: --name router1")
     with _above() as root:
         folder = root / name

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from builder.host.vfio import Consent
     from builder.manifest import Image
     from builder.qemu import Qemu
+    from builder.registry import Record
     from builder.report import BootReport
-    from builder.run import Uplink
+    from builder.run import Uplink, Wanted
     from builder.smoke.cards import Card
 
 
@@ -168,7 +169,8 @@ def _write(path: Path, text: str) -> None:
 @click.option("--name", metavar="NAME", help="Call the VM so.  [default: the image's name]")
 @click.option("--clients", metavar="N", type=click.IntRange(0), help="Clients from the pool, beside named ones.")
 @click.option("--spare-ports", metavar="N", type=click.IntRange(0), help="Ports for `client attach`.  [default: 4]")
-@click.option("--uplink", metavar="WHERE", type=Where(), help="user, tap:NAME or bridge:NAME.  [default: user]")
+@click.option("--uplink", metavar="WHERE", type=Where(), help="user (the default), tap:NAME, bridge:NAME, router:NAME.")
+@click.option("--behind", metavar="ROUTER", help="Behind a router that runs, or a SPEC or IMAGE.")
 @click.option(
     "--nic", metavar="MODEL", type=click.Choice(NICS), help="e1000e, igb, virtio-net-pci…  [default: the spec's]"
 )
@@ -185,6 +187,7 @@ def run(
     clients: int | None,
     spare_ports: int | None,
     uplink: Uplink | None,
+    behind: str | None,
     nic: str | None,
     cards: tuple[str, ...],
     take_network: bool,
@@ -193,29 +196,53 @@ def run(
 ) -> None:
     """Boot a router with its console on this terminal.
 
-    A SPEC is built first.  The uplink is on QEMU's user network, on a tap or a bridge of this host's, or a card that is
-    given back when the VM ends.  Ctrl-A X ends the VM, Ctrl-A H shows the keys.
+    A SPEC is built first.  A card is given back when the VM ends.  With --behind, --uplink and --vfio are for the
+    router in front.  Ctrl-A X ends the VM, Ctrl-A H shows the keys.
     """
     from builder import run as running
+    from builder.cli import behind as tiers
 
     screen: Screen = context.obj
-    if cards and nic is not None:
+    if cards and nic is not None and behind is None:
         raise click.UsageError("--nic and --vfio exclude each other: a router has an emulated uplink or a real one")
     put_right(screen)
     with drawing(screen) as sink:
         image, qemu = _booted(what, program, sink)
+        front = tiers.find(behind, lambda other: _booted(other, program, sink)) if behind is not None else None
     consent = consent_of(take_network=take_network)
     where = uplink or running.USER_NETWORK
     wanted = running.Wanted(name, nic, accel, clients, spare_ports, where, cards, consent)
-    if not detach:
-        context.exit(running.run(image, qemu, wanted, screen.say))
-    if cards:
-        from builder.host import vfio
-        from builder.host.steps import Host
+    if front is None:
+        context.exit(_run(screen, image, qemu, wanted, detach=detach))
+    tiers.check(front, image, own_network=bool(cards) or uplink is not None)
+    before = running.Wanted(accel=accel, spare=0, uplink=where, cards=cards, consent=consent)
+    inner = running.Wanted(name, nic, accel, clients, spare_ports, running.Uplink("router", front.name))
+    with tiers.running(front, lambda its, program: _detached(screen, its, program, before), screen, keep=detach):
+        status = _run(screen, image, qemu, inner, detach=detach)
+    context.exit(status)
 
-        for step in vfio.plan(Host().bus, cards, consent):  # its process has no terminal to tell it on
-            screen.say(str(step))
-    record = running.detached(image, qemu, wanted)
+
+def _run(screen: Screen, image: Image, qemu: Qemu, wanted: Wanted, *, detach: bool) -> int:
+    """Run a router on this terminal, or detached; the exit status."""
+    from builder import run as running
+
+    if not detach:
+        return running.run(image, qemu, wanted, screen.say)
+    record = _detached(screen, image, qemu, wanted)
     screen.result(record.name)
     screen.say(f"running, process {record.pid}; its console is kept in {record.log}")
     screen.say(f"look: netvm-build status {record.name}; end it: netvm-build stop {record.name}")
+    return 0
+
+
+def _detached(screen: Screen, image: Image, qemu: Qemu, wanted: Wanted) -> Record:
+    """Start a router in a process of its own, which has no terminal to tell what becomes of this machine's cards."""
+    from builder import run as running
+
+    if wanted.cards:
+        from builder.host import vfio
+        from builder.host.steps import Host
+
+        for step in vfio.plan(Host().bus, wanted.cards, wanted.consent):
+            screen.say(str(step))
+    return running.detached(image, qemu, wanted)

@@ -1,6 +1,7 @@
 """`run`: the router in QEMU, kept by a process that shares its console and its event port.
 
 uplink    where the router's uplink leads
+outer     another router's client network as the uplink
 networks  which clients' networks the VM offers, and the machine that does
 launch    all that a VM is started from, its start, and its record
 keeper    the process that owns QEMU, from its start to its end

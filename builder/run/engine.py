@@ -171,7 +171,7 @@ def _launch(
 ) -> Launch:
     offered = networks(image, place.folder, wanted.clients)
     described = machine(image, chosen.kind, wanted.nic, offered, spare_ports(len(offered), wanted.spare), wanted.cards)
-    plugged = plug(wanted.uplink)
+    plugged = plug(wanted.uplink, image, program)
     described = replace(described, uplink_net=plugged.netdev)
     return Launch(image, program, chosen, described, offered, place, log, plugged, handover.wifi(image, os.environ))
 

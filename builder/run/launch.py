@@ -82,4 +82,5 @@ def describe(launch: Launch, qemu_pid: int) -> registry.Record:
             for network, seat in zip(launch.offered, launch.machine.seats.seats, strict=True)
         ),
         ports=tuple(str(seat) for seat in launch.machine.seats.spare),
+        behind=launch.uplink.socket,
     )

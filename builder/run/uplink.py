@@ -1,21 +1,23 @@
-"""Where the router's uplink leads: QEMU's user network, a tap that is there, or a bridge of this host."""
+"""Where the router's uplink leads: QEMU's user network, a tap or a bridge of this host, or another router."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from builder import qemu
+from builder import qemu, registry
 from builder.errors import LaunchError, NetvmError
 from builder.host import links, rights
+from builder.manifest import Image
+from builder.run import outer
 
-USER, TAP, BRIDGE = "user", "tap", "bridge"
+USER, TAP, BRIDGE, ROUTER = "user", "tap", "bridge", "router"
 _NAME = re.compile(r"[^\s/,:%]{1,15}")
 
 
 @dataclass(frozen=True)
 class Uplink:
-    """`kind` is user, tap or bridge; `name` that of the tap or the bridge."""
+    """`kind` is user, tap, bridge or router; `name` that of the tap, the bridge, or the running router."""
 
     kind: str = USER
     name: str = ""
@@ -28,29 +30,38 @@ USER_NETWORK = Uplink()
 
 
 def parse(text: str) -> Uplink:
-    """`user`, `tap:NAME` or `bridge:NAME`.  Raises ValueError."""
+    """`user`, `tap:NAME`, `bridge:NAME` or `router:NAME`.  Raises ValueError."""
     kind, colon, name = text.partition(":")
     if (kind == USER and not colon) or (kind in (TAP, BRIDGE) and _NAME.fullmatch(name)):
         return Uplink(kind, name)
-    raise ValueError(f"{text!r} is none of user, tap:NAME, bridge:NAME")
+    if kind == ROUTER and registry.VM_NAME.fullmatch(name):
+        return Uplink(kind, name)
+    raise ValueError(f"{text!r} is none of user, tap:NAME, bridge:NAME, router:NAME")
 
 
 @dataclass(frozen=True)
 class Plugged:
-    """The uplink as -netdev takes it without an id, and the descriptor that QEMU inherits for it, if any."""
+    """The uplink as -netdev takes it without an id, and the descriptor that QEMU inherits for it, if any.
+
+    `socket` is that of the client network of another router, where the uplink is there.
+    """
 
     netdev: str = qemu.USER_NETWORK
     descriptor: int | None = None
+    socket: str = ""
 
 
 ON_USER_NETWORK = Plugged()
 
 
-def plug(uplink: Uplink) -> Plugged:
+def plug(uplink: Uplink, image: Image, program: qemu.Qemu) -> Plugged:
     """Make sure of the uplink.  A bridge gets a tap of ours as a port, which goes with the router.
 
-    Raises LaunchError, with what is missing.
+    Raises LaunchError, with what is missing, or NoSuchVm for a router that isn't running.
     """
+    if uplink.kind == ROUTER:
+        netdev, socket = outer.join(uplink.name, image, program)
+        return Plugged(netdev, socket=socket)
     if uplink.kind == TAP:
         if links.mac_of(uplink.name) is None:
             hint = (

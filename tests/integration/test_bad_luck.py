@@ -365,7 +365,9 @@ def test_we_are_killed_and_no_vm_goes_on(command: str, good: Path, qemu: Qemu) -
         assert interrupt(3, "run", "out", "--accel", "tcg", "--qemu", str(qemu.path), cwd=good) == 130
 
 
-def test_kvm_is_decided_by_trial_and_once(image: Image, qemu: Qemu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kvm_is_decided_by_trial_and_once(
+    image: Image, qemu: Qemu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever this machine's own /dev/kvm is worth: the answer comes in time, is kept, and can be overruled."""
     started = time.monotonic()
     first = accelerator.choose(qemu, kernel=image.kernel, cache=tmp_path)

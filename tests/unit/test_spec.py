@@ -23,7 +23,7 @@ from builder.spec.keys import KEYS, SECTIONS
 
 ROOT = Path(__file__).parents[2]
 BAD = sorted((ROOT / "tests" / "golden" / "errors").glob("*.yaml"))
-EXAMPLES = sorted([*(ROOT / "examples").glob("*.yaml"), *(ROOT / "examples").glob("*/netvm.yaml")])
+EXAMPLES = sorted([*(ROOT / "examples").glob("*.yaml"), *(ROOT / "examples").glob("*/*.yaml")])
 
 
 def parse(text: str, folder: Path = Path("/srv/spec")) -> Loaded:
@@ -475,7 +475,7 @@ def test_every_example_is_sound_commented_and_right_by_the_schema(file: Path) ->
 
 def test_there_are_examples() -> None:
     names = {"minimal.yaml", "static-uplink.yaml", "named-clients.yaml", "nixpkgs.yaml", "netvm.yaml", "wifi.yaml"}
-    names |= {"modules.yaml", "stock-kernel.yaml", "two-uplinks.yaml", "vlan.yaml"}
+    names |= {"modules.yaml", "stock-kernel.yaml", "two-uplinks.yaml", "vlan.yaml", "driver.yaml", "firewall.yaml"}
     assert names == {file.name for file in EXAMPLES}
 
 

@@ -1,0 +1,181 @@
+"""A router behind a router, started by one command: examples/two-tier, with packets through both."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Packet, Raw
+
+from builder import pipeline, registry
+from builder.manifest import Image
+from builder.qemu import Qemu
+from builder.run import stop
+from tests.integration.conftest import tell
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "two-tier"
+OWN_KERNEL = "kernel:\n  fragments: [virtio]\n\n"
+CLIENT, CLIENT_MAC = "100.64.8.1", "0A:B3:EC:40:08:01"
+ROUTER, ROUTER_MAC = "100.64.8.0", "0A:B3:EC:40:08:00"
+HOST = "10.0.2.2"
+PATIENCE_S = 20.0
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(
+    params=[pytest.param(True, marks=pytest.mark.long, id="as-it-is"), pytest.param(False, id="one-kernel")]
+)
+def images(request: pytest.FixtureRequest, workshop: Path, image: Image) -> tuple[Image, Image]:
+    """(driver, firewall): as the example is, or both with the kernel that the other tests have built."""
+    made = []
+    for name in ("driver", "firewall"):
+        folder = workshop / f"two-tier-{request.param_index}" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        text = (EXAMPLE / f"{name}.yaml").read_text()
+        assert name != "firewall" or OWN_KERNEL in text
+        (folder / "netvm.yaml").write_text(text if request.param else text.replace(OWN_KERNEL, ""))
+        lock = workshop / pipeline.LOCK_NAME
+        (folder / pipeline.LOCK_NAME).write_bytes(lock.read_bytes())
+        made.append(pipeline.build(pipeline.load(folder / "netvm.yaml"), folder / "image", tell))
+    assert image.kernel.exists()
+    return made[0], made[1]
+
+
+@pytest.fixture
+def command(qemu: Qemu, short_runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+    def call(*argv: str) -> subprocess.CompletedProcess[str]:
+        if argv[0] == "run":
+            argv = (*argv, "--accel", "tcg", "--qemu", str(qemu.path))
+        line = [sys.executable, "-m", "builder", *argv]
+        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+    yield call
+    for record in registry.running():
+        stop(record, now=True)
+
+
+class Peer:
+    """A client on its network's socket: frames as QEMU's stream netdev has them, each behind its length."""
+
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        self._socket.settimeout(0.2)
+        self._data = b""
+
+    def send(self, packet: Packet) -> None:
+        frame = bytes(packet)
+        self._socket.sendall(len(frame).to_bytes(4, "big") + frame)
+
+    def frames(self) -> Iterator[Packet]:
+        try:
+            self._data += self._socket.recv(65536)
+        except TimeoutError:
+            return
+        while len(self._data) >= 4 and len(self._data) >= (end := 4 + int.from_bytes(self._data[:4], "big")):
+            yield Ether(self._data[4:end])
+            self._data = self._data[end:]
+
+    def ask(self, packet: Packet, answered: Callable[[Packet], bool]) -> Packet:
+        """Send a packet every second until it is answered; say who we are to the router that asks by ARP."""
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            self.send(Ether(src=CLIENT_MAC, dst=ROUTER_MAC) / IP(src=CLIENT, dst=packet[0]) / packet[1])
+            again = time.monotonic() + 1.0
+            while time.monotonic() < again:
+                for frame in self.frames():
+                    if frame.haslayer(ARP) and frame[ARP].op == 1 and frame[ARP].pdst == CLIENT:
+                        told = ARP(op=2, hwsrc=CLIENT_MAC, psrc=CLIENT, hwdst=frame[ARP].hwsrc, pdst=frame[ARP].psrc)
+                        self.send(Ether(src=CLIENT_MAC, dst=frame.src) / told)
+                    elif answered(frame):
+                        return frame
+        raise AssertionError(f"nothing answered {packet[1].summary()} to {packet[0]}")
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@contextmanager
+def echo_server() -> Iterator[int]:
+    """A UDP server on this host's loopback, which QEMU's user network shows as 10.0.2.2; its port."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while (got := server.recvfrom(2048))[0] != b"end":
+            server.sendto(got[0], got[1])
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield server.getsockname()[1]
+    finally:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"end", server.getsockname())
+        thread.join()
+        server.close()
+
+
+def ping(peer: Peer, number: int) -> None:
+    packet = (HOST, ICMP(id=77, seq=number) / b"through both")
+    peer.ask(packet, lambda one: one.haslayer(ICMP) and one[IP].src == HOST and one[ICMP].type == 0)
+
+
+def test_clients_reach_the_outside_through_both(command: Command, images: tuple[Image, Image]) -> None:
+    driver, firewall = images
+    started = command("run", str(firewall.folder), "--behind", str(driver.folder), "-d")
+    assert (started.returncode, started.stdout) == (0, "firewall\n"), started.stderr
+    assert command("events", "firewall", "--until", "ready", "--timeout", "120").returncode == 0
+    peer = Peer(registry.find("firewall").clients[0].socket)
+    try:
+        assert command("events", "driver", "--until", "ready", "--timeout", "120").returncode == 0
+        ping(peer, 1)
+        with echo_server() as port:
+            datagram = (HOST, UDP(sport=4000, dport=port) / b"an echo")
+            back = peer.ask(datagram, lambda one: one.haslayer(UDP) and one[UDP].sport == port)
+            assert (back[Raw].load, back[IP].src, back[IP].dst) == (b"an echo", HOST, CLIENT)
+        now = json.loads(command("status", "driver", "--json").stdout)
+        assert [(one["name"], one["client"]) for one in now["clients"]] == [("firewall", "100.64.0.1")]
+        refused = {drop["reason"]: drop["packets"] for drop in now["drops"] if drop["packets"]}
+        assert "spoofed" not in refused  # the driver VM never sees a client's own address
+        now = json.loads(command("status", "firewall", "--json").stdout)
+        assert [(one["address"], one["gateway"]) for one in now["uplinks"]] == [("100.64.0.1/31", "100.64.0.0")]
+
+        # The driver VM is started anew, as after a crash; the firewall VM stays, and its uplink joins again.
+        assert command("stop", "driver").returncode == 0
+        assert command("run", str(driver.folder), "-d").returncode == 0
+        assert command("events", "driver", "--until", "ready", "--timeout", "120").returncode == 0
+        ping(peer, 2)
+    finally:
+        peer.close()
+
+    again = command("run", str(firewall.folder), "--name", "other", "--uplink", "router:driver", "-d")
+    assert again.returncode == 7
+    assert "firewall is on driver's client network firewall already" in again.stderr
+    assert [command("stop", name).returncode for name in ("firewall", "driver")] == [0, 0]
+    assert registry.running() == ()
+
+
+def test_a_firewall_that_does_not_start_leaves_no_driver(command: Command, images: tuple[Image, Image]) -> None:
+    driver, firewall = images
+    taken = command("run", str(firewall.folder), "--behind", str(driver.folder), "-d", "--name", "driver")
+    assert taken.returncode != 0
+    assert "driver is off" in taken.stderr
+    assert registry.running() == ()

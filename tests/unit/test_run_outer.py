@@ -1,0 +1,83 @@
+"""A router behind another one: which client network is meant, and what is said where none is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builder import manifest
+from builder.cli import behind, main
+from builder.errors import LaunchError, NetvmError
+from builder.manifest import Image
+from builder.run import outer, uplink
+from tests.unit.test_cli_build import write_image
+
+FAKE = Path(__file__).parents[2] / "tests" / "fakes" / "qemu_system.py"
+OFFERED = (outer.Offered("laptop", "100.64.0.2", "100.64.0.3"), outer.Offered("firewall", "100.64.0.0", "100.64.0.1"))
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    write_image(tmp_path / "firewall")
+    return manifest.load(tmp_path / "firewall")
+
+
+def with_uplink(image: Image, **uplink: object) -> Image:
+    return replace(image, manifest=replace(image.manifest, spec={**image.manifest.spec, "uplink": uplink}))
+
+
+def test_the_uplink_s_address_says_which_network_is_meant(image: Image) -> None:
+    assert outer.choose(with_uplink(image, address="100.64.0.1/31"), "driver", OFFERED).name == "firewall"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [({"address": "192.168.1.2/24"}, "has 192.168.1.2"), ({}, "has no static address")]
+)
+def test_an_uplink_that_fits_none_is_told_what_to_write(image: Image, given: dict[str, object], said: str) -> None:
+    with pytest.raises(LaunchError, match=said) as caught:
+        outer.choose(with_uplink(image, **given), "driver", OFFERED)
+    assert "driver offers laptop 100.64.0.3, firewall 100.64.0.1" in caught.value.message
+    assert "address: 100.64.0.3/31, gateway: 100.64.0.2, nameservers: [100.64.0.2]" in (caught.value.hint or "")
+
+
+def test_a_router_without_clients_has_nothing_behind_it(image: Image) -> None:
+    with pytest.raises(LaunchError, match="driver offers no client network"):
+        outer.choose(image, "driver", ())
+
+
+@pytest.mark.parametrize(
+    ("release", "options"),
+    [
+        ((7, 2, 0), ""),
+        ((8, 0, 0), ",reconnect=1"),
+        ((9, 2, 0), ",reconnect-ms=1000"),
+        ((10, 0, 13), ",reconnect-ms=1000"),
+    ],
+)
+def test_it_connects_again_where_qemu_can(release: tuple[int, ...], options: str) -> None:
+    assert outer.netdev("/run/x,y/c0", release) == f"stream,server=off,addr.type=unix,addr.path=/run/x,,y/c0{options}"
+
+
+def test_a_router_is_a_place_for_an_uplink() -> None:
+    assert str(uplink.parse("router:driver-2")) == "router:driver-2"
+    for wrong in ("router:", "router", "router:a/b", "router:-x"):
+        with pytest.raises(ValueError, match="router:NAME"):
+            uplink.parse(wrong)
+
+
+def test_behind_a_router_that_is_not_there(
+    image: Image, short_runtime: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(image.folder), "--behind", "driver", "--qemu", str(FAKE)]) == 1
+    assert "no VM of this name runs, and there is no such spec or image" in capsys.readouterr().err
+    assert main(["run", str(image.folder), "--uplink", "router:driver", "--accel", "tcg", "--qemu", str(FAKE)]) == 7
+    assert "no VM named 'driver' is running" in capsys.readouterr().err
+
+
+def test_two_routers_of_one_name(image: Image, short_runtime: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The image in front is the same one: its pool has no network for itself, and the names would clash."""
+    static = with_uplink(image, address="100.64.0.1/31")
+    with pytest.raises(NetvmError, match="both routers are named netvm"):
+        behind.check(behind.Front("netvm", static), static, own_network=False)
