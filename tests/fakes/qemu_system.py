@@ -114,7 +114,9 @@ class Fake:
             self.event("ready", uplinks=1, clients=len(self.macs))
 
     def flood(self) -> None:
-        self.ends["console"].sendall(b"\x1b]0;title\x07\x1b[2J" + b"A" * 3_000_000 + b"\n")
+        hostile = b"\x1b]0;title\x07\x1b[2J" + b"A" * 1000
+        # Once more at the end: a screen that joins late sees no more than the last 64 KiB.
+        self.ends["console"].sendall(hostile + b"A" * 3_000_000 + b"\n" + hostile + b"\n")
         self.ends["port"].sendall(b'{"v": 1, "t": "x", "event": "init"}\n[]\nnull\n\xff\xfe\n' + b"[" * 200_000 + b"\n")
         self.port(v=1, t=1, event="reply", id=[], body={})
         for number in range(5000):
