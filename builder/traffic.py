@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from builder import ports
 from builder.model import Clients, Router, Violation
 
 
@@ -24,7 +25,9 @@ class Refusal:
 REFUSALS: Mapping[str, Refusal] = {
     "spoofed": Refusal("ip", "spoofed source", "a client sent it from an address that is not its own"),
     "client_dhcp": Refusal(
-        "ip", "DHCP by a client", "a client asked for an address by DHCP: its address follows from its MAC"
+        "ip",
+        "DHCP by a client",
+        "a client sent DHCP, to the router or to an uplink's network",
     ),
     "too_many_fragments": Refusal("ip", "too many fragments", "a client sent more fragments a second than it may"),
     "pool_from_uplink": Refusal(
@@ -114,6 +117,12 @@ def kernel_parameters(router: Router) -> tuple[str, ...]:
     return (f"nf_conntrack.hashsize={hash_size(router)}",)
 
 
+def settings(router: Router) -> dict[str, str]:
+    """Kernel settings that follow from the spec, below /proc/sys/net: PID 1 writes them with its own tables."""
+    low, high = ports.split(router).own
+    return {"ipv4/ip_local_port_range": f"{low} {high}"}
+
+
 def interface_name(mac: str) -> str:
     """The name that the init gives a client's interface: ``c400000`` for ``0A:B3:EC:40:00:00``."""
     return "c" + mac.replace(":", "")[6:].lower()
@@ -133,6 +142,8 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
         "forwards": [
             f"{one.protocol} . {one.port} : {addresses[one.client]} . {one.to}" for one in router.clients.forwards
         ],
+        "ports": ports.split(router),
+        "settings": settings(router),
         "counters": {family: counters(family) for family in ("ip", "arp", "ip6")},
         "client_group": CLIENT_GROUP,
         "uplink_group": UPLINK_GROUP,
@@ -148,7 +159,7 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
 
 def rules(router: Router) -> tuple[Violation, ...]:
     """Every rule about the traffic of named clients that the router breaks."""
-    return (*_names_are_known(router.clients), *_forwards_differ(router), *_limit_fits(router))
+    return (*_names_are_known(router.clients), *_forwards_differ(router), *ports.rules(router), *_limit_fits(router))
 
 
 def _names_are_known(clients: Clients) -> Iterator[Violation]:
@@ -173,9 +184,6 @@ def _forwards_differ(router: Router) -> Iterator[Violation]:
         if first != number:
             hint = "a port of the uplinks goes to one client: choose another port for one of the two"
             yield Violation(path, f"{one.protocol} port {one.port} is forwarded twice", hint)
-        if one.protocol == "udp" and one.port == 68 and any(uplink.dhcp for uplink in router.all_uplinks):
-            hint = "choose another port, or set uplink.dhcp to false"
-            yield Violation(path, "UDP port 68 is where the uplink's own DHCP answers come", hint, ("uplink.dhcp",))
 
 
 def _limit_fits(router: Router) -> Iterator[Violation]:

@@ -65,6 +65,7 @@ class Config:
     """What the spec says that PID 1 must know.
 
     MACs are upper case; `uplinks` are in the order of preference; `watchdog_s` 0 means that no watchdog is armed.
+    `settings` are rows of sysctl.EVERYWHERE that follow from the spec.
     """
 
     __slots__ = (
@@ -75,6 +76,7 @@ class Config:
         "name",
         "oui",
         "pool",
+        "settings",
         "uplinks",
         "watchdog_s",
         "wifi",
@@ -89,6 +91,7 @@ class Config:
         self.dns = _one_of(raw, "dns", ("forward", "none")) == "forward"
         self.uplinks = _uplinks(raw.get("uplinks", [{}]))
         self.lease_timeout_s = _seconds(raw, "lease_timeout_s", 30)
+        self.settings = _settings(raw.get("settings", {}))
         self.lock_modules = _truth(raw, "lock_modules")
         self.watchdog_s = _whole(raw, "watchdog_s", 0)
         self.wifi = _wifi(raw.get("wifi", []))
@@ -138,6 +141,12 @@ def _whole(raw: dict[str, object], key: str, default: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LONGEST_S:
         raise ValueError(f"config.json: {key!r} must be a whole number from 0 to {LONGEST_S}")
     return value
+
+
+def _settings(given: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+        raise ValueError("config.json: 'settings' must be an object of texts")
+    return tuple(given.items())
 
 
 def _oui(raw: dict[str, object]) -> str:

@@ -11,7 +11,7 @@ from init.protocol import BadRequest, Request, boot_time, parse_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from init.clients import Clients
     from init.firewall import Firewall
@@ -48,6 +48,7 @@ class Requests:
         uplinks: Uplinks,
         clients: Clients,
         watchdog: Watchdog,
+        settings: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._voice = voice
         self._supervisor = supervisor
@@ -55,6 +56,7 @@ class Requests:
         self._uplinks = uplinks
         self._clients = clients
         self._watchdog = watchdog
+        self._specific = settings
         self._table: dict[str, Callable[[Request], Answer]] = {
             "ping": lambda _: {},
             "kernel-config": lambda _: self._kernel_config(),
@@ -149,7 +151,8 @@ class Requests:
     def _settings(self) -> Answer:
         from init import sysctl
 
-        return {"settings": [{"name": name, "asked": asked, "is": sysctl.read(name)} for name, asked in sysctl.ALL]}
+        rows = (*sysctl.ALL, *[(f"net/{key}", value) for key, value in self._specific])
+        return {"settings": [{"name": name, "asked": asked, "is": sysctl.read(name)} for name, asked in rows]}
 
     def _kill(self, request: Request) -> Answer:
         service = request.fields.get("service")

@@ -124,7 +124,7 @@ class Router:
         except OSError as error:
             raise Failure(f"the firewall could not be loaded: {error.strerror or error}") from None
         self.voice.say("firewall", loaded=True)
-        self._tell_refused(sysctl.apply(sysctl.EVERYWHERE))
+        self._tell_refused(sysctl.apply((*sysctl.EVERYWHERE, *self.config.settings)))
         firewall.forward_packets()
 
     def _firewall_fell_behind(self, problem: str) -> None:
@@ -213,7 +213,13 @@ class Router:
             from init.requests import Requests as HostRequests
 
             self._answers = HostRequests(
-                self.voice, self.supervisor, self.firewall, self.uplinks, self.clients, self.watchdog
+                self.voice,
+                self.supervisor,
+                self.firewall,
+                self.uplinks,
+                self.clients,
+                self.watchdog,
+                self.config.settings,
             )
         self._answers.answer(line)
 

@@ -116,9 +116,9 @@ def apply(table: Sequence[tuple[str, str]], name: str = "", root: str = ROOT) ->
 
 
 def read(key: str, root: str = EVERYTHING) -> str | None:
-    """What a setting of `ALL` is now; None for one that this kernel does not have."""
+    """What a setting of `ALL` is now, with one space between numbers; None for one that this kernel does not have."""
     try:
         with open(f"{root}/{key}") as file:
-            return file.read().strip()
+            return " ".join(file.read().split())
     except OSError:
         return None

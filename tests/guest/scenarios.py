@@ -5,7 +5,16 @@ from __future__ import annotations
 import scenarios_clients
 import scenarios_names
 import scenarios_options
+import scenarios_ports
 import scenarios_uplinks
 from shows import SCENARIOS, Scenario
 
-__all__ = ["SCENARIOS", "Scenario", "scenarios_clients", "scenarios_names", "scenarios_options", "scenarios_uplinks"]
+__all__ = [
+    "SCENARIOS",
+    "Scenario",
+    "scenarios_clients",
+    "scenarios_names",
+    "scenarios_options",
+    "scenarios_ports",
+    "scenarios_uplinks",
+]

@@ -174,16 +174,15 @@ def odd_flags_and_strays_are_refused(bench: Bench) -> None:
 def a_client_has_so_many_connections(bench: Bench) -> None:
     """At its limit it is refused, pings of the router count too, and another client notices nothing."""
     laptop, printer = bench.laptop, bench.printer
-    opened(bench, 3999)
-    bench.passes(bench.upstream, IP(src=SERVER, dst=UPLINK) / UDP(sport=443, dport=3999), laptop)
+    bench.passes(bench.upstream, IP(src=SERVER, dst=UPLINK) / UDP(sport=443, dport=opened(bench, 3999)), laptop)
     bench.clear()
     before = bench.counters()
     for port in range(4000, 4030):
-        laptop.send(out(bench, port))
-    bench.upstream.wait(of(UDP, sport=4018))
+        laptop.send(out(bench, 4000, port))
+    bench.upstream.wait(of(UDP, dport=4018))
     time.sleep(QUIET)
     assert bench.moved(before) == {"too_many_connections": 11}
-    assert sorted(packet[UDP].sport for packet in bench.upstream.packets()) == list(range(4000, 4019))
+    assert sorted(packet[UDP].dport for packet in bench.upstream.packets()) == list(range(4000, 4019))
     bench.refused(laptop, IP(src=laptop.address, dst=laptop.router) / ICMP(id=77), by="too_many_connections")
     bench.passes(laptop, out(bench, 3999), bench.upstream)  # those it has go on
     bench.passes(printer, IP(src=printer.address, dst=SERVER) / UDP(sport=4000, dport=1), bench.upstream)

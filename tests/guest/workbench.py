@@ -45,6 +45,7 @@ from wires import (
 )
 from world import Namespace
 
+from builder import traffic
 from builder.address import Pair
 from builder.kconfig import KernelConfig
 from builder.model import AllowedPair, Clients, Forward, NamedClient, OptionKind, OptionValue, RequestedOption
@@ -171,6 +172,8 @@ class Bench:
     def load(self, spec: Spec, mend: Callable[[str], str] = lambda text: text, ipv6: bool = True) -> None:
         """Put a spec's ruleset, or what `mend` makes of it, into the kernel, and then the elements."""
         self.rules = mend(ruleset(spec, ipv6))
+        with inside(self.router):
+            assert not sysctl.apply(tuple(traffic.settings(spec).items()))
         self.nft("flush ruleset\n" + self.rules)
         self.tell_elements()
         self.forget_all()

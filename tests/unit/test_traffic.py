@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from builder.model import (
     RequestedOption,
     Router,
     Source,
-    Uplink,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -101,7 +99,11 @@ def test_every_mistake_is_told_at_once_and_on_its_line() -> None:
         (12, "clients.forwards[2].client", "no client is named 'scanner'"),
         (13, "clients.forwards[3].prot", "is not a key of a forwarded port"),
         (14, "clients.forwards[4].port", "tcp port 80 is forwarded twice"),
-        (15, "clients.forwards[5].port", "UDP port 68 is where the uplink's own DHCP answers come"),
+        (
+            15,
+            "clients.forwards[5].port",
+            "UDP port 68 is DHCP's, and no client may speak DHCP on an uplink's network",
+        ),
         (16, "clients.forwards[6]", "'8080' is not a forwarded port"),
         (17, "clients.connections", "3 is not a whole number from 16 to 1048576"),
     ]
@@ -154,7 +156,7 @@ def test_clients_pairs_and_ports_are_elements_never_rules() -> None:
     few, hundreds = (ruleset(many(count)).splitlines() for count in (2, 400))
     assert len(few) == len(hundreds)
     differing = {one.split("=")[0].strip() for one, other in zip(few, hundreds, strict=True) if one != other}
-    assert differing == {"elements"}
+    assert differing == {"elements", *(f"define {name}client_ports" for name in ("", "first_", "second_"))}
     without = ruleset(Router(clients=Clients(named=many(400).clients.named)))
     assert without == ruleset(Router())
 
@@ -254,10 +256,3 @@ def test_every_scenario_is_named_in_the_document() -> None:
     source = "".join(path.read_text() for path in (ROOT / "tests/guest").glob("scenarios_*.py"))
     for name in re.findall(r"^@shown\(.*\)\ndef (\w+)", source, re.MULTILINE):
         assert f"`{name}`" in SECURITY, name
-
-
-def test_uplinks_with_static_settings_leave_port_68() -> None:
-    static = Uplink(dhcp=False)
-    router = replace(many(2), uplink=static)
-    router = replace(router, clients=replace(router.clients, forwards=(Forward(68, "c0", 68, "udp"),)))
-    assert traffic.rules(router) == ()

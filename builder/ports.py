@@ -1,0 +1,72 @@
+"""Which source ports clients' connections get on an uplink, and which the router's own sockets use.
+
+Neither may be a port that the router listens on or forwards: whoever speaks first from such a port would receive what
+is meant for its owner (CVE-2021-3773).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from builder.model import Forward, Router, Violation
+
+FIRST, LAST = 1024, 65535
+"""Ports that may be given out: those below are services', DHCP's 68 among them."""
+OWN = 1024
+"""The router's own sockets have so many: ConnMan asks for names, the time, and whether there is a way online."""
+LEAST = 8192
+"""Clients' connections to any one server's port need as many at least."""
+DHCP_PORTS = (67, 68)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Both ends of each range are part of it.
+
+    `first` and `second` are the halves of `masquerade`: UDP from a port in `first` gets one in `second`, any other UDP
+    one in `first`.  docs/adr/0011-source-ports.md says why.
+    """
+
+    masquerade: tuple[int, int]
+    own: tuple[int, int]
+
+    @property
+    def first(self) -> tuple[int, int]:
+        return self.masquerade[0], sum(self.masquerade) // 2
+
+    @property
+    def second(self) -> tuple[int, int]:
+        return sum(self.masquerade) // 2 + 1, self.masquerade[1]
+
+
+def split(router: Router) -> Ports:
+    """The ports of a router: the largest run without a forwarded one, its end for the router itself."""
+    low, high = largest_gap(router.clients.forwards)
+    return Ports((low, high - OWN), (high - OWN + 1, high))
+
+
+def largest_gap(forwards: Sequence[Forward]) -> tuple[int, int]:
+    """The longest run of ports of which none is forwarded, whatever the protocol: nft masquerades into one range."""
+    found, start = (FIRST, FIRST - 1), FIRST
+    for first, last in (*sorted((one.port, one.port) for one in forwards), (LAST + 1, LAST + 1)):
+        if first - start > found[1] - found[0] + 1:
+            found = start, first - 1
+        start = max(start, last + 1)
+    return found
+
+
+def rules(router: Router) -> Iterator[Violation]:
+    """What the spec's forwarded ports break: DHCP's are the router's, and clients' connections need ports, too."""
+    for number, one in enumerate(router.clients.forwards):
+        if one.protocol == "udp" and one.port in DHCP_PORTS:
+            message = f"UDP port {one.port} is DHCP's, and no client may speak DHCP on an uplink's network"
+            yield Violation(f"clients.forwards[{number}].port", message, "choose another port")
+    low, high = largest_gap(router.clients.forwards)
+    if high - low + 1 < LEAST + OWN:
+        message = f"the forwarded ports leave only {high - low + 1} ports in a row, from {low} to {high}"
+        hint = (
+            f"leave {LEAST + OWN} ports in a row free between {FIRST} and {LAST}, such as 32768-65535: clients' own"
+            " connections get their ports from there"
+        )
+        yield Violation("clients.forwards", message, hint)
