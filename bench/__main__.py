@@ -16,6 +16,7 @@ from bench.rows import ROWS
 from bench.subject import prepare
 from bench.table import draw
 from bench.values import Result, Row, Setting, Unmeasured
+from builder import manifest
 from builder.cli.signals import stopping_once
 from builder.errors import NetvmError
 
@@ -42,6 +43,12 @@ def say(text: str) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Measure this router.  [built beside the spec]",
 )
+@click.option(
+    "--against",
+    metavar="IMAGE",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Beside this image, such as one of before a change; rows about traffic only.",
+)
 @click.option("--accel", type=click.Choice(["kvm", "tcg"]), help="Do not try which works: use this.")
 def main(
     names: tuple[str, ...],
@@ -50,6 +57,7 @@ def main(
     quick: bool,
     listing: bool,
     spec: Path,
+    against: Path | None,
     accel: str | None,
 ) -> None:
     """Measure, beside others on the same work.
@@ -61,14 +69,18 @@ def main(
             print(f"{row.name:18}{row.what}" + (f", beside {row.beside}" if row.beside else ""))
         return
     chosen = choose(names, quick)
+    if against is not None:
+        chosen = comparable(chosen, named=bool(names))
     try:
         subject = prepare(spec, accel, say)
+        other = None if against is None else replace(subject, image=manifest.load(against))
     except NetvmError as error:
         raise click.ClickException(f"{error.message}" + (f"\nhint: {error.hint}" if error.hint else "")) from error
     around = surroundings(subject)
     with tempfile.TemporaryDirectory(prefix="netvm-bench-") as folder:
-        setting = Setting(subject, runs or (QUICK_RUNS if quick else RUNS), Path(folder), say)
-        results = [measure(row, setting) for row in chosen]
+        setting = Setting(subject, runs or (QUICK_RUNS if quick else RUNS), Path(folder), say, other)
+        rows = chosen if against is None else [row.against(against.name) for row in chosen]
+        results = [measure(row, setting) for row in rows]
     text = json.dumps(document(around, results), indent=2, ensure_ascii=False)
     if target == "-":
         print(text)
@@ -86,6 +98,15 @@ def choose(names: tuple[str, ...], quick: bool) -> list[Row]:
     if unknown:
         raise click.UsageError(f"no such row: {', '.join(unknown)}; known: {', '.join(row.name for row in ROWS)}")
     return [row for row in ROWS if (row.name in names if names else row.quick or not quick)]
+
+
+def comparable(chosen: list[Row], *, named: bool) -> list[Row]:
+    """Those that can stand beside another image.  Raises click.UsageError for a named one that can't."""
+    wrong = [row.name for row in chosen if not row.comparable]
+    if wrong and named:
+        known = ", ".join(row.name for row in ROWS if row.comparable)
+        raise click.UsageError(f"--against has no effect on {', '.join(wrong)}; it compares {known}")
+    return [row for row in chosen if row.comparable]
 
 
 def measure(row: Row, setting: Setting) -> Result:

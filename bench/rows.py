@@ -30,15 +30,19 @@ def _boot(nic: str, name: str, what: str, most: float) -> Row:
 
 
 def _throughput(name: str, what: str, measure: Measure, beside: str) -> Row:
-    return Row(name, what, "MiB/s", measure, beside=beside, aim=Aim(0.95, "ratio", at_least=True), quick=False)
+    return Row(
+        name, what, "MiB/s", measure, beside=beside, aim=Aim(0.95, "ratio", at_least=True), quick=False, comparable=True
+    )
 
 
 def _rate(name: str, what: str, measure: Measure, beside: str) -> Row:
-    return Row(name, what, "/s", measure, beside=beside, aim=Aim(0.9, "ratio", at_least=True), quick=False)
+    return Row(
+        name, what, "/s", measure, beside=beside, aim=Aim(0.9, "ratio", at_least=True), quick=False, comparable=True
+    )
 
 
 def _echo(name: str, what: str, measure: Measure, beside: str) -> Row:
-    return Row(name, what, "ms", measure, beside=beside, aim=Aim(1.05, "ratio"), quick=False)
+    return Row(name, what, "ms", measure, beside=beside, aim=Aim(1.05, "ratio"), quick=False, comparable=True)
 
 
 ROWS: tuple[Row, ...] = (

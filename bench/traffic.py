@@ -11,7 +11,7 @@ from statistics import median
 
 from bench import load
 from bench.routers import Routed, Shape
-from bench.values import Measured, Setting, Subject
+from bench.values import Measured, Setting, Subject, Unmeasured
 from bench.variants import with_pool, with_ruleset
 from bench.wires import Wire
 from builder import stoppable
@@ -51,26 +51,41 @@ class Side:
 
 
 def firewall(setting: Setting, work: Work) -> Measured:
-    """The router beside one with a masquerade rule and no filter.  Raises Unmeasured where there can be no wires."""
+    """The router beside one with a masquerade rule and no filter, or beside another image.
+
+    Raises Unmeasured where there can be no wires.
+    """
     with Wire("10.0.2.2/24"):  # before anything is built
         pass
-    theirs = Side("masquerade", with_ruleset(setting), Shape())
+    if setting.against is not None:
+        theirs = Side("against", setting.against, Shape())
+    else:
+        theirs = Side("masquerade", with_ruleset(setting), Shape())
     return beside(setting, theirs, Side("router", setting.subject, Shape()), work)
 
 
 def crowd(setting: Setting, work: Work, *, last: bool = False) -> Measured:
-    """The first of many clients, or the last, beside a single one."""
+    """The first of many clients, or the last, beside a single one, or beside the same one of another image."""
     with Wire("10.0.2.2/24"):
         pass
     subject = roomy(setting)
-    theirs = Side("single", subject, Shape(1, ROOM_MIB))
+    if setting.against is not None:
+        if not has_room(setting.against):
+            raise Unmeasured(f"the pool of {setting.against.image.folder} has no room for {MANY} clients")
+        theirs = Side("against", setting.against, Shape(MANY, ROOM_MIB, last))
+    else:
+        theirs = Side("single", subject, Shape(1, ROOM_MIB))
     return beside(setting, theirs, Side("many", subject, Shape(MANY, ROOM_MIB, last)), work)
 
 
 def roomy(setting: Setting) -> Subject:
     """The router with a pool for many clients."""
-    fits = setting.subject.image.manifest.pool.num_addresses >= 2 * MANY
-    return setting.subject if fits else with_pool(setting, POOL)
+    return setting.subject if has_room(setting.subject) else with_pool(setting, POOL)
+
+
+def has_room(subject: Subject) -> bool:
+    """Whether an image's pool has an address for each of many clients, and for the router towards each."""
+    return subject.image.manifest.pool.num_addresses >= 2 * MANY
 
 
 def beside(setting: Setting, theirs: Side, ours: Side, work: Work) -> Measured:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -77,19 +77,24 @@ class Subject:
 class Setting:
     """What every measurement is given: the subject, the number of samples, an empty folder, and whom to tell.
 
-    `kept` is what rows that measure several things at once leave for each other.
+    `against` is another image, such as one of before a change, to stand beside the subject in rows that are
+    `comparable`.  `kept` is what rows that measure several things at once leave for each other.
     """
 
     subject: Subject
     runs: int
     folder: Path
     say: Callable[[str], None]
+    against: Subject | None = None
     kept: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: what is measured, beside what, by which function, and the aim."""
+    """A line of the table: what is measured, beside what, by which function, and the aim.
+
+    `comparable` rows can measure two images beside each other (`Setting.against`).
+    """
 
     name: str
     what: str
@@ -98,6 +103,12 @@ class Row:
     beside: str = ""
     aim: Aim | None = None
     quick: bool = True
+    comparable: bool = False
+
+    def against(self, name: str) -> Row:
+        """The same beside another image of that name, which is to be 3 % better at most."""
+        at_least = self.aim is not None and self.aim.at_least
+        return replace(self, beside=name, aim=Aim(0.97 if at_least else 1.03, "ratio", at_least))
 
 
 @dataclass(frozen=True)

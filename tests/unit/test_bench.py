@@ -178,6 +178,20 @@ def test_a_row_that_does_not_exist_is_a_mistake() -> None:
     assert "no such row: hepl; known: boot-virtio" in done.output
 
 
+def test_only_traffic_stands_beside_another_image() -> None:
+    done = CliRunner().invoke(cli.main, ["tcp", "help", "--against", "old/netvm"])
+    assert done.exit_code == 2
+    assert "--against has no effect on help; it compares tcp, connections, round-trip, crowd-tcp" in done.output
+    assert {row.name for row in cli.comparable(list(ROWS), named=False)} == {row.name for row in ROWS if row.comparable}
+
+
+def test_a_row_beside_another_image_may_lose_3_percent() -> None:
+    by_name = {row.name: row.against("old") for row in ROWS if row.comparable}
+    assert by_name["tcp"].beside == "old"
+    assert by_name["tcp"].aim == Aim(0.97, "ratio", at_least=True)
+    assert by_name["round-trip"].aim == Aim(1.03, "ratio")
+
+
 def test_list_says_what_there_is() -> None:
     done = CliRunner().invoke(cli.main, ["--list"])
     assert done.exit_code == 0
