@@ -1,6 +1,7 @@
 """A reader of a running VM's event socket: its events so far and to come, and answers to requests.
 
-What comes is a guest's: lines are bounded, only well-formed events get through, and no wait is without an end.
+What comes is a guest's: lines are bounded, and so is what is kept of them; only well-formed events get through, and no
+wait is without an end.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ import json
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from builder.console import MAX_REPLY, GuestEvent, Lines, Reply, escape, parse
+from builder.console import EVENTS, MAX_REPLY, GuestEvent, History, Lines, Reply, escape, parse
 from builder.errors import BootError, QmpLost
 
 READ_BYTES = 64 << 10
 ANSWER_S = 10.0
+KEPT_LINES, KEPT_BYTES = 2000, 2 << 20  # of what comes while an answer is waited for
 SYNC = "sync"  # the keeper's own request: what was said before it has been read then
 
 
@@ -30,10 +31,15 @@ class Unanswered(BootError):
 
 @dataclass(frozen=True)
 class Told:
-    """An event, and the whole JSON object it came in, with members that this version does not know."""
+    """An event, and the line of JSON it came in, which may have members that this version does not know."""
 
     event: GuestEvent
-    document: Mapping[str, Any]
+    line: str
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The whole object."""
+        return dict(json.loads(self.line))
 
 
 class Conversation:
@@ -42,8 +48,9 @@ class Conversation:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._lines = Lines(MAX_REPLY * 2)
-        self._waiting: list[Told] = []
-        self._seen: set[type[GuestEvent]] = set()
+        self._waiting = _kept()
+        self._seen: set[str] = set()
+        self.floods = False
         self._numbers = itertools.count(1)
         try:
             self._socket.settimeout(ANSWER_S)
@@ -60,50 +67,66 @@ class Conversation:
     ) -> None:
         self._socket.close()
 
-    def ask(self, request: str, timeout_s: float = ANSWER_S) -> Mapping[str, Any]:
+    def ask(self, request: str, timeout_s: float = ANSWER_S, **fields: object) -> Mapping[str, Any]:
         """One request, and its answer; events that come meanwhile are kept.  Raises Unanswered or QmpLost."""
         number = next(self._numbers)
         end = time.monotonic() + timeout_s
+        line = json.dumps({"v": 1, "id": number, "request": request, **fields}).encode() + b"\n"
         try:
-            self._socket.sendall(json.dumps({"v": 1, "id": number, "request": request}).encode() + b"\n")
+            self._socket.settimeout(timeout_s)
+            self._socket.sendall(line)
+        except TimeoutError:
+            raise Unanswered("the VM's keeper does not read what it is asked", hint=HINT) from None
         except OSError as error:
             raise QmpLost("the VM has ended") from error
         while (left := end - time.monotonic()) > 0:
             heard = self._receive(left)
             if heard is None:
                 raise QmpLost("the VM has ended")
-            for index, told in enumerate(heard):
-                if isinstance(told.event, Reply):
-                    if told.event.id == number:
-                        self._keep(heard[index + 1 :])
-                        return _accepted(told.event, request)
-                else:
-                    self._waiting.append(told)
-        raise Unanswered(f"the router does not answer `{request}` within {timeout_s:g} s", hint=HINT)
+            answer: Reply | None = None
+            for told in heard:
+                if not isinstance(told.event, Reply):
+                    self._waiting.add(told.line.encode())
+                elif told.event.id == number:
+                    answer = told.event
+            if answer is not None:
+                return _accepted(answer, request)
+        floods = ", and floods its event port" if self.floods else ""
+        raise Unanswered(f"the router does not answer `{request}` within {timeout_s:g} s{floods}", hint=HINT)
 
     def so_far(self) -> list[Told]:
-        """All events until now."""
+        """All events until now; a note stands where more came than is kept."""
         self.ask(SYNC)
-        found, self._waiting = self._waiting, []
-        return found
+        return self._taken()
 
-    def said(self, kind: type[GuestEvent]) -> bool:
-        """Whether the guest has ever said an event of this kind; what it said is not kept."""
-        self._seen |= {type(told.event) for told in self.so_far()}
-        return kind in self._seen
+    def mute(self) -> frozenset[str]:
+        """The names of the events that the guest has ever said, of which no more come from now on.
+
+        `floods` then tells whether it says so much that it is read more slowly.
+        """
+        answer = self.ask(SYNC, events=False)
+        said = answer.get("said")
+        self.floods = answer.get("floods") is True
+        if isinstance(said, list):
+            self._seen |= {name for name in said if isinstance(name, str)}
+            self._waiting = _kept()
+        else:  # an older keeper, which goes on sending events
+            self._seen |= {_NAMES[type(told.event)] for told in self._taken()}
+        return frozenset(self._seen)
 
     def follow(self, end: float | None = None) -> Iterator[Told]:
         """Every event as it comes, until the VM ends, or until a moment of time.monotonic."""
-        yield from self._waiting
-        self._waiting = []
+        yield from self._taken()
         while (left := None if end is None else end - time.monotonic()) is None or left > 0:
             heard = self._receive(left)
             if heard is None:
                 return
             yield from (told for told in heard if not isinstance(told.event, Reply))
 
-    def _keep(self, heard: list[Told]) -> None:
-        self._waiting += [told for told in heard if not isinstance(told.event, Reply)]
+    def _taken(self) -> list[Told]:
+        """The events that came while an answer was waited for."""
+        waiting, self._waiting = self._waiting, _kept()
+        return [told for line in waiting.lines() if (told := _told(line.decode())) is not None]
 
     def _receive(self, timeout_s: float | None) -> list[Told] | None:
         """What the next bytes complete; None at the end, nothing when the time is up."""
@@ -119,6 +142,7 @@ class Conversation:
         return [told for line in self._lines.feed(data) if (told := _told(line)) is not None]
 
 
+_NAMES: Mapping[type[GuestEvent], str] = {kind: name for name, kind in EVENTS.items()}
 HINT = "see what it last said: netvm-build events, netvm-build console"
 
 
@@ -131,8 +155,8 @@ def _accepted(reply: Reply, request: str) -> Mapping[str, Any]:
 
 def _told(line: str) -> Told | None:
     event = parse(line)
-    if event is None:
-        return None
-    with suppress(ValueError, RecursionError):
-        return Told(event, json.loads(line))
-    return None
+    return None if event is None else Told(event, line)
+
+
+def _kept() -> History:
+    return History(tail=KEPT_LINES, max_bytes=KEPT_BYTES)

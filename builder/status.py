@@ -81,7 +81,10 @@ class Drop:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A VM as it is now.  `state`: booting, ready, or degraded (something that `ready` needs is missing)."""
+    """A VM as it is now.  `state`: booting, ready, or degraded (something that `ready` needs is missing).
+
+    `floods`: it says so much on its event port that the keeper reads it more slowly.
+    """
 
     name: str
     state: str
@@ -95,6 +98,7 @@ class Snapshot:
     drops: tuple[Drop, ...]
     watchdog_s: int | None = None
     modules: tuple[str, ...] = ()
+    floods: bool = False
 
     @property
     def used_kib(self) -> int:
@@ -160,6 +164,7 @@ def to_dict(now: Snapshot, record: Record) -> dict[str, Any]:
         "drops": [asdict(drop) for drop in now.drops],
         "services": [asdict(service) for service in now.services],
         "modules": list(now.modules),
+        "floods": now.floods,
     }
 
 

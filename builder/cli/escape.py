@@ -8,8 +8,8 @@ import unicodedata
 # Colour and style sequences carry nothing a reader misses, so they go; anything else stays, made visible.
 _STYLE = re.compile(r"\x1b\[[0-9;:]*m")
 # Cc: control characters; Cf: invisible marks, such as those that turn the direction of text; Cs: bytes that were no
-# UTF-8; Zl and Zp: line breaks that some terminals obey.
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# UTF-8; Zl and Zp: line breaks that some terminals obey; Co, Cn: no characters at all.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"})
 
 
 def escape(text: str) -> str:

@@ -11,6 +11,7 @@ from builder.status import Client, Snapshot, Traffic, Uplink
 
 CELL = 60
 MODULES_SHOWN = 48
+FLOODS = "it floods its event port, and is read more slowly: see netvm-build events"
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -29,7 +30,7 @@ def lines(now: Snapshot, memory_mib: int, *, before: Snapshot | None = None, mos
     used = f"{now.used_kib / 1024:.0f} of {memory_mib} MiB" if now.total_kib else "memory unknown"
     head = f"{now.name}   {now.state}   up {duration(now.uptime_s)}   {used}   {firewall}"
     head += f"   watchdog {now.watchdog_s} s" if now.watchdog_s else ""
-    top = [head, "", *_uplinks(now), ""]
+    top = [head, *([FLOODS] if now.floods else []), "", *_uplinks(now), ""]
     bottom = ["", *_drops(now), "", *_services(now), *_modules(now)]
     room = None if most is None else max(1, most - len(top) - len(bottom) - 2)
     return top + _clients(now, before, room) + bottom

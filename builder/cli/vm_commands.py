@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,16 +111,16 @@ def _networks(screen: Screen, record: Record, *, as_json: bool) -> None:
 def _snapshot(record: Record, conversation: Conversation) -> Snapshot:
     """What the router says now; one too old to count has no counters."""
     from builder import status as statuses
-    from builder.console import Ready
     from builder.listen import Unanswered
 
-    was_ready = conversation.said(Ready)
+    said = conversation.mute()
     body = conversation.ask("status")
     try:
         counters = conversation.ask("counters")
     except Unanswered:
         counters = {}
-    return statuses.snapshot(record, body, counters, was_ready=was_ready, names=_names(record))
+    now = statuses.snapshot(record, body, counters, was_ready="ready" in said, names=_names(record))
+    return replace(now, floods=conversation.floods)
 
 
 def _names(record: Record) -> dict[str, str]:
@@ -201,7 +202,7 @@ def _line(told: Told, *, as_json: bool) -> str:
     if as_json:
         return json.dumps(told.document)
     members = {key: value for key, value in told.document.items() if key not in ("v", "t", "event")}
-    words = " ".join(f"{escape(key)[:40]}={_member(value)}" for key, value in list(members.items())[:20])
+    words = " ".join(f"{escape(key[:40])[:40]}={_member(value)}" for key, value in list(members.items())[:20])
     return f"{told.event.t:9.3f}  {escape(str(told.document['event'])):<14}  {words}".rstrip()
 
 

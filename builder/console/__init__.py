@@ -5,6 +5,7 @@ before anyone shows it.  docs/boot-protocol.md defines the protocol.
 
 - events.py: each event as a value
 - lines.py: bytes → lines → events
+- history.py: the lines that are kept
 - causes.py: what a line of the console tells of a boot that failed
 - text.py: a guest's text, fit to be shown
 """
@@ -34,16 +35,20 @@ from builder.console.events import (
     Uplink,
     UplinkError,
 )
-from builder.console.lines import MAX_LINE, MAX_REPLY, PREFIX, Lines, from_console, parse
+from builder.console.history import HEAD_LINES, HOST, TAIL_LINES, History, note
+from builder.console.lines import MAX_LINE, MAX_REPLY, PREFIX, Lines, from_console, parse, read_object
 from builder.console.text import escape
 
 __all__ = [
     "EVENTS",
+    "HEAD_LINES",
+    "HOST",
     "MAX_LINE",
     "MAX_REPLY",
     "PANIC",
     "PATTERNS",
     "PREFIX",
+    "TAIL_LINES",
     "TRACEBACK",
     "TROUBLE",
     "Client",
@@ -53,6 +58,7 @@ __all__ = [
     "Failed",
     "Firewall",
     "GuestEvent",
+    "History",
     "Init",
     "Lines",
     "Log",
@@ -69,5 +75,7 @@ __all__ = [
     "UplinkError",
     "escape",
     "from_console",
+    "note",
     "parse",
+    "read_object",
 ]

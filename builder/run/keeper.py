@@ -11,11 +11,13 @@ import logging
 import shlex
 import signal
 import socket
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
@@ -127,22 +129,44 @@ class Keeper:
         for end in theirs.values():
             end.close()
         self._tasks.append(asyncio.create_task(self._watch()))
-        events, console = EventHub(ours["port"], self._heard), ConsoleHub(ours["console"], self._log.write)
-        self._tasks += [asyncio.create_task(events.listen()), asyncio.create_task(console.listen())]
+        events = EventHub(ours["port"], self._heard)
+        console = ConsoleHub(ours["console"], lambda data: self._printed(data, events))
         self._hubs = {registry.EVENTS: events, registry.CONSOLE: console}
-        for name, hub in self._hubs.items():
-            stack.callback((await open_socket(launch.place.folder / name, hub)).close)
+        self._attend("the event port", events.listen(), events.fail)
+        self._attend("the console", console.listen(), events.tell)
+        for name, serve in ((registry.EVENTS, events.serve), (registry.CONSOLE, console.serve)):
+            stack.callback((await open_socket(launch.place.folder / name, serve)).close)
         await self._connect(ours["qmp"], argv, said)
         if launch.secrets is not None:  # QEMU has read them
             launch.secrets.close()
-        self._tasks.append(asyncio.create_task(self._hear_watchdog(events)))
+        self._attend("the watchdog", self._hear_watchdog(events), events.tell)
         record = describe(launch, self._child.pid)
         launch.place.publish(record)
         self._on_up(record)
         with suppress(QMPError):  # its end is seen elsewhere
             await self._qmp.execute("cont")
         if machine.plug_later:
-            self._tasks.append(asyncio.create_task(self._plug(machine, events)))
+            self._attend("clients to plug in", self._plug(machine, events), events.tell)
+
+    def _attend(self, what: str, work: Coroutine[Any, Any, None], tell: Callable[[str], None]) -> None:
+        """Do some work beside all else.  If a mistake of ours ends it, say so to readers, and where in the log."""
+
+        async def attended() -> None:
+            try:
+                await work
+            except Exception as error:
+                why = f"the keeper no longer attends to {what}: {type(error).__name__}: {error}"
+                tell(escape(why))
+                self._log.write(f"{why}\n{traceback.format_exc()}".encode(errors="replace"))
+
+        self._tasks.append(asyncio.create_task(attended()))
+
+    def _printed(self, data: bytes, events: EventHub) -> None:
+        """Bytes of the console, for its log."""
+        had_problem = self._log.problem
+        self._log.write(data)
+        if self._log.problem and not had_problem:
+            events.tell(self._log.problem)
 
     async def _connect(self, end: socket.socket, argv: list[str], said: Path) -> None:
         """Wait until QEMU answers.  Raises LaunchError."""

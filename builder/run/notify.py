@@ -15,6 +15,7 @@ def notify(message: str) -> None:
     if not address.startswith(("/", "@")):
         return
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as end:
+        end.setblocking(False)  # a guest may say much, and nobody is waited for
         end.connect("\0" + address[1:] if address.startswith("@") else address)
         end.sendall(message.encode())
 

@@ -8,11 +8,14 @@ import base64
 import gzip
 import json
 import os
+import random
 import re
 import signal
 import socket
 import sys
+import threading
 import time
+from pathlib import Path
 
 FAULTS = """
 exits       prints an error and ends before QMP
@@ -24,6 +27,8 @@ failed      PID 1 gives up and powers off
 torn        closes QMP in the middle of a message
 no-uplink   the router finds no uplink
 flood       a hostile guest: endless lines, control characters, broken and nested JSON; then a panic
+floods      a router that is ready, and then says 63 KiB at a time without end, and answers nothing
+hostile     says events that were tampered with for two seconds, and is ready then
 hangs       PID 1 hangs, and the watchdog resets the machine, which ends it
 no-port     the event port stays silent; the console speaks
 warns       the console shows a WARNING, all else is well
@@ -44,6 +49,7 @@ class Fake:
         macs = re.findall(r"id=nic-(\w+),\S*mac=([0-9A-F:]+)", line)
         self.macs = dict(macs)
         self.started = 0.0
+        self.one_at_a_time = threading.Lock()
 
     def t(self) -> float:
         return round(time.monotonic() - self.started + 0.4, 3)
@@ -53,7 +59,11 @@ class Fake:
             self.ends["console"].sendall(text.encode() + b"\r\n")
 
     def port(self, **fields: object) -> None:
-        self.ends["port"].sendall(json.dumps(fields).encode() + b"\n")
+        self.to_port(json.dumps(fields).encode() + b"\n")
+
+    def to_port(self, data: bytes) -> None:
+        with self.one_at_a_time:
+            self.ends["port"].sendall(data)
 
     def event(self, kind: str, /, **fields: object) -> None:
         body = {"v": 1, "t": self.t(), "event": kind, **fields}
@@ -110,8 +120,39 @@ class Fake:
             self.event("uplink", state="lease", **uplink, **lease)
         for mac in self.macs.values():
             self.event("client", **self.client_fields(mac))
-        if self.fault != "no-uplink":
+        if self.fault == "hostile":
+            threading.Thread(target=self.tamper, daemon=True).start()
+        elif self.fault != "no-uplink":
             self.event("ready", uplinks=1, clients=len(self.macs))
+        if self.fault == "floods":
+            threading.Thread(target=self.flood_for_ever, daemon=True).start()
+
+    def flood_for_ever(self) -> None:
+        line = json.dumps({"v": 1, "t": 9, "event": "log", "source": "x", "text": "y" * 63_000}).encode() + b"\n"
+        while True:
+            self.to_port(line)
+
+    def tamper(self) -> None:
+        chance = random.Random(4)  # noqa: S311  (a pattern)
+        vectors = json.loads((Path(__file__).parents[1] / "vectors/events.json").read_text())["events"]
+        lines = [json.dumps(one).encode() for one in vectors if one["event"] != "ready"]
+        lines += [
+            b'{"v": 1, "t": 1' + b"0" * 400 + b', "event": "mounts"}',
+            b"[" * 5000,
+            b'{"a":' * 900 + b"1" + b"}" * 900,
+        ]
+        lines += [
+            b'{"v": 1, "t": NaN, "event": "mounts"}',
+            b'{"v": 1, "t": 1, "event": "ready", "uplinks": 1' + b"0" * 4000,
+        ]
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            data = bytearray(b"\n".join(chance.choices(lines, k=20)) + b"\n")
+            for _ in range(chance.randrange(30)):
+                data[chance.randrange(len(data))] = chance.choice(b'{}[]",:0123456789eE-+.\\\n\x00\xff')
+            self.to_port(bytes(data))
+        self.to_port(b"\n")
+        self.event("ready", uplinks=1, clients=len(self.macs))
 
     def flood(self) -> None:
         hostile = b"\x1b]0;title\x07\x1b[2J" + b"A" * 1000
@@ -123,6 +164,8 @@ class Fake:
             self.port(v=1, t=number, event="log", source="x", text="y" * 100)
 
     def request(self, line: str) -> None:
+        if self.fault == "floods":
+            return
         asked = json.loads(line)
         if self.client:
             if asked["request"] == "configure":

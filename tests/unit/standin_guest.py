@@ -106,6 +106,10 @@ class StandIn:
             thread.join(10)
             assert not thread.is_alive()
 
+    def fail(self, why: str) -> None:
+        """The keeper stops listening to the guest by a mistake of its own."""
+        self._loop.call_soon_threadsafe(self.events.fail, why)
+
     def say(self, data: bytes) -> None:
         self.port.sendall(data)
 
@@ -119,9 +123,10 @@ class StandIn:
         async def keep() -> None:
             self._done = asyncio.Event()
             events, console = EventHub(self._port_end, lambda _: None), ConsoleHub(self._console_end, lambda _: None)
+            self.events = events
             tasks = [asyncio.create_task(events.listen()), asyncio.create_task(console.listen())]
-            servers = [await open_socket(self.place.folder / "events", events)]
-            servers.append(await open_socket(self.place.folder / "console", console))
+            servers = [await open_socket(self.place.folder / "events", events.serve)]
+            servers.append(await open_socket(self.place.folder / "console", console.serve))
             self._up.set()
             await self._done.wait()
             events.close()

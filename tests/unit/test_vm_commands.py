@@ -197,7 +197,7 @@ def test_a_guest_that_lies_moves_no_cursor_and_breaks_nothing(value: Any, capsys
 
 
 SHAPE = {"version", "name", "state", "started_at", "uptime_s", "image", "accelerator", "memory", "firewall"}
-SHAPE |= {"uplinks", "clients", "drops", "services", "watchdog_s", "modules"}
+SHAPE |= {"uplinks", "clients", "drops", "services", "watchdog_s", "modules", "floods"}
 
 
 def safe(text: str) -> bool:
