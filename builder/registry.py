@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import stat
@@ -27,6 +28,7 @@ VERSION = 1
 RECORD = "vm.json"
 EVENTS, CONSOLE, MONITOR = "events", "console", "qmp"
 MAX_RECORD_BYTES = 1 << 20
+END_S = 5.0  # for a killed QEMU to give back its memory and close its files
 MAX_SOCKET_PATH = 107  # sun_path of unix(7), without its NUL
 
 VM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -185,11 +187,36 @@ def read(folder: Path) -> Record | None:
 
 def started(pid: int) -> int:
     """When a process began, in clock ticks since the host's boot (field 22 of proc_pid_stat(5)); 0 if it is gone."""
+    state, began = _stat(pid)
+    return began if state not in ("Z", "X") else 0
+
+
+def has_ended(pid: int, began: int, patience_s: float = 0.0) -> bool:
+    """Whether the process that began then has ended, with all its threads; waits for that as long as told.
+
+    A process whose first thread has ended is a zombie in /proc while others still hold its files: pidfd_open(2) knows.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return True
+    try:
+        if _stat(pid)[1] != began:
+            return True
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(patience_s * 1000))
+    finally:
+        os.close(descriptor)
+
+
+def _stat(pid: int) -> tuple[str, int]:
+    """A process's state, and when it began; X and 0 if there is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0
-    return int(fields[19]) if fields[0] not in ("Z", "X") else 0
+        return "X", 0
+    return fields[0], int(fields[19])
 
 
 @contextmanager
@@ -222,15 +249,19 @@ def _above() -> Iterator[Path]:
 
 
 def _clean_if_dead(folder: Path) -> bool:
-    """Remove the folder of a VM whose keeper is gone, and end its QEMU if that still runs; False if it lives."""
+    """Remove the folder of a VM whose keeper is gone, and end its QEMU if that still runs; False if it lives.
+
+    Returns once QEMU has ended: until then it holds cards and taps that whoever called wants to give back.
+    """
     descriptor = lock_folder(folder)
     if descriptor is None:
         return False
     try:
         record = read(folder)
-        if record is not None and started(record.qemu_pid) == record.qemu_started != 0:
+        if record is not None and not has_ended(record.qemu_pid, record.qemu_started):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(record.qemu_pid, signal.SIGKILL)
+            has_ended(record.qemu_pid, record.qemu_started, END_S)
         shutil.rmtree(folder, ignore_errors=True)
         return True
     finally:

@@ -15,11 +15,13 @@ from builder import qemu
 from builder.clients import plan
 from builder.clients.monitor import Monitor, Refused
 from builder.clients.plan import Attachment, ClientError, NotAttached
-from builder.errors import NetvmError
+from builder.errors import NetvmError, QmpLost
 from builder.host import links
 from builder.host.journal import Change, Journal, ours, state_folder
 from builder.host.links import Link
-from builder.registry import Record, started
+from builder.registry import Record, has_ended
+
+ENDING_S = 2.0  # for a QEMU that no longer answers to end
 
 CLIENT, LEAVING, OFFERED, BRIDGE, TAP_LINK, NIC = "client", "client-leaving", "client-offered", "bridge", "tap", "nic"
 
@@ -115,9 +117,8 @@ def undo(group: Group, book: Journal, monitor: Monitor | None = None) -> tuple[s
             if left and change.kind in (CLIENT, LEAVING):
                 continue
             try:
-                if change.kind in (NIC, OFFERED) and _qemu_runs(change):
-                    monitor = monitor or stack.enter_context(Monitor(Path(change.undo["monitor"])))
-                    _unplugged(change, monitor)
+                if change.kind in (NIC, OFFERED):
+                    monitor = _undone_in_qemu(change, monitor, stack)
                 elif change.kind in (BRIDGE, TAP_LINK):
                     links.remove(Link(change.target, change.undo["mac"]), tap=change.kind == TAP_LINK)
             except NetvmError as error:
@@ -127,6 +128,23 @@ def undo(group: Group, book: Journal, monitor: Monitor | None = None) -> tuple[s
     if not left:
         book.done(leaving)
     return tuple(left)
+
+
+def _undone_in_qemu(change: Change, monitor: Monitor | None, stack: ExitStack) -> Monitor | None:
+    """Undo one change of the router's QEMU, which is undone when that ends; its monitor, for the next change.
+
+    Raises ClientError or QmpLost.
+    """
+    pid, began = (int(word) for word in change.undo["qemu"].split())
+    if has_ended(pid, began):
+        return monitor
+    try:
+        monitor = monitor or stack.enter_context(Monitor(Path(change.undo["monitor"])))
+        _unplugged(change, monitor)
+    except QmpLost:
+        if not has_ended(pid, began, ENDING_S):
+            raise
+    return monitor
 
 
 def _unplugged(change: Change, monitor: Monitor) -> None:
@@ -140,11 +158,6 @@ def _unplugged(change: Change, monitor: Monitor) -> None:
             monitor.execute("closefd", fdname=change.undo["file"])
     if change.undo["socket"]:
         Path(change.undo["socket"]).unlink(missing_ok=True)
-
-
-def _qemu_runs(change: Change) -> bool:
-    pid, began = (int(word) for word in change.undo["qemu"].split())
-    return started(pid) == began != 0
 
 
 def unplug(monitor: Monitor, identity: str) -> None:

@@ -193,14 +193,18 @@ def ipv6_off(link: Link) -> None:
 def remove(link: Link, *, tap: bool) -> None:
     """Remove a link if it is still this very one.  The owner of a tap that nobody uses needs no capability for it.
 
-    Raises NotPermitted or LinkError.
+    A tap that its program closes in the meantime is removed as well.  Raises NotPermitted or LinkError.
     """
     if not is_there(link):
         return
-    if tap and not rights.may_change_links():
-        _let_go(link)
-        return
-    _do(("ip", "link", "del", "dev", link.name))
+    try:
+        if tap and not rights.may_change_links():
+            _let_go(link)
+        else:
+            _do(("ip", "link", "del", "dev", link.name))
+    except (LinkError, rights.NotPermitted):
+        if is_there(link):
+            raise
 
 
 def _let_go(link: Link) -> None:

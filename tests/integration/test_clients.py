@@ -98,6 +98,19 @@ def test_a_router_that_is_killed_leaves_nothing(whom: str, host: Namespace, rout
     assert "client1" not in host.build("client", "list").stdout
 
 
+@pytest.mark.parametrize("times", [4, pytest.param(20, marks=pytest.mark.long)])
+def test_what_is_ended_at_once_leaves_nothing_to_tell(times: int, host: Namespace, image: Image, qemu: Qemu) -> None:
+    """QEMU's tap goes with it, a moment after the keeper: whoever cleans up says nothing of it."""
+    for _ in range(times):
+        options = ("--detach", "--accel", "tcg", "--qemu", str(qemu.path), "--clients", "0")
+        host.build("run", str(image.folder), *options)
+        host.build("events", "--until", "firewall", "--timeout", "120")
+        host.build("client", "attach", "--name", "client")
+        stopped = host.build("stop", "--now")
+        said = ["removed what was left of client (netvm)", "netvm is ended"]
+        assert (stopped.stderr.splitlines(), host.links()) == (said, [])
+
+
 def test_a_router_that_does_not_answer(host: Namespace, router: str) -> None:
     """Its QEMU stops: nothing is half made, and who looks at it is not held up for ever."""
     record = json.loads(host.build("status", "--networks", "--json").stdout)

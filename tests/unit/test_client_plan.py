@@ -6,6 +6,8 @@ import json
 import os
 import re
 import socket
+import subprocess
+import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,8 +24,9 @@ from builder.cli.client_commands import VMM_NAMES
 from builder.clients import Attachment, ClientError, changes, plan, vmm
 from builder.console import Degraded, Firewall, Init, Ready
 from builder.errors import LaunchError
+from builder.host import links
 from builder.host.journal import Change, Journal
-from builder.host.links import MAX_NAME, Link, bridge_commands, port_commands
+from builder.host.links import MAX_NAME, Link, LinkError, bridge_commands, port_commands
 from builder.manifest import Image
 from builder.pcie import Seat
 from builder.run import notify, uplink
@@ -186,6 +189,47 @@ def test_other_namespaces_are_left_alone(tmp_path: Path, attached: Attachment) -
     assert changes.attachments(book) == ()
     assert changes.sweep(book) == ()
     assert len(book.pending()) == 1
+
+
+def test_a_tap_that_goes_as_it_is_removed_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the removal, the QEMU that had it open has ended."""
+    there = {"tap": "02:00:00:00:00:01", "stays": "02:00:00:00:00:02"}
+
+    def gone(command: tuple[str, ...]) -> None:
+        there.pop("tap", None)
+        raise LinkError(f'{" ".join(command)}: Cannot find device "{command[-1]}"')
+
+    monkeypatch.setattr(links, "mac_of", there.get)
+    monkeypatch.setattr(links, "_do", gone)
+    monkeypatch.setattr(links.rights, "may_change_links", lambda: True)
+    links.remove(Link("tap", there["tap"]), tap=True)
+    assert "tap" not in there
+    with pytest.raises(LinkError, match="stays"):
+        links.remove(Link("stays", there["stays"]), tap=False)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_a_qemu_had_is_undone_as_it_ends(
+    ends: bool, tmp_path: Path, attached: Attachment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A QEMU that no longer answers because it is about to end leaves nothing in itself; one that lives does."""
+    monkeypatch.setattr(changes, "ENDING_S", 5.0 if ends else 0.1)
+    qemu, book = subprocess.Popen(["sleep", "600"]), Journal(tmp_path / "book")
+    known = attached.to_strings() | {"token": "1", "namespace": links.namespace()}
+    vm = {"monitor": str(tmp_path / "none"), "qemu": f"{qemu.pid} {registry.started(qemu.pid)}"}
+    book.record(Change(changes.CLIENT, attached.client, known, 2**22 + 1, 5))
+    book.record(Change(changes.NIC, attached.nic, known | {"file": "", "socket": ""} | vm, 2**22 + 1, 5))
+    later = threading.Timer(0.5, qemu.kill)
+    try:
+        if ends:
+            later.start()
+        (swept,) = changes.sweep(book)
+        assert len(swept.left) == (0 if ends else 1)
+        assert (book.pending() == ()) == ends
+    finally:
+        later.cancel()
+        qemu.kill()
+        qemu.wait()
 
 
 # ---- the command line

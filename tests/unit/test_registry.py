@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,38 @@ def test_what_a_killed_keeper_left_is_cleaned_with_its_qemu() -> None:
     other.wait()
     assert registry.running() == ()
     assert gone(other_qemu)
+
+
+def test_a_qemu_has_ended_once_it_is_cleaned_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever cleans up gives back its taps and cards next, and a QEMU has those until its end."""
+    child, qemu = keeper("netvm")
+    began, kill = registry.started(qemu), os.kill
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    monkeypatch.setattr(os, "kill", lambda *args: threading.Timer(0.3, kill, args).start())
+    assert registry.running() == ()
+    assert registry.has_ended(qemu, began)
+
+
+FIRST_THREAD_ENDS = """
+import ctypes, os, threading, time
+threading.Thread(target=lambda: (time.sleep(1), os._exit(0))).start()
+print(flush=True)
+ctypes.CDLL(None).syscall(60, 0)
+"""
+
+
+def test_a_program_has_ended_with_its_last_thread() -> None:
+    child = subprocess.Popen([sys.executable, "-c", FIRST_THREAD_ENDS], stdout=subprocess.PIPE)
+    began = registry.started(child.pid)
+    assert child.stdout is not None
+    child.stdout.read(1)
+    assert gone(child.pid)  # a zombie in /proc, with its files open
+    assert not registry.has_ended(child.pid, began)
+    assert registry.has_ended(child.pid, began + 1)  # another process
+    assert registry.has_ended(child.pid, began, 5.0)
+    child.wait()
+    assert registry.has_ended(child.pid, began)
 
 
 def test_another_process_with_qemu_s_number_is_left_alone() -> None:
