@@ -227,6 +227,7 @@ def _run(screen: Screen, image: Image, qemu: Qemu, wanted: Wanted, *, detach: bo
     from builder import run as running
 
     if not detach:
+        _warn(screen, image, wanted)
         return running.run(image, qemu, wanted, screen.say)
     record = _detached(screen, image, qemu, wanted)
     screen.result(record.name)
@@ -245,4 +246,14 @@ def _detached(screen: Screen, image: Image, qemu: Qemu, wanted: Wanted) -> Recor
 
         for step in vfio.plan(Host().bus, wanted.cards, wanted.consent):
             screen.say(str(step))
+    _warn(screen, image, wanted)
     return running.detached(image, qemu, wanted)
+
+
+def _warn(screen: Screen, image: Image, wanted: Wanted) -> None:
+    """Say what may keep an emulated uplink's packets from getting through, before the router starts."""
+    from builder import run as running
+
+    if not wanted.cards:
+        for line in running.cautions(wanted.uplink, image, wanted.nic or image.manifest.machine.nic):
+            screen.say(line)

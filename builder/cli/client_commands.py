@@ -102,14 +102,11 @@ def attach(
 
 
 def _warn(screen: Screen, one: Attachment) -> None:
-    from builder.host import links
+    from builder.host.inspect import netfilter_warning
 
-    if one.transport == "tap" and links.netfilter_sees_bridges():
-        screen.say(
-            "warning: this host passes every bridge's frames through its iptables (bridge-nf-call-iptables is 1, as"
-            " Docker sets it): if its FORWARD chain drops by default, let this one's through:"
-            f" sudo iptables -I FORWARD -m physdev --physdev-is-bridged -i {one.bridge} -j ACCEPT"
-        )
+    warning = netfilter_warning(one.bridge) if one.transport == "tap" else None
+    if warning is not None:
+        screen.say(warning)
 
 
 def _uid(owner: str | None) -> int:

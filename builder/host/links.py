@@ -6,7 +6,7 @@ namespace of the process; `namespace` tells one from another.
 A bridge made here carries frames between its ports and nothing else.  The host neither hears nor speaks on it: it has
 no address, IPv6 is off on it and on its ports, and a filter that lives and dies with it (tc-bpf(8), one instruction:
 drop) takes all that would go up to the host or come down from it.  It learns no MACs, so a client that makes some up
-fills no table of the host's.  It does not ask netfilter by itself (nf_call_*); `netfilter_sees_bridges` tells where the
+fills no table of the host's.  It does not ask netfilter by itself (nf_call_*); `inspect.netfilter_sees` tells where the
 host's own setting overrides that.
 """
 
@@ -38,7 +38,7 @@ DROP = "1,6 0 0 2,"
 """Classic BPF: return TC_ACT_SHOT, whatever the frame."""
 
 _IPV6_OFF = {"disable_ipv6": "1", "addr_gen_mode": "1"}  # 1: no address is generated, should someone switch it on again
-_SYSCTL = Path("/proc/sys/net")
+SYSCTL = Path("/proc/sys/net")
 
 
 class LinkError(NetvmError):
@@ -127,6 +127,17 @@ def make_tap(name: str, descriptor: int) -> Tap:
     return Tap(Link(made, mac_of(made) or ""), descriptor)
 
 
+def open_tap(name: str, descriptor: int) -> Tap:
+    """A tap that is there, opened for one queue.  Raises OSError: EBUSY, EPERM, or EINVAL for what is no such tap."""
+    flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR
+    try:
+        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return Tap(Link(name, mac_of(name) or ""), descriptor)
+
+
 def new_bridge(name: str) -> Link:
     """A name, and a MAC that no other link has: local, unicast, at random."""
     return Link(name, ":".join(["02", *(f"{octet:02x}" for octet in secrets.token_bytes(5))]))
@@ -178,9 +189,15 @@ def put_into(tap: Link, bridge: str) -> None:
     _do(("ip", "link", "set", "dev", tap.name, "master", bridge, "up"))
 
 
+def set_mtu(link: Link, mtu: int) -> None:
+    """Set the largest packet of a link, in bytes.  Raises NotPermitted or LinkError."""
+    if mtu_of(link.name) != mtu:
+        _do(("ip", "link", "set", "dev", link.name, "mtu", str(mtu)))
+
+
 def ipv6_off(link: Link) -> None:
     """No IPv6 on this link.  Raises LinkError."""
-    folder = _SYSCTL / "ipv6" / "conf" / link.name
+    folder = SYSCTL / "ipv6" / "conf" / link.name
     if not folder.is_dir():  # a host without IPv6
         return
     for key, value in _IPV6_OFF.items():
@@ -218,25 +235,6 @@ def _let_go(link: Link) -> None:
         raise _not_permitted(f"{link.name} cannot be removed: {error.strerror}") from error
     finally:
         os.close(descriptor)
-
-
-def is_bridge(name: str) -> bool:
-    """Whether there is a bridge of this name."""
-    if mac_of(name) is None:
-        return False
-    try:
-        shown = run([find_tool("ip", IPROUTE2), "-o", "link", "show", "dev", name, "type", "bridge"]).stdout
-    except CommandError:
-        return False
-    return bool(shown.strip())
-
-
-def netfilter_sees_bridges() -> bool:
-    """Whether br_netfilter passes every bridge's frames through the host's iptables (Docker switches it on)."""
-    try:
-        return (_SYSCTL / "bridge" / "bridge-nf-call-iptables").read_text().strip() == "1"
-    except OSError:
-        return False
 
 
 def _do(command: tuple[str, ...]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builder.qemu.command import argv, by_hand
-from builder.qemu.devices import card_id, card_properties, nic_properties
+from builder.qemu.devices import VIRTIO_NET, card_id, card_properties, nic_properties
 from builder.qemu.machine import EVENTS_PORT, UPLINK_MAC, ClientNic, Machine, Trunk, router
 from builder.qemu.networks import USER_NETWORK, uplink_id, user_network
 from builder.qemu.options import quote
@@ -16,6 +16,7 @@ __all__ = [
     "PROGRAM",
     "UPLINK_MAC",
     "USER_NETWORK",
+    "VIRTIO_NET",
     "ClientNic",
     "Machine",
     "Qemu",

@@ -10,6 +10,9 @@ from builder.qemu.options import device, quote, with_id
 USB_NICS = frozenset({"usb-net"})
 """NICs that are no PCI devices: they need a controller, and have no boot ROM to leave out."""
 
+VIRTIO_NET = "virtio-net"
+"""How the names of NICs begin that a host can tell an MTU (virtio 1.2, 5.1.3: VIRTIO_NET_F_MTU)."""
+
 USB_CONTROLLER = "qemu-xhci,id=usb"
 
 
@@ -26,7 +29,8 @@ def uplinks(machine: Machine) -> list[str]:
         else:
             line += user_netdev(name, network) if trunk is None else trunk_netdevs(name, trunk)
         rom = "" if machine.uplink in USB_NICS else ",romfile="
-        line += ["-device", f"{machine.uplink},id={name}-nic,netdev={name},mac={mac}{rom}"]
+        mtu = "" if number or machine.uplink_mtu is None else f",host_mtu={machine.uplink_mtu}"
+        line += ["-device", f"{machine.uplink},id={name}-nic,netdev={name},mac={mac}{rom}{mtu}"]
     if machine.capture is not None:
         line += ["-object", f"filter-dump,id=capture,netdev=uplink,maxlen=96,file={quote(str(machine.capture))}"]
     return line

@@ -43,7 +43,8 @@ class Machine:
 
     `uplink` is a NIC model; there is one such card for each of `uplink_macs`, on QEMU's user network of the number in
     `uplink_networks` (`user_network`), or, by the card's number, on one of `trunks`.  The first is on `uplink_net`, a
-    -netdev without an id, if there is one.  `cards` are PCI addresses of this machine, bound to vfio-pci.
+    -netdev without an id, if there is one; a virtio card is told `uplink_mtu`, in bytes.  `cards` are PCI addresses of
+    this machine, bound to vfio-pci.
 
     Client NICs sit where each can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is
     there yet, and `device_add` brings each.  `capture` takes the first 96 bytes of every packet on the first uplink, in
@@ -65,6 +66,7 @@ class Machine:
     uplink: str | None = None
     cards: tuple[str, ...] = ()
     uplink_net: str | None = None
+    uplink_mtu: int | None = None
     uplink_macs: tuple[str, ...] = (UPLINK_MAC,)
     uplink_networks: tuple[int, ...] = (0,)
     trunks: Mapping[int, Trunk] = field(default_factory=dict)

@@ -12,6 +12,6 @@ engine    on this terminal, or detached from it; and how a VM is stopped
 """
 
 from builder.run.engine import Wanted, detached, run, stop
-from builder.run.uplink import USER_NETWORK, Uplink
+from builder.run.uplink import USER_NETWORK, Uplink, cautions
 
-__all__ = ["USER_NETWORK", "Uplink", "Wanted", "detached", "run", "stop"]
+__all__ = ["USER_NETWORK", "Uplink", "Wanted", "cautions", "detached", "run", "stop"]

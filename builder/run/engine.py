@@ -27,7 +27,7 @@ from builder.process import detach
 from builder.run.keeper import STOP_S, Keeper
 from builder.run.launch import Launch
 from builder.run.networks import machine, networks, spare_ports
-from builder.run.uplink import USER_NETWORK, Uplink, plug
+from builder.run.uplink import USER_NETWORK, Uplink, plug, told_mtu
 from builder.terminal import IN_RUN, Left, attach
 
 WAIT_S = 20.0
@@ -172,7 +172,8 @@ def _launch(
     offered = networks(image, place.folder, wanted.clients)
     described = machine(image, chosen.kind, wanted.nic, offered, spare_ports(len(offered), wanted.spare), wanted.cards)
     plugged = plug(wanted.uplink, image, program)
-    described = replace(described, uplink_net=plugged.netdev)
+    mtu = told_mtu(image, described.uplink or "", plugged.mtu)
+    described = replace(described, uplink_net=plugged.netdev, uplink_mtu=mtu)
     return Launch(image, program, chosen, described, offered, place, log, plugged, handover.wifi(image, os.environ))
 
 

@@ -29,6 +29,7 @@ from builder.host.journal import Change, Journal
 from builder.host.links import MAX_NAME, Link, LinkError, bridge_commands, port_commands
 from builder.manifest import Image
 from builder.pcie import Seat
+from builder.qemu import Qemu
 from builder.run import notify, uplink
 from builder.run.networks import spare_ports
 from tests.unit.standin_guest import StandIn
@@ -303,13 +304,14 @@ def test_where_an_uplink_leads() -> None:
             uplink.parse(wrong)
 
 
-def test_an_uplink_that_is_not_there() -> None:
+def test_an_uplink_that_is_not_there(image: Image) -> None:
+    program = Qemu(Path("qemu"), "10.0.2")
     with pytest.raises(LaunchError, match="there is no tap named nvt-none") as caught:
-        uplink.plug(uplink.parse("tap:nvt-none"))
+        uplink.plug(uplink.parse("tap:nvt-none"), image, program)
     assert "sudo ip tuntap add dev nvt-none mode tap user $USER" in str(caught.value.hint)
     with pytest.raises(LaunchError, match="there is no bridge named nvt-none"):
-        uplink.plug(uplink.parse("bridge:nvt-none"))
-    assert uplink.plug(uplink.parse("user")) == uplink.ON_USER_NETWORK
+        uplink.plug(uplink.parse("bridge:nvt-none"), image, program)
+    assert uplink.plug(uplink.parse("user"), image, program) == uplink.ON_USER_NETWORK
 
 
 def test_a_service_manager_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
