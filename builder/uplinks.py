@@ -49,7 +49,7 @@ def _gateway_is_a_neighbour(_router: Router, uplink: Uplink, path: str) -> Itera
     if address is None or gateway is None:
         return
     network, key, involves = address.network, f"{path}.gateway", (f"{path}.address",)
-    if gateway not in network:
+    if gateway not in network and network.prefixlen < 32:  # with /32 the gateway need not be a neighbour
         hint = f"the gateway must be reachable from {address}: mend the gateway, the address or its prefix length"
         yield Violation(key, f"{gateway} is outside the uplink's network {network}", hint, involves)
     elif gateway == address.ip:

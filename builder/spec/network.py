@@ -52,9 +52,9 @@ def _parse_interface(node: Scalar) -> IPv4Interface:
         raise ReadError(f"{shown(value)} is not an IPv4 address with a prefix length", hint) from None
     _host_address(interface.ip)
     network = interface.network
-    if not 1 <= network.prefixlen <= 31:
-        hint = "give your network's prefix length, such as /24"
-        raise ReadError(f"{shown(value)} leaves no room for a gateway", hint)
+    if network.prefixlen == 0:
+        hint = "give your network's prefix length, such as /24, or /32 for an address alone"
+        raise ReadError(f"{shown(value)} is not in a network", hint)
     if network.prefixlen < 31 and interface.ip in (network.network_address, network.broadcast_address):
         raise ReadError(f"{interface.ip} is not a host's address in {network}", "give the router's own address there")
     return interface
@@ -63,7 +63,7 @@ def _parse_interface(node: Scalar) -> IPv4Interface:
 INTERFACE = scalar(
     "an IPv4 address with its prefix length",
     _parse_interface,
-    {"type": "string", "pattern": f"^{_IPV4}/(?:[1-9]|[12][0-9]|3[01])$"},
+    {"type": "string", "pattern": f"^{_IPV4}/(?:[1-9]|[12][0-9]|3[0-2])$"},
 )
 
 

@@ -33,7 +33,7 @@ UPLINK_ADDRESS = Key(
     "uplink.address",
     optional(network.INTERFACE),
     lambda r: r.uplink.address,
-    "The uplink's own address and prefix length, with `dhcp: false` alone.",
+    "The uplink's own address and prefix length; only with `dhcp: false`. With /32 the gateway may be any address.",
     "192.168.1.2/24",
 )
 
@@ -41,7 +41,7 @@ GATEWAY = Key(
     "uplink.gateway",
     optional(network.HOST_ADDRESS),
     lambda r: r.uplink.gateway,
-    "The next router, in the network of `address`; with `dhcp: false` alone.",
+    "The next router, on the uplink's link; only with `dhcp: false`.",
     "192.168.1.1",
 )
 

@@ -53,6 +53,7 @@ rec {
       ../shared/connman-no-link-local.patch
       ../shared/connman-host-name.patch
       ../shared/connman-renamed.patch
+      ../shared/connman-dhcp.patch
     ];
     orig = source "connman" "orig";
     debian = source "connman" "debian";

@@ -21,6 +21,7 @@ let
     ../shared/connman-no-link-local.patch
     ../shared/connman-host-name.patch
     ../shared/connman-renamed.patch
+    ../shared/connman-dhcp.patch
   ];
 in
 if lib.versionAtLeast small.version mended then small.overrideAttrs (old: {

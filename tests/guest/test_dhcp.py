@@ -1,0 +1,362 @@
+"""What the image's own ConnMan makes of a DHCP server's answers, in a router in namespaces.
+
+The server is ours, so that it can say what a real one would not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dhcp_server import (
+    DNS,
+    HOST_NAME,
+    LARGEST,
+    MICROSOFT_ROUTES,
+    MTU,
+    OVERLOAD,
+    REQUESTED,
+    ROUTER,
+    ROUTES,
+    Answer,
+    Server,
+    option,
+    route,
+)
+from test_namespaces import TOOLS
+from world import World
+
+from builder.model import Router, Uplink
+from tests.integration.conftest import need
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and firewalls need root"),
+]
+
+USUAL, THE_SPEC = Answer(), Router()
+ON_LINK = "0.0.0.0"  # noqa: S104  (a router that is none: RFC 3442)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tools() -> None:
+    for tool in TOOLS:
+        need(tool)
+
+
+class Lan:
+    """A router whose uplink leads to a network with a server of ours."""
+
+    def __init__(
+        self, folder: Path, connmand: list[str], spec: Router = THE_SPEC, answer: Answer | None = USUAL
+    ) -> None:
+        self.world = World(folder, connmand)
+        self.world.serve_upstream = lambda: None  # type: ignore[method-assign]
+        self.world.prepare(spec)
+        self.server: Server | None = None
+        self.world.boot()
+        self.server = Server(self.world.upstream, answer)
+        self.answers = self.server
+
+    def asks(self, answer: Answer | None) -> int:
+        """The router asks anew, and gets this; a mark from before it did."""
+        self.world.upstream.ip("link", "set", "lan0", "down")
+        self.eventually(lambda: self.address, lambda found: found is None)
+        self.answers.answer = answer
+        self.answers.heard.clear()
+        mark = len(self.world.events)
+        self.world.upstream.ip("link", "set", "lan0", "up")
+        return mark
+
+    def leases(self, answer: Answer) -> dict[str, Any]:
+        """The event of a lease that the router takes."""
+        mark = self.asks(answer)
+        return self.world.wait_for("uplink", mark, state="lease")
+
+    @property
+    def uplink(self) -> dict[str, Any]:
+        """The uplink as `status` has it."""
+        (found,) = self.world.request("status")["uplinks"]
+        return dict(found)
+
+    @property
+    def address(self) -> str | None:
+        found = self.uplink["address"]
+        assert found is None or isinstance(found, str)
+        return found
+
+    @property
+    def routes(self) -> dict[str, str | None]:
+        """The routes of the uplink that are not the kernel's own: destination to router."""
+        assert self.world.inside is not None
+        listed = json.loads(self.world.inside.ip("-j", "route", "show", "dev", "up0"))
+        return {one["dst"]: one.get("gateway") for one in listed if one.get("protocol") != "kernel"}
+
+    @property
+    def mtu(self) -> int:
+        assert self.world.inside is not None
+        return int(json.loads(self.world.inside.ip("-j", "link", "show", "up0"))[0]["mtu"])
+
+    def said(self, mark: int, *texts: str) -> bool:
+        """Whether a line of a log holds all these."""
+        logs = [event["text"] for event in self.world.events[mark:] if event["event"] == "log"]
+        return any(all(text in line for text in texts) for line in logs)
+
+    def eventually(self, what: Callable[[], Any], wanted: Callable[[Any], bool], seconds: float = 20) -> Any:
+        end = time.monotonic() + seconds
+        while not wanted(found := what()):
+            assert time.monotonic() < end, f"still {found!r} after {seconds:g} s; console: {self.world.console}"
+            time.sleep(0.05)
+        return found
+
+    def close(self) -> None:
+        if self.server is not None:
+            self.server.close()
+        self.world.close()
+
+
+@pytest.fixture(scope="module")
+def lan(connmand: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lan]:
+    made = Lan(tmp_path_factory.mktemp("lan"), connmand)
+    try:
+        made.world.wait_for("uplink", state="lease")
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def lan_of(connmand: list[str], tmp_path: Path) -> Iterator[Callable[..., Lan]]:
+    """lan_of(uplink, answer): a router of its own."""
+    made: list[Lan] = []
+
+    def make(uplink: Uplink, answer: Answer | None = USUAL) -> Lan:
+        made.append(Lan(tmp_path, connmand, Router(uplink=uplink), answer))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+PAIR = Answer("10.9.0.8/31", "10.9.0.9", None, server="10.9.0.9")
+
+
+def test_an_even_address_of_a_pair_by_dhcp(lan: Lan) -> None:
+    """A broadcast address would be that of the gateway, which the kernel then takes for no host's."""
+    lan.world.upstream.ip("addr", "add", "10.9.0.9/31", "dev", "lan0")
+    lease = lan.leases(PAIR)
+    assert (lease["address"], lease["gateway"]) == ("10.9.0.8/31", "10.9.0.9")
+    assert lan.routes["default"] == "10.9.0.9"
+    client = lan.world.client(0x10)
+    lan.world.wait_for("client", router="100.64.0.16")
+    assert client.pings("10.9.0.9")
+    assert client.pings("10.0.2.2")  # behind the gateway
+
+
+@pytest.mark.parametrize("prefix", [31, 32])
+def test_a_static_address_of_a_pair_or_alone(lan_of: Callable[..., Lan], prefix: int) -> None:
+    static = Uplink(
+        dhcp=False,
+        address=IPv4Interface(f"10.9.0.8/{prefix}"),
+        gateway=IPv4Address("10.9.0.9"),
+        nameservers=(IPv4Address("10.0.2.3"),),
+    )
+    lan = lan_of(static)
+    lan.world.upstream.ip("addr", "add", "10.9.0.9/32", "dev", "lan0")
+    lan.world.upstream.ip("route", "add", "10.9.0.8/32", "dev", "lan0")
+    lease = lan.world.wait_for("uplink", state="lease")
+    assert (lease["address"], lease["gateway"]) == (f"10.9.0.8/{prefix}", "10.9.0.9")
+    client = lan.world.client(0x10)
+    lan.world.wait_for("client")
+    assert client.pings("10.0.2.2")
+
+
+CLASSLESS = route("0.0.0.0/0", "10.0.2.4") + route("10.20.0.0/15", "10.0.2.5") + route("192.0.2.128/25", ON_LINK)
+
+
+def test_classless_routes_stand_in_place_of_the_router(lan: Lan) -> None:
+    """RFC 3442: option 121 is asked for before the routers, and where it is there they do not count."""
+    lease = lan.leases(replace(USUAL, more=option(ROUTES, CLASSLESS)))
+    assert lease["gateway"] == "10.0.2.4"
+    wanted = {"default": "10.0.2.4", "10.20.0.0/15": "10.0.2.5", "192.0.2.128/25": None}
+    lan.eventually(lambda: wanted.items() <= lan.routes.items(), bool)
+    asked = lan.answers.heard[0][REQUESTED]
+    assert asked.index(ROUTES) < asked.index(ROUTER)
+    lan.leases(USUAL)
+    assert lan.routes["default"] == "10.0.2.2"
+    assert not wanted.keys() - {"default"} & lan.routes.keys()
+
+
+def test_classless_routes_change_as_a_lease_is_renewed(lan: Lan) -> None:
+    """What a renewal leaves out is gone, what it adds is there, and the address stays."""
+    first = option(ROUTES, route("10.20.0.0/16", "10.0.2.5") + route("10.30.0.0/16", "10.0.2.5"))
+    lan.leases(replace(USUAL, more=first, seconds=10))
+    lan.eventually(lambda: {"10.20.0.0/16", "10.30.0.0/16"} <= lan.routes.keys(), bool)
+    mark = len(lan.world.events)
+    lan.answers.answer = replace(
+        USUAL, more=option(ROUTES, route("0.0.0.0/0", "10.0.2.2") + route("10.40.0.0/16", "10.0.2.6"))
+    )
+    lan.eventually(lambda: lan.routes.get("10.40.0.0/16"), lambda found: found == "10.0.2.6")
+    assert not {"10.20.0.0/16", "10.30.0.0/16"} & lan.routes.keys()
+    assert not [event for event in lan.world.events[mark:] if event.get("state") == "lost"]
+
+
+def test_routes_by_a_router_that_is_no_neighbour(lan: Lan) -> None:
+    """As a provider gives them with a /32: a router, and how to reach it."""
+    routes = route("100.127.0.1/32", ON_LINK) + route("0.0.0.0/0", "100.127.0.1") + route("10.20.0.0/16", "100.127.0.1")
+    lease = lan.leases(Answer("10.9.0.7/32", None, None, more=option(ROUTES, routes)))
+    assert (lease["address"], lease["gateway"]) == ("10.9.0.7/32", "100.127.0.1")
+    lan.eventually(lambda: lan.routes.get("10.20.0.0/16"), lambda found: found == "100.127.0.1")
+
+
+def test_microsoft_s_option_counts_where_the_standard_one_is_missing(lan: Lan) -> None:
+    theirs = option(MICROSOFT_ROUTES, route("10.50.0.0/16", "10.0.2.7"))
+    lan.leases(replace(USUAL, more=theirs))
+    lan.eventually(lambda: lan.routes.get("10.50.0.0/16"), lambda found: found == "10.0.2.7")
+    lan.leases(replace(USUAL, more=theirs + option(ROUTES, CLASSLESS)))
+    lan.eventually(lambda: lan.routes.get("10.20.0.0/15"), lambda found: found == "10.0.2.5")
+    assert "10.50.0.0/16" not in lan.routes
+
+
+BAD_ROUTES = {
+    "33 bits": b"\x21" + bytes(9),
+    "cut short": CLASSLESS[:-1],
+    "empty": b"",
+    "a byte too many": CLASSLESS + b"\0",
+}
+
+
+@pytest.mark.parametrize("routes", BAD_ROUTES.values(), ids=BAD_ROUTES)
+def test_routes_that_make_no_sense_do_not_count_at_all(lan: Lan, routes: bytes) -> None:
+    mark = lan.asks(replace(USUAL, more=option(ROUTES, routes)))
+    lease = lan.world.wait_for("uplink", mark, state="lease")
+    assert lease["gateway"] == "10.0.2.2"
+    assert lan.routes.keys() <= {"default", "10.0.2.2", "10.0.2.3"}
+    assert lan.said(mark, "DHCP option 121 ignored") or routes == b""
+
+
+def test_routes_to_nowhere_are_left_out(lan: Lan) -> None:
+    nowhere = [route(one, "10.0.2.9") for one in ("127.0.0.0/8", "224.0.0.0/4", "0.0.0.0/8", "255.255.255.255/32")]
+    good = route("10.60.0.0/16", "10.0.2.9") + route("0.0.0.0/1", "10.0.2.9")
+    mark = lan.asks(replace(USUAL, more=option(ROUTES, b"".join(nowhere) + good)))
+    lan.world.wait_for("uplink", mark, state="lease")
+    lan.eventually(lambda: lan.routes.get("10.60.0.0/16"), lambda found: found == "10.0.2.9")
+    assert lan.routes.get("0.0.0.0/1") == "10.0.2.9"
+    assert not {"127.0.0.0/8", "224.0.0.0/4", "0.0.0.0/8", "255.255.255.255"} & lan.routes.keys()
+    assert lan.said(mark, "DHCP route ignored: 127.0.0.0/8")
+
+
+def test_a_route_to_a_client_is_refused(lan: Lan) -> None:
+    client = lan.world.client(0x20)
+    lan.world.wait_for("client", router="100.64.0.32")
+    mark = lan.asks(replace(USUAL, more=option(ROUTES, CLASSLESS + route("100.64.0.33/32", "10.0.2.9"))))
+    refused = lan.world.wait_for("uplink", mark, state="refused")
+    assert "route to 100.64.0.33 is the clients' own" in refused["reason"]
+    assert client.pings("100.64.0.32")
+    lan.answers.answer = USUAL
+    lan.world.wait(lambda event: event.get("state") == "lease", 30, mark)
+
+
+@pytest.mark.parametrize("mtu", [9000, 1400, 576])
+def test_the_mtu_of_a_lease_and_the_usual_one_after_it(lan: Lan, mtu: int) -> None:
+    lan.world.upstream.ip("link", "set", "lan0", "mtu", "9000")
+    lan.leases(replace(USUAL, more=option(MTU, struct.pack("!H", mtu))))
+    lan.eventually(lambda: lan.mtu, lambda found: found == mtu)
+    lan.leases(USUAL)
+    lan.eventually(lambda: lan.mtu, lambda found: found == 1500)
+
+
+@pytest.mark.parametrize("mtu", [575, 68, 0])
+def test_an_mtu_that_is_too_small_is_ignored_and_said(lan: Lan, mtu: int) -> None:
+    mark = lan.asks(replace(USUAL, more=option(MTU, struct.pack("!H", mtu))))
+    lan.world.wait_for("uplink", mark, state="lease")
+    lan.eventually(lambda: lan.said(mark, f"MTU {mtu} from DHCP is ignored: less than 576"), bool)
+    assert lan.mtu == 1500
+
+
+def test_an_mtu_that_is_no_number_is_ignored(lan: Lan) -> None:
+    mark = lan.asks(replace(USUAL, more=option(MTU, b"\x05")))
+    lan.world.wait_for("uplink", mark, state="lease")
+    assert lan.mtu == 1500
+
+
+@pytest.mark.parametrize("size", [400, 800, 1100])
+def test_a_long_answer_is_a_lease(lan: Lan, size: int) -> None:
+    """The options are longer than the 308 octets that BOOTP had room for; what counts comes last."""
+    filler = b"".join(option(224, bytes(100)) for _ in range(size // 100))
+    lan.leases(replace(USUAL, router=None, more=filler + option(ROUTER, bytes([10, 0, 2, 2]))))
+    assert lan.routes["default"] == "10.0.2.2"
+    assert lan.answers.heard[-1][LARGEST] == struct.pack("!H", 1500)
+
+
+def test_an_answer_that_is_too_long_is_refused_and_said(lan: Lan) -> None:
+    assert lan.world.inside is not None
+    for where, name in ((lan.world.upstream, "lan0"), (lan.world.inside, "up0")):  # a veth takes no more than its MTU
+        where.ip("link", "set", name, "mtu", "9000")
+    mark = lan.asks(replace(USUAL, more=b"".join(option(224, bytes(250)) for _ in range(6))))
+    lan.eventually(lambda: lan.said(mark, "DHCP answer refused: it is longer than the 1500 bytes"), bool)
+    assert lan.address is None
+    lan.answers.answer = USUAL
+    lan.world.wait(lambda event: event.get("state") == "lease", 30, mark)
+
+
+def test_options_in_overloaded_fields(lan: Lan) -> None:
+    """RFC 2131: `file` first, then `sname`; an option of several fields is one (RFC 3396)."""
+    routes = route("0.0.0.0/0", "10.0.2.4") + route("10.20.0.0/16", "10.0.2.5") + route("10.30.0.0/16", "10.0.2.5")
+    parts = [option(ROUTES, part) for part in (routes[:9], routes[9:16], routes[16:])]
+    lease = lan.leases(
+        replace(
+            USUAL,
+            router=None,
+            resolver=None,
+            more=option(OVERLOAD, b"\3") + parts[0],
+            file=parts[1] + option(DNS, bytes([10, 0, 2, 3])) + b"\xff",
+            sname=parts[2] + b"\xff",
+        )
+    )
+    assert lease["gateway"] == "10.0.2.4"
+    lan.eventually(lambda: {"10.20.0.0/16", "10.30.0.0/16"} <= lan.routes.keys(), bool)
+    lan.eventually(lambda: lan.uplink["nameservers"], lambda found: found == ["10.0.2.3"])
+
+
+def test_an_offer_without_a_server_ends_no_search(lan: Lan) -> None:
+    mark = lan.asks(replace(USUAL, whole=b"\xff"))
+    lan.eventually(lambda: lan.answers.heard, bool)
+    time.sleep(1)
+    lan.answers.answer = USUAL
+    lan.world.wait(lambda event: event.get("state") == "lease", 30, mark)
+
+
+HANGS = {
+    "an option beyond the end": b"".join(option(224, bytes(200)) for _ in range(6)) + b"\xe0\xff" + bytes(20),
+    "overload of itself": option(OVERLOAD, b"\3") * 3 + b"\xff",
+    "a short server": bytes([54, 1, 10, 255]),
+    "a short time": bytes([51, 2, 0, 0, 54, 4, 10, 0, 2, 2, 255]),
+    "nothing at all": b"",
+}
+
+
+@pytest.mark.parametrize("options", HANGS.values(), ids=HANGS)
+def test_answers_that_once_never_ended(lan: Lan, options: bytes) -> None:
+    """Neither the answer nor connmand hangs: the next good one is a lease."""
+    mark = lan.asks(replace(USUAL, whole=options, file=b"\x34\xff" * 64, sname=b"\x01" * 64))
+    lan.eventually(lambda: lan.answers.heard, bool)
+    lan.answers.answer = USUAL
+    lan.world.wait(lambda event: event.get("state") == "lease", 30, mark)
+    assert not [event for event in lan.world.events[mark:] if event["event"] == "service"]
+
+
+def test_the_host_name_that_a_server_gives_is_not_told_again(lan: Lan) -> None:
+    lan.leases(replace(USUAL, more=option(HOST_NAME, b"tracked")))
+    lan.leases(USUAL)
+    assert HOST_NAME not in lan.answers.heard[-1][REQUESTED]
+    assert {one[HOST_NAME] for one in lan.answers.heard} == {b"netvm"}
