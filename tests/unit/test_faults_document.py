@@ -24,7 +24,11 @@ def rows() -> set[str]:
 
 def there() -> set[str]:
     """The functions of the other files that the document may name."""
-    files = [path for folder in ("integration", "guest", "unit") for path in (ROOT / "tests" / folder).glob("test_*.py")]
+    files = [
+        *TESTS.glob("test_*.py"),
+        *(ROOT / "tests/guest").glob("test_*.py"),
+        *(ROOT / "tests/unit").glob("test_*.py"),
+    ]
     return set(re.findall(r"^def (test_\w+)", "\n".join(file.read_text() for file in files), re.MULTILINE))
 
 
