@@ -51,7 +51,7 @@ class Modules(GuestEvent):
 class Service(GuestEvent):
     """A supervised service changed state; `status` is its exit status, or minus the signal that ended it.
 
-    `reason` says why the kernel ended it, where that is known.
+    `reason` says why the kernel ended it, where that is known; `awaits` are the paths that a waiting one needs.
     """
 
     name: str = ""
@@ -60,6 +60,7 @@ class Service(GuestEvent):
     restarts: int | None = None
     status: int | None = None
     reason: str = ""
+    awaits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

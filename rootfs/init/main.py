@@ -57,10 +57,6 @@ def prepare(config: Config, voice: protocol.Voice) -> None:
         mounts.copy_files(PROVISIONING, STATE, CONNMAN_USER)
     except OSError as error:
         raise Failure(str(error)) from None
-    if config.wifi:
-        from init import wireless
-
-        wireless.prepare(config.wifi, voice)
     native.sethostname(config.hostname)
     native.forbid_new_privileges()
     voice.say("mounts")
@@ -72,6 +68,7 @@ def _services(config: Config, voice: protocol.Voice) -> Sequence[Service]:
         return SERVICES
     from init import refusals, wireless
 
+    wireless.IWD.prepare = lambda: wireless.prepare(config.wifi, voice)
     wireless.IWD.hears = refusals.Refusals(config.wifi, voice).hear
     if any(network.eap is not None and network.eap.needs_keys for network in config.wifi):
         wireless.IWD.program = wireless.with_keys(wireless.IWD.program)

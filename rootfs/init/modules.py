@@ -41,8 +41,8 @@ USB_NETWORK = (
 # A driver may take seconds to find its hardware ready; PID 1 does not wait for that.
 PROBE_LATER = "async_probe"
 
-# But for the watchdog, which PID 1 arms next.
-AT_ONCE = ("i6300esb",)
+# Except where PID 1 uses the device next: the watchdog, and the files that QEMU hands over.
+AT_ONCE = ("i6300esb", "qemu_fw_cfg")
 
 
 def matches(pattern: str, text: str) -> bool:

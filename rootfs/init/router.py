@@ -248,12 +248,14 @@ class Router:
                 self.port.look()
             if "input" in subsystems:
                 buttons.look()
+            self.supervisor.look()
 
         self.loop.watch(uevents.fileno(), something_came)
         if self.modules is not None:
             self.modules.look()
         self.port.look()  # once more: it may have come between the first look and our listening
         buttons.look()
+        self.supervisor.look()
 
 
 def _forget_uplink(address: str) -> str:

@@ -28,15 +28,30 @@ UPLINK_PATTERN = "up*"
 """What ConnMan may touch: the names that only uplinks.py gives.  A client, or a card not yet judged, never matches."""
 
 
+class Awaited:
+    """A path that must be there before a service starts for the first time; `why` says what makes it appear.
+
+    Without an `optional` one the service starts as well, once it has been waited for long enough (readiness.py).
+    """
+
+    __slots__ = ("optional", "path", "why")
+
+    def __init__(self, path: str, why: str, *, optional: bool = False) -> None:
+        self.path = path
+        self.why = why
+        self.optional = optional
+
+
 class Service:
     """A program that is kept running.
 
-    `needs` are services that must be ready first.  With `tells_when_ready` its argv ends with a descriptor's number,
+    `needs` are services that must be ready first, `awaits` what must be there.  `prepare` is called once, before the
+    first start.  With `tells_when_ready` its argv ends with a descriptor's number,
     to which it writes once it serves; others are ready as soon as they run.  Lines that hold one of `harmless` are not
     worth showing; `hears` gets every line all the same.
     """
 
-    __slots__ = ("harmless", "hears", "name", "needs", "program", "tells_when_ready")
+    __slots__ = ("awaits", "harmless", "hears", "name", "needs", "prepare", "program", "tells_when_ready")
 
     def __init__(
         self,
@@ -44,15 +59,18 @@ class Service:
         program: Program,
         *,
         needs: tuple[str, ...] = (),
+        awaits: tuple[Awaited, ...] = (),
         tells_when_ready: bool = False,
         harmless: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.program = program
         self.needs = needs
+        self.awaits = awaits
         self.tells_when_ready = tells_when_ready
         self.harmless = harmless
         self.hears: Callable[[str], None] | None = None
+        self.prepare: Callable[[], None] | None = None
 
 
 CONNMAN_CHATTER = (

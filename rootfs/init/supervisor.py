@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from init import lowmemory, native
 from init.native import os
+from init.readiness import Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ class RateLimit:
 class Running:
     """The state of one service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, waiting: Waiting) -> None:
         self.service = service
+        self.waiting = waiting
         self.pid = 0
         self.ready = False
         self.restarts = 0
@@ -87,15 +89,15 @@ class Supervisor:
         self._children = children
         self._voice = voice
         self._on_ready = on_ready
-        self._running = {service.name: Running(service) for service in table}
+        self._running = {one.name: Running(one, Waiting(one, loop, voice, self._wait_ended)) for one in table}
         self._stopping = False
         self._on_stopped: Callable[[bool], None] | None = None
         self._killed = False
 
     @property
     def all_ready(self) -> bool:
-        """Whether every service runs and serves."""
-        return all(running.ready for running in self._running.values())
+        """Whether every service runs and serves, but for those whose device was waited for in vain."""
+        return all(running.ready or running.waiting.gave_up for running in self._running.values())
 
     @property
     def states(self) -> list[Running]:
@@ -106,10 +108,22 @@ class Supervisor:
         """Start every service that is not running, is not waiting its time out, and whose needs are ready."""
         for running in self._running.values():
             waits = running.timer is not None
-            if not (running.pid or waits or self._stopping) and all(
-                self._running[need].ready for need in running.service.needs
+            if (
+                not (running.pid or waits or self._stopping)
+                and all(self._running[need].ready for need in running.service.needs)
+                and running.waiting.may_start()
             ):
                 self._launch(running)
+
+    def look(self) -> None:
+        """Start what has waited for a device, if that is there by now."""
+        if any(running.waiting.going_on for running in self._running.values()):
+            self.start()
+
+    def _wait_ended(self) -> None:
+        self.start()
+        if self.all_ready:
+            self._on_ready()
 
     def kill(self, name: str) -> int:
         """Send SIGKILL to a service, for a fault test, and return its pid.  Raises LookupError when none runs."""
@@ -124,6 +138,7 @@ class Supervisor:
         self._stopping = True
         self._on_stopped = on_stopped
         for running in self._running.values():
+            running.waiting.cancel()
             if running.timer is not None:
                 running.timer.cancel()
                 running.timer = None

@@ -21,7 +21,7 @@ from init.netlink import (
     messages,
     refusal,
 )
-from init.services import CAP_NET_ADMIN, CAP_NET_RAW, FIRST_TO_GO, IWD_USER, Service
+from init.services import CAP_NET_ADMIN, CAP_NET_RAW, FIRST_TO_GO, IWD_USER, Awaited, Service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     Secret = str | dict[str, str] | None  # a passphrase; with EAP its parts by name; nothing for an open network
 
+HANDED_OVER = "/sys/firmware/qemu_fw_cfg/rev"
 SECRETS = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.netvm/wifi/raw"
 SECRETS_VERSION = 1
 RADIO_SWITCH = "/dev/rfkill"
@@ -42,6 +43,10 @@ IWD = Service(
     "iwd",
     Program(("/usr/libexec/iwd",), IWD_USER, frozenset({CAP_NET_ADMIN, CAP_NET_RAW}), oom_score_adj=FIRST_TO_GO),
     needs=("dbus-daemon",),
+    awaits=(
+        Awaited(RADIO_SWITCH, "the kernel needs RFKILL"),
+        Awaited(HANDED_OVER, "the kernel needs FW_CFG_SYSFS", optional=True),  # open networks need no secret
+    ),
     harmless=(
         # what it can do, and what a card can do
         "Wireless daemon version", "Loaded configuration", "No Diffie-Hellman", "No asymmetric key", "TLS based WPA",
@@ -156,16 +161,13 @@ def prepare(networks: Sequence[WifiNetwork], voice: Voice, reload: Callable[[], 
         voice.say("log", source="init", text=text)
     try:
         os.chown(RADIO_SWITCH, IWD_USER, IWD_USER)  # iwd does not run without it
-    except OSError as error:
-        voice.say("degraded", reason=f"Wi-Fi cannot run: {RADIO_SWITCH}: {error.strerror}: the kernel needs RFKILL")
-    os.mkdir(STATE, 0o700)
-    os.chown(STATE, IWD_USER, IWD_USER)
-    try:
-        found = secrets(networks)
+        os.mkdir(STATE, 0o700)
+        os.chown(STATE, IWD_USER, IWD_USER)
+        write_networks(networks, secrets(networks))
     except Handed as problem:
         voice.say("degraded", reason=str(problem))
-        return
-    write_networks(networks, found)
+    except OSError as error:
+        voice.say("degraded", reason=f"Wi-Fi cannot run: {error.filename}: {error.strerror}")
 
 
 # ---- the kernel's list of what each country allows

@@ -12,7 +12,8 @@ import pytest
 from init import lowmemory
 from init.children import Program
 from init.loop import Timer
-from init.services import SERVICES, UPLINK_PATTERN, Service
+from init.readiness import PATIENCE_S
+from init.services import SERVICES, UPLINK_PATTERN, Awaited, Service
 from init.supervisor import HEALTHY_S, KEEPS_DYING, LONGEST_DELAY_S, Backoff, RateLimit, Supervisor
 from init.uplink import PREFIX
 
@@ -330,3 +331,81 @@ def test_dbus_runs_without_root_and_without_capabilities() -> None:
     bus = next(service for service in SERVICES if service.name == "dbus-daemon")
     assert bus.program.owner != 0
     assert not bus.program.capabilities
+
+
+class Radio(World):
+    """A service whose devices are not there yet, as /dev/rfkill and fw_cfg where their drivers are modules."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.switch, self.files = folder / "switch", folder / "files"
+        self.prepared: list[bool] = []
+        needs_both = (Awaited(str(self.switch), "the driver"), Awaited(str(self.files), "QEMU", optional=True))
+        service = Service("radio", Program(("/radio",)), awaits=needs_both)
+        service.prepare = lambda: self.prepared.append(self.files.exists())
+        super().__init__(monkeypatch, (Service("other", Program(("/other",))), service))
+
+    def started(self) -> list[str]:
+        return [program.argv[0] for _, program, _ in self.children.started]
+
+
+@pytest.fixture
+def radio(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Radio:
+    return Radio(monkeypatch, tmp_path)
+
+
+def test_a_service_starts_once_its_devices_are_there(radio: Radio) -> None:
+    radio.supervisor.start()
+    assert radio.started() == ["/other"]
+    paths = [str(radio.switch), str(radio.files)]
+    assert radio.voice.count("service", name="radio", state="waiting", awaits=paths) == 1
+    radio.switch.touch()
+    radio.supervisor.look()
+    assert radio.started() == ["/other"]
+    assert (radio.supervisor.all_ready, radio.prepared) == (False, [])
+    radio.files.touch()
+    radio.supervisor.look()
+    assert radio.started() == ["/other", "/radio"]
+    assert (radio.supervisor.all_ready, radio.prepared, radio.ready) == (True, [True], 1)
+    radio.loop.pass_time(PATIENCE_S)
+    assert (radio.voice.count("service", state="waiting"), radio.voice.count("degraded")) == (1, 0)
+
+
+def test_a_service_is_prepared_once_however_often_it_ends(radio: Radio) -> None:
+    radio.switch.touch()
+    radio.files.touch()
+    radio.supervisor.start()
+    radio.children.end(101, 1)
+    radio.loop.pass_time(1)
+    assert (radio.started().count("/radio"), radio.prepared) == (2, [True])
+    assert radio.voice.count("service", state="waiting") == 0
+
+
+def test_an_optional_device_is_waited_for_a_while(radio: Radio) -> None:
+    radio.switch.touch()
+    radio.supervisor.start()
+    radio.loop.pass_time(PATIENCE_S)
+    assert (radio.started(), radio.prepared) == (["/other", "/radio"], [False])
+    assert radio.voice.count("degraded") == 0
+
+
+def test_a_device_that_does_not_come_is_told_and_may_come_late(radio: Radio) -> None:
+    radio.supervisor.start()
+    assert radio.ready == 0
+    radio.loop.pass_time(PATIENCE_S)
+    reason = f"radio cannot run: {radio.switch} is not there after 10 s: the driver"
+    assert radio.voice.count("degraded", reason=reason) == 1
+    assert (radio.started(), radio.ready, radio.supervisor.all_ready) == (["/other"], 1, True)
+    radio.switch.touch()
+    radio.supervisor.look()
+    assert radio.started() == ["/other", "/radio"]
+    assert radio.voice.count("recovered", name="radio") == 1
+
+
+def test_no_device_is_waited_for_once_the_machine_stops(radio: Radio) -> None:
+    radio.supervisor.start()
+    radio.supervisor.stop(lambda _: None)
+    radio.switch.touch()
+    radio.files.touch()
+    radio.supervisor.look()
+    radio.loop.pass_time(PATIENCE_S)
+    assert (radio.started(), radio.voice.count("degraded")) == (["/other"], 0)

@@ -25,8 +25,31 @@ EXPRESSION = """\
 PROGRAMS = ("usr/sbin/hostapd", "usr/sbin/iw")
 LEGACY = f"{LIBRARIES}/ossl-modules/legacy.so"  # MD4, without which hostapd has no EAP at all
 APPLETS = (
-    "sh cat chroot echo grep ip kill mkdir mount nc pidof rm sleep tail tr udhcpd umount unshare pgrep".split()  # noqa: SIM905
+    "sh cat chroot echo grep insmod ip kill mkdir mount nc pidof rm sleep tail tr udhcpd umount unshare pgrep".split()  # noqa: SIM905
 )
+
+
+DEBIANS_KERNEL = {
+    "drivers.sh": b"""\
+# What leads to the root; each module is tried until those that it needs are there.
+for pass in 1 2 3 4 5 6; do
+  for module in /*.ko; do [ ! -e "$module" ] || { insmod "$module" 2> /dev/null && rm "$module"; }; done
+done
+""",
+    "radios.sh": b"""\
+while [ ! -e /sys/module/cfg80211 ]; do sleep 0.1; done
+for module in libarc4 mac80211 mac80211_hwsim; do insmod /root/usr/lib/modules/*/$module.ko; done
+while [ ! -e /sys/class/ieee80211/phy1 ]; do sleep 0.02; done
+iw phy phy1 set netns $air
+""",
+}
+"""Scripts of the initramfs where the radios, and all else, are modules."""
+
+
+def beside(initrd: Path, ours: bytes) -> bytes:
+    """The initrd of an image with Debian's kernel, whose modules lead to the root, and ours, which takes its place."""
+    theirs = initrd.read_bytes()
+    return theirs + bytes(-len(theirs) % 4) + ours
 
 
 def initramfs(root: Path, more: dict[str, bytes] | None = None) -> bytes:

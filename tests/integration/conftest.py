@@ -126,19 +126,23 @@ def rendered(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture(scope="session")
-def wifi_bench() -> Path:
+def wifi_folder(name: str, text: str) -> Path:
     """A folder that stays between runs, with the spec of a router with Wi-Fi in it; its locks are made once."""
     for tool in ("nix", "apt-get", "openssl"):
         need(tool)
-    folder = ROOT / "build" / "wifi"
+    folder = ROOT / "build" / name
     shutil.copytree(air.DATA / "kernel-configs", folder / "kernel-configs", dirs_exist_ok=True)
-    (folder / "netvm.yaml").write_text(radio.SPEC)
-    for name in ("hidden", "key"):
-        (folder / f"{name}.secret").write_text(radio.SECRETS[name] + "\n")
-        (folder / f"{name}.secret").chmod(0o600)
+    (folder / "netvm.yaml").write_text(text)
+    for secret in ("hidden", "key"):
+        (folder / f"{secret}.secret").write_text(radio.SECRETS[secret] + "\n")
+        (folder / f"{secret}.secret").chmod(0o600)
     certificates.make(folder, radio.SECRETS["key"])
     return folder
+
+
+@pytest.fixture(scope="session")
+def wifi_bench() -> Path:
+    return wifi_folder("wifi", radio.SPEC)
 
 
 @pytest.fixture(scope="session")
@@ -153,11 +157,39 @@ def wifi_qemu(wifi_bench: Path) -> Qemu:
 
 @pytest.fixture(scope="session")
 def air_initramfs(wifi_bench: Path, wifi_image: Image) -> Path:
+    return air_for(wifi_bench, wifi_image)
+
+
+@pytest.fixture(scope="session")
+def stock_wifi_bench() -> Path:
+    return wifi_folder("wifi-stock", radio.SPEC.replace("kernel:\n", "kernel:\n  stock: true\n"))
+
+
+@pytest.fixture(scope="session")
+def stock_wifi_image(stock_wifi_bench: Path) -> Image:
+    """The same router with Debian's kernel, whose every driver is a module."""
+    return pipeline.build(pipeline.load(stock_wifi_bench / "netvm.yaml"), stock_wifi_bench / "image", tell)
+
+
+@pytest.fixture(scope="session")
+def stock_wifi_qemu(stock_wifi_bench: Path) -> Qemu:
+    return pipeline.qemu_for(pipeline.load(stock_wifi_bench / "netvm.yaml"), stock_wifi_bench / "image", tell)
+
+
+@pytest.fixture(scope="session")
+def stock_air_initramfs(stock_wifi_bench: Path, stock_wifi_image: Image) -> Path:
+    assert stock_wifi_image.initrd is not None
+    path = air_for(stock_wifi_bench, stock_wifi_image, air.DEBIANS_KERNEL)
+    path.write_bytes(air.beside(stock_wifi_image.initrd, path.read_bytes()))
+    return path
+
+
+def air_for(bench: Path, image: Image, more: dict[str, bytes] | None = None) -> Path:
     """hostapd, iw and busybox from Debian, locked and unpacked as the image's own packages are."""
-    tree = pipeline.work_folder(wifi_image.folder) / "tree"
-    asked = debian.request_for(pipeline.load(wifi_bench / "netvm.yaml").router)
+    tree = pipeline.work_folder(image.folder) / "tree"
+    asked = debian.request_for(pipeline.load(bench / "netvm.yaml").router)
     request = replace(asked, sets={**asked.sets, **air.SETS})
-    folder = wifi_bench / "air"
+    folder = bench / "air"
     folder.mkdir(exist_ok=True)
     lock_path = folder / "air.lock"
     if debian.load_lock(lock_path, request) is None:
@@ -165,5 +197,5 @@ def air_initramfs(wifi_bench: Path, wifi_image: Image) -> Path:
     (folder / "default.nix").write_text(air.EXPRESSION % {"tree": tree})
     (root,) = nix.build(folder, ["root"], discard, stage="air", out_link=folder / "root", log=folder / "log")
     path = folder / "air.cpio"
-    path.write_bytes(air.initramfs(root, certificates.for_the_air(wifi_bench, radio.SECRETS["eap"])))
+    path.write_bytes(air.initramfs(root, certificates.for_the_air(bench, radio.SECRETS["eap"]) | (more or {})))
     return path

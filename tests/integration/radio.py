@@ -170,7 +170,11 @@ async def booted(image: Image, program: qemu.Qemu, initramfs: Path, folder: Path
     with_air.write_text(f'#!/bin/sh\nexec {program.path} "$@" -initrd {initramfs} {serial} {port}\n')
     with_air.chmod(0o755)
     nic = qemu.ClientNic("c1", pair.router_mac, clients.link(here))
-    machine = replace(qemu.router(image, "tcg", memory_mib=192), cmdline=audible(image.manifest.cmdline), nics=(nic,))
+    machine = replace(
+        qemu.router(image, "tcg", memory_mib=256 if image.initrd else 192),
+        cmdline=audible(image.manifest.cmdline),
+        nics=(nic,),
+    )
     guest = Guest()
     secrets = handover.wifi(image, {**os.environ, **FROM_THE_ENVIRONMENT})
     assert secrets is not None

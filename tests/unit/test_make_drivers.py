@@ -145,6 +145,27 @@ def test_what_others_bring_in_is_not_loaded_without_them(made: Make) -> None:
     assert table(made(["card", "helper", "phy", "filter"]))["always"] == ["filter"]
 
 
+def test_what_programs_ask_for_is_loaded_though_a_card_brings_it_in(made: Make) -> None:
+    """As rfkill, which iwd needs whether there is a card or not; a library of the same card stays with it."""
+    extra = {
+        "kernel/net/switch.ko": module("alias=devname:switch", "alias=char-major-10-242"),
+        "kernel/net/stack.ko": module("alias=net-pf-16-proto-16-family-nl80211", "depends=switch"),
+        "kernel/net/library.ko": module("license=GPL"),
+        "kernel/drivers/net/radio.ko": module("alias=pci:v1*", "depends=stack,library"),
+    }
+    found = table(made(["radio", "switch", "stack", "library"], tree={**TREE, **extra}))
+    assert found["always"] == ["stack", "switch"]
+    assert found["modules"]["stack"] == ("switch",)
+    assert "library" in found["modules"]["radio"]
+
+
+def test_a_kernel_may_name_more_modules(made: Make, tmp_path: Path) -> None:
+    """As Debian's does, of options whose modules are called like them."""
+    (tmp_path / "kernel").mkdir()
+    (tmp_path / "kernel/modules").write_text("filter\nphy\n")
+    assert table(made(["button"]))["always"] == ["filter", "phy"]
+
+
 def test_only_the_firmware_that_modules_name_is_taken(made: Make, tmp_path: Path) -> None:
     out = made(["card"], firmware=("nic/phy.fw", "nic/unasked.fw"))
     assert [path.name for path in (out / "tree/usr/lib/firmware").rglob("*.fw")] == ["phy.fw"]

@@ -33,6 +33,10 @@ from typing import Any
 # Kinds of alias that a device in /sys/bus/*/devices has as its modalias, and that a router's hardware can be of.
 HARDWARE = ("pci", "usb", "virtio", "acpi", "hid", "serio", "platform")
 
+# Kinds of alias by which the kernel finds a module when a program opens a device node or a socket.  PID 1 is not told
+# of that, so such modules are loaded at boot, even where a card's driver brings them too: iwd needs rfkill without one.
+BY_PROGRAMS = ("devname:", "char-major-", "net-pf-")
+
 # What leads to the root on a kernel that has nothing built in, in this order: the bus, the disk, the file system.
 TO_THE_ROOT = ("virtio_pci", "virtio_blk", "erofs")
 
@@ -101,6 +105,11 @@ class Module:
     def hardware(self) -> list[str]:
         """The aliases that a device can ask by."""
         return [alias for alias in self.aliases if kind_of(alias) in HARDWARE]
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether a program can ask for it."""
+        return any(alias.startswith(BY_PROGRAMS) for alias in self.aliases)
 
 
 def section(data: bytes, wanted: bytes, path: Path) -> bytes:
@@ -176,7 +185,7 @@ class Tree:
 
 
 def chosen(tree: Tree, names: list[str]) -> list[str]:
-    """The modules asked for, but for those that others of them bring in."""
+    """The modules asked for, but for those that others of them bring in and no program asks for."""
     missing = [name for name in names if name not in tree.paths and name not in tree.builtin]
     if missing:
         sys.exit(
@@ -184,7 +193,8 @@ def chosen(tree: Tree, names: list[str]) -> list[str]:
             "hint: where a module is not called as its option is, say so below `modules:` of a fragment"
         )
     present = {name for name in names if name in tree.paths}
-    return sorted(present - {need for name in present for need in tree.before(name)})
+    brought = {need for name in present for need in tree.before(name)}
+    return sorted(name for name in present if name not in brought or tree.module(name).for_programs)
 
 
 def table(tree: Tree, release: str, roots: list[str]) -> dict[str, object]:

@@ -2,7 +2,11 @@
 # its exit status and what it printed.  Functions for what tests do are below; the rest is plain shell.
 export PATH=/bin
 mount -t sysfs sysfs /sys  # that of this network namespace
-while [ ! -e /sys/class/net/wlan1 ]; do sleep 0.05; done
+while [ ! -e /sys/class/ieee80211/phy1 ]; do sleep 0.05; done
+for name in /sys/class/ieee80211/phy1/device/net/*; do
+  name=${name##*/}
+  [ "$name" = wlan1 ] || { ip link set "$name" down; ip link set "$name" name wlan1; }  # the router was first to name it
+done
 ip link set lo up
 ip address add 192.0.2.7/32 dev lo  # far behind the access point: only a default route leads here
 ip address add 10.77.0.1/24 dev wlan1
