@@ -5,7 +5,7 @@ from __future__ import annotations
 from builder.qemu.command import argv, by_hand
 from builder.qemu.devices import VIRTIO_NET, card_id, card_properties, nic_properties
 from builder.qemu.machine import EVENTS_PORT, UPLINK_MAC, ClientNic, Machine, Trunk, router
-from builder.qemu.networks import USER_NETWORK, uplink_id, user_network
+from builder.qemu.networks import UserNetwork, uplink_id, user_networks
 from builder.qemu.options import quote
 from builder.qemu.program import OLDEST, PACKAGE, PROGRAM, Qemu, find, identify, require_nic
 
@@ -15,12 +15,12 @@ __all__ = [
     "PACKAGE",
     "PROGRAM",
     "UPLINK_MAC",
-    "USER_NETWORK",
     "VIRTIO_NET",
     "ClientNic",
     "Machine",
     "Qemu",
     "Trunk",
+    "UserNetwork",
     "argv",
     "by_hand",
     "card_id",
@@ -32,5 +32,5 @@ __all__ = [
     "require_nic",
     "router",
     "uplink_id",
-    "user_network",
+    "user_networks",
 ]

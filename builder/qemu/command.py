@@ -8,7 +8,7 @@ from builder.address import Pair
 from builder.manifest import Image
 from builder.qemu.devices import USB_CONTROLLER, USB_NICS, cards, client_nics, uplinks
 from builder.qemu.machine import Machine
-from builder.qemu.networks import uplink_id, user_network
+from builder.qemu.networks import uplink_id, user_networks
 from builder.qemu.options import quote, with_id
 from builder.qemu.program import Qemu
 
@@ -69,9 +69,9 @@ def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = (), ca
     usb = nic in USB_NICS  # -nic makes PCI devices alone
     if card is None and usb:
         line += ["-nodefaults", "-serial", "mon:stdio", "-device", USB_CONTROLLER]
+    networks = user_networks(manifest)
     for place, emulated in enumerate(manifest.cards if card is None else ()):
-        number = min(emulated.vlans)
-        network = f",net={user_network(number)}" if number else ""
+        network = networks[min(emulated.vlans)].options
         mac = f",mac={emulated.mac}" if emulated.mac else ""
         if usb:
             name = uplink_id(place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builder.pcie import Seat, card_port
-from builder.qemu.machine import ClientNic, Machine
+from builder.qemu.machine import ClientNic, Machine, Trunk
 from builder.qemu.networks import trunk_netdevs, uplink_id, user_netdev
 from builder.qemu.options import device, quote, with_id
 
@@ -27,13 +27,18 @@ def uplinks(machine: Machine) -> list[str]:
         if number == 0 and machine.uplink_net is not None:
             line += ["-netdev", with_id(name, machine.uplink_net)]
         else:
-            line += user_netdev(name, network) if trunk is None else trunk_netdevs(name, trunk)
+            line += user_netdev(name, machine.networks[network]) if trunk is None else _trunk(machine, name, trunk)
         rom = "" if machine.uplink in USB_NICS else ",romfile="
         mtu = "" if number or machine.uplink_mtu is None else f",host_mtu={machine.uplink_mtu}"
         line += ["-device", f"{machine.uplink},id={name}-nic,netdev={name},mac={mac}{rom}{mtu}"]
     if machine.capture is not None:
         line += ["-object", f"filter-dump,id=capture,netdev=uplink,maxlen=96,file={quote(str(machine.capture))}"]
     return line
+
+
+def _trunk(machine: Machine, name: str, trunk: Trunk) -> list[str]:
+    networks = {place: (machine.networks[place], netdev) for place, netdev in trunk.networks.items()}
+    return trunk_netdevs(name, trunk.card, networks)
 
 
 def card_id(address: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from builder.manifest import Image
 from builder.pcie import Plan, plan
+from builder.qemu.networks import DEFAULT, UserNetwork, user_networks
 
 EVENTS_PORT = "netvm.events"
 UPLINK_MAC = "52:54:00:12:34:56"
@@ -41,10 +42,10 @@ class Machine:
 
     With `watchdog` there is one that resets the machine, and since QEMU is told not to reboot, ends it.
 
-    `uplink` is a NIC model; there is one such card for each of `uplink_macs`, on QEMU's user network of the number in
-    `uplink_networks` (`user_network`), or, by the card's number, on one of `trunks`.  The first is on `uplink_net`, a
-    -netdev without an id, if there is one; a virtio card is told `uplink_mtu`, in bytes.  `cards` are PCI addresses of
-    this machine, bound to vfio-pci.
+    `uplink` is a NIC model; there is one such card for each of `uplink_macs`, on the one of `networks` (those of all
+    uplinks) whose place is in `uplink_networks`, or, by the card's number, on one of `trunks`.  The first is on
+    `uplink_net`, a -netdev without an id, if there is one; a virtio card is told `uplink_mtu`, in bytes.  `cards` are
+    PCI addresses of this machine, bound to vfio-pci.
 
     Client NICs sit where each can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is
     there yet, and `device_add` brings each.  `capture` takes the first 96 bytes of every packet on the first uplink, in
@@ -69,6 +70,7 @@ class Machine:
     uplink_mtu: int | None = None
     uplink_macs: tuple[str, ...] = (UPLINK_MAC,)
     uplink_networks: tuple[int, ...] = (0,)
+    networks: tuple[UserNetwork, ...] = (DEFAULT,)
     trunks: Mapping[int, Trunk] = field(default_factory=dict)
     capture: Path | None = None
     nics: tuple[ClientNic, ...] = ()
@@ -99,6 +101,7 @@ def router(image: Image, accelerator: str, *, nic: str | None = None, memory_mib
         uplink=nic or wanted.nic,
         uplink_macs=image.manifest.uplink_macs or (UPLINK_MAC,),
         uplink_networks=tuple(min(card.vlans) for card in image.manifest.cards),
+        networks=user_networks(image.manifest),
         watchdog=wanted.watchdog_s > 0,
         initrd=image.initrd,
     )

@@ -47,10 +47,11 @@ class Plugged:
     """The uplink as -netdev takes it without an id, the descriptor that QEMU inherits for it, if any, and the largest
     packet that the network behind it carries, in bytes, if that is known.
 
-    `socket` is that of the client network of another router, where the uplink is there.
+    Without a `netdev` it is on the user network that fits the spec.  `socket` is that of another router's
+    client network, where the uplink is there.
     """
 
-    netdev: str = qemu.USER_NETWORK
+    netdev: str | None = None
     descriptor: int | None = None
     socket: str = ""
     mtu: int | None = None

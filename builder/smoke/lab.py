@@ -9,14 +9,12 @@ from typing import Any
 
 from builder.accelerator import Accelerator
 from builder.manifest import Image
-from builder.qemu import ClientNic
+from builder.qemu import ClientNic, UserNetwork
 from builder.report import Memory
-from builder.smoke import upstream
 from builder.smoke.clients import Client
 from builder.smoke.guest import Guest
+from builder.smoke.upstream import Upstream
 from builder.smoke.vm import Vm
-
-OUTSIDE = upstream.HOST
 
 
 class CheckFailed(Exception):
@@ -29,7 +27,10 @@ class NotApplicable(Exception):
 
 @dataclass
 class Lab:
-    """All that a check may use.  `outside` is an address beyond the uplink that answers pings."""
+    """All that a check may use.  `networks` are those behind the spec's uplinks, in their order.
+
+    `outside` is an address beyond the first uplink that answers pings: this host on its user network, or a gateway.
+    """
 
     image: Image
     accelerator: Accelerator
@@ -37,9 +38,10 @@ class Lab:
     guest: Guest
     clients: tuple[Client, ...]
     nics: tuple[ClientNic, ...]
-    upstream: upstream.Upstream
+    upstream: Upstream
     capture: Path
-    outside: str = OUTSIDE
+    networks: tuple[UserNetwork, ...]
+    outside: str
     memory: Memory | None = None
 
     async def ask(self, request: str, **fields: Any) -> Mapping[str, Any]:

@@ -76,7 +76,18 @@ async def set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> Lab
         client = Client(rig.image, rig.program, pair, rig.accelerator.kind, folder, script, there)
         await stack.enter_async_context(client.vm)
         others.append(client)
-    return Lab(rig.image, rig.accelerator, router, guest, tuple(others), nics, servers, folder / CAPTURE)
+    return Lab(
+        rig.image,
+        rig.accelerator,
+        router,
+        guest,
+        tuple(others),
+        nics,
+        servers,
+        folder / CAPTURE,
+        machine.networks,
+        str(machine.networks[0].host),
+    )
 
 
 def _pairs(rig: Rig) -> tuple[Pair, ...]:

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 
 from builder import console
-from builder.qemu import uplink_id, user_network
-from builder.smoke import upstream
+from builder.qemu import uplink_id
 from builder.smoke.clients import Client
-from builder.smoke.lab import CheckFailed, Lab
+from builder.smoke.lab import CheckFailed, Lab, NotApplicable
 from builder.smoke.through import ping
 
 
@@ -31,7 +30,7 @@ async def failover(lab: Lab) -> str:
     """The cable of the most preferred uplink is pulled and put back: clients go out by the next one meanwhile."""
     first = str(lab.image.manifest.uplinks[0].get("name"))
     if len(lab.image.manifest.uplink_macs) < 2:
-        return "all uplinks are VLANs of one card: it is by none of them that clients go out while its cable is out"
+        raise NotApplicable("all uplinks share one cable")
     client, wait_s, card = lab.clients[0], 1.0 * lab.accelerator.patience, f"{uplink_id(0)}-nic"
     await lab.guest.wait(console.Route, lambda event: event.name == first)
     since, started = len(lab.guest.heard), time.monotonic()
@@ -39,13 +38,12 @@ async def failover(lab: Lab) -> str:
     taken = await lab.guest.wait(console.Route, lambda event: event.name not in (None, first), since)
     away_s = time.monotonic() - started
     place = [one.get("name") for one in lab.image.manifest.uplinks].index(taken.name)
-    if lab.image.manifest.uplinks[place].get("dhcp") is not False:  # the user network is where DHCP says
-        await _reach(lab, client, str(user_network(place)[2]), wait_s)
+    await _reach(lab, client, str(lab.networks[place].host), wait_s)
     since, started = len(lab.guest.heard), time.monotonic()
     await lab.router.execute("set_link", {"name": card, "up": True})
     await lab.guest.wait(console.Route, lambda event: event.name == first, since)
     back_s = time.monotonic() - started
-    await ping(client, upstream.HOST, "upstream by the uplink that is back", wait_s)
+    await ping(client, lab.outside, "upstream by the uplink that is back", wait_s)
     return f"away from {first} in {away_s:.1f} s, back in {back_s:.1f} s"
 
 

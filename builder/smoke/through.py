@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from ipaddress import IPv4Address
 
 from builder import console
 from builder.qemu import nic_properties
@@ -14,7 +15,6 @@ from builder.smoke.clients import Client
 from builder.smoke.lab import CheckFailed, Lab, NotApplicable
 
 ECHO_PORT = 7
-UPSTREAM_RESOLVER = "10.0.2.3"
 
 
 async def boot_clients(lab: Lab) -> str:
@@ -32,7 +32,7 @@ def _interface_of(client: Client) -> Callable[[console.Client], bool]:
 
 async def reach(lab: Lab, client: Client) -> str:
     """A client to its router, then through NAT to the servers upstream by ICMP, UDP, DNS and TCP."""
-    router, host = str(client.pair.router), upstream.HOST
+    router, host = str(client.pair.router), lab.outside
     wait_s = 1.0 * lab.accelerator.patience
     lost = await ping(client, router, "its router", wait_s) + await ping(client, host, "upstream", wait_s)
     data = f"{lab.upstream.token} {client.address}".encode().hex()
@@ -66,7 +66,7 @@ async def ping(client: Client, to: str, who: str, wait_s: float) -> str:
 async def _resolve(lab: Lab, client: Client, wait_s: float) -> None:
     number = secrets.randbits(16)
     question = upstream.query(number, lab.upstream.name).hex()
-    said = await client.ask("udp", to=upstream.HOST, port=lab.upstream.dns_port, data=question, timeout_s=wait_s)
+    said = await client.ask("udp", to=lab.outside, port=lab.upstream.dns_port, data=question, timeout_s=wait_s)
     if upstream.address_in(_bytes(said.get("data")), number, lab.upstream.name) != upstream.ANSWER:
         raise CheckFailed("a DNS query upstream had no answer, or a wrong one")
 
@@ -89,15 +89,31 @@ async def dns_forward(lab: Lab) -> str:
         if said.get("data") is not None:
             raise CheckFailed(f"clients.dns is none, yet {router} answers DNS")
         return f"{router} answers no DNS, as clients.dns: none asks"
+    theirs = await _resolver_behind(lab)
+    said = await client.ask("udp", to=router, port=53, data=question, timeout_s=wait_s)
+    if not upstream.answers(_bytes(said.get("data")), number):
+        raise CheckFailed(f"{router} does not forward DNS to {theirs}")
+    return f"{router} → {theirs}"
+
+
+async def _resolver_behind(lab: Lab) -> str:
+    """Where DNS goes in the end.  Raises NotApplicable where QEMU's user network leads to no resolver that answers."""
+    first, network = lab.image.manifest.uplinks[0], lab.networks[0]
+    named = [str(one) for one in first.get("nameservers") or ()]
+    beyond = [one for one in named if one != str(network.resolver)]
+    for one in beyond:
+        if IPv4Address(one) in network.network:
+            raise NotApplicable(f"QEMU's user network has one resolver, and no {one} beside {network.resolver}")
+        if not await upstream.resolver_answers(one):
+            raise NotApplicable(f"the spec's resolver {one} does not answer this host")
+    if named and len(beyond) == len(named):
+        return ", ".join(beyond)
     resolver = upstream.host_resolver()
     if resolver is None:
         raise NotApplicable("this host names no IPv4 resolver in /etc/resolv.conf")
     if not await upstream.resolver_answers(resolver):
         raise NotApplicable(f"this host's own resolver {resolver} does not answer")
-    said = await client.ask("udp", to=router, port=53, data=question, timeout_s=wait_s)
-    if not upstream.answers(_bytes(said.get("data")), number):
-        raise CheckFailed(f"{router} does not forward DNS to {UPSTREAM_RESOLVER}, which leads to {resolver}")
-    return f"{router} → {UPSTREAM_RESOLVER} → this host's resolver"
+    return f"{network.resolver} → this host's resolver"
 
 
 async def isolation(lab: Lab) -> str:

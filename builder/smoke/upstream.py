@@ -1,4 +1,4 @@
-"""What the clients reach through NAT: small servers on this host's loopback, where QEMU's user network leads 10.0.2.2.
+"""What the clients reach through NAT: small servers on this host's loopback, to which QEMU's user network leads.
 
 They serve one run: whoever does not know the run's token gets nothing.  Nothing listens beyond 127.0.0.1.
 """
@@ -19,9 +19,6 @@ from types import TracebackType
 from typing import cast
 
 from builder.stoppable import ended
-
-HOST = "10.0.2.2"
-"""Where the user network shows this host."""
 
 TRANSFER_BYTES = 4 << 20
 ANSWER = IPv4Address("192.0.2.53")  # TEST-NET-1 (RFC 5737): no such machine
@@ -191,7 +188,7 @@ def address_in(message: bytes, number: int, name: str) -> IPv4Address | None:
 
 
 def host_resolver(file: Path = Path("/etc/resolv.conf")) -> str | None:
-    """The host's first IPv4 resolver, which QEMU's user network shows as 10.0.2.3."""
+    """The host's first IPv4 resolver, to which QEMU's user network leads its own."""
     try:
         lines = file.read_text(errors="replace").splitlines()
     except OSError:

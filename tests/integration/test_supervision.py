@@ -20,7 +20,7 @@ from builder.manifest import Image
 from builder.qemu import Qemu
 from builder.report import NicReport
 from builder.run import Wanted, detached, stop
-from builder.smoke import engine, upstream
+from builder.smoke import engine
 from builder.smoke.checks import CHECKS
 from builder.smoke.lab import Check, CheckFailed, Lab
 from builder.smoke.through import isolation
@@ -134,7 +134,7 @@ async def closed_and_alive(lab: Lab) -> str:
         raise CheckFailed(degraded.reason)
     client, wait_s = lab.clients[0], 0.5 * lab.accelerator.patience
     own = await client.ask("ping", to=str(client.pair.router), count=3, interval_s=0.05, timeout_s=wait_s)
-    outside = await client.ask("ping", to=upstream.HOST, count=3, interval_s=0.05, timeout_s=wait_s)
+    outside = await client.ask("ping", to=lab.outside, count=3, interval_s=0.05, timeout_s=wait_s)
     if (own["received"], outside["received"]) != (3, 0):
         raise CheckFailed(f"{own['received']} pings of the router and {outside['received']} of upstream were answered")
     apart = await isolation(lab)

@@ -1,0 +1,98 @@
+"""The user networks behind emulated uplinks: QEMU's own by DHCP, and a static uplink's as its spec has it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Any
+
+import pytest
+
+from builder import qemu
+from builder.qemu.networks import imitate, user_networks
+from tests.unit.test_qemu import IMAGE, PROGRAM
+
+
+def networks(*uplinks: dict[str, Any], pool: str = "100.64.0.0/24", named: str = "100.64.9.0") -> list[str]:
+    clients = {"pool": pool, "named": [{"name": "laptop", "router": named}]}
+    spec = {"uplinks": list(uplinks), "clients": clients}
+    return [one.options for one in user_networks(replace(IMAGE.manifest, spec=spec))]
+
+
+def static(address: str, gateway: str, *resolvers: str, **more: Any) -> dict[str, Any]:
+    return {"dhcp": False, "address": address, "gateway": gateway, "nameservers": list(resolvers), **more}
+
+
+@pytest.mark.parametrize(
+    ("address", "gateway", "resolvers", "options"),
+    [
+        # this host is the gateway, and QEMU's resolver the first one of the spec
+        ("192.168.1.2/24", "192.168.1.1", ["192.168.1.53"], "192.168.1.0/24,host=192.168.1.1,dns=192.168.1.53"),
+        # the gateway is the resolver, so this host is another
+        ("192.168.1.2/24", "192.168.1.1", ["192.168.1.1"], "192.168.1.0/24,host=192.168.1.3,dns=192.168.1.1"),
+        # no resolver in this network: QEMU needs an address for its own all the same
+        ("192.168.1.2/24", "192.168.1.1", ["9.9.9.9"], "192.168.1.0/24,host=192.168.1.1,dns=192.168.1.3"),
+        ("192.168.1.2/24", "192.168.1.1", [], "192.168.1.0/24,host=192.168.1.1,dns=192.168.1.3"),
+        (
+            "192.168.1.2/24",
+            "192.168.1.1",
+            ["9.9.9.9", "192.168.1.9"],
+            "192.168.1.0/24,host=192.168.1.1,dns=192.168.1.9",
+        ),
+        # too small for the four of us, or a gateway outside: the 256 addresses around the gateway
+        ("10.9.0.8/31", "10.9.0.9", ["10.9.0.9"], "10.9.0.0/24,host=10.9.0.1,dns=10.9.0.9"),
+        ("10.9.0.9/30", "10.9.0.10", ["1.1.1.1"], "10.9.0.0/24,host=10.9.0.10,dns=10.9.0.1"),
+        ("203.0.113.7/32", "10.0.0.1", ["10.0.0.2"], "10.0.0.0/24,host=10.0.0.1,dns=10.0.0.2"),
+        ("11.1.2.3/7", "11.255.0.1", ["11.255.0.1"], "11.255.0.0/24,host=11.255.0.2,dns=11.255.0.1"),
+        ("10.200.0.2/8", "10.0.0.1", ["10.77.0.1"], "10.0.0.0/8,host=10.0.0.1,dns=10.77.0.1"),
+        # the router's own address and clients' stay free
+        ("10.9.0.1/28", "10.9.0.2", ["10.9.0.2"], "10.9.0.0/28,host=10.9.0.3,dns=10.9.0.2"),
+        ("100.64.9.3/31", "100.64.9.2", ["100.64.9.2"], "100.64.9.0/24,host=100.64.9.4,dns=100.64.9.2"),
+    ],
+)
+def test_a_static_uplink_has_its_own_network(address: str, gateway: str, resolvers: list[str], options: str) -> None:
+    assert networks(static(address, gateway, *resolvers)) == [f",net={options}"]
+
+
+def test_dhcp_has_qemus_own_networks() -> None:
+    assert networks({}, {"name": "b"}, {"name": "c"}) == ["", ",net=10.0.3.0/24", ",net=10.0.4.0/24"]
+
+
+def test_no_two_uplinks_have_one_network() -> None:
+    fixed = static("10.0.2.7/24", "10.0.2.1", "10.0.2.1")
+    assert networks({}, fixed, {"name": "c"}) == [
+        ",net=10.0.5.0/24",
+        ",net=10.0.2.0/24,host=10.0.2.2,dns=10.0.2.1",
+        ",net=10.0.4.0/24",
+    ]
+    everywhere = static("10.1.2.3/8", "10.0.0.1", "10.0.0.1")
+    assert networks({}, everywhere)[0] == ",net=172.31.0.0/24"
+
+
+@pytest.mark.parametrize("wrong", [{"address": "x"}, {"gateway": None}, {"nameservers": ["x"]}])
+def test_a_manifest_that_makes_no_sense_gets_the_default(wrong: dict[str, Any]) -> None:
+    assert networks({**static("192.168.1.2/24", "192.168.1.1"), **wrong}) == [""]
+
+
+@pytest.mark.parametrize("prefix", range(1, 33))
+def test_qemu_takes_whatever_comes_out(prefix: int) -> None:
+    """As libslirp demands: both in the network, and different."""
+    address = IPv4Interface(f"192.168.37.138/{prefix}")
+    gateway = IPv4Address("172.20.0.1") if prefix == 32 else address.ip + 1
+    for resolvers in ([gateway], [IPv4Address("1.1.1.1")], [], [address.ip]):
+        found = imitate(address, gateway, resolvers, [IPv4Network("192.168.0.0/30")])
+        assert {found.host, found.resolver} <= set(
+            found.network.hosts() if prefix > 15 else {found.host, found.resolver}
+        )
+        assert found.host in found.network
+        assert found.resolver in found.network
+        assert len({found.host, found.resolver, address.ip}) == 3
+        assert gateway in (found.host, found.resolver)
+
+
+def test_the_command_lines_have_it() -> None:
+    spec = {"uplink": static("192.168.1.2/24", "192.168.1.1", "192.168.1.1")}
+    image = replace(IMAGE, manifest=replace(IMAGE.manifest, spec=spec))
+    wanted = "net=192.168.1.0/24,host=192.168.1.3,dns=192.168.1.1"
+    assert f"user,id=uplink,ipv6=off,{wanted}" in qemu.argv(PROGRAM, qemu.router(image, "tcg"))
+    assert any(wanted in part for part in qemu.by_hand(image, PROGRAM, "igb"))
