@@ -80,8 +80,9 @@ def test_commas_in_paths_are_doubled() -> None:
 
 def test_a_virtio_uplink_is_told_its_mtu() -> None:
     """The first alone: it is the one that leads to a bridge of the host."""
-    two = {"uplink_macs": ("52:54:00:12:34:56", "52:54:00:12:34:57"), "uplink_networks": (0, 1)}
-    machine = replace(qemu.router(IMAGE, "tcg", nic="virtio-net-pci"), uplink_net="tap,fd=9", uplink_mtu=9000, **two)
+    spec = {"uplinks": [{"mac": "52:54:00:12:34:56"}, {"mac": "52:54:00:12:34:57"}]}
+    two = replace(IMAGE, manifest=replace(IMAGE.manifest, spec=spec))
+    machine = replace(qemu.router(two, "tcg", nic="virtio-net-pci"), uplink_net="tap,fd=9", uplink_mtu=9000)
     devices = [word for word in qemu.argv(PROGRAM, machine) if word.startswith("virtio-net-pci,id=uplink")]
     assert [",host_mtu=9000" in word for word in devices] == [True, False]
     assert "host_mtu" not in " ".join(qemu.argv(PROGRAM, replace(machine, uplink_mtu=None)))
