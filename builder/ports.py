@@ -49,7 +49,7 @@ def split(router: Router) -> Ports:
 def largest_gap(forwards: Sequence[Forward]) -> tuple[int, int]:
     """The longest run of ports of which none is forwarded, whatever the protocol: nft masquerades into one range."""
     found, start = (FIRST, FIRST - 1), FIRST
-    for first, last in (*sorted((one.port, one.port) for one in forwards), (LAST + 1, LAST + 1)):
+    for first, last in (*sorted((one.ports[0], one.ports[-1]) for one in forwards), (LAST + 1, LAST + 1)):
         if first - start > found[1] - found[0] + 1:
             found = start, first - 1
         start = max(start, last + 1)
@@ -59,8 +59,9 @@ def largest_gap(forwards: Sequence[Forward]) -> tuple[int, int]:
 def rules(router: Router) -> Iterator[Violation]:
     """What the spec's forwarded ports break: DHCP's are the router's, and clients' connections need ports, too."""
     for number, one in enumerate(router.clients.forwards):
-        if one.protocol == "udp" and one.port in DHCP_PORTS:
-            message = f"UDP port {one.port} is DHCP's, and no client may speak DHCP on an uplink's network"
+        taken = [port for port in DHCP_PORTS if port in one.ports and one.protocol == "udp"]
+        if taken:
+            message = f"UDP port {taken[0]} is DHCP's, and no client may speak DHCP on an uplink's network"
             yield Violation(f"clients.forwards[{number}].port", message, "choose another port")
     low, high = largest_gap(router.clients.forwards)
     if high - low + 1 < LEAST + OWN:

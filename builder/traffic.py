@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from builder import ports
+from builder import forwards, ports
 from builder.model import Clients, Router, Violation
 
 
@@ -41,6 +41,11 @@ REFUSALS: Mapping[str, Refusal] = {
     "isolated": Refusal("ip", "client to client", "it was for another client, and the spec allows no such pair"),
     "from_uplink": Refusal(
         "ip", "uplink to client", "it came from an uplink, is no answer to a client, and the port is not forwarded"
+    ),
+    "forward_source": Refusal(
+        "ip",
+        "forwarded port, not for its sender",
+        "it was for a forwarded port, and its sender is not in that port's `from`",
     ),
     "elsewhere": Refusal(
         "ip", "to another interface", "it would have left by an interface that is neither an uplink nor a client's"
@@ -139,9 +144,7 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
     addresses = {client.name: client.pair.client for client in router.clients.named}
     return {
         "allowed": [f'"{interfaces[one.opener]}" . "{interfaces[one.other]}"' for one in router.clients.allow],
-        "forwards": [
-            f"{one.protocol} . {one.port} : {addresses[one.client]} . {one.to}" for one in router.clients.forwards
-        ],
+        "forwards": forwards.elements(router.clients.forwards, addresses) if router.clients.forwards else None,
         "ports": ports.split(router),
         "settings": settings(router),
         "counters": {family: counters(family) for family in ("ip", "arp", "ip6")},
@@ -159,7 +162,7 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
 
 def rules(router: Router) -> tuple[Violation, ...]:
     """Every rule about the traffic of named clients that the router breaks."""
-    return (*_names_are_known(router.clients), *_forwards_differ(router), *ports.rules(router), *_limit_fits(router))
+    return (*_names_are_known(router.clients), *forwards.rules(router), *ports.rules(router), *_limit_fits(router))
 
 
 def _names_are_known(clients: Clients) -> Iterator[Violation]:
@@ -174,16 +177,6 @@ def _names_are_known(clients: Clients) -> Iterator[Violation]:
     for number, one in enumerate(clients.allow):
         if one.opener == one.other:
             yield Violation(f"clients.allow[{number}]", "a client needs no leave to reach itself", "name two clients")
-
-
-def _forwards_differ(router: Router) -> Iterator[Violation]:
-    seen: dict[tuple[str, int], int] = {}
-    for number, one in enumerate(router.clients.forwards):
-        first = seen.setdefault((one.protocol, one.port), number)
-        path = f"clients.forwards[{number}].port"
-        if first != number:
-            hint = "a port of the uplinks goes to one client: choose another port for one of the two"
-            yield Violation(path, f"{one.protocol} port {one.port} is forwarded twice", hint)
 
 
 def _limit_fits(router: Router) -> Iterator[Violation]:

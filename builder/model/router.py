@@ -164,12 +164,27 @@ class AllowedPair:
 
 @dataclass(frozen=True)
 class Forward:
-    """Connections to `port` of an uplink's address go to port `to` of a named client; `protocol` is tcp or udp."""
+    """`count` ports of an uplink's address, from `port` on, lead to as many of a named client, from `to` on.
+
+    `protocol` is tcp or udp.  `sources` are the networks that may use it; empty: any.
+    """
 
     port: int
     client: str
     to: int
     protocol: str = "tcp"
+    count: int = 1
+    sources: tuple[IPv4Network, ...] = ()
+
+    @property
+    def ports(self) -> range:
+        """The ports of the uplink's address."""
+        return range(self.port, self.port + self.count)
+
+    @property
+    def targets(self) -> range:
+        """The ports of the client, in the same order."""
+        return range(self.to, self.to + self.count)
 
 
 @dataclass(frozen=True)

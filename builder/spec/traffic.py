@@ -1,12 +1,11 @@
-"""Readers of what named clients may do beside reaching the outside: pairs, forwarded ports, IPv6."""
+"""Readers of what clients may do beside reaching the outside: pairs of them, IPv6."""
 
 from __future__ import annotations
 
 from builder.marks import Items, Node, Scalar, shown
-from builder.model import AllowedPair, Forward
+from builder.model import AllowedPair
 from builder.spec.names import NAME
-from builder.spec.readers import At, Reader, choice, scalar, whole_number
-from builder.spec.records import Record
+from builder.spec.readers import At, Reader, scalar
 from builder.values import ReadError, describe
 
 _PAIR = "[a client, another client]"
@@ -27,27 +26,6 @@ ALLOWED_PAIR: Reader[AllowedPair] = Reader(
     {"type": "array", "items": dict(NAME.schema), "minItems": 2, "maxItems": 2},
     _read_pair,
     lambda pair: list(pair.names),
-)
-
-_PORT = whole_number(1, 65535)
-_FORWARD = Record(
-    "a forwarded port",
-    {"port": _PORT, "client": NAME, "to": _PORT, "protocol": choice(("tcp", "udp"), "a protocol with ports")},
-    ("port", "client"),
-    "write {port: 8080, client: laptop, to: 80}",
-)
-
-
-def _read_forward(node: Node, at: At) -> Forward:
-    values = _FORWARD.read(node, at)
-    return Forward(values["port"], values["client"], values.get("to", values["port"]), values.get("protocol", "tcp"))
-
-
-FORWARD: Reader[Forward] = Reader(
-    "{port: a number, client: a name, to: a number, protocol: tcp or udp}",
-    _FORWARD.schema,
-    _read_forward,
-    lambda one: {"port": one.port, "client": one.client, "to": one.to, "protocol": one.protocol},
 )
 
 IPV6_OFF = "off"

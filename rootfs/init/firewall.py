@@ -82,6 +82,14 @@ def resolution(resolvers: Sequence[str]) -> list[Message]:
     return parts
 
 
+def location(addresses: Sequence[str]) -> list[Message]:
+    """Messages that make these the addresses by which clients reach forwarded ports, in the place of those before."""
+    parts = [flush(IP, "uplink_addresses")]
+    if addresses:
+        parts.append(add(IP, "uplink_addresses", [(packed(address), b"") for address in addresses]))
+    return parts
+
+
 class Firewall:
     """The ruleset in the kernel.  Nothing is forwarded before `load` has succeeded."""
 
@@ -90,6 +98,7 @@ class Firewall:
         self._on_failure = on_failure
         self._tables = Tables()
         self._resolvers: tuple[str, ...] = ()
+        self._addresses: tuple[str, ...] = ()
         self._failures = 0
         self.loaded = False
 
@@ -122,19 +131,33 @@ class Firewall:
         self._resolvers = wanted
         self._tell_resolvers(gone)
 
+    def reach_by(self, addresses: Sequence[str]) -> None:
+        """Let clients reach forwarded ports by these addresses of uplinks, and by no other."""
+        wanted = tuple(addresses)
+        if wanted != self._addresses:
+            self._addresses = wanted
+            self._tell_addresses()
+
+    def _tell_addresses(self) -> None:
+        self._apply(location(self._addresses), self._tell_addresses, "the uplink's address")
+
     def _tell_resolvers(self, gone: Sequence[str]) -> None:
-        wanted = self._resolvers
+        if self._apply(resolution(self._resolvers), lambda: self._tell_resolvers(gone), "the resolvers"):
+            for address in gone:
+                self._forget(address)
+
+    def _apply(self, parts: Sequence[Message], again: Callable[[], None], what: str) -> bool:
+        """Commit a transaction, or report that it failed and call `again` after a while."""
         try:
-            self._tables.apply(resolution(wanted))
+            self._tables.apply(parts)
         except OSError as error:
-            self._on_failure(f"it could not be told the resolvers, and is told again: {error.strerror}")
+            self._on_failure(f"it could not be told {what}, and is told again: {error.strerror}")
             delay = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
             self._failures += 1
-            self._loop.later(delay, lambda: self._tell_resolvers(gone))
-            return
+            self._loop.later(delay, again)
+            return False
         self._failures = 0
-        for address in gone:
-            self._forget(address)
+        return True
 
     def _forget(self, resolver: str) -> None:
         from init.conntrack import forget_resolver

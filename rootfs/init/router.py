@@ -151,6 +151,7 @@ class Router:
             self.loop.later(uplinks.GRACE_S, self._network_changed)
         if self.config.dns:
             self.firewall.resolve_by(self._resolvers_now())
+        self.firewall.reach_by(self._address_now())
         self._check_ready()
 
     def _nameservers_of(self, interface: str) -> tuple[str, ...]:
@@ -169,6 +170,11 @@ class Router:
         """Where clients' DNS goes: to the resolvers of the uplink that they go out by, and to no other's."""
         active = self.uplinks.active
         return active.lease.nameservers if active is not None and active.lease is not None else ()
+
+    def _address_now(self) -> tuple[str, ...]:
+        """The address of the uplink that clients go out by, if there is one."""
+        active = self.uplinks.active
+        return (active.lease.address.partition("/")[0],) if active is not None and active.lease is not None else ()
 
     def _follow_connman(self) -> None:
         """What only ConnMan itself can tell: what is wrong with an uplink, and whose resolvers are which."""

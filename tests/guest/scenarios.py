@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import scenarios_clients
+import scenarios_forwards
 import scenarios_names
 import scenarios_options
 import scenarios_ports
@@ -13,6 +14,7 @@ __all__ = [
     "SCENARIOS",
     "Scenario",
     "scenarios_clients",
+    "scenarios_forwards",
     "scenarios_names",
     "scenarios_options",
     "scenarios_ports",

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from test_namespaces import TOOLS
 from wires import inside
 from world import Namespace, World
 
-from builder.model import Router, Uplink
+from builder.address import Pair
+from builder.model import Clients, Forward, NamedClient, Router, Uplink
 from tests.integration.conftest import need
 
 pytestmark = [
@@ -29,7 +31,10 @@ pytestmark = [
 
 CABLE = Uplink(name="cable", mac="52:54:00:12:34:56", hostname="branch.example")
 BACKUP = Uplink(name="backup", mac="52:54:00:12:34:57")
-TWO = Router(uplinks=(CABLE, BACKUP))
+LAPTOP = NamedClient("laptop", Pair(IPv4Address("100.64.0.0")))
+TWO = Router(
+    uplinks=(CABLE, BACKUP), clients=Clients(named=(LAPTOP,), forwards=(Forward(4000, "laptop", 4007, "udp"),))
+)
 WORLD = "192.0.2.1"  # on both sides, as the internet is
 FAR = """
 import socket, sys, threading, time
@@ -227,6 +232,40 @@ def test_a_pulled_cable_costs_no_more_than_open_connections(two: Two, laptop: Na
     assert flow.recv(100) == b"cable 10.0.2.15"
     counters = two.world.counters()
     assert counters["unmasqueraded"] == 0
+
+
+def reaches_itself(laptop: Namespace, address: str) -> bool:
+    """Whether the laptop gets to its forwarded port by an address, and its own answer back."""
+    with inside(laptop):
+        server, asking = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    with server, asking:
+        server.bind(("", 4007))
+        server.settimeout(1)
+        asking.connect((address, 4000))
+        asking.settimeout(1)
+        asking.send(b"who?")
+        try:
+            question, peer = server.recvfrom(100)
+            server.sendto(peer[0].encode() + b" " + question, peer)
+            return asking.recv(100) == b"100.64.0.0 who?"
+        except TimeoutError:
+            return False
+
+
+def test_clients_reach_forwarded_ports_by_the_address_of_the_uplink_in_use(two: Two, laptop: Namespace) -> None:
+    ways = ("10.0.2.15", "10.0.3.15")
+    assert [reaches_itself(laptop, way) for way in ways] == [True, False]
+    for state, name, reached in (("down", "backup", [False, True]), ("up", "cable", [True, False])):
+        after = len(two.world.events)
+        two.cable.cable(state)
+        two.goes_by(name, after)
+        end = time.monotonic() + 10
+        while ways[reached.index(True)] not in two.world.inside.run(
+            "nft", "list", "set", "ip", "netvm", "uplink_addresses"
+        ):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert [reaches_itself(laptop, way) for way in ways] == reached
 
 
 def test_a_pulled_backup_is_no_matter(two: Two, laptop: Namespace) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from demands import require
@@ -67,11 +67,18 @@ PAIRED = Spec(
             AllowedPair("laptop", "outsider"),
             AllowedPair("printer", "outsider"),
         ),
-        forwards=(Forward(8080, "laptop", 80), Forward(5000, "laptop", 5001, "udp")),
+        forwards=(
+            Forward(8080, "laptop", 80),
+            Forward(5000, "laptop", 5001, "udp"),
+            Forward(6000, "laptop", 6000, count=101),
+            Forward(7000, "printer", 7100, count=3),
+            Forward(7500, "laptop", 7500, sources=(IPv4Network("93.184.0.0/16"),)),
+            Forward(7500, "printer", 7501, sources=(IPv4Network(f"{rule.pair_of_router_mac(LAPTOP).client}/32"),)),
+        ),
         connections=40,
     )
 )
-"""Laptop may reach printer, and both outsider; two forwarded ports; and a limit that is soon reached."""
+"""Laptop may reach printer, and both outsider; forwarded ports, one of them by its senders; a limit soon reached."""
 
 
 def ruleset(spec: Spec, ipv6: bool = True) -> str:
@@ -90,6 +97,7 @@ class Bench:
         self.pairs: dict[str, rule.Pair] = {}
         self.indexes: dict[str, int] = {}
         self.resolvers: tuple[str, ...] = (RESOLVER,)
+        self.uplink_address = ""
         self.upstream = Wire("upstream", GATEWAY_MAC, UPLINK_MAC, GATEWAY, UPLINK, 24)
         self.laptop, self.printer, self.outsider = (
             self._client(*one) for one in (("laptop", LAPTOP), ("printer", PRINTER), ("outsider", OUTSIDER))
@@ -148,6 +156,8 @@ class Bench:
         self.ip("addr flush dev up0")
         self.ip(f"addr add {address}/24 dev up0")
         self.ip(f"route replace default via {GATEWAY} dev up0")
+        self.uplink_address = address
+        self.apply(firewall.location([address]))
 
     def plug_client(self, wire: Wire) -> None:
         """What init.clients does for a new interface."""
@@ -183,7 +193,8 @@ class Bench:
         nobody = firewall.memberships(0, rule.Pair("100.64.0.0", "100.64.0.1"))
         flushes = [flush(family, name) for family, name, _ in nobody]
         admissions = [part for name, pair in self.pairs.items() for part in self.admission(name, pair)]
-        self.apply([*flushes, *admissions, *firewall.resolution(self.resolvers)])
+        location = firewall.location([self.uplink_address] if self.uplink_address else [])
+        self.apply([*flushes, *admissions, *firewall.resolution(self.resolvers), *location])
 
     def admission(self, name: str, pair: rule.Pair) -> list[Message]:
         return firewall.admission(self.indexes[name], pair)

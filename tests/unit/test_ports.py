@@ -51,6 +51,13 @@ def test_no_port_has_two_uses(forwarded: list[int]) -> None:
     assert traffic.settings(spec)["ipv4/ip_local_port_range"] == f"{found.own[0]} {found.own[1]}"
 
 
+def test_a_range_is_kept_clear_of_as_a_whole() -> None:
+    wide = Router(clients=Clients(named=(LAPTOP,), forwards=(Forward(20000, "laptop", 20000, count=20001),)))
+    assert ports.largest_gap(wide.clients.forwards) == (40001, 65535)
+    (found,) = ports.rules(Router(clients=Clients(forwards=(Forward(60, "laptop", 60, "udp", 20),))))
+    assert "UDP port 67 is DHCP's" in found.message
+
+
 def test_forwards_that_leave_too_few_ports_are_refused_with_the_way_out() -> None:
     (found,) = ports.rules(router(*range(8000, 65536, 8000)))
     assert (found.path, found.message) == (

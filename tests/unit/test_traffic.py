@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 from init.address import interface_name
 
-from builder import pipeline, render, spec, traffic
+from builder import forwards, pipeline, render, spec, traffic
 from builder.address import Pair
 from builder.errors import RenderError, SpecError
 from builder.kconfig import KernelConfig
@@ -98,7 +98,7 @@ def test_every_mistake_is_told_at_once_and_on_its_line() -> None:
         (11, "clients.forwards[1]", "port of a forwarded port must be given"),
         (12, "clients.forwards[2].client", "no client is named 'scanner'"),
         (13, "clients.forwards[3].prot", "is not a key of a forwarded port"),
-        (14, "clients.forwards[4].port", "tcp port 80 is forwarded twice"),
+        (14, "clients.forwards[4].port", "tcp port 80 is forwarded to 'scanner' already"),
         (
             15,
             "clients.forwards[5].port",
@@ -107,6 +107,87 @@ def test_every_mistake_is_told_at_once_and_on_its_line() -> None:
         (16, "clients.forwards[6]", "'8080' is not a forwarded port"),
         (17, "clients.connections", "3 is not a whole number from 16 to 1048576"),
     ]
+
+
+def test_ranges_and_senders_are_read_and_written_back() -> None:
+    router = parse(
+        TWO,
+        "forwards:",
+        "  - {port: 6000-6100, client: laptop}",
+        "  - {port: 7000-7002, client: printer, to: 8000-8002, protocol: udp}",
+        "  - {port: 80, client: printer, from: [192.168.1.0/24, 192.168.0.0/24, 10.1.2.3]}",
+    )
+    sources = (IPv4Network("10.1.2.3/32"), IPv4Network("192.168.0.0/23"))
+    assert router.clients.forwards == (
+        Forward(6000, "laptop", 6000, count=101),
+        Forward(7000, "printer", 8000, "udp", 3),
+        Forward(80, "printer", 80, sources=sources),
+    )
+    again = spec.parse(json.dumps(spec.full_spec(router)), "again", Path("/nowhere")).router
+    assert again.clients == router.clients
+    assert spec.full_spec(router)["clients"]["forwards"][1]["to"] == "8000-8002"
+
+
+def test_ranges_that_make_no_sense_or_meet_are_told() -> None:
+    told = problems(
+        TWO,
+        "forwards:",
+        "  - {port: 6100-6000, client: laptop}",
+        "  - {port: 0-10, client: laptop}",
+        "  - {port: '6000:6100', client: laptop}",
+        "  - {port: [1, 2], client: laptop}",
+        "  - {port: 6000-6100, client: laptop, to: 7000}",
+        "  - {port: 6000-6100, client: laptop}",
+        "  - {port: 6050-6200, client: printer, to: 6051-6201}",
+        "  - {port: 6100, client: printer, protocol: udp}",
+        "  - {port: 6100, client: printer, from: [10.0.0.0/8]}",
+        "  - {port: 60-70, client: printer, protocol: udp}",
+        "  - {port: 7500, client: printer, from: [10.0.0.0/8]}",
+        "  - {port: 7500, client: laptop, from: [192.168.0.0/16]}",
+        "  - {port: 7500, client: laptop, from: [10.9.0.0/16]}",
+        "  - {port: 1, client: laptop, from: [10.0.0.1/8, 224.0.0.0/8, pub, 10.0.0.0/255.0.0.0]}",
+        "  - {port: 9000-19000, client: laptop, to: 9001-19001}",
+    )
+    assert told == [
+        (4, "clients.forwards", "10152 ports become others of the client, counted once for each `from`; 4096 may"),
+        (5, "clients.forwards[0].port", "6100-6000 is not a range of ports"),
+        (6, "clients.forwards[1].port", "0-10 is not a range of ports"),
+        (7, "clients.forwards[2].port", "'6000:6100' is not a port, or a range such as 6000-6100"),
+        (8, "clients.forwards[3].port", "a list is not a port, or a range such as 6000-6100"),
+        (9, "clients.forwards[4].to", "7000 and port 6000-6100 differ in length: 1 and 101"),
+        (11, "clients.forwards[6].port", "tcp port 6050-6100 is forwarded to 'laptop' already"),
+        (13, "clients.forwards[8].port", "tcp port 6100 is forwarded to 'laptop' already"),
+        (14, "clients.forwards[9].port", "UDP port 67 is DHCP's, and no client may speak DHCP on an uplink's network"),
+        (17, "clients.forwards[12].port", "tcp port 7500 is forwarded to 'printer' already"),
+        (18, "clients.forwards[13].from[0]", "'10.0.0.1/8' is not the start of its network"),
+        (18, "clients.forwards[13].from[1]", "224.0.0.0/8 has no hosts that could ask"),
+        (18, "clients.forwards[13].from[2]", "'pub' is not an IPv4 network"),
+        (18, "clients.forwards[13].from[3]", "'10.0.0.0/255.0.0.0' is not an IPv4 network"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "answer"), [("ports: 1-2", "port: 6000-6100"), ("src: x", "from: ["), ("hairpin: true", "already")]
+)
+def test_keys_that_people_try_at_a_forwarded_port_have_an_answer(key: str, answer: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse(TWO, "forwards:", f"  - {{port: 80, client: laptop, {key}}}")
+    assert answer in str(caught.value.problems[0].hint)
+
+
+def test_overlapping_ports_are_one_element_of_the_set_of_all() -> None:
+    listed = (
+        Forward(6000, "a", 6000, count=101),
+        Forward(6101, "a", 1),
+        Forward(6050, "b", 6050, count=2, sources=(IPv4Network("10.0.0.0/8"),)),
+        Forward(80, "b", 80),
+        Forward(80, "b", 80, "udp"),
+    )
+    assert forwards.spans(listed, "tcp") == [range(80, 81), range(6000, 6102)]
+    found = forwards.elements(listed, {"a": IPv4Address("100.64.0.1"), "b": IPv4Address("100.64.0.3")})
+    assert found["ports"] == ["tcp . 80", "tcp . 6000-6101", "udp . 80"]
+    assert found["moved"] == ["tcp . 6101 . 0.0.0.0/0 : 100.64.0.1 . 1"]
+    assert "tcp . 6050-6051 . 10.0.0.0/8 : 100.64.0.3" in found["kept"]
 
 
 @pytest.mark.parametrize("value", ["nat66", "prefix", "on", "true", "'2001:db8::/64'"])
@@ -148,8 +229,9 @@ def test_the_connection_table_follows_the_memory(memory_mib: int, in_all: int, a
 def many(count: int) -> Router:
     named = tuple(NamedClient(f"c{n}", Pair(IPv4Address("100.64.0.0") + 2 * n)) for n in range(count))
     allow = tuple(AllowedPair("c0", f"c{n}") for n in range(1, count))
-    forwards = tuple(Forward(1000 + n, f"c{n}", 80) for n in range(count))
-    return Router(clients=Clients(named=named, allow=allow, forwards=forwards))
+    opened = tuple(Forward(1000 + n, f"c{n}", 80) for n in range(count))
+    opened += tuple(Forward(2000 + n, f"c{n}", 2000 + n, sources=(IPv4Network("10.0.0.0/8"),)) for n in range(count))
+    return Router(clients=Clients(named=named, allow=allow, forwards=opened))
 
 
 def test_clients_pairs_and_ports_are_elements_never_rules() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from builder.address import OUI
 from builder.model import Dns
-from builder.spec import names, network, traffic
+from builder.spec import forwards, names, network, traffic
 from builder.spec.keys.key import Key
 from builder.spec.readers import list_of, optional, whole_number, word
 
@@ -56,11 +56,13 @@ ALLOW = Key(
 
 FORWARDS = Key(
     "clients.forwards",
-    list_of(traffic.FORWARD),
+    list_of(forwards.FORWARD),
     lambda r: r.clients.forwards,
-    "Ports of the uplinks' addresses that lead to a named client: `port`, `client`, and, where they differ from the"
-    " same port and tcp, `to` and `protocol`. Nothing else from an uplink reaches a client unasked.",
-    "[{port: 8080, client: laptop, to: 80, protocol: tcp}]",
+    "Ports of the uplink's address that lead to a named client: `port`, one or a range such as `6000-6100`; `client`;"
+    " `to`, the client's port or range where it is another; `protocol` where it is not tcp; `from`, the networks that"
+    " may use it, where not all may. Other clients, and the client itself, reach the port by the uplink's address too."
+    " Nothing else from an uplink reaches a client unasked.",
+    "[{port: 8080, client: laptop, to: 80, protocol: tcp, from: [192.168.1.0/24]}]",
 )
 
 CONNECTIONS = Key(
