@@ -18,7 +18,7 @@ from builder.errors import NetvmError
 OUI = "0A:B3:EC"
 SHARED = IPv4Network("100.64.0.0/10")
 
-OUTSIDE_HINT = "the fourth MAC octet must be 0x40 to 0x7f (RFC 6598 shared address space)"
+OUTSIDE_HINT = f"write an address of {SHARED} (RFC 6598)"
 
 _CIDR = re.compile(r"[0-9]+(?:\.[0-9]+){3}/[0-9]{1,2}")
 _MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
@@ -84,7 +84,11 @@ def pair_of_mac(text: str) -> Pair:
     if not mac.startswith(OUI + ":"):
         raise AddressError(f"{mac} does not have the OUI {OUI}", hint="other MACs belong to uplinks, never to clients")
     octets = bytes.fromhex(mac.replace(":", ""))
-    return pair_of_address(IPv4Address(bytes([100]) + octets[3:]))
+    address = IPv4Address(bytes([100]) + octets[3:])
+    if address not in SHARED:
+        hint = "the fourth MAC octet must be 0x40 to 0x7f"
+        raise AddressError(f"{mac} stands for {address}, which is outside {SHARED}", hint=hint)
+    return pair_of_address(address)
 
 
 def pair_of_router_mac(text: str) -> Pair:
@@ -111,7 +115,7 @@ def parse_pool(text: str) -> IPv4Network:
     if not _CIDR.fullmatch(text):
         raise AddressError(f"{text!r} has no prefix length", hint=hint)
     if not pool.subnet_of(SHARED):
-        raise AddressError(f"{text!r} is outside {SHARED}", hint=OUTSIDE_HINT)
+        raise AddressError(f"{text!r} is outside {SHARED}", hint=hint)
     if pool.prefixlen > 31:
         raise AddressError(f"{text!r} has no room for a client", hint="a client takes a /31: a /24 holds 128 clients")
     if str(pool) != text:

@@ -20,18 +20,26 @@ IGNORED = "# what netvm-build makes\n/build/\n"
 
 @netvm_build.command(epilog="Example: netvm-build init my-router")
 @click.argument("folder", metavar="[DIR]", default=".", type=FOLDER)
+@click.option("--name", default="netvm", show_default=True, metavar="NAME", help="The router's name, and its VM's.")
 @click.pass_obj
-def init(screen: Screen, folder: Path) -> None:
+def init(screen: Screen, folder: Path, name: str) -> None:
     """Write a starter netvm.yaml into DIR (here by default).
 
-    A netvm.yaml that is there already is never touched.  A .gitignore is written where there is none.
+    A netvm.yaml that is there already is never touched.  A .gitignore is written where there is none.  Give each of
+    several routers a name of its own: only one VM of a name can run.
     """
     from builder import spec
 
+    starter = spec.starter(name)
+    try:
+        spec.parse(starter, "--name", folder)
+    except SpecError as error:
+        (problem,) = error.problems
+        raise NetvmError(f"--name: {problem.message}", hint=problem.hint) from error
     file = folder / "netvm.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not _write_new(file, spec.starter("netvm")):
+        if not _write_new(file, starter):
             raise NetvmError(f"{file} is there already", hint=f"netvm-build check {file}")
         _write_new(folder / ".gitignore", IGNORED)
     except OSError as error:

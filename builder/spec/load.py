@@ -243,8 +243,12 @@ def _fragment_dirs(folder: Path) -> tuple[Path, ...]:
 
 
 def _hold_against_rules(router: Router, log: Log) -> None:
-    """Report the rules that are broken, but for those that looked at a value that could not be read."""
+    """Report the rules that are broken, but for those that looked at a value that could not be read.
+
+    A list none of whose items could be read is no empty list.
+    """
     wrong = {problem.path for problem in log.problems}
+    wrong |= {path for path, kept in log.kept.items() if not kept and any(one.startswith(f"{path}[") for one in wrong)}
     for violation in rules(router):
         path = _as_written(violation.path, log)
         if wrong.isdisjoint((path, *violation.involves)):

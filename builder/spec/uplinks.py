@@ -33,6 +33,8 @@ def why_not(path: str) -> str | None:
         return NOT_THERE["apn"]
     if section == "uplink" or section.startswith("uplinks["):
         return NOT_THERE.get(key)
+    if path == "clients.dhcp":
+        return "clients get no DHCP: each has the address that its MAC stands for: netvm-build address MAC"
     return None
 
 

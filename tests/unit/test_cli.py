@@ -100,6 +100,15 @@ def test_init_writes_a_spec_that_passes_check(here: Path, capsys: pytest.Capture
     assert capsys.readouterr().out == "netvm.yaml: ok\n"
 
 
+def test_init_names_the_router(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "other", "--name", "edge"]) == 0
+    assert "\nname: edge\n" in (here / "other/netvm.yaml").read_text()
+    capsys.readouterr()
+    assert main(["init", "third", "--name", "Not One"]) == 1
+    assert "did you mean not-one?" in capsys.readouterr().err
+    assert not (here / "third").exists()
+
+
 def test_init_never_overwrites(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "netvm.yaml").write_text("mine")
     assert main(["init"]) == 1

@@ -103,6 +103,12 @@ def test_the_short_form_says_why_too(text: str) -> None:
     assert "proxy" in said or "cellular modems are not supported" in said
 
 
+def test_clients_have_no_dhcp_and_the_uplinks_key_is_not_proposed() -> None:
+    (said,) = problems("version: 1\nclients: {dhcp: true}\n")
+    assert "clients get no DHCP" in said
+    assert "did you mean" not in said
+
+
 @pytest.mark.parametrize(
     ("several", "paths"),
     [

@@ -187,3 +187,11 @@ def test_what_cannot_be_used_is_named_and_never_told(folder: Path) -> None:
     key.chmod(0o600)
     (folder / "client.pem").write_text(AUTHORITY)
     assert "client.pem has a key that is not of RSA" in unusable(lab, {})
+
+
+def test_a_network_that_cannot_be_read_is_not_a_missing_network(folder: Path) -> None:
+    text = "version: 1\nkernel: {fragments: [wifi]}\nwifi:\n  country: DE\n  networks:\n"
+    eap = "{method: peap, identity: ana, ca: missing.pem, servers: [radius.example.org]}"
+    one = f"    - {{ssid: campus, security: eap, secret: {{env: NETVM_CAMPUS}}, eap: {eap}}}\n"
+    assert refused(text + one, folder).startswith("wifi.networks[0].eap.ca: the file ")
+    assert refused(text.replace("networks:", "networks: []"), folder).startswith("wifi.networks: Wi-Fi needs a network")
