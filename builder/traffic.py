@@ -34,7 +34,9 @@ REFUSALS: Mapping[str, Refusal] = {
         "ip", "client address from an uplink", "it came from an uplink with an address of the clients' pool"
     ),
     "reverse_path": Refusal(
-        "ip", "not the way back to its sender", "it came from an uplink that is not the way back to its sender"
+        "ip",
+        "not the way back to its sender",
+        "it came from an uplink with a client's address or the router's own",
     ),
     "odd_flags": Refusal("ip", "odd TCP flags", "TCP flags that no connection has, such as none, all, or SYN with FIN"),
     "invalid": Refusal("ip", "no valid connection", "it belongs to no known connection and cannot begin one"),
@@ -48,7 +50,9 @@ REFUSALS: Mapping[str, Refusal] = {
         "it was for a forwarded port, and its sender is not in that port's `from`",
     ),
     "elsewhere": Refusal(
-        "ip", "to another interface", "it would have left by an interface that is neither an uplink nor a client's"
+        "ip",
+        "to another interface",
+        "it would have left by an interface that is neither a client's nor the uplink in use",
     ),
     "foreign_error": Refusal(
         "ip", "error about another's connection", "a client sent an ICMP error about a connection of another one"
@@ -75,8 +79,8 @@ def brief(name: str) -> str:
     return REFUSALS[name].brief if name in REFUSALS else name
 
 
-CLIENT_GROUP, UPLINK_GROUP = 1, 2
-"""Groups of interfaces, as rootfs/init/firewall.py gives them; all others have 0."""
+CLIENT_GROUP, UPLINK_GROUP, STANDBY_GROUP = 1, 2, 3
+"""Groups of interfaces, as rootfs/init/firewall.py gives them: clients, the uplink in use, all other uplinks."""
 MOST_CLIENTS = 2048
 """That have a measure at the same time.  The kernel allots each set's table at once: 32 KiB; 1 MiB for 65535."""
 FRAGMENTS_PER_SECOND = 500
@@ -150,6 +154,7 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
         "counters": {family: counters(family) for family in ("ip", "arp", "ip6")},
         "client_group": CLIENT_GROUP,
         "uplink_group": UPLINK_GROUP,
+        "standby_group": STANDBY_GROUP,
         "most_clients": MOST_CLIENTS,
         "connections": connections_a_client(router),
         "fragments_per_second": FRAGMENTS_PER_SECOND,

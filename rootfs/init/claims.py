@@ -7,11 +7,14 @@ them out, but the client would be cut off; so such an uplink is taken down, and 
 
 from __future__ import annotations
 
+from init.netlink import dotted
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from init.clients import Clients
+    from init.uplink import Uplink
 
 LOOPBACK, MULTICAST = 127, 224
 CLIENT_S_LENGTH = 31  # a route that is shorter than a client's own does not beat it
@@ -23,6 +26,11 @@ def number(address: str) -> int:
     for octet in address.split("."):
         value = value << 8 | int(octet)
     return value
+
+
+def broadcast(address: str, length: int) -> str:
+    """The last address of a network."""
+    return dotted((number(address) | (1 << 32 - length) - 1).to_bytes(4, "big"))
 
 
 class Claims:
@@ -49,3 +57,19 @@ class Claims:
             if claimed is not None and self.is_clients(claimed):
                 return f"its {what} {claimed} is the clients' own: choose another clients.pool than {self._pool}"
         return ""
+
+
+def conflict(address: str, length: int, others: Iterable[Uplink]) -> str:
+    """Why the kernel could not keep the routes of one of the `others` beside this address, or nothing.
+
+    It takes no gateway that is its own address, and no source address that is some network's broadcast address.
+    """
+    last = broadcast(address, length) if length < 31 else ""
+    for other in others:
+        if other.lease is None:
+            continue
+        if other.lease.gateway == address:
+            return f"its address {address} is the gateway of {other.name}"
+        if last in (other.lease.ip, other.lease.gateway):
+            return f"its broadcast address {last} is a host's at {other.name}"
+    return ""

@@ -83,7 +83,7 @@ class Clients:
             self._refuse(link, f"could not be set up: {error.strerror}")
             return
         self._clients[link.index] = self._by_mac[link.mac] = client
-        self.addresses |= {pair.router, pair.client}
+        self.addresses.update((pair.router, pair.client))
         self._voice.say("client", **client.fields)
 
     def detach(self, index: int) -> None:
@@ -93,7 +93,7 @@ class Clients:
         if client is None:
             return
         del self._by_mac[client.mac]
-        self.addresses -= {client.pair.router, client.pair.client}
+        self.addresses.difference_update((client.pair.router, client.pair.client))
         self._firewall.expel(client.index, client.pair)
         self._forget_connections(client)
         self._voice.say("client-gone", **client.fields)

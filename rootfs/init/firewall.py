@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 RULESET = "/etc/netvm/ruleset.nlb"
 """A netlink batch: etc/netvm/ruleset.nft, compiled."""
 
-CLIENT_GROUP, UPLINK_GROUP = 1, 2
-"""Groups of interfaces, by which the ruleset tells clients and uplinks; what is in neither is accepted by no rule."""
+CLIENT_GROUP, UPLINK_GROUP, STANDBY_GROUP = 1, 2, 3
+"""Groups of interfaces: clients, the uplink in use, and all other uplinks; what is in none is accepted by no rule."""
 
 FORWARD = "/proc/sys/net/ipv4/ip_forward"
 SLOTS = 2
@@ -39,6 +39,7 @@ def memberships(index: int, pair: Pair) -> tuple[tuple[int, str, list[Element]],
     return (
         (IP, "clients", [client]),
         (IP, "routers", [router]),
+        (IP, "inside", [(packed(pair.client), b""), (packed(pair.router), b"")]),
         (ARP, "clients", [client]),
         (ARP, "ends", [client, router]),
     )
@@ -90,6 +91,12 @@ def location(addresses: Sequence[str]) -> list[Message]:
     return parts
 
 
+def ownership(addresses: Sequence[tuple[int, str]]) -> list[Message]:
+    """What tells the uplinks' own addresses, each with its interface's index, in the place of those before."""
+    elements: list[Element] = [(U32.pack(index) + packed(address), b"") for index, address in addresses]
+    return [flush(IP, "own"), *([add(IP, "own", elements)] if elements else [])]
+
+
 class Firewall:
     """The ruleset in the kernel.  Nothing is forwarded before `load` has succeeded."""
 
@@ -100,6 +107,7 @@ class Firewall:
         self._resolvers: tuple[str, ...] = ()
         self._addresses: tuple[str, ...] = ()
         self._failures = 0
+        self._own: list[tuple[int, str]] = []
         self.loaded = False
 
     def load(self, ruleset: str = RULESET) -> None:
@@ -118,6 +126,17 @@ class Firewall:
             self._tables.commit(EXPULSION.fill(*about(index, pair)))
         except OSError as error:
             self._on_failure(f"{pair.client} could not be taken out of it: {error.strerror}")
+
+    def own(self, addresses: list[tuple[int, str]]) -> None:
+        """Tell which addresses are the uplinks' own, each with its interface's index."""
+        if addresses == self._own:
+            return
+        try:
+            self._tables.apply(ownership(addresses))
+        except OSError as error:
+            self._on_failure(f"it could not be told the uplinks' addresses: {error.strerror}")
+            return
+        self._own = addresses
 
     def resolve_by(self, resolvers: Sequence[str]) -> None:
         """Send the clients' DNS to these addresses; to none of them when the list is empty: it is refused then.

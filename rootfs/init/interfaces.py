@@ -93,7 +93,7 @@ class Requests:
 
     def rename(self, index: int, name: str, group: int = 0) -> None:
         """Rename a link that is down, and put it into a group.  Raises OSError."""
-        self._change(RTM_SETLINK, 0, set_link(index, name=name, group=group))
+        self.change(RTM_SETLINK, 0, set_link(index, name=name, group=group))
 
     def furnish(self, form: Form, index: int, name: str, address: str) -> None:
         """Fill in a form of `furnishing`, and send it.  Raises OSError; then some of it may have been done."""
@@ -105,16 +105,21 @@ class Requests:
 
     def set_up(self, index: int, up: bool = True) -> None:
         """Take a link up or down.  Raises OSError."""
-        self._change(RTM_SETLINK, 0, set_link(index, up=up))
+        self.change(RTM_SETLINK, 0, set_link(index, up=up))
 
     def add_vlan(self, parent: int, name: str, vlan: int) -> None:
         """Make a VLAN on a link.  Raises OSError: EOPNOTSUPP where the kernel lacks VLAN_8021Q."""
-        self._change(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, new_vlan(parent, name, vlan))
+        self.change(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, new_vlan(parent, name, vlan))
 
     def add_address(self, index: int, address: str, prefix: int) -> None:
         """Give a link an IPv4 address; one that it has already is kept.  Raises OSError."""
-        self._change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, new_address(index, address, prefix))
+        self.change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, new_address(index, address, prefix))
 
-    def _change(self, kind: int, flags: int, payload: bytes) -> None:
+    def regroup(self, index: int, group: int) -> None:
+        """Put a link into another group.  Raises OSError."""
+        self.change(RTM_SETLINK, 0, set_link(index, group=group))
+
+    def change(self, kind: int, flags: int, payload: bytes) -> None:
+        """Ask for any one change of rtnetlink.  Raises OSError."""
         self._sequence += 1
         transact(self._socket, kind, NLM_F_REQUEST | NLM_F_ACK | flags, self._sequence, payload)

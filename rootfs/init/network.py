@@ -24,7 +24,10 @@ class Network:
         self.links: dict[int, rt.Link] = {}
         self.addresses: dict[int, dict[str, int]] = {}
         self.routes: dict[int, dict[int, str | None]] = {}
-        self.targets: dict[int, set[tuple[str, int]]] = {}
+        self.targets: dict[int, dict[tuple[str, int, int], str | None]] = {}
+        """By interface: (destination, prefix length, metric) of each other route, and its gateway."""
+        self.emptied: dict[int, int] = {}
+        """How often an interface has lost all its routes at once, those of other tables included."""
         self._on_link = on_link
         self._on_gone = on_gone
         self._on_change = on_change
@@ -46,11 +49,18 @@ class Network:
 
     def targets_of(self, index: int) -> set[tuple[str, int]]:
         """(destination, prefix length) of an interface's other routes."""
-        return self.targets.get(index, set())
+        return {(destination, length) for destination, length, _ in self.targets.get(index, ())}
+
+    def paths_of(self, index: int) -> dict[tuple[str, int], str | None]:
+        """The gateways of these routes; of those to one destination, that of the best metric."""
+        found = self.targets.get(index, {})
+        return {key[:2]: found[key] for key in sorted(found, key=_metric, reverse=True)}
 
     def replace(self, dump: list[tuple[int, bytes]]) -> None:
         """Make the state what a dump says."""
         self.addresses.clear()
+        for index in self.routes.keys() | self.targets.keys():  # what was missed may have been such a loss
+            self.emptied[index] = self.emptied.get(index, 0) + 1
         self.routes.clear()
         self.targets.clear()
         present = {rt.index_of(payload) for kind, payload in dump if kind == rt.RTM_NEWLINK}
@@ -113,6 +123,7 @@ class Network:
         """With its last address, or as it is taken down, an interface loses all its routes; the kernel tells none."""
         self.routes.pop(index, None)
         self.targets.pop(index, None)
+        self.emptied[index] = self.emptied.get(index, 0) + 1
 
     def _apply_route(self, kind: int, payload: bytes) -> None:
         route = rt.parse_default_route(payload)
@@ -129,6 +140,11 @@ class Network:
         if route is None:
             return
         if kind == rt.RTM_NEWROUTE:
-            self.targets.setdefault(route.index, set()).add((route.destination, route.length))
+            key = route.destination, route.length, route.metric
+            self.targets.setdefault(route.index, {})[key] = route.gateway
         else:
-            self.targets.get(route.index, set()).discard((route.destination, route.length))
+            self.targets.get(route.index, {}).pop((route.destination, route.length, route.metric), None)
+
+
+def _metric(key: tuple[str, int, int]) -> int:
+    return key[2]

@@ -19,6 +19,7 @@ from init.native import os
 from init.network import Network
 from init.ports import EventPort
 from init.resolvers import Resolvers
+from init.routing import Routing
 from init.rtnetlink import ARPHRD_ETHER, Link
 from init.supervisor import Supervisor
 from init.uplinks import Uplinks
@@ -62,10 +63,11 @@ class Router:
         requests = Requests()
         self.clients = Clients(requests, self.firewall, voice)
         claims = Claims(config.pool, self.clients)
-        self.uplinks = Uplinks(
-            self.loop, requests, voice, config.uplinks, claims.problem, _forget_uplink, wifi=bool(config.wifi)
-        )
         self.network = Network(self._link_came, self._link_went, self._network_changed)
+        routing = Routing(requests, self.network, config.pool, self.clients.addresses)
+        self.uplinks = Uplinks(
+            self.loop, requests, voice, config.uplinks, claims.problem, routing, _forget_uplink, wifi=bool(config.wifi)
+        )
         self.resolvers: Resolvers | None = None
         self.connman: ConnMan | None = None
         self.port = EventPort(self.loop, voice, self._asked)
@@ -147,6 +149,7 @@ class Router:
     def _network_changed(self) -> None:
         if self.uplinks.several:
             self._follow_connman()
+        self.firewall.own(self.uplinks.addresses(self.network))
         if self.uplinks.compare(self.network, self._nameservers_of, self.loop.clock(), self._is_connected):
             self.loop.later(uplinks.GRACE_S, self._network_changed)
         if self.config.dns:

@@ -120,14 +120,16 @@ def parse_address(payload: bytes) -> Address | None:
 
 
 class Route:
-    """A route of the main table to all addresses that share so many bits with a destination."""
+    """A route of the main table to all addresses that share so many bits with a destination; `gateway` may be None."""
 
-    __slots__ = ("destination", "index", "length")
+    __slots__ = ("destination", "gateway", "index", "length", "metric")
 
-    def __init__(self, index: int, destination: str, length: int) -> None:
+    def __init__(self, index: int, destination: str, length: int, gateway: str | None = None, metric: int = 0) -> None:
         self.index = index
         self.destination = destination
         self.length = length
+        self.gateway = gateway
+        self.metric = metric
 
 
 def parse_route(payload: bytes) -> Route | None:
@@ -142,7 +144,9 @@ def parse_route(payload: bytes) -> Route | None:
     destination = found.get(RTA_DST, b"")
     if _u32(found, RTA_TABLE, table) != RT_TABLE_MAIN or RTA_OIF not in found or len(destination) != 4:
         return None
-    return Route(_u32(found, RTA_OIF), dotted(destination), length)
+    gateway = found.get(RTA_GATEWAY, b"")
+    via = dotted(gateway) if len(gateway) == 4 else None
+    return Route(_u32(found, RTA_OIF), dotted(destination), length, via, _u32(found, RTA_PRIORITY))
 
 
 def parse_default_route(payload: bytes) -> DefaultRoute | None:

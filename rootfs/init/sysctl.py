@@ -28,6 +28,8 @@ EVERYWHERE: tuple[tuple[str, str], ...] = (
     ("ipv4/conf/default/send_redirects", "0"),
     ("ipv4/conf/all/accept_source_route", "0"),
     ("ipv4/icmp_echo_ignore_broadcasts", "1"),
+    # An error goes back by the uplink of the packet that it quotes: with that uplink's address, and so by its routes.
+    ("ipv4/icmp_errors_use_inbound_ifaddr", "1"),
     ("netfilter/nf_conntrack_tcp_timeout_established", "7440"),  # RFC 5382: two hours and four minutes, not five days
     ("netfilter/nf_conntrack_tcp_timeout_time_wait", "30"),  # a client's closed connections soon make room for others'
     ("ipv6/conf/all/disable_ipv6", "1"),  # IPv6 is not routed, so it must not be half there

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from init import sysctl
 from init.native import exists, os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from init.config import WantedUplink
+    from init.interfaces import Requests
 
 PREFIX = "up"
 """Interfaces named so are ConnMan's (services.UPLINK_PATTERN); only we name one so."""
+
+ENOMEM = 12
 
 SYSFS = "/sys/class/net"
 
@@ -30,6 +34,17 @@ def driver_of(name: str) -> str:
         return os.readlink(f"{SYSFS}/{name}/device/driver").rpartition("/")[2]
     except OSError:
         return ""
+
+
+def take_up(requests: Requests, index: int) -> None:
+    """Take an interface up; once more where its driver found no piece of memory large enough for its rings."""
+    try:
+        requests.set_up(index)
+    except OSError as error:
+        if error.errno != ENOMEM:
+            raise
+        sysctl.apply(sysctl.GATHER, root=sysctl.EVERYTHING)
+        requests.set_up(index)
 
 
 def number_of(interface: str) -> int:
@@ -54,6 +69,11 @@ class Lease:
         self.gateway = gateway
         self.nameservers = nameservers
         self.metric = metric
+
+    @property
+    def ip(self) -> str:
+        """The address without its prefix length."""
+        return self.address.partition("/")[0]
 
     @property
     def fields(self) -> dict[str, object]:

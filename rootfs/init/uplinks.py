@@ -6,9 +6,11 @@ We name them, take them up, and tell of their leases, of what ConnMan says is wr
 from __future__ import annotations
 
 from init import sysctl
+from init.active import Active
+from init.claims import conflict
 from init.config import WantedUplink
-from init.firewall import UPLINK_GROUP
-from init.uplink import NO_ROUTE, PREFIX, Lease, Uplink, driver_of, is_radio, rank
+from init.firewall import STANDBY_GROUP
+from init.uplink import NO_ROUTE, PREFIX, Lease, Uplink, driver_of, is_radio, take_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from init.loop import Loop
     from init.network import Network
     from init.protocol import Voice
+    from init.routing import Routing
     from init.rtnetlink import Link
 
     Forget = Callable[[str], str]
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
 
 TRUNK = "trunk"
 """A card that only carries VLANs is named so: what comes untagged meets neither ConnMan nor a rule of the firewall."""
-
-ENOMEM = 12
 
 GRACE_S = 0.2
 """ConnMan takes its routes away and sets them anew when the order of uplinks changes: that is no loss."""
@@ -51,6 +52,7 @@ class Uplinks:
         voice: Voice,
         wanted: Sequence[WantedUplink],
         problem: Problem,
+        routing: Routing,
         forget: Forget | None = None,
         *,
         wifi: bool = False,
@@ -65,7 +67,12 @@ class Uplinks:
         self._uplinks: dict[int, Uplink] = {}
         self._expected: dict[str, tuple[WantedUplink, str]] = {}
         self._duplicates: dict[int, Link] = {}
-        self.active: Uplink | None = None
+        self._active = Active(requests, routing, voice)
+
+    @property
+    def active(self) -> Uplink | None:
+        """The one that clients go out by."""
+        return self._active.uplink
 
     @property
     def all(self) -> list[Uplink]:
@@ -109,13 +116,17 @@ class Uplinks:
             reason = f"duplicate: {other.name} has the same MAC"
             self._voice.say("uplink", state="refused", interface=link.name, mac=link.mac, driver=driver, reason=reason)
             return
+        if (self.several or self._uplinks) and (problem := self._active.keep_apart(self.all)):
+            fields = {"interface": link.name, "mac": link.mac, "driver": driver}
+            self._voice.say("uplink", state="refused", **fields, reason=problem)
+            return
         plain = next((wanted for wanted in here if wanted.vlan is None), None)
         names = [self._free(wanted) for wanted in here]
         try:
             name = names[here.index(plain)] if plain is not None else f"{TRUNK}{link.index}"
-            self._requests.rename(link.index, name, UPLINK_GROUP if plain is not None else 0)
+            self._requests.rename(link.index, name, STANDBY_GROUP if plain is not None else 0)
             sysctl.apply(sysctl.UPLINK, name)
-            self._take_up(link.index)
+            take_up(self._requests, link.index)
             for wanted, vlan_name in zip(here, names):  # noqa: B905  (made of it)
                 if wanted.vlan is not None:
                     self._expected[vlan_name] = (wanted, driver)
@@ -127,15 +138,9 @@ class Uplinks:
         if plain is not None:
             self._found(Uplink(link.index, name, link.mac, driver, plain))
 
-    def _take_up(self, index: int) -> None:
-        """Take an interface up; once more where its driver found no piece of memory large enough for its rings."""
-        try:
-            self._requests.set_up(index)
-        except OSError as error:
-            if error.errno != ENOMEM:
-                raise
-            sysctl.apply(sysctl.GATHER, root=sysctl.EVERYTHING)
-            self._requests.set_up(index)
+    def addresses(self, network: Network) -> list[tuple[int, str]]:
+        """Every address of an uplink, with its interface's index."""
+        return [(index, address) for index in self._uplinks for address in network.addresses.get(index, ())]
 
     def expects(self, name: str) -> bool:
         """Whether an interface is a VLAN that we have just made."""
@@ -146,8 +151,8 @@ class Uplinks:
         wanted, driver = self._expected.pop(link.name)
         sysctl.apply(sysctl.UPLINK, link.name)
         try:
-            self._requests.rename(link.index, link.name, UPLINK_GROUP)
-            self._take_up(link.index)
+            self._requests.rename(link.index, link.name, STANDBY_GROUP)
+            take_up(self._requests, link.index)
         except OSError as error:
             self._voice.say("log", source="init", text=f"{link.name} could not be set up: {error.strerror}")
             return
@@ -217,7 +222,8 @@ class Uplinks:
         if address is None or uplink.refused:
             return None
         problem = self._problem(address[0], gateway, network.targets_of(uplink.index))
-        if problem:
+        others = [one for one in self._uplinks.values() if one is not uplink]
+        if problem := problem or conflict(*address, others):
             self._refuse(uplink, f"{address[0]}/{address[1]}", gateway, problem)
             return None
         last_resort = address[0].startswith(LINK_LOCAL) and gateway is None
@@ -242,13 +248,12 @@ class Uplinks:
             self._forget_connections(before)
 
     def _choose(self) -> None:
-        """The uplink with the best route is the one that the kernel sends clients out by."""
-        before = self.active
-        self.active = min(self.leased, key=rank, default=None)
+        """Clients go out by the uplink with the best route."""
+        before = self._active.choose(self.all, self.leased)
         if self.active is before or not self.several:
             return
         if before is not None and before.lease is not None:
-            self._forget_connections(before.lease)  # their packets would leave by the other, as nobody's
+            self._forget_connections(before.lease, shared=True)  # their packets would leave by the other, as nobody's
         self._voice.say("route", **({"interface": None} if self.active is None else self.active.fields))
 
     def complain(self, error_of: Callable[[str], str]) -> None:
@@ -259,10 +264,14 @@ class Uplinks:
                 self._voice.say("uplink-error", **(uplink.fields | {"error": error}))
             uplink.error = error
 
-    def _forget_connections(self, lease: Lease | None) -> None:
+    def _forget_connections(self, lease: Lease | None, *, shared: bool = False) -> None:
+        """Forget what goes by an address; one that the uplink in use has too only if it is `shared` by intent."""
         if lease is None or self._forget is None:
             return
-        problem = self._forget(lease.address.partition("/")[0])
+        active = self.active.lease if self.active is not None else None
+        if active is not None and active is not lease and active.ip == lease.ip and not shared:
+            return
+        problem = self._forget(lease.ip)
         if problem:
             self._voice.say("log", source="init", text=problem)
 

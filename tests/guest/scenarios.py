@@ -7,6 +7,7 @@ import scenarios_forwards
 import scenarios_names
 import scenarios_options
 import scenarios_ports
+import scenarios_standby
 import scenarios_uplinks
 from shows import SCENARIOS, Scenario
 
@@ -18,5 +19,6 @@ __all__ = [
     "scenarios_names",
     "scenarios_options",
     "scenarios_ports",
+    "scenarios_standby",
     "scenarios_uplinks",
 ]

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from init.claims import Claims
+from init.claims import Claims, conflict
 from init.config import WantedUplink
 from init.protocol import Voice
 from init.rtnetlink import Link
+from init.uplink import Lease, Uplink
 from init.uplinks import REFUSED_S, Uplinks
 
 
@@ -57,6 +58,23 @@ def test_what_is_nobody_s_here_may_be_claimed(address: str, gateway: str | None,
     assert CLAIMS.problem(address, gateway, routes) == ""
 
 
+@pytest.mark.parametrize(
+    ("address", "length", "why"),
+    [
+        ("10.0.2.2", 24, "its address 10.0.2.2 is the gateway of up0"),
+        ("10.0.2.9", 28, "its broadcast address 10.0.2.15 is a host's at up0"),
+        ("10.0.2.1", 30, ""),
+        ("10.0.2.14", 31, ""),
+        ("10.0.2.15", 24, ""),  # two home routers lease the same address
+        ("10.0.2.77", 24, ""),
+    ],
+)
+def test_an_address_that_would_take_another_uplink_s_routes_is_refused(address: str, length: int, why: str) -> None:
+    first = Uplink(2, "up0", "", "", WantedUplink())
+    first.lease = Lease("10.0.2.15/24", "10.0.2.2", (), 0)
+    assert conflict(address, length, [Uplink(3, "up1", "", "", WantedUplink()), first]) == why
+
+
 class Loop:
     """Timers that run when told."""
 
@@ -74,8 +92,21 @@ class Requests:
     def rename(self, index: int, name: str, group: int = 0) -> None:
         self.made.append(("rename", index, name))
 
+    def regroup(self, index: int, group: int) -> None:
+        return
+
     def set_up(self, index: int, up: bool = True) -> None:
         self.made.append(("up" if up else "down", index))
+
+
+class Routing:
+    """One uplink needs none."""
+
+    def begin(self) -> None:
+        return
+
+    def follow(self, uplinks: object, active: object) -> None:
+        return
 
 
 class Said(Voice):
@@ -103,7 +134,7 @@ class Network:
 
 def test_a_refused_uplink_goes_down_is_no_lease_and_is_tried_again() -> None:
     loop, requests, voice, network = Loop(), Requests(), Said(), Network()
-    uplinks = Uplinks(loop, requests, voice, (WantedUplink(),), CLAIMS.problem)  # type: ignore[arg-type]
+    uplinks = Uplinks(loop, requests, voice, (WantedUplink(),), CLAIMS.problem, Routing())  # type: ignore[arg-type]
     uplinks.attach(Link(2, "eth0", "52:54:00:12:34:56", 0, 1))
 
     def compare() -> list[str]:
@@ -134,7 +165,7 @@ def test_a_refused_uplink_goes_down_is_no_lease_and_is_tried_again() -> None:
 def test_an_address_of_last_resort_is_no_lease() -> None:
     """ConnMan takes one, and makes a route to everywhere by it, where no DHCP server answers."""
     network, voice = Network(), Said()
-    uplinks = Uplinks(Loop(), Requests(), voice, (WantedUplink(),), CLAIMS.problem)  # type: ignore[arg-type]
+    uplinks = Uplinks(Loop(), Requests(), voice, (WantedUplink(),), CLAIMS.problem, Routing())  # type: ignore[arg-type]
     uplinks.attach(Link(2, "eth0", "52:54:00:12:34:56", 0, 1))
     network.address, network.gateway = ("169.254.75.114", 16), None
     uplinks.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
@@ -147,7 +178,7 @@ def test_an_address_of_last_resort_is_no_lease() -> None:
 
 def test_an_uplink_that_is_gone_is_not_tried_again() -> None:
     loop, requests, voice, network = Loop(), Requests(), Said(), Network()
-    uplinks = Uplinks(loop, requests, voice, (WantedUplink(),), CLAIMS.problem)  # type: ignore[arg-type]
+    uplinks = Uplinks(loop, requests, voice, (WantedUplink(),), CLAIMS.problem, Routing())  # type: ignore[arg-type]
     uplinks.attach(Link(2, "eth0", "52:54:00:12:34:56", 0, 1))
     network.address = ("127.0.0.1", 8)
     uplinks.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
@@ -159,7 +190,7 @@ def test_an_uplink_that_is_gone_is_not_tried_again() -> None:
 
 def test_an_uplink_with_another_s_mac_waits_until_that_is_gone() -> None:
     requests, voice = Requests(), Said()
-    uplinks = Uplinks(Loop(), requests, voice, (WantedUplink(),), CLAIMS.problem)  # type: ignore[arg-type]
+    uplinks = Uplinks(Loop(), requests, voice, (WantedUplink(),), CLAIMS.problem, Routing())  # type: ignore[arg-type]
     for index in (2, 3, 4):
         uplinks.attach(Link(index, f"eth{index}", "52:54:00:12:34:56", 0, 1))
     assert [(event["state"], event["interface"]) for event in voice.events] == [

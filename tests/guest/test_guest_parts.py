@@ -128,7 +128,8 @@ def parts(messages: Sequence[nftables.Message]) -> list[tuple[str, int, str]]:
 
 def test_a_client_is_in_every_set_or_in_none() -> None:
     pair = Pair("100.64.0.0", "100.64.0.1")
-    where = [(nftables.IP, "clients"), (nftables.IP, "routers"), (nftables.ARP, "clients"), (nftables.ARP, "ends")]
+    names = {nftables.IP: ("clients", "routers", "inside"), nftables.ARP: ("clients", "ends")}
+    where = [(family, name) for family, those in names.items() for name in those]
     assert parts(firewall.admission(7, pair)) == [("add", *one) for one in where]
     assert parts(firewall.expulsion(7, pair)) == [("remove", *one) for one in where]
 

@@ -9,9 +9,9 @@ import pytest
 from init import interfaces, netlink, sysctl, uplinks
 from init import rtnetlink as rt
 from init.config import WantedUplink
-from init.firewall import UPLINK_GROUP
+from init.firewall import STANDBY_GROUP, UPLINK_GROUP
 from init.network import Network
-from init.uplink import number_of
+from init.uplink import Uplink, number_of
 from init.uplinks import GRACE_S, Uplinks
 
 MAC, OTHER = "52:54:00:12:34:56", "52:54:00:12:34:57"
@@ -27,18 +27,22 @@ class Heard:
         self.events: list[dict[str, Any]] = []
         self.forgotten: list[str] = []
         self.network = Network(lambda _: None, lambda _: None, lambda: None)
-        self.uplinks = Uplinks(self, self, self, wanted, lambda *_: "", self.forget)  # type: ignore[arg-type]
+        self.uplinks = Uplinks(self, self, self, wanted, lambda *_: "", self, self.forget)  # type: ignore[arg-type]
         self.servers: dict[str, tuple[str, ...]] = {}
         self.connected: set[str] = set()
         self.now = 0.0
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("rename", "set_up", "add_vlan", "later"):
+        if name in ("rename", "set_up", "add_vlan", "later", "regroup", "begin"):
             return lambda *arguments: self.asked.append((name, *arguments))
         raise AttributeError(name)
 
     def say(self, event: str, **fields: Any) -> None:
         self.events.append({"event": event} | fields)
+
+    def follow(self, uplinks: list[Uplink], active: Uplink | None) -> None:
+        """What the kernel's rules and tables would be made."""
+        self.asked.append(("follow", [one.name for one in uplinks], active and active.name))
 
     def forget(self, address: str) -> str:
         self.forgotten.append(address)
@@ -100,13 +104,14 @@ def test_another_card_is_left_alone_and_a_missing_one_is_known() -> None:
 def test_a_card_of_vlans_is_a_trunk_and_no_uplink() -> None:
     heard = Heard(TAGGED, WantedUplink("lab", MAC, 8))
     heard.plug(2, "nic0", MAC)
-    assert heard.asked == [
+    assert heard.asked[:2] == [("begin",), ("follow", [], None)]
+    assert heard.asked[2:] == [
         ("rename", 2, "trunk2", 0), ("set_up", 2), ("add_vlan", 2, "up0", 7), ("add_vlan", 2, "up1", 8)
     ]  # fmt: skip
     assert heard.events == []
     assert heard.uplinks.expects("up1")
     heard.uplinks.adopt(rt.Link(5, "up1", MAC, 0, rt.ARPHRD_ETHER))
-    assert heard.asked[-2:] == [("rename", 5, "up1", UPLINK_GROUP), ("set_up", 5)]
+    assert heard.asked[-2:] == [("rename", 5, "up1", STANDBY_GROUP), ("set_up", 5)]
     assert heard.events[-1] == {
         "event": "uplink", "state": "found", "interface": "up1", "mac": MAC, "driver": "", "name": "lab", "vlan": 8
     }  # fmt: skip
@@ -116,7 +121,7 @@ def test_a_card_of_vlans_is_a_trunk_and_no_uplink() -> None:
 def test_a_vlan_and_what_is_untagged_share_a_card() -> None:
     heard = Heard(TAGGED, CABLE)
     heard.plug(2, "nic0", MAC)
-    assert heard.asked == [("rename", 2, "up1", UPLINK_GROUP), ("set_up", 2), ("add_vlan", 2, "up0", 7)]
+    assert heard.asked[2:] == [("rename", 2, "up1", STANDBY_GROUP), ("set_up", 2), ("add_vlan", 2, "up0", 7)]
     assert [event["interface"] for event in heard.events] == ["up1"]
 
 
@@ -190,6 +195,86 @@ def test_an_uplink_that_waits_its_turn_is_not_lost() -> None:
     assert [event["event"] for event in heard.compare()] == ["uplink", "route"]
     assert heard.uplinks.active is None
     assert {uplink.name: uplink.lease is not None for uplink in heard.uplinks.all} == {"up0": False, "up1": True}
+
+
+def changes(heard: Heard, since: int) -> list[tuple[Any, ...]]:
+    return [one for one in heard.asked[since:] if one[0] in ("regroup", "follow")]
+
+
+def test_a_switch_puts_the_new_one_s_group_before_its_routes_and_takes_the_former_s_away_after() -> None:
+    heard = two()
+    heard.has(3, "10.0.3.15", 0)
+    heard.compare()
+    assert changes(heard, 0)[-2:] == [("regroup", 3, UPLINK_GROUP), ("follow", ["up1", "up0"], "up1")]
+    heard.has(3, "10.0.3.15", 9)
+    heard.has(2, "10.0.2.15", 0)
+    since = len(heard.asked)
+    heard.compare()
+    assert changes(heard, since) == [
+        ("regroup", 2, UPLINK_GROUP), ("follow", ["up1", "up0"], "up0"), ("regroup", 3, STANDBY_GROUP)
+    ]  # fmt: skip
+
+
+def test_a_radio_is_kept_apart_as_a_cable_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients are held to the routes of the one in use before the other one is even named."""
+    heard = Heard(WantedUplink())
+    heard.uplinks = Uplinks(heard, heard, heard, (WantedUplink(),), lambda *_: "", heard, wifi=True)  # type: ignore[arg-type]
+    monkeypatch.setattr(uplinks, "is_radio", lambda name: name.startswith("wlan"))
+    heard.plug(2, "eth0", MAC)
+    assert ("begin",) not in heard.asked  # one uplink costs nothing
+    heard.has(2, "10.0.2.15", 0)
+    heard.compare()
+    since = len(heard.asked)
+    heard.plug(3, "wlan0", OTHER)
+    assert heard.asked[since : since + 3] == [
+        ("begin",), ("follow", ["up0"], "up0"), ("rename", 3, "up1", STANDBY_GROUP)
+    ]  # fmt: skip
+
+
+def test_where_uplinks_cannot_be_kept_apart_there_is_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = Heard(WantedUplink())
+
+    def begin() -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(heard, "begin", begin, raising=False)
+    heard.plug(2, "nic0", MAC)
+    heard.plug(3, "nic1", OTHER)
+    assert [one[1] for one in heard.asked if one[0] == "rename"] == [2]
+    assert heard.events[-1] == {
+        "event": "uplink", "state": "refused", "interface": "nic1", "mac": OTHER, "driver": "",
+        "reason": "uplinks cannot be kept apart: Operation not supported",
+    }  # fmt: skip
+
+
+def test_routes_that_cannot_be_followed_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = two()
+
+    def follow(*_: object) -> None:
+        raise OSError(105, "No buffer space available")
+
+    monkeypatch.setattr(heard, "follow", follow)
+    heard.has(2, "10.0.2.15", 0)
+    heard.compare()
+    heard.compare()
+    told = [event["reason"] for event in heard.events if event["event"] == "degraded"]
+    assert told == ["the uplinks' routes could not be followed: No buffer space available"]
+
+
+def test_connections_of_an_address_that_the_uplink_in_use_has_too_are_kept() -> None:
+    """Another network may lease the very same address, and take it back."""
+    heard = two()
+    heard.has(2, "10.0.2.15", 0)
+    heard.has(3, "10.0.2.15", 9)
+    heard.compare()
+    heard.has(3)
+    heard.compare()
+    assert heard.forgotten == []
+    heard.has(3, "10.0.2.15", 9)
+    heard.compare()
+    heard.has(2)
+    heard.compare()
+    assert heard.forgotten == ["10.0.2.15"]
 
 
 def test_an_error_is_told_once_and_again_when_it_is_another() -> None:

@@ -22,7 +22,9 @@ from init import conntrack, firewall, sysctl
 from init.clients import FURNISHING
 from init.interfaces import Requests
 from init.netlink import NLM_F_ACK, NLM_F_REQUEST, transact
+from init.network import Network
 from init.nftables import Message, Tables, flush
+from init.rtnetlink import Changes
 from scapy.layers.inet import IP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
@@ -158,6 +160,20 @@ class Bench:
         self.ip(f"route replace default via {GATEWAY} dev up0")
         self.uplink_address = address
         self.apply(firewall.location([address]))
+        self.tell_addresses()
+
+    def tell_addresses(self) -> None:
+        """What the init does when an uplink's address has changed."""
+        network = self.network()
+        uplinks = sorted(index for index, link in network.links.items() if link.name.startswith("up"))
+        self.apply(firewall.ownership([(index, one) for index in uplinks for one in network.addresses.get(index, ())]))
+
+    def network(self) -> Network:
+        """What the kernel's network is now."""
+        network = Network(lambda _: None, lambda _: None, lambda: None)
+        with inside(self.router):
+            network.replace(Changes().dump())
+        return network
 
     def plug_client(self, wire: Wire) -> None:
         """What init.clients does for a new interface."""
@@ -195,6 +211,7 @@ class Bench:
         admissions = [part for name, pair in self.pairs.items() for part in self.admission(name, pair)]
         location = firewall.location([self.uplink_address] if self.uplink_address else [])
         self.apply([*flushes, *admissions, *firewall.resolution(self.resolvers), *location])
+        self.tell_addresses()
 
     def admission(self, name: str, pair: rule.Pair) -> list[Message]:
         return firewall.admission(self.indexes[name], pair)
