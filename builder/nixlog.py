@@ -23,7 +23,8 @@ _RETRY = re.compile(r"unable to download '[^']*/([^'/]+)': (.+); retrying in \d+
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STORE_NAME = re.compile(r"/nix/store/[a-z0-9]{32}-(.+?)(?:\.drv)?$")
 
-KEPT_LINES = 400
+KEPT_LINES, KEPT_ERRORS = 400, 50
+KEPT_LENGTH = 10_000
 
 
 @dataclass
@@ -47,7 +48,7 @@ class NixLog:
             return
         try:
             entry = json.loads(line.removeprefix("@nix "))
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         match entry:
             case {"action": "start", "id": int(number), "type": int(kind)}:
@@ -62,7 +63,8 @@ class NixLog:
 
     def _start(self, number: int, kind: int, entry: dict[str, Any]) -> None:
         self._kinds[number] = kind
-        fields = entry.get("fields") or [""]
+        listed = entry.get("fields")
+        fields = listed if isinstance(listed, list) and listed else [""]
         if kind == _BUILD:
             match = _STORE_NAME.match(str(fields[0]))
             self._names[number] = match.group(1) if match else ""
@@ -71,20 +73,23 @@ class NixLog:
             self._tell("fetch " + str(fields[0]).rsplit("/", 1)[-1])
 
     def _result(self, number: int, kind: int, fields: list[Any]) -> None:
-        if kind == _PROGRESS and self._kinds.get(number) == _BUILDS and len(fields) >= 2:
-            self._done, self._expected = int(fields[0]), int(fields[1])
-            self._tell("")
+        if kind == _PROGRESS and self._kinds.get(number) == _BUILDS:
+            match fields:
+                case [int(done), int(expected), *_]:
+                    self._done, self._expected = done, expected
+                    self._tell("")
         elif kind == _LOG_LINE and fields:
             self._output(str(fields[0]), self._names.get(number, ""))
 
     def _message(self, level: int, text: str) -> None:
-        plain = _COLOUR.sub("", text)
+        plain = _COLOUR.sub("", text)[:KEPT_LENGTH]
         if level == _ERROR and not plain.startswith("trace: "):
             self.errors.append(plain)
+            del self.errors[:-KEPT_ERRORS]
         self._output(plain)
 
     def _output(self, said: str, name: str = "") -> None:
-        line = _COLOUR.sub("", said)  # later versions of Nix colour what their own builders say
+        line = _COLOUR.sub("", said)[:KEPT_LENGTH]  # later versions of Nix colour what their own builders say
         self.lines.append(line)
         announced, retried = _STAGE.fullmatch(line), _RETRY.search(line)
         if retried is not None:  # a mirror that hangs costs half a minute each time

@@ -17,9 +17,9 @@ import signal
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from builder.errors import BootError
 from builder.workspace import lock_folder
@@ -30,6 +30,8 @@ EVENTS, CONSOLE, MONITOR = "events", "console", "qmp"
 MAX_RECORD_BYTES = 1 << 20
 END_S = 5.0  # for a killed QEMU to give back its memory and close its files
 MAX_SOCKET_PATH = 107  # sun_path of unix(7), without its NUL
+
+T = TypeVar("T", "Network", "Record")
 
 VM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -179,8 +181,10 @@ def read(folder: Path) -> Record | None:
             document = json.loads(file.read(MAX_RECORD_BYTES))
         if not isinstance(document, dict) or document.pop("version", None) != VERSION:
             return None
-        clients = tuple(Network(**entry) for entry in document.pop("clients"))
-        return Record(**document | {"clients": clients, "ports": tuple(document.pop("ports"))})
+        clients = tuple(_typed(Network(**entry)) for entry in document.pop("clients"))
+        ports = tuple(document.pop("ports"))
+        record = _typed(Record(**document | {"clients": clients, "ports": ports}))
+        return record if all(isinstance(port, str) for port in ports) else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
@@ -211,12 +215,21 @@ def has_ended(pid: int, began: int, patience_s: float = 0.0) -> bool:
 
 
 def _stat(pid: int) -> tuple[str, int]:
-    """A process's state, and when it began; X and 0 if there is none."""
+    """A process's state, and when it began; X and 0 if there is none.  A process gives itself a name of any bytes."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        words = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return "X", 0
-    return fields[0], int(fields[19])
+    return words[0].decode(), int(words[19])
+
+
+def _typed(value: T) -> T:
+    """A value whose fields are of the types that they are declared with.  Raises TypeError."""
+    for field in fields(value):
+        wanted = {"int": int, "str": str, "bool": bool}.get(str(field.type), tuple)
+        if type(getattr(value, field.name)) is not wanted:
+            raise TypeError(f"{field.name} is no {field.type}")
+    return value
 
 
 @contextmanager

@@ -91,11 +91,14 @@ async def _pass_on(card: socket.socket, networks: Mapping[int | None, socket.soc
 
 
 async def _frame(reader: asyncio.StreamReader) -> bytes:
-    """The next frame; empty when there is none to come."""
+    """The next frame that is one, empty or overlong ones passed over; empty when there is none to come."""
     with suppress(asyncio.IncompleteReadError, OSError):
-        length = int.from_bytes(await reader.readexactly(4), "big")
-        if 0 < length <= MAX_FRAME:
-            return await reader.readexactly(length)
+        while True:
+            length = int.from_bytes(await reader.readexactly(4), "big")
+            if 0 < length <= MAX_FRAME:
+                return await reader.readexactly(length)
+            while length > 0:
+                length -= len(await reader.readexactly(min(length, MAX_FRAME)))
     return b""
 
 

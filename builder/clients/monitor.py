@@ -27,6 +27,22 @@ logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # what it would log, i
 T = TypeVar("T")
 
 
+def seats_in(reply: Any) -> frozenset[Seat]:
+    """The seats that something sits in, by QEMU's reply to query-pci.  Raises QmpLost where that is not its shape."""
+    try:
+        return frozenset(
+            seat
+            for bus in reply
+            for device in bus["devices"]
+            for inner in device.get("pci_bridge", {}).get("devices", ())
+            for seat in (Seat(device["qdev_id"]), Seat(device["qdev_id"], f"{inner['slot']:#x}"))
+        )
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise QmpLost(
+            "QEMU's reply to query-pci makes no sense", hint="is this a QEMU of version 7.2 or later?"
+        ) from error
+
+
 class Refused(Exception):
     """QEMU says no; the text says why."""
 
@@ -72,14 +88,8 @@ class Monitor:
         return self._run(self._unplug(device))
 
     def in_use(self) -> frozenset[Seat]:
-        """The seats that something sits in."""
-        return frozenset(
-            seat
-            for bus in self.execute("query-pci")
-            for device in bus["devices"]
-            for inner in device.get("pci_bridge", {}).get("devices", ())
-            for seat in (Seat(device["qdev_id"]), Seat(device["qdev_id"], f"{inner['slot']:#x}"))
-        )
+        """The seats that something sits in.  Raises QmpLost."""
+        return seats_in(self.execute("query-pci"))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return run_in(self._runner, work)

@@ -19,7 +19,7 @@ from builder.workspace import scratch
 
 NEEDS_MIB = 256  # the indexes of two suites, uncompressed
 
-_URI = re.compile(r"'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})")
+_URI = re.compile(r"'([^']+)' (\S+) ([0-9]{1,12}) SHA256:([0-9a-f]{64})")
 
 # How this machine reaches its mirrors (proxies, retries, dates it lets pass) is its owner's word.
 _INHERITED = re.compile(r'Acquire::(?!IndexTargets|Allow|GzipIndexes|Languages|By-Hash)[\w:/.\[\]-]+ "[^"]*";')
@@ -78,7 +78,10 @@ class Apt:
             if mirror is None:
                 raise LockError(f"apt gave a file of no known mirror: {uri}")
             path = uri.removeprefix(self.mirrors[mirror] + "/")
-            yield urllib.parse.unquote(name), Package(mirror, path, digest, int(size))
+            try:
+                yield urllib.parse.unquote(name), Package(mirror, path, digest, int(size))
+            except ValueError as error:
+                raise LockError(f"apt gave a file that cannot be locked: {error}") from error
 
 
 @contextmanager

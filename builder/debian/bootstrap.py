@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
 import struct
 import tarfile
+import zlib
 from pathlib import Path
 
 from builder.errors import LockError
 
 MEMBER = "./usr/bin/busybox"
+MAX_BYTES = 64 << 20
 
 
 def busybox_of(deb: bytes) -> bytes:
@@ -22,8 +25,8 @@ def busybox_of(deb: bytes) -> bytes:
         with tarfile.open(fileobj=io.BytesIO(_data_member(deb))) as archive:
             member = archive.extractfile(MEMBER)
             if member is not None:
-                return member.read()
-    except (tarfile.TarError, KeyError, ValueError, EOFError, OSError) as error:
+                return member.read(MAX_BYTES)
+    except (tarfile.TarError, lzma.LZMAError, zlib.error, KeyError, ValueError, EOFError, OSError) as error:
         raise LockError(
             "the package busybox-static cannot be read", hint="make the lock anew: netvm-build lock"
         ) from error
@@ -38,6 +41,8 @@ def _data_member(deb: bytes) -> bytes:
     while offset + 60 <= len(deb):
         header = deb[offset : offset + 60]
         size = int(header[48:58])
+        if size < 0:
+            raise ValueError("a member of negative length")
         if header.startswith(b"data.tar"):
             if offset + 60 + size > len(deb):
                 break

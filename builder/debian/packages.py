@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -141,7 +142,7 @@ def upstream(version: str) -> str:
 
 def refuse_vulnerable(part: str, version: str) -> None:
     """Raises LockError for a version with known holes, naming them."""
-    numbers = tuple(int(number) for number in upstream(version).split(".") if number.isdigit())
+    numbers = tuple(int(number) for number in re.findall(r"\b[0-9]{1,9}\b", upstream(version)))
     open_cves = [
         cve for advisory in ADVISORIES if advisory.part == part and numbers < advisory.fixed_in for cve in advisory.cves
     ]

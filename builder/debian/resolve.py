@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from builder.debian.apt import Apt, private_apt
 from builder.debian.bootstrap import busybox_of, nar_sha256
 from builder.debian.lock import Lock, Package, SourcePackage
-from builder.debian.mirrors import choose_mirrors, machine_targets
+from builder.debian.mirrors import MAIN, choose_mirrors, machine_targets
 from builder.debian.packages import (
     FIRMWARE,
     FIRMWARE_COMPONENT,
@@ -22,6 +22,7 @@ from builder.debian.packages import (
     refuse_vulnerable,
     upstream,
 )
+from builder.errors import LockError
 from builder.events import Note, Progress, Sink, StageEnded, StageStarted
 
 STAGE = "lock packages"
@@ -64,13 +65,16 @@ def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) ->
         refuse_vulnerable(part, version)
         sources[part] = SourcePackage(version, files)
     busybox = busybox_of(apt.download("busybox-static"))
-    versions = {part: _version(packages, prefix) for part, prefix in VERSIONS.items()}
+    versions = {part: version_of(packages, prefix) for part, prefix in VERSIONS.items()}
     present = {part: prefix for part, prefix in WIFI_VERSIONS.items() if any(n.startswith(prefix) for n in packages)}
-    versions |= {part: _version(packages, prefix) for part, prefix in present.items()}
+    versions |= {part: version_of(packages, prefix) for part, prefix in present.items()}
     versions |= {part: upstream(source.version) for part, source in sources.items()}
     return Lock(request, mirrors, sets, dict(sorted(packages.items())), sources, versions, nar_sha256(busybox))
 
 
-def _version(packages: Mapping[str, Package], prefix: str) -> str:
-    """The upstream version of the first package whose name starts so."""
-    return next(upstream(name.split("_")[1]) for name in packages if re.match(prefix, name))
+def version_of(packages: Mapping[str, Package], prefix: str) -> str:
+    """The upstream version of the first package whose name starts so.  Raises LockError where there is none."""
+    for name in packages:
+        if re.match(prefix, name) and "_" in name:
+            return upstream(name.split("_")[1])
+    raise LockError(f"no package of the mirror is named like {prefix}", hint=f"is {MAIN} of the right suite?")

@@ -78,7 +78,9 @@ def check_file(bus: Bus, device: Device, patience_s: float = UDEV_S) -> None:
 
 
 def _may_lock(status: Path = Path("/proc/self/status")) -> bool:
-    capabilities = next((line for line in status.read_text().splitlines() if line.startswith("CapEff:")), "CapEff: 0")
+    capabilities = next(
+        (line for line in status.read_text(errors="replace").splitlines() if line.startswith("CapEff:")), "CapEff: 0"
+    )
     return bool(int(capabilities.split()[1], 16) >> _CAP_IPC_LOCK & 1)
 
 

@@ -177,22 +177,32 @@ class Journal:
 
 def _replayed(left: list[Change], entry: Mapping[str, Any]) -> list[Change]:
     if _RECORD in entry:
-        return [*left, Change(**entry[_RECORD])]
+        return [*left, _change(entry[_RECORD])]
     if _DONE in entry:
         left.reverse()
-        left.remove(Change(**entry[_DONE]))
+        left.remove(_change(entry[_DONE]))
         left.reverse()
         return left
     if _ADOPT in entry:
-        given, (pid, began) = [Change(**change) for change in entry[_ADOPT]["changes"]], entry[_ADOPT]["to"]
+        given, (pid, began) = [_change(change) for change in entry[_ADOPT]["changes"]], map(int, entry[_ADOPT]["to"])
         return [replace(one, owner_pid=pid, owner_started=began) if one in given else one for one in left]
-    old, (pid, began) = tuple(entry[_OWNER]["from"]), entry[_OWNER]["to"]
+    old, (pid, began) = tuple(entry[_OWNER]["from"]), map(int, entry[_OWNER]["to"])
     return [
         replace(change, owner_pid=pid, owner_started=began)
         if (change.owner_pid, change.owner_started) == old
         else change
         for change in left
     ]
+
+
+def _change(document: Mapping[str, Any]) -> Change:
+    """A change whose members are of the types that they are declared with.  Raises TypeError."""
+    change = Change(**document)
+    texts = [change.kind, change.target, *change.undo, *change.undo.values()]
+    numbers = [change.owner_pid, change.owner_started]
+    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
+        raise TypeError("a change of texts and numbers")
+    return change
 
 
 def _append(descriptor: int, file: Path, entry: Mapping[str, Any]) -> None:

@@ -89,7 +89,7 @@ class Bus:
             class_code=_hex(folder / "class"),
             driver=_link_name(folder / "driver"),
             override=_text(folder / "driver_override").replace("(null)", ""),
-            group=int(group) if group is not None and group.isdigit() else None,
+            group=int(group) if group is not None and group.isdecimal() else None,
             interfaces=_interfaces(folder),
             resets=_resets(folder),
         )

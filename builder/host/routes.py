@@ -26,14 +26,20 @@ def default_interfaces(root: Path = Path("/")) -> frozenset[str]:
 
 def _ipv4(root: Path) -> Iterator[str]:
     for line in _lines(root / "proc/net/route")[1:]:
-        interface, destination, _, flags, _, _, _, mask, *_ = line.split()
+        words = line.split()
+        if len(words) < 8:
+            continue
+        interface, destination, _, flags, _, _, _, mask, *_ = words
         if int(destination, 16) == int(mask, 16) == 0 and int(flags, 16) & (_UP | _REJECT) == _UP:
             yield interface
 
 
 def _ipv6(root: Path) -> Iterator[str]:
     for line in _lines(root / "proc/net/ipv6_route"):
-        destination, prefix, *_, flags, interface = line.split()
+        words = line.split()
+        if len(words) < 10:
+            continue
+        destination, prefix, *_, flags, interface = words
         wanted = int(destination, 16) == int(prefix, 16) == 0
         if wanted and interface != "lo" and int(flags, 16) & (_UP | _REJECT) == _UP:
             yield interface
@@ -47,6 +53,6 @@ def _below(root: Path, interface: str) -> Iterator[str]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text().splitlines()
+        return file.read_text(errors="surrogateescape").splitlines()
     except OSError:
         return []

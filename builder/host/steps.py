@@ -196,7 +196,8 @@ def _by_whom(root: Path, file: Path) -> str:
     for process_folder in (root / "proc").glob("[0-9]*"):
         try:
             if any(path.readlink() == file for path in (process_folder / "fd").iterdir()):
-                return f" by process {process_folder.name} ({(process_folder / 'comm').read_text().strip()})"
+                name = (process_folder / "comm").read_text(errors="replace").strip()
+                return f" by process {process_folder.name} ({name})"
         except OSError:
             continue
     return ""

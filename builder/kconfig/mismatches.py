@@ -31,7 +31,7 @@ def mismatches_in(log: str) -> tuple[OptionMismatch, ...]:
             continue
         try:
             entry = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         match entry:
             case {"option": str(option), "wanted": str(wanted), "got": str(got), "because": str(because)}:

@@ -13,7 +13,7 @@ from typing import Any
 
 from builder import qemu, stoppable
 from builder.address import Pair
-from builder.console import escape
+from builder.console import escape, read_object
 from builder.manifest import Image
 from builder.smoke.vm import Vm
 
@@ -89,11 +89,8 @@ class Client:
         )
 
     def _on_port(self, line: str) -> None:
-        try:
-            answer = json.loads(line)
-        except (ValueError, RecursionError):
-            return
-        if not isinstance(answer, dict):
+        answer = read_object(line)
+        if answer is None:
             return
         if answer.get("hello") == 1:
             self._hello.set()

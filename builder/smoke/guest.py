@@ -26,6 +26,8 @@ from builder.console import (
 E = TypeVar("E", bound=GuestEvent)
 
 MAX_EVENTS = 2000
+MAX_HEARD_BYTES = 8 << 20
+TOO_MUCH = "the router says too much: further events are not heard"
 MAX_TROUBLE = 20
 
 
@@ -58,6 +60,7 @@ class Guest:
         self.hung = False
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._seen: set[str] = set()
+        self._heard_bytes = 0
         self._news = asyncio.Event()
         self._numbers = itertools.count(1)
         self._replies: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
@@ -100,9 +103,14 @@ class Guest:
 
     def _hear(self, event: GuestEvent) -> None:
         key = repr(event)
-        if key in self._seen or len(self.heard) >= MAX_EVENTS:
+        if key in self._seen:
+            return
+        if len(self.heard) >= MAX_EVENTS or self._heard_bytes + len(key) > MAX_HEARD_BYTES:
+            if TOO_MUCH not in self.trouble:
+                self.trouble.append(TOO_MUCH)
             return
         self._seen.add(key)
+        self._heard_bytes += len(key)
         self.heard.append(Heard(time.monotonic(), event))
         self._news.set()
         if isinstance(event, Failed):
