@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from builder import forwards, ports
+from builder import forwards, fragments, ports
 from builder.model import Clients, Router, Violation
 
 
@@ -29,7 +29,11 @@ REFUSALS: Mapping[str, Refusal] = {
         "DHCP by a client",
         "a client sent DHCP, to the router or to an uplink's network",
     ),
-    "too_many_fragments": Refusal("ip", "too many fragments", "a client sent more fragments a second than it may"),
+    "too_many_fragments": Refusal(
+        "ip",
+        "too many fragments",
+        "its sender has too many datagrams of which fragments are missing, or it is of one in more than 64 fragments",
+    ),
     "pool_from_uplink": Refusal(
         "ip", "client address from an uplink", "it came from an uplink with an address of the clients' pool"
     ),
@@ -83,7 +87,6 @@ CLIENT_GROUP, UPLINK_GROUP, STANDBY_GROUP = 1, 2, 3
 """Groups of interfaces, as rootfs/init/firewall.py gives them: clients, the uplink in use, all other uplinks."""
 MOST_CLIENTS = 2048
 """That have a measure at the same time.  The kernel allots each set's table at once: 32 KiB; 1 MiB for 65535."""
-FRAGMENTS_PER_SECOND = 500
 QUESTIONS_PER_SECOND = 200
 """To the router itself, by each client."""
 PINGS_PER_SECOND = 50
@@ -129,7 +132,7 @@ def kernel_parameters(router: Router) -> tuple[str, ...]:
 def settings(router: Router) -> dict[str, str]:
     """Kernel settings that follow from the spec, below /proc/sys/net: PID 1 writes them with its own tables."""
     low, high = ports.split(router).own
-    return {"ipv4/ip_local_port_range": f"{low} {high}"}
+    return {"ipv4/ip_local_port_range": f"{low} {high}", **fragments.settings(router)}
 
 
 def interface_name(mac: str) -> str:
@@ -157,7 +160,7 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
         "standby_group": STANDBY_GROUP,
         "most_clients": MOST_CLIENTS,
         "connections": connections_a_client(router),
-        "fragments_per_second": FRAGMENTS_PER_SECOND,
+        "fragments": fragments.for_templates(router),
         "questions_per_second": QUESTIONS_PER_SECOND,
         "pings_per_second": PINGS_PER_SECOND,
         "arp_per_second": ARP_PER_SECOND,
@@ -167,7 +170,13 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
 
 def rules(router: Router) -> tuple[Violation, ...]:
     """Every rule about the traffic of named clients that the router breaks."""
-    return (*_names_are_known(router.clients), *forwards.rules(router), *ports.rules(router), *_limit_fits(router))
+    return (
+        *_names_are_known(router.clients),
+        *forwards.rules(router),
+        *ports.rules(router),
+        *fragments.rules(router),
+        *_limit_fits(router),
+    )
 
 
 def _names_are_known(clients: Clients) -> Iterator[Violation]:

@@ -191,7 +191,8 @@ class Forward:
 class Clients:
     """`pool` is where clients without a name of their own get their /31 from.
 
-    `connections` is how many each may have at once, None what the memory affords.
+    `connections` is how many each may have at once, None what the memory affords; `fragments` how many datagrams of
+    each may be incomplete at once, None for 128.
     """
 
     pool: IPv4Network = DEFAULT_POOL
@@ -200,6 +201,7 @@ class Clients:
     allow: tuple[AllowedPair, ...] = ()
     forwards: tuple[Forward, ...] = ()
     connections: int | None = None
+    fragments: int | None = None
 
 
 NIC_FAMILIES: Mapping[str, str] = {

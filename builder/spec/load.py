@@ -234,6 +234,7 @@ def _clients(values: _Values) -> model.Clients:
         allow=values.take(keys.clients.ALLOW),
         forwards=values.take(keys.clients.FORWARDS),
         connections=values.take(keys.clients.CONNECTIONS),
+        fragments=values.take(keys.clients.FRAGMENTS),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import scenarios_clients
 import scenarios_forwards
+import scenarios_fragments
 import scenarios_names
 import scenarios_options
 import scenarios_ports
@@ -16,6 +17,7 @@ __all__ = [
     "Scenario",
     "scenarios_clients",
     "scenarios_forwards",
+    "scenarios_fragments",
     "scenarios_names",
     "scenarios_options",
     "scenarios_ports",

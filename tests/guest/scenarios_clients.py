@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 
-from scapy.layers.inet import fragment
 from shows import DEFAULT, NOBODY, QUIET, of, opened, out, shown, syn
 from wires import GATEWAY, ICMP, IP, SERVER, TCP, UDP, UPLINK, Ether
 from workbench import Bench, limited
 
-from builder.traffic import FRAGMENTS_PER_SECOND, QUESTIONS_PER_SECOND
+from builder.traffic import QUESTIONS_PER_SECOND
 
 # ---- what passes
 
@@ -82,24 +81,6 @@ def fragments_of_one_client_do_not_meet_another_s(bench: Bench) -> None:
     bench.passes(laptop, last, bench.upstream, lambda packet: IP in packet and packet[IP].frag)
     came = b"".join(bytes(one[IP].payload) for one in sorted(bench.upstream.packets(), key=lambda one: one[IP].frag))
     assert came[8:] == b"L" * 40
-
-
-@shown()
-def fragments_are_paced(bench: Bench) -> None:
-    bench.clear()
-    before = bench.counters()
-    laptop = bench.laptop
-    lone = IP(src=laptop.address, dst=SERVER, flags="MF", proto=17) / bytes(16)
-    laptop.send(*[laptop.frame(lone)] * (FRAGMENTS_PER_SECOND * 2 + 300))
-    time.sleep(QUIET)
-    moved = bench.moved(before)
-    assert set(moved) == {"too_many_fragments"}
-    assert moved["too_many_fragments"] >= 200
-    assert not bench.upstream.packets()
-    whole = IP(src=bench.printer.address, dst=SERVER, id=5) / UDP(sport=7, dport=9) / bytes(2000)
-    *others, last = fragment(whole, 1000)
-    bench.printer.send(*others)
-    bench.passes(bench.printer, last, bench.upstream)
 
 
 @shown()

@@ -17,18 +17,26 @@ from workbench import PAIRED, Bench, ruleset, standing
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 # Rules whose absence no wire shows, and why they are there all the same.
-SILENT = {
-    "antispoof: iif . ip saddr @clients ip frag-off 0x4000 accept": "a shorter way to the same verdict",
-    "leaks: oifgroup $client accept": "a shorter way to the same verdict",
-    "outward: ct state established accept": "a shorter way to the same verdict, for all but the first packet",
-} | {
-    f"{chain}: {text}": "a shorter way to the same verdict"
-    for chain in ("outward", "inward")
-    for text in (
-        "ip protocol != icmp ct status & (assured | dnat) == assured accept",
-        "ip protocol != tcp ct state established ct status & dnat == 0 accept",
-    )
-}
+SILENT = (
+    {
+        "antispoof: iif . ip saddr @clients ip frag-off 0x4000 accept": "a shorter way to the same verdict",
+        "leaks: oifgroup $client accept": "a shorter way to the same verdict",
+        "outward: ct state established accept": "a shorter way to the same verdict, for all but the first packet",
+    }
+    | {
+        f"{chain}: {text}": "a shorter way to the same verdict"
+        for chain in ("outward", "inward")
+        for text in (
+            "ip protocol != icmp ct status & (assured | dnat) == assured accept",
+            "ip protocol != tcp ct state established ct status & dnat == 0 accept",
+        )
+    }
+    | {
+        f"{side}_{chain}: iif . meta mark != @{name} counter name too_many_fragments drop": "thirty senders fill a set"
+        for side in ("client", "uplink")
+        for chain, name in (("place", "incomplete"), ("fragment", "incomplete_other"), ("large", "large"))
+    }
+)
 
 
 @dataclass(frozen=True)

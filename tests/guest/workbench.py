@@ -104,7 +104,8 @@ class Bench:
         self.laptop, self.printer, self.outsider = (
             self._client(*one) for one in (("laptop", LAPTOP), ("printer", PRINTER), ("outsider", OUTSIDER))
         )
-        self.rules = ruleset(Spec())
+        self.spec = Spec()
+        self.rules = ruleset(self.spec)
 
     @property
     def clients(self) -> tuple[Wire, ...]:
@@ -197,6 +198,7 @@ class Bench:
 
     def load(self, spec: Spec, mend: Callable[[str], str] = lambda text: text, ipv6: bool = True) -> None:
         """Put a spec's ruleset, or what `mend` makes of it, into the kernel, and then the elements."""
+        self.spec = spec
         self.rules = mend(ruleset(spec, ipv6))
         with inside(self.router):
             assert not sysctl.apply(tuple(traffic.settings(spec).items()))

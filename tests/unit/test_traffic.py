@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from init.address import interface_name
 
-from builder import forwards, pipeline, render, spec, traffic
+from builder import forwards, fragments, pipeline, render, spec, traffic
 from builder.address import Pair
 from builder.errors import RenderError, SpecError
 from builder.kconfig import KernelConfig
@@ -62,6 +62,7 @@ def test_pairs_ports_and_limits_are_read() -> None:
         "allow: [[laptop, printer]]",
         "forwards: [{port: 8080, client: laptop, to: 80}, {port: 53, client: printer, protocol: udp}]",
         "connections: 500",
+        "fragments: 300",
         "ipv6: off",
     )
     assert router.clients.allow == (AllowedPair("laptop", "printer"),)
@@ -209,7 +210,35 @@ def test_one_client_may_not_fill_the_table() -> None:
     assert parse("connections: 8192").clients.connections == 8192
 
 
+def test_one_client_may_not_take_the_memory_for_fragments() -> None:
+    ((line, path, message),) = problems("fragments: 1000")
+    assert (line, path) == (3, "clients.fragments")
+    assert (
+        message
+        == "1024 incomplete datagrams of one client could take 6.8 MiB, more than half of the 12 MiB for fragments"
+    )
+    with pytest.raises(SpecError) as caught:
+        parse("fragments: 1000")
+    (most,) = re.findall(r"write at most (\d+)", str(caught.value.problems[0].hint))
+    assert parse(f"fragments: {most}").clients.fragments == int(most) == 512
+    spec.parse(clients("fragments: 1000") + "machine: {memory_mib: 256}\n", "netvm.yaml", Path("/nowhere"))
+
+
 # ---- numbers
+
+
+@pytest.mark.parametrize("memory_mib", [32, 96, 256, 4096])
+def test_two_clients_and_all_outside_fit_in_the_memory_for_fragments(memory_mib: int) -> None:
+    """Unless the machine is so small that it has no more than Linux's own four mebibytes for them."""
+    router = Router(machine=Machine(memory_mib=memory_mib))
+    outside = 2 * fragments.share_bytes(fragments.waiting(router))
+    assert 2 * fragments.share_bytes(fragments.waiting(router)) + outside <= max(fragments.memory(router), 12 << 20)
+    assert traffic.settings(router)["ipv4/ipfrag_high_thresh"] == str(fragments.memory(router))
+
+
+@pytest.mark.parametrize(("asked", "places"), [(None, 256), (16, 16), (17, 32), (500, 512), (512, 512)])
+def test_places_are_a_power_of_two(asked: int | None, places: int) -> None:
+    assert fragments.waiting(Router(clients=Clients(fragments=asked))) == places
 
 
 @pytest.mark.parametrize(
@@ -306,6 +335,7 @@ def test_the_kernel_has_what_the_rules_need(tmp_path: Path) -> None:
         r"\bdnat to ": "NFT_NAT",
         r"\breject with ": "NFT_REJECT",
         r"\bct state ": "NFT_CT",
+        r"\bjhash ": "NFT_HASH",
     }
     for words, option in needs.items():
         assert re.search(words, EVERYTHING, re.MULTILINE), words

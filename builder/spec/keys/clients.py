@@ -74,6 +74,15 @@ CONNECTIONS = Key(
     "1000",
 )
 
+FRAGMENTS = Key(
+    "clients.fragments",
+    optional(whole_number(16, 1 << 16)),
+    lambda r: r.clients.fragments,
+    "How many datagrams of each client may wait for missing fragments at once; empty: 128. Datagrams that arrive whole"
+    " are not counted, however many there are.",
+    "500",
+)
+
 IPV6 = Key(
     "clients.ipv6",
     traffic.IPV6,
@@ -83,4 +92,4 @@ IPV6 = Key(
     "off",
 )
 
-KEYS: tuple[Key[Any], ...] = (CLIENTS_OUI, POOL, DNS, NAMED, ALLOW, FORWARDS, CONNECTIONS, IPV6)
+KEYS: tuple[Key[Any], ...] = (CLIENTS_OUI, POOL, DNS, NAMED, ALLOW, FORWARDS, CONNECTIONS, FRAGMENTS, IPV6)

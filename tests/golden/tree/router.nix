@@ -293,6 +293,7 @@
       allow = [ ];
       forwards = [ ];
       connections = null;
+      fragments = null;
       ipv6 = "off";
     };
     machine = {

@@ -1,0 +1,171 @@
+"""Fragments: what one sender may make the router keep, and that what arrives whole is not counted."""
+
+from __future__ import annotations
+
+import struct
+import time
+from itertools import count, islice
+
+from fuzz import checksum, octets
+from shows import QUIET, opened, shown
+from wires import IP, SERVER, UPLINK, Wire
+from workbench import Bench
+
+from builder.fragments import FEW, LARGE, MANY, WAITING
+
+MORE, WHOLE = 300, 2000
+ICMP = 1
+NUMBERS = count(1)
+
+
+def fresh(many: int) -> list[int]:
+    """Identifications of datagrams that nothing of an earlier scenario has."""
+    return [number & 0xFFFF for number in islice(NUMBERS, many)]
+
+
+def piece(
+    wire: Wire,
+    target: str,
+    number: int,
+    data: bytes,
+    *,
+    at: int = 0,
+    more: bool = True,
+    source: str = "",
+    proto: int = 17,
+) -> bytes:
+    """A frame with one fragment of datagram `number`: `data` from byte `at` on."""
+    size, place = 20 + len(data), at // 8 | (0x2000 if more else 0)
+    ends = octets(source or wire.address), octets(target)
+    head = bytearray(struct.pack("!BBHHHBBH4s4s", 69, 0, size, number, place, 64, proto, 0, *ends))
+    head[10:12] = struct.pack("!H", checksum(bytes(head)))
+    link = bytes.fromhex((wire.router_mac + wire.mac).replace(":", "")) + b"\x08\x00"
+    return link + bytes(head) + data
+
+
+def pieces(
+    wire: Wire, target: str, number: int, payload: bytes, *, size: int = 1480, source: str = "", proto: int = 17
+) -> list[bytes]:
+    """The frames of one datagram in fragments of so many bytes."""
+    cut = [(at, payload[at : at + size]) for at in range(0, len(payload), size)]
+    return [
+        piece(wire, target, number, data, at=at, more=at + size < len(payload), source=source, proto=proto)
+        for at, data in cut
+    ]
+
+
+def udp(sport: int, dport: int, size: int) -> bytes:
+    """A datagram of UDP without a checksum."""
+    return struct.pack("!HHHH", sport, dport, 8 + size, 0) + bytes(size)
+
+
+def lone(wire: Wire, target: str, many: int, source: str = "") -> list[bytes]:
+    """Last fragments without a first, about which no router tells the sender anything."""
+    return [piece(wire, target, number, bytes(600), at=1480, more=False, source=source) for number in fresh(many)]
+
+
+def accepted(bench: Bench, wire: Wire, frames: list[bytes]) -> int:
+    """How many of these frames are not refused as too many fragments; no other counter moves."""
+    bench.clear()
+    before = bench.counters()
+    wire.send(*frames)
+    time.sleep(QUIET)
+    moved = bench.moved(before)
+    assert set(moved) <= {"too_many_fragments"}
+    return len(frames) - moved.get("too_many_fragments", 0)
+
+
+def arrive(bench: Bench, wire: Wire, out: Wire, frames: list[bytes], many: int) -> None:
+    """So many datagrams come out whole, and nothing is refused."""
+    bench.clear()
+    before = bench.counters()
+    for start in range(0, len(frames), 20):
+        wire.send(*frames[start : start + 20])
+        time.sleep(0.001)
+    end = time.monotonic() + 5
+    while (came := firsts(out)) < many and time.monotonic() < end:
+        time.sleep(0.01)
+    moved = bench.moved(before)
+    assert (came, moved) == (many, {}), f"{came} of {many}, {moved}"
+
+
+def firsts(wire: Wire) -> int:
+    """First fragments that came out of a wire, one for each datagram."""
+    return sum(1 for data in wire.collect() if data[12:14] == b"\x08\x00" and data[20:22] == b"\x20\x00")
+
+
+@shown()
+def a_client_has_so_many_incomplete_datagrams(bench: Bench) -> None:
+    """Another client's arrive all the same, and they do whatever comes from outside."""
+    laptop, printer, upstream = bench.laptop, bench.printer, bench.upstream
+    numbers = fresh(8 * WAITING)
+    pairs = [piece(laptop, SERVER, number, bytes(64), at=at) for number in numbers for at in (64, 128)]
+    assert WAITING * 1.95 < accepted(bench, laptop, pairs) <= WAITING * 2
+    everywhere = [f"198.51.100.{1 + number % 200}" for number in range(8 * WAITING)]
+    pairs = [
+        piece(upstream, UPLINK, number, bytes(64), at=at, source=source)
+        for number, source in zip(numbers, everywhere, strict=True)
+        for at in (64, 128)
+    ]
+    assert WAITING * 3.9 < accepted(bench, upstream, pairs) <= WAITING * 4
+    bench.refused(upstream, *lone(upstream, laptop.address, 3), by="from_uplink")
+    frames = [frame for number in fresh(10) for frame in pieces(printer, SERVER, number, udp(7, 9, WHOLE))]
+    arrive(bench, printer, upstream, frames, 10)
+
+
+@shown()
+def what_arrives_whole_is_not_counted(bench: Bench) -> None:
+    """However much it is, both ways, in few fragments or many, and for the router itself."""
+    laptop, upstream = bench.laptop, bench.upstream
+    frames = [frame for number in fresh(MORE) for frame in pieces(laptop, SERVER, number, udp(4000, 443, WHOLE))]
+    arrive(bench, laptop, upstream, frames, MORE)
+    port = opened(bench, 4000)
+    for size, many in ((WHOLE, MORE), (30_000, 4 * LARGE)):
+        frames = [
+            frame
+            for number in fresh(many)
+            for frame in pieces(upstream, UPLINK, number, udp(443, port, size), source=SERVER)
+        ]
+        arrive(bench, upstream, laptop, frames, many)
+    echo = bytearray(struct.pack("!BBHHH", 8, 0, 0, 7, 1) + bytes(WHOLE))
+    echo[2:4] = struct.pack("!H", checksum(bytes(echo)))
+    pings = fresh(150)
+    frames = [frame for number in pings for frame in pieces(laptop, laptop.router, number, bytes(echo), proto=ICMP)]
+    arrive(bench, laptop, laptop, frames, len(pings))
+
+
+@shown()
+def lost_fragments_cost_little_more(bench: Bench) -> None:
+    """A datagram has a choice of two places: with an eighth of them taken for good one of 64 finds none."""
+    for wire, target, source in ((bench.laptop, SERVER, ""), (bench.upstream, UPLINK, SERVER)):
+        taken = WAITING // 8 if wire is bench.laptop else WAITING // 16  # SERVER's part of the outside has half
+        assert accepted(bench, wire, lone(wire, target, taken, source)) >= taken - 3
+        port = opened(bench, 4200)
+        data = udp(4200, 443, WHOLE) if wire is bench.laptop else udp(443, port, WHOLE)
+        frames = [frame for number in fresh(MORE) for frame in pieces(wire, target, number, data, source=source)]
+        assert accepted(bench, wire, frames) >= 2 * MORE * 0.94
+
+
+@shown()
+def a_datagram_has_so_many_fragments(bench: Bench) -> None:
+    """And few have many."""
+    laptop, printer = bench.laptop, bench.printer
+    (which,) = fresh(1)
+    small = [piece(laptop, SERVER, which, bytes(8), at=8 * place) for place in range(1, FEW + MANY + 11)]
+    assert accepted(bench, laptop, small) == FEW + MANY
+    numbers = fresh(40)
+    several = [[piece(printer, SERVER, number, bytes(8), at=8 * place) for number in numbers] for place in (1, 2, 3)]
+    for frames in several[:FEW]:
+        assert accepted(bench, printer, frames) > 30
+    assert LARGE - 2 <= accepted(bench, printer, several[FEW]) <= LARGE
+    assert not bench.upstream.packets()
+
+
+@shown()
+def a_large_datagram_arrives(bench: Bench) -> None:
+    """The largest that there is, in fragments of an MTU of 1280."""
+    laptop = bench.laptop
+    frames = pieces(laptop, SERVER, *fresh(1), udp(4100, 443, 65535 - 28), size=1256)
+    arrive(bench, laptop, bench.upstream, frames, 1)
+    seen = [packet for packet in bench.upstream.packets() if IP in packet]
+    assert sum(len(packet[IP].payload) for packet in seen) == 65535 - 20
