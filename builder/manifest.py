@@ -22,6 +22,7 @@ FILE = "manifest.json"
 MAX_BYTES = 1 << 20
 AGAIN = "make it again: netvm-build build -o {folder}"
 
+_STORE_PATH = re.compile(r"/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _OPTION = re.compile(r"[A-Z0-9][A-Za-z0-9_]*")
 
@@ -63,6 +64,7 @@ class Card:
 class Manifest:
     """Version 1 of manifest.json.  `options` maps kernel options (without CONFIG_) to what was asked: y, m, n or text;
     `spec` is the whole router as JSON, every default filled in.  `initrd` is there where the kernel needs one.
+    `qemu` is the store path of the QEMU that the build brought; older images have none.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Manifest:
     spec: Mapping[str, Any]
     machine: Wanted
     initrd: Part | None = None
+    qemu: Path | None = None
 
     @property
     def pool(self) -> IPv4Network:
@@ -215,6 +218,7 @@ def parse(document: object, where: str, hint: str | None = None) -> Manifest:
         spec=reader.mapping("spec"),
         machine=reader.machine(),
         initrd=reader.part("initrd") if "initrd" in document else None,
+        qemu=reader.store_path("qemu") if "qemu" in document else None,
     )
     try:
         _ = manifest.pool
@@ -275,6 +279,13 @@ class _Reader:
             self.problems.append(f"{key}.sha256: must be 64 hexadecimal digits in lower case")
             sha256 = ""
         return Part(path, sha256)
+
+    def store_path(self, key: str) -> Path | None:
+        value = self.document.get(key)
+        if isinstance(value, str) and _STORE_PATH.fullmatch(value):
+            return Path(value)
+        self.problems.append(f"{key}: must be a path of the Nix store, not {value!r}")
+        return None
 
     def machine(self) -> Wanted:
         entry = self.mapping("machine")

@@ -194,7 +194,7 @@ def qemu_for(loaded: Loaded, out: Path, sink: Sink) -> qemu.Qemu:
             log=work / "qemu.log",
             locked=loaded.locked,
         )
-    return qemu.find(built=store_path / "bin" / qemu.PROGRAM)
+    return qemu.find(built=store_path)
 
 
 def _refuse_unlocked(loaded: Loaded) -> None:

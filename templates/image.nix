@@ -40,6 +40,7 @@ let
 
   image = platform.assemble {
     inherit kernel rootfs drivers;
+    inherit (platform) qemu;
     manifest = {
       version = 1;
       inherit (router) name cmdline options machine spec;

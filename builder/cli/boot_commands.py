@@ -18,7 +18,7 @@ from builder.cli.draw import drawing
 from builder.cli.left_behind import put_right
 from builder.cli.screen import Screen
 from builder.cli.vfio_commands import TAKE_NETWORK, consent_of
-from builder.errors import NetvmError
+from builder.errors import ManifestError, NetvmError
 from builder.model import NICS
 
 if TYPE_CHECKING:
@@ -140,12 +140,27 @@ def _booted(what: str, program: Path | None, sink: Sink) -> tuple[Image, Qemu]:
     if (Path(what) / manifest.FILE).exists():
         image = manifest.load(Path(what))
         manifest.verify(image)
-        beside = pipeline.work_folder(image.folder) / "qemu" / "bin" / qemu.PROGRAM
-        return image, qemu.find(program, beside if beside.exists() else None)
-    loaded = pipeline.load(spec_path(what))
-    out = default_out(loaded.router.name, None)
-    image = pipeline.build(loaded, out, sink)
-    return image, qemu.find(program) if program else pipeline.qemu_for(loaded, out, sink)
+    else:
+        loaded = pipeline.load(_spec(Path(what)))
+        image = pipeline.build(loaded, default_out(loaded.router.name, None), sink)
+    again = f"netvm-build build -o {image.folder}, where its spec is"
+    return image, qemu.find(program, image.manifest.qemu, again)
+
+
+def _spec(what: Path) -> Path:
+    """The spec that an argument names which is no image.  Raises ManifestError where there is neither."""
+    from builder import manifest
+
+    path = spec_path(str(what))
+    if path.exists() or (what.suffix in (".yaml", ".yml") and not what.is_dir()):
+        return path  # or an error that names the file
+    again = f"build the image, in the folder of its spec: netvm-build build -o {what}"
+    if what.is_dir():
+        hint = f"{again}; or write a spec: netvm-build init {what}"
+        raise ManifestError(
+            f"{what} is no image and has no spec: it holds no {manifest.FILE} and no netvm.yaml", hint=hint
+        )
+    raise ManifestError(f"{what} is not there: name an image's folder, or a spec", hint=again)
 
 
 def _text(report: BootReport, screen: Screen) -> str:

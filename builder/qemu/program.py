@@ -1,9 +1,11 @@
-"""Which QEMU: the one asked for, the one that the image brought, or the one on PATH."""
+"""Which QEMU: the one asked for, the one that the image was built with, or the one on PATH."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from builder.process import run
 
 PROGRAM = "qemu-system-x86_64"
 PACKAGE = "qemu-system-x86"
+STORE = Path("/nix/store")
 OLDEST = (7, 2)  # the first with stream netdevs, which tie two VMs together
 
 NIC_SINCE = {"igb": (8, 0)}
@@ -34,21 +37,39 @@ class Qemu:
         return tuple(int(part) for part in self.version.split("."))
 
 
-def find(explicit: Path | None = None, built: Path | None = None) -> Qemu:
-    """The QEMU to use: the one asked for, else the one the image's build brought, else the one on PATH.
+def find(explicit: Path | None = None, built: Path | None = None, again: str | None = None) -> Qemu:
+    """The QEMU to use: the one asked for, else the one the image was built with, else the one on PATH.
 
-    Raises ToolMissing if there is none, LaunchError if it does not say its version or is older than 7.2.
+    `built` is a store path, and `again` the command that brings it back.  Raises ToolMissing if there is none,
+    LaunchError if it does not say its version or is older than 7.2.
     """
     if explicit is not None:
-        path, reason = explicit, "asked for"
-    elif built is not None:
-        path, reason = built, "built with the image"
-    else:
-        found = shutil.which(PROGRAM)
-        if found is None:
-            raise ToolMissing(PROGRAM, PACKAGE, "or name one with --qemu FILE")
-        path, reason = Path(found), "on PATH"
-    return identify(path, reason)
+        return identify(explicit, "asked for")
+    program = None if built is None else in_store(built)
+    if program is not None:
+        return identify(program, "built with the image")
+    found = shutil.which(PROGRAM)
+    if found is None:
+        instead = "or name one with --qemu FILE"
+        if again is not None:
+            instead = f"or bring back the image's own ({built or 'none is recorded'}): {again}; {instead}"
+        raise ToolMissing(PROGRAM, PACKAGE, instead)
+    return identify(Path(found), "on PATH")
+
+
+def in_store(store_path: Path) -> Path | None:
+    """The QEMU in a path of the Nix store; None if it isn't there, or if others than root and we could change it.
+
+    An image's manifest names the path, and whoever may write to the image's folder must not choose what runs here.
+    """
+    program = store_path / "bin" / PROGRAM
+    try:
+        real = program.resolve(strict=True)
+        found = real.stat()
+    except OSError:
+        return None
+    ours = found.st_uid in (0, os.geteuid()) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return program if ours and real.is_relative_to(STORE) else None
 
 
 def identify(path: Path, reason: str = "asked for") -> Qemu:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import kconfig, manifest, nix, pipeline, process
+from builder import kconfig, manifest, nix, pipeline, process, qemu
 from builder.errors import KernelConfigError, LockError
 from builder.events import discard
 from builder.manifest import Image
@@ -36,6 +36,16 @@ def test_the_kernel_has_what_was_asked(image: Image, loaded: pipeline.Loaded) ->
     assert kconfig.compare(loaded.kernel.options, config) == ()
     for option in SEED:
         assert f"CONFIG_{option}=y\n" in config
+
+
+def test_the_image_keeps_its_qemu(image: Image) -> None:
+    """Nix's garbage collector leaves it alone as long as it leaves the image alone."""
+    assert image.manifest.qemu is not None
+    found = qemu.find(built=image.manifest.qemu)
+    assert (found.reason, found.path.parent.parent) == ("built with the image", image.manifest.qemu)
+    built = (pipeline.work_folder(image.folder) / "image").resolve()
+    kept = process.run([process.find_tool("nix-store", nix.PACKAGE), "--query", "--requisites", str(built)]).stdout
+    assert str(image.manifest.qemu) in kept.splitlines()
 
 
 def test_a_build_with_nothing_to_do_leaves_the_image_alone(image: Image, loaded: pipeline.Loaded) -> None:

@@ -17,10 +17,10 @@ from builder.manifest import Image
 from builder.qemu import Qemu
 from builder.report import BootReport, CheckResult, ImageFacts, Moment, NicReport, Status
 
-LOCKED = Qemu(Path("/nix/store/x/bin/qemu-system-x86_64"), "10.0.2", "built from the lock")
+STORE_PATH = Path(f"/nix/store/{'0' * 32}-qemu-10.0.2")
 
 
-def write_image(folder: Path) -> Image:
+def write_image(folder: Path, qemu: Path | None = STORE_PATH) -> Image:
     folder.mkdir(parents=True, exist_ok=True)
     parts = {}
     for name, path in (("kernel", "kernel"), ("rootfs", "rootfs.img"), ("config", "kernel.config")):
@@ -37,6 +37,8 @@ def write_image(folder: Path) -> Image:
         "spec": {"name": "netvm"},
         "machine": {"arch": "x86_64", "memory_mib": 96, "cpus": 1, "nic": "igb"},
     }
+    if qemu is not None:
+        document["qemu"] = str(qemu)
     (folder / "manifest.json").write_text(json.dumps(document))
     return manifest.load(folder)
 
@@ -80,14 +82,13 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engines:
         made.asked["run"] = (image.folder, program, wanted)
         return 3
 
-    def found(explicit: Path | None = None, built: Path | None = None) -> Qemu:
-        made.asked["find"] = (explicit, built)
+    def found(explicit: Path | None = None, built: Path | None = None, again: str | None = None) -> Qemu:
+        made.asked["find"] = (explicit, built, again)
         return Qemu(explicit or built or Path("/usr/bin/qemu-system-x86_64"), "9.0.0")
 
     monkeypatch.setattr(pipeline, "build", build)
     monkeypatch.setattr(pipeline, "plan", plan)
     monkeypatch.setattr(pipeline, "lock", lock)
-    monkeypatch.setattr(pipeline, "qemu_for", lambda loaded, out, sink: LOCKED)
     monkeypatch.setattr(smoke, "smoke", boot)
     monkeypatch.setattr(run, "run", interactive)
     monkeypatch.setattr(qemu, "find", found)
@@ -130,12 +131,10 @@ def test_a_dry_run_builds_nothing(engines: Engines, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out)["derivations"] == ["linux.deb", "kernel"]
 
 
-def test_smoke_of_a_spec_builds_it_and_takes_the_locks_qemu(
-    engines: Engines, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_smoke_of_a_spec_builds_it_and_takes_its_qemu(engines: Engines, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["smoke"]) == 0
     image, program, nics, accel, out = engines.asked["smoke"]
-    assert (image, program, tuple(nics), accel) == (Path("build/netvm"), LOCKED, ("igb",), None)
+    assert (image, program, tuple(nics), accel) == (Path("build/netvm"), Qemu(STORE_PATH, "9.0.0"), ("igb",), None)
     assert out == Path("build/netvm-smoke")
     said, err = capsys.readouterr()
     assert "✓ lease" in said
@@ -148,22 +147,43 @@ def test_smoke_of_an_image_builds_nothing(engines: Engines, tmp_path: Path) -> N
     assert "build" not in engines.asked
     image, program, _, accel, out = engines.asked["smoke"]
     assert (image, accel, out) == (Path("image"), "tcg", Path("here"))
-    assert program.path == Path("/usr/bin/qemu-system-x86_64")
+    assert program.path == STORE_PATH
 
 
-def test_an_image_we_built_brings_its_qemu(engines: Engines, tmp_path: Path) -> None:
+def test_an_image_brings_its_qemu(engines: Engines, tmp_path: Path) -> None:
+    """The manifest names it, wherever the folder is."""
     write_image(tmp_path / "image")
+    assert main(["smoke", "image"]) == 0
+    assert engines.asked["find"] == (None, STORE_PATH, "netvm-build build -o image, where its spec is")
+
+
+def test_a_qemu_beside_an_image_is_not_run(engines: Engines, tmp_path: Path) -> None:
+    """Whoever may write there must not choose what runs on the host."""
+    write_image(tmp_path / "image", qemu=None)
     program = tmp_path / ".netvm" / "image" / "qemu" / "bin" / "qemu-system-x86_64"
     program.parent.mkdir(parents=True)
     program.touch()
     assert main(["smoke", "image"]) == 0
-    assert engines.asked["find"] == (None, program)
+    assert engines.asked["find"][:2] == (None, None)
 
 
 def test_the_qemu_asked_for_wins(engines: Engines, tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
     assert main(["smoke", "--qemu", "mine"]) == 0
-    assert engines.asked["find"] == (Path("mine"), None)
+    assert engines.asked["find"][0] == Path("mine")
+
+
+@pytest.mark.parametrize("command", ["run", "smoke"])
+def test_neither_an_image_nor_a_spec(command: str, engines: Engines, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "build/stock"]) == 6
+    err = capsys.readouterr().err
+    assert err.startswith("error: build/stock is not there: name an image's folder, or a spec\n")
+    assert "netvm-build build -o build/stock\n" in err
+    Path("empty").mkdir()
+    assert main([command, "empty"]) == 6
+    assert "empty is no image and has no spec: it holds no manifest.json and no netvm.yaml" in capsys.readouterr().err
+    assert main([command, "other.yaml"]) == 2
+    assert "other.yaml: there is no such file" in capsys.readouterr().err
 
 
 def test_an_altered_image_is_not_booted(engines: Engines, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,6 +128,18 @@ def test_an_older_image_has_no_watchdog() -> None:
     assert old == manifest.Wanted(memory_mib=64, watchdog_s=0)
 
 
+STORE_PATH = f"/nix/store/{'a1' * 16}-qemu-10.0.8+ds-0"
+
+
+def test_the_qemu_of_an_image_is_a_path_of_the_store() -> None:
+    assert manifest.parse(document(qemu=STORE_PATH), "m").qemu == Path(STORE_PATH)
+    assert manifest.parse(document(), "m").qemu is None  # an older image
+    wrong = ("/tmp/qemu", f"{STORE_PATH}/../../../tmp/x", f"{STORE_PATH}/bin", "/nix/store/short-qemu", "", None, 3)
+    for value in wrong:
+        with pytest.raises(ManifestError, match="m: qemu: must be a path of the Nix store"):
+            manifest.parse(document(qemu=value), "m")
+
+
 @pytest.mark.parametrize("value", [[], None, "text", 1])
 def test_not_an_object(value: object) -> None:
     with pytest.raises(ManifestError, match="must be a JSON object"):

@@ -14,6 +14,7 @@ from builder import accelerator, qemu
 from builder.address import allocate
 from builder.errors import LaunchError, ToolMissing
 from builder.manifest import Image, parse
+from builder.qemu import program as finder
 from tests.unit.test_manifest import document
 
 FAKE = Path(__file__).parents[1] / "fakes" / "qemu_system.py"
@@ -140,13 +141,42 @@ def test_not_a_program(tmp_path: Path) -> None:
 def test_found_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / qemu.PROGRAM).symlink_to(FAKE)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert qemu.find().reason == "on PATH"
-    assert qemu.find(built=FAKE).reason == "built with the image"
+    monkeypatch.setattr(finder, "STORE", tmp_path)
+    built, gone = put(tmp_path / "built", FAKE.read_bytes()), tmp_path / "gone"
+    assert qemu.find().reason == qemu.find(built=gone).reason == "on PATH"
+    assert qemu.find(built=built).reason == "built with the image"
     assert qemu.find(explicit=FAKE, built=Path("/nowhere")).reason == "asked for"
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ToolMissing, match="qemu-system-x86_64 is not installed") as caught:
         qemu.find()
     assert caught.value.hint == "sudo apt-get install qemu-system-x86; or name one with --qemu FILE"
+    with pytest.raises(ToolMissing) as caught:
+        qemu.find(built=gone, again="netvm-build build -o here")
+    assert f"or bring back the image's own ({gone}): netvm-build build -o here; or name" in str(caught.value.hint)
+
+
+def put(store_path: Path, content: bytes = b"#!/bin/sh\n", mode: int = 0o555) -> Path:
+    """A store path with a QEMU in it."""
+    program = store_path / "bin" / qemu.PROGRAM
+    program.parent.mkdir(parents=True)
+    program.write_bytes(content)
+    program.chmod(mode)
+    return store_path
+
+
+def test_a_qemu_that_others_could_change_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    monkeypatch.setattr(finder, "STORE", store)
+    assert finder.in_store(put(store / "good")) == store / "good" / "bin" / qemu.PROGRAM
+    assert finder.in_store(put(store / "loose", mode=0o757)) is None
+    assert finder.in_store(put(tmp_path / "elsewhere")) is None
+    (store / "led").symlink_to(tmp_path / "elsewhere")
+    assert finder.in_store(store / "led") is None
+    assert finder.in_store(store / "gone") is None
+    if os.geteuid() == 0:
+        other = put(store / "of another")
+        os.chown(other / "bin" / qemu.PROGRAM, 1, 1)
+        assert finder.in_store(other) is None
 
 
 def test_igb_needs_8() -> None:

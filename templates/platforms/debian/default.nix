@@ -87,13 +87,14 @@ rec {
     regdb = if wireless then "${packages.root "guest"}/usr/lib/firmware/regulatory.db" else "";
   };
 
-  # → { manifest.json, kernel, kernel.config, rootfs.img }, and initrd if the kernel is stock
-  assemble = { manifest, kernel, rootfs, drivers }: packages.runIn {
+  # → { manifest.json, kernel, kernel.config, rootfs.img }, and initrd if the kernel is stock.  The manifest names `qemu`,
+  # so whatever keeps the image from the garbage collector keeps that too.
+  assemble = { manifest, kernel, rootfs, drivers, qemu }: packages.runIn {
     name = "image";
     root = packages.root "imager";
     script = ../shared/image.sh;
     maker = ../shared/make_image.py;
-    inherit kernel rootfs drivers;
+    inherit kernel rootfs drivers qemu;
     manifest = builtins.toFile "manifest.json" (builtins.toJSON (manifest // { inherit (lock) versions; }));
   };
 

@@ -74,12 +74,13 @@ in
       inherit tree ruleset programs modules verity drivers;
     } ". ${../shared/rootfs.sh}";
 
-  # → { manifest.json, kernel, kernel.config, rootfs.img }
-  assemble = { manifest, kernel, rootfs, drivers }: pkgs.runCommand "image"
+  # → { manifest.json, kernel, kernel.config, rootfs.img }.  The manifest names `qemu`, so whatever keeps the image from
+  # the garbage collector keeps that too.
+  assemble = { manifest, kernel, rootfs, drivers, qemu }: pkgs.runCommand "image"
     {
       nativeBuildInputs = [ python ];
       maker = ../shared/make_image.py;
-      inherit kernel rootfs drivers;
+      inherit kernel rootfs drivers qemu;
       manifest = builtins.toFile "manifest.json" (builtins.toJSON
         (manifest // { versions = versions // { linux = kernel.version; }; }));
     } ". ${../shared/image.sh}";

@@ -2,4 +2,4 @@
 mkdir -p "$out"
 cp "$kernel/kernel" "$kernel/kernel.config" "$rootfs/rootfs.img" "$out/"
 [ ! -e "$drivers/initrd" ] || cp "$drivers/initrd" "$out/"
-python3 -I -B "$maker" "$manifest" "$rootfs" "$out" "$kernel/options.json"
+python3 -I -B "$maker" "$manifest" "$rootfs" "$out" "$kernel/options.json" "$qemu"
