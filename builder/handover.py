@@ -43,13 +43,26 @@ def wifi(image: Image, environ: Mapping[str, str]) -> Handed | None:
 
     Raises BootError, naming every network whose secret is not where the spec says, and the file or variable.
     """
-    section = image.manifest.spec.get("wifi")
-    networks = section.get("networks") if isinstance(section, Mapping) else None
-    if not networks:
+    found = _secrets(image.manifest.spec, environ)
+    if not found:
         return None
+    descriptor = os.memfd_create("netvm-wifi")
+    os.write(descriptor, json.dumps({"version": VERSION, "secrets": found}).encode())
+    return Handed(WIFI, descriptor)
+
+
+def check(spec: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+    """Whether all secrets of a full spec are there, as `wifi` will want them.  Raises BootError as it does."""
+    _secrets(spec, environ)
+
+
+def _secrets(spec: Mapping[str, Any], environ: Mapping[str, str]) -> list[str | dict[str, str] | None]:
+    """What each Wi-Fi network of a full spec needs, in its order; empty without Wi-Fi.  Raises BootError."""
+    section = spec.get("wifi")
+    networks = section.get("networks") if isinstance(section, Mapping) else None
     found: list[str | dict[str, str] | None] = []
     problems: list[str] = []
-    for number, network in enumerate(networks):
+    for number, network in enumerate(networks or ()):
         try:
             found.append(_secret(network, environ))
         except _Unusable as problem:
@@ -60,9 +73,7 @@ def wifi(image: Image, environ: Mapping[str, str]) -> Handed | None:
             hint="set what is named above, or change `secret` in the spec and build again",
             details="\n".join(problems),
         )
-    descriptor = os.memfd_create("netvm-wifi")
-    os.write(descriptor, json.dumps({"version": VERSION, "secrets": found}).encode())
-    return Handed(WIFI, descriptor)
+    return found
 
 
 class _Unusable(Exception):

@@ -134,14 +134,18 @@ def _writable(folder: Path) -> Path:
 
 
 def _booted(what: str, program: Path | None, sink: Sink) -> tuple[Image, Qemu]:
-    """The image to boot, built if a spec was named, and the QEMU to boot it in."""
-    from builder import manifest, pipeline, qemu
+    """The image to boot, built if a spec was named, and the QEMU to boot it in.
+
+    Secrets that the boot needs are looked for before a build, which may take long.
+    """
+    from builder import handover, manifest, pipeline, qemu, spec
 
     if (Path(what) / manifest.FILE).exists():
         image = manifest.load(Path(what))
         manifest.verify(image)
     else:
         loaded = pipeline.load(_spec(Path(what)))
+        handover.check(spec.full_spec(loaded.router), os.environ)
         image = pipeline.build(loaded, default_out(loaded.router.name, None), sink)
     again = f"netvm-build build -o {image.folder}, where its spec is"
     return image, qemu.find(program, image.manifest.qemu, again)

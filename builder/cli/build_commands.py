@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,11 @@ import click
 from builder.cli.app import FOLDER, netvm_build, spec_path
 from builder.cli.draw import drawing
 from builder.cli.screen import Screen, table
+from builder.errors import BootError
 
 if TYPE_CHECKING:
     from builder.manifest import Image
-    from builder.pipeline import Plan
+    from builder.pipeline import Loaded, Plan
 
 MIB = 1 << 20
 
@@ -94,9 +96,20 @@ def build(
             plan = pipeline.plan(loaded, folder, sink, update_lock=update_lock)
         screen.result_json(plan_object(plan)) if as_json else screen.result(plan_text(plan))
         return
+    _tell_missing_secrets(screen, loaded)
     with drawing(screen) as sink:
         image = pipeline.build(loaded, folder, sink, update_lock=update_lock, rebuild=rebuild)
     screen.result_json(as_object(image)) if as_json else screen.result(summary(image))
+
+
+def _tell_missing_secrets(screen: Screen, loaded: Loaded) -> None:
+    """Say which secrets `run` and `smoke` will ask for: a build needs none, and may be for another machine."""
+    from builder import handover, spec
+
+    try:
+        handover.check(spec.full_spec(loaded.router), os.environ)
+    except BootError as error:
+        screen.say(f"note: {error.message}, and `run` and `smoke` need them:\n{error.details}")
 
 
 def default_out(name: str, out: Path | None) -> Path:

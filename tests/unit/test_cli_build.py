@@ -186,6 +186,27 @@ def test_neither_an_image_nor_a_spec(command: str, engines: Engines, capsys: pyt
     assert "other.yaml: there is no such file" in capsys.readouterr().err
 
 
+WIFI_SPEC = """
+version: 1
+kernel: {fragments: [wifi]}
+wifi: {country: DE, networks: [{ssid: home, secret: {env: NETVM_NO_SUCH_SECRET}}]}
+"""
+
+
+def test_secrets_are_looked_for_before_a_build(engines: Engines, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("netvm.yaml").write_text(WIFI_SPEC)
+    told = "wifi.networks[0] ('home'): the variable NETVM_NO_SUCH_SECRET is not set: export NETVM_NO_SUCH_SECRET="
+    for command in ("run", "smoke"):
+        assert main([command]) == 7
+        err = capsys.readouterr().err
+        assert "error: the secrets of the Wi-Fi networks are not all there\n" in err
+        assert told in err
+        assert "build" not in engines.asked
+    assert main(["build"]) == 0  # an image for another machine needs none here
+    assert "build" in engines.asked
+    assert told in capsys.readouterr().err
+
+
 def test_an_altered_image_is_not_booted(engines: Engines, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_image(tmp_path / "image")
     (tmp_path / "image" / "kernel").write_bytes(b"other")
