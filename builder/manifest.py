@@ -125,10 +125,14 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Image:
-    """An image folder that has the right shape.  Its files are only as good as `verify` says."""
+    """An image folder that has the right shape.  Its files are only as good as `verify` says.
+
+    `identity` is the SHA-256 of its manifest, which has those of all other files in it.
+    """
 
     folder: Path
     manifest: Manifest
+    identity: str = ""
 
     @property
     def kernel(self) -> Path:
@@ -158,8 +162,7 @@ def load(folder: Path) -> Image:
     file = folder / FILE
     again = AGAIN.format(folder=folder)
     try:
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
+        raw = _read(file)
     except FileNotFoundError as error:
         raise ManifestError(f"{folder} is not an image: it has no {FILE}", hint=again) from error
     except OSError as error:
@@ -170,7 +173,21 @@ def load(folder: Path) -> Image:
         document = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{file} is cut off or not JSON: {error}", hint=again) from error
-    return Image(folder, parse(document, str(file), again))
+    return Image(folder, parse(document, str(file), again), hashlib.sha256(raw).hexdigest())
+
+
+def identity(folder: Path) -> str | None:
+    """What tells the image that a folder holds now from every other; None where it holds none."""
+    try:
+        return hashlib.sha256(_read(folder / FILE)).hexdigest()
+    except OSError:
+        return None
+
+
+def _read(file: Path) -> bytes:
+    """A manifest, or a byte more than one can have.  Raises OSError."""
+    with file.open("rb") as stream:
+        return stream.read(MAX_BYTES + 1)
 
 
 def verify(image: Image) -> None:

@@ -15,7 +15,7 @@ import select
 import shutil
 import signal
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -61,7 +61,8 @@ class Record:
     """What is known of a running VM.  `started` is the process's start time in clock ticks since the host's boot.
 
     `started_at` is ISO 8601 in UTC.  `ports` are root ports that are free for hot-plugging.  `behind` is the socket of
-    another router's client network, where this one's uplink is; else empty.
+    another router's client network, where this one's uplink is; else empty.  `image_id` tells the image that it was
+    started from (`manifest.identity`); empty for a VM that an older version started.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Record:
     log: str = ""
     clients: tuple[Network, ...] = ()
     ports: tuple[str, ...] = ()
+    image_id: str = ""
     behind: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -279,11 +281,6 @@ def _clean_if_dead(folder: Path) -> bool:
         return True
     finally:
         os.close(descriptor)
-
-
-def to_dict(records: tuple[Record, ...]) -> Mapping[str, Any]:
-    """The VMs for a program to read."""
-    return {"version": VERSION, "vms": [record.to_dict() for record in records]}
 
 
 def runtime_dir() -> Path:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from builder import manifest
 from builder.privilege import Privilege, told
 from builder.registry import Record
 from builder.traffic import brief
@@ -146,6 +148,12 @@ def snapshot(
     )
 
 
+def image_changed(record: Record) -> bool | None:
+    """Whether the VM's folder holds another image by now; None where that can't be known, or it holds none."""
+    there = manifest.identity(Path(record.image))
+    return None if there is None or not record.image_id else there != record.image_id
+
+
 def to_dict(now: Snapshot, record: Record) -> dict[str, Any]:
     """For a program to read: docs/operating.md describes it."""
     return {
@@ -155,6 +163,7 @@ def to_dict(now: Snapshot, record: Record) -> dict[str, Any]:
         "started_at": record.started_at,
         "uptime_s": round(now.uptime_s, 3),
         "image": record.image,
+        "image_changed": image_changed(record),
         "accelerator": record.accelerator,
         "memory": {"machine_mib": record.memory_mib, "total_kib": now.total_kib, "used_kib": now.used_kib},
         "firewall": {"loaded": now.firewall},

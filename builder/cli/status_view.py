@@ -24,62 +24,64 @@ def size(count: float) -> str:
     return f"{count:.1f} {unit}" if unit != "B" and count < 10 else f"{count:.0f} {unit}"
 
 
-def lines(now: Snapshot, memory_mib: int, *, before: Snapshot | None = None, most: int | None = None) -> list[str]:
-    """The whole state; with `before`, traffic a second since then; with `most`, no more lines than that."""
+def lines(
+    now: Snapshot, memory_mib: int, *, before: Snapshot | None = None, most: int | None = None, note: str = ""
+) -> list[str]:
+    """The whole state; with `before`, traffic a second since then; with `most`, no more lines than that.
+
+    `note` is a line more, about the VM rather than its guest.
+    """
     firewall = {True: "firewall loaded", False: "no firewall", None: "firewall unknown"}[now.firewall]
     used = f"{now.used_kib / 1024:.0f} of {memory_mib} MiB" if now.total_kib else "memory unknown"
     head = f"{now.name}   {now.state}   up {duration(now.uptime_s)}   {used}   {firewall}"
     head += f"   watchdog {now.watchdog_s} s" if now.watchdog_s else ""
-    top = [head, *([FLOODS] if now.floods else []), "", *_uplinks(now), ""]
+    seconds = now.uptime_s - before.uptime_s if before is not None else 0.0
+    top = [head, *([note] if note else []), "", *_uplinks(now, before, seconds), ""]
     bottom = ["", *_drops(now), "", *_services(now), *_modules(now)]
     room = None if most is None else max(1, most - len(top) - len(bottom) - 2)
-    return top + _clients(now, before, room) + bottom
+    return top + _clients(now, before, seconds, room) + bottom
 
 
-def _uplinks(now: Snapshot) -> list[str]:
+def _uplinks(now: Snapshot, before: Snapshot | None, seconds: float) -> list[str]:
+    """The uplinks, the active one of several with a star; traffic as seen from the router."""
     if not now.uplinks:
         return ["uplink  none: no physical interface has a driver"]
-    several = len(now.uplinks) > 1
-    return [f"uplink  {_uplink(uplink, several)}" for uplink in now.uplinks]
+    named, several = any(uplink.name for uplink in now.uplinks), len(now.uplinks) > 1
+    earlier = {uplink.interface: uplink.traffic for uplink in before.uplinks} if before is not None else {}
+    rates = ("from/s", "to/s") if seconds > 0 else ()
+    first = ("  uplink" if several else "uplink", *(("card",) if named else ()))
+    rows = [(*first, "driver", "address", "resolvers", "from outside", "to outside", *rates, "")]
+    for uplink in now.uplinks:
+        mark = ("* " if uplink.active else "  ") if several else ""
+        which = (f"{mark}{_cell(uplink.name)}", _cell(uplink.interface)) if named else (_cell(uplink.interface),)
+        moved = _moved_cells(uplink.traffic, earlier.get(uplink.interface), seconds)
+        error = f"ConnMan: {_cell(uplink.error)}" if uplink.error else ""
+        rows.append((*which, _cell(uplink.driver), *_address(uplink), *moved, error))
+    return table(rows, gap=3).splitlines()
 
 
-def _uplink(uplink: Uplink, several: bool) -> str:
-    mark = ("* " if uplink.active else "  ") if several else ""
-    name = f"{_cell(uplink.name)}  " if uplink.name else ""
+def _address(uplink: Uplink) -> tuple[str, str]:
+    """An uplink's address and gateway, or why it has none; and its resolvers."""
     if not uplink.interface:
-        return f"{mark}{name}no card has the MAC {_cell(uplink.mac)}"
-    parts = [f"{mark}{name}{_cell(uplink.interface)}  {_cell(uplink.driver)}"]
+        return f"no card has the MAC {_cell(uplink.mac)}", ""
     if uplink.address is None:
-        parts.append("no lease")
-    else:
-        via = f" via {_cell(uplink.gateway)}" if uplink.gateway else ""
-        parts.append(f"{_cell(uplink.address)}{via}")
-        names = ", ".join(_cell(name) for name in uplink.nameservers[:4])
-        parts.append(f"resolvers {names or 'none'}")
-    if uplink.error:
-        parts.append(f"ConnMan: {_cell(uplink.error)}")
-    if uplink.traffic is not None:
-        parts.append(f"in {size(uplink.traffic.in_bytes)}, out {size(uplink.traffic.out_bytes)}")
-    return "   ".join(parts)
+        return "no lease", ""
+    via = f" via {_cell(uplink.gateway)}" if uplink.gateway else ""
+    return f"{_cell(uplink.address)}{via}", ", ".join(_cell(name) for name in uplink.nameservers[:4]) or "none"
 
 
-def _clients(now: Snapshot, before: Snapshot | None, room: int | None) -> list[str]:
+def _clients(now: Snapshot, before: Snapshot | None, seconds: float, room: int | None) -> list[str]:
     if not now.clients:
         return ["no clients"]
     earlier = {client.interface: client.traffic for client in before.clients} if before is not None else {}
-    seconds = now.uptime_s - before.uptime_s if before is not None else 0.0
     shown: Sequence[Client] = now.clients
     if room is not None and len(shown) > room:
         shown = sorted(shown, key=lambda client: -_moved(client.traffic, earlier.get(client.interface)))[:room]
-    rates = ("in/s", "out/s") if seconds > 0 else ()
-    rows = [("client", "router", "name", "in", "out", *rates)]
+    rates = ("to/s", "from/s") if seconds > 0 else ()
+    rows = [("client", "router", "name", "to client", "from client", *rates)]
     for client in shown:
-        traffic = client.traffic
-        cells = [_cell(client.client), _cell(client.router), _cell(client.name)]
-        cells += ["?", "?"] if traffic is None else [size(traffic.in_bytes), size(traffic.out_bytes)]
-        if rates:
-            cells += _rates(traffic, earlier.get(client.interface), seconds)
-        rows.append(tuple(cells))
+        moved = _moved_cells(client.traffic, earlier.get(client.interface), seconds)
+        rows.append((_cell(client.client), _cell(client.router), _cell(client.name), *moved))
     left_out = len(now.clients) - len(shown)
     return [*table(rows, gap=3).splitlines(), *([f"and {left_out} more with less traffic"] if left_out else [])]
 
@@ -90,11 +92,17 @@ def _moved(now: Traffic | None, before: Traffic | None) -> int:
     return total - (0 if before is None else before.in_bytes + before.out_bytes)
 
 
-def _rates(now: Traffic | None, before: Traffic | None, seconds: float) -> list[str]:
-    if now is None or before is None:
-        return ["", ""]
+def _moved_cells(now: Traffic | None, before: Traffic | None, seconds: float) -> tuple[str, ...]:
+    """Bytes in and out, and over that many seconds each a second; `?` where they are not known."""
+    if now is None:
+        return ("?", "?") if seconds <= 0 else ("?", "?", "", "")
+    total = (size(now.in_bytes), size(now.out_bytes))
+    if seconds <= 0:
+        return total
+    if before is None:
+        return (*total, "", "")
     pairs = ((now.in_bytes, before.in_bytes), (now.out_bytes, before.out_bytes))
-    return [size(max(0, later - earlier) / seconds) for later, earlier in pairs]
+    return (*total, *(size(max(0, later - earlier) / seconds) for later, earlier in pairs))
 
 
 def _drops(now: Snapshot) -> list[str]:

@@ -77,7 +77,7 @@ def status(screen: Screen, name: str | None, as_json: bool, watch: bool, every: 
     else:
         from builder.cli.status_view import lines
 
-        screen.result("\n".join(lines(now, record.memory_mib)))
+        screen.result("\n".join(lines(now, record.memory_mib, note=_image_note(record))))
 
 
 def _json(value: object) -> str:
@@ -87,13 +87,27 @@ def _json(value: object) -> str:
 
 def _list(screen: Screen, there: tuple[Record, ...], *, as_json: bool) -> None:
     from builder import registry
+    from builder.status import image_changed
 
     if as_json:
-        screen.result(_json(registry.to_dict(there)))
+        vms = [record.to_dict() | {"image_changed": image_changed(record)} for record in there]
+        screen.result(_json({"version": registry.VERSION, "vms": vms}))
         return
     rows = [("name", "since", "clients", "accelerator", "image")]
-    rows += [(one.name, one.started_at, str(len(one.clients)), one.accelerator, escape(one.image)) for one in there]
+    for one in there:
+        image = escape(one.image) + (" (built again since)" if image_changed(one) else "")
+        rows.append((one.name, one.started_at, str(len(one.clients)), one.accelerator, image))
     screen.result(table(rows))
+
+
+def _image_note(record: Record) -> str:
+    """What to do where the VM has an older image than its folder holds now; empty where it hasn't."""
+    from builder.status import image_changed
+
+    if not image_changed(record):
+        return ""
+    again = f"netvm-build stop {record.name}, then `run` it again with the same options"
+    return f"{escape(record.image)} was built again since this VM started; to use the new image: {again}"
 
 
 def _networks(screen: Screen, record: Record, *, as_json: bool) -> None:
@@ -144,7 +158,8 @@ def _watch(screen: Screen, record: Record, conversation: Conversation, every: fl
             with live_text(screen) as (show, height):
                 while True:
                     now = _snapshot(record, conversation)
-                    show(lines(now, record.memory_mib, before=before, most=height()))
+                    note = _image_note(record)
+                    show(lines(now, record.memory_mib, before=before, most=height(), note=note))
                     before = now
                     time.sleep(every)
         while True:
@@ -152,7 +167,8 @@ def _watch(screen: Screen, record: Record, conversation: Conversation, every: fl
             if as_json:
                 screen.result(json.dumps(statuses.to_dict(now, record)))
             else:
-                screen.result("\n".join([*lines(now, record.memory_mib, before=before), ""]))
+                shown = lines(now, record.memory_mib, before=before, note=_image_note(record))
+                screen.result("\n".join([*shown, ""]))
             before = now
             time.sleep(every)
     except QmpLost:

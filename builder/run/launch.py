@@ -82,5 +82,6 @@ def describe(launch: Launch, qemu_pid: int) -> registry.Record:
             for network, seat in zip(launch.offered, launch.machine.seats.seats, strict=True)
         ),
         ports=tuple(str(seat) for seat in launch.machine.seats.spare),
+        image_id=launch.image.identity,
         behind=launch.uplink.socket,
     )

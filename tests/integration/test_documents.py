@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # The console would wait for ever; Ctrl-C is how a shell's user leaves it, too.
 LEAVE = (
-    "timeout --preserve-status -s INT 20 netvm-build run </dev/null >run.log 2>&1 || [ $? -eq 130 ]\n"
+    "timeout --preserve-status -s INT 20 netvm-build run {what}</dev/null >run.log 2>&1 || [ $? -eq 130 ]\n"
     """grep -q '"event": "ready"' run.log"""
 )
 
@@ -31,20 +31,26 @@ def commands(file: str) -> str:
     text = "".join(block for block in blocks if "netvm-build" in block)
     assert text
     text = re.sub(r"^(PATH=.*|\./make\.sh.*)\n", "", text, flags=re.MULTILINE)
-    text, count = re.subn(r"^netvm-build run\b.*$", lambda _: LEAVE, text, flags=re.MULTILINE)
+    text, count = re.subn(r"^netvm-build run\b.*$", lambda _: LEAVE.format(what=""), text, flags=re.MULTILINE)
     assert count == 1
     return text
 
 
 def follow(file: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Type them; the first that fails ends it."""
+    """Type the commands of a document; the first that fails ends it."""
+    return typed(commands(file), folder)
+
+
+def typed(script: str, folder: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Type commands; the first that fails ends it."""
     program = folder / "bin" / "netvm-build"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m builder "$@"\n')
     program.chmod(0o755)
-    script = "set -eux\n" + commands(file)
-    env = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
-    return subprocess.run(["sh", "-c", script], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    env = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", **extra}
+    return subprocess.run(
+        ["sh", "-c", f"set -eux\n{script}"], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
 
 
 def test_the_readme(image: Image, loaded: pipeline.Loaded, tmp_path: Path) -> None:
@@ -63,3 +69,24 @@ def test_the_tutorial(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "BONDING=y" in done.stdout
     assert done.stdout.count("passed in") >= 3
+
+
+def test_operating_a_router(image: Image, tmp_path: Path, short_runtime: Path) -> None:
+    """The page from its top to its end: no command is refused because of one before it."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/operating.md").read_text(), re.MULTILINE | re.DOTALL)
+    text, count = re.subn(
+        r"^netvm-build run build/netvm$", LEAVE.format(what="build/netvm "), "".join(blocks), flags=re.M
+    )
+    assert count == 1
+    text, count = re.subn(
+        r"^netvm-build console\b.*$", r"timeout -s INT 2 \g<0> </dev/null || [ $? -eq 124 ]", text, flags=re.M
+    )
+    assert count == 2
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "netvm").symlink_to(image.folder)
+    try:
+        done = typed(text, tmp_path, XDG_STATE_HOME=str(tmp_path))
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert done.stderr.endswith("netvm is off\n")
+    finally:
+        typed("netvm-build stop --now || :", tmp_path / "bin")

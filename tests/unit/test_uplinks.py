@@ -176,13 +176,15 @@ def test_the_status_tells_which_uplink_is_in_use_and_what_is_wrong_with_the_othe
     broken = replace(bare, interface="up1", name="backup", address=None, active=False, error="dhcp-failed\x1b[31m")
     absent = replace(broken, interface="", name="third", mac="52:54:00:00:00:03", error="")
     now = status.Snapshot("netvm", "ready", 1.0, 1, 1, True, (bare, broken, absent), (), (), ())
-    shown = [line for line in status_view.lines(now, 96) if line.startswith("uplink")]
-    assert shown == [
-        "uplink  * cable  up0  igb   10.0.2.15/24 via 10.0.2.2   resolvers 10.0.2.3",
-        "uplink    backup  up1  igb   no lease   ConnMan: dhcp-failed",
-        "uplink    third  no card has the MAC 52:54:00:00:00:03",
+    assert status_view.lines(now, 96)[2:6] == [
+        "  uplink   card   driver   address                                 resolvers   from outside   to outside",
+        "* cable    up0    igb      10.0.2.15/24 via 10.0.2.2               10.0.2.3    ?              ?",
+        "  backup   up1    igb      no lease                                            ?              ?"
+        "            ConnMan: dhcp-failed",
+        "  third           igb      no card has the MAC 52:54:00:00:00:03               ?              ?",
     ]
-    assert status_view.lines(replace(now, uplinks=(bare,)), 96)[2].startswith("uplink  cable  up0")
+    alone = status_view.lines(replace(now, uplinks=(bare,)), 96)
+    assert [line.split()[:2] for line in alone[2:4]] == [["uplink", "card"], ["cable", "up0"]]
 
 
 def test_connman_s_word_leads_to_the_key_to_change() -> None:

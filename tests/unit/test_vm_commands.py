@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,33 @@ def test_several_vms_are_listed_and_one_is_named(guest: StandIn, capsys: Capture
         assert "2 VMs are running: netvm, other" in capsys.readouterr().err
 
 
+def test_an_image_that_was_built_again_is_told_of(capsys: Capture, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "image")
+
+    def changed() -> list[object]:
+        found = []
+        for arguments in (["status", "netvm", "--json"], ["status", "--json"]):
+            assert main(arguments) == 0
+            told = json.loads(capsys.readouterr().out)
+            found.append(told.get("vms", [told])[0]["image_changed"])
+        return found
+
+    with StandIn() as guest, StandIn("other"):
+        assert changed() == [None, None]  # an older version started it, or the folder is gone
+        guest.record = replace(guest.record, image=str(image.folder), image_id=image.identity)
+        guest.place.publish(guest.record)
+        assert changed() == [False, False]
+        assert main(["status", "netvm"]) == 0
+        assert "built again" not in capsys.readouterr().out
+        write_image(image.folder, qemu=None)
+        assert changed() == [True, True]
+        assert main(["status", "netvm"]) == 0
+        note = f"{image.folder} was built again since this VM started; to use the new image: netvm-build stop netvm"
+        assert capsys.readouterr().out.splitlines()[1].startswith(note)
+        assert main(["status"]) == 0
+        assert f"{image.folder} (built again since)\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", ["status", "events", "console", "stop"])
 def test_no_vm(command: str, capsys: Capture) -> None:
     assert main([command]) == 7
@@ -94,7 +123,10 @@ def test_an_older_router_that_counts_nothing(capsys: Capture) -> None:
     with StandIn(answers=old):
         assert main(["status"]) == 0
         out = capsys.readouterr().out
-        assert "100.64.0.1   100.64.0.0   web    ?    ?" in out
+        assert re.search(r"^100\.64\.0\.1   100\.64\.0\.0   web    \?           \?$", out, re.MULTILINE)
+        assert re.search(
+            r"^up0      e1000e   10\.0\.2\.15/24 via 10\.0\.2\.2   10\.0\.2\.3    \?              \?$", out, re.M
+        )
         assert main(["status", "--json"]) == 0
         assert "in_bytes" not in json.loads(capsys.readouterr().out)["clients"][0]
 
@@ -134,7 +166,12 @@ def test_watch_in_a_log_prints_one_after_another_until_the_end(capsys: Capture) 
         assert main(["status", "--watch", "--every", "0.2"]) == 0
     out, err = capsys.readouterr()
     assert out.count("firewall loaded") == 3
-    assert "in/s" in out
+    tables = out.split("netvm   ready")[1:]
+    assert len(tables) == 3
+    for heads in ("to client   from client", "from outside   to outside"):
+        assert all(heads in shown for shown in tables)
+    assert ["to/s   from/s" in shown for shown in tables] == [False, True, True]  # of clients
+    assert ["from/s   to/s" in shown for shown in tables] == [False, True, True]  # of uplinks, both ways
     assert "\x1b" not in out
     assert err == "netvm has ended\n"
 
@@ -196,7 +233,18 @@ def test_a_guest_that_lies_moves_no_cursor_and_breaks_nothing(value: Any, capsys
                 assert set(json.loads(out)) == SHAPE
 
 
-SHAPE = {"version", "name", "state", "started_at", "uptime_s", "image", "accelerator", "memory", "firewall"}
+SHAPE = {
+    "version",
+    "name",
+    "state",
+    "started_at",
+    "uptime_s",
+    "image",
+    "image_changed",
+    "accelerator",
+    "memory",
+    "firewall",
+}
 SHAPE |= {"uplinks", "clients", "drops", "services", "watchdog_s", "modules", "floods"}
 
 
