@@ -13,7 +13,7 @@ from typing import Any
 from builder import manifest
 from builder.privilege import Privilege, told
 from builder.registry import Record
-from builder.traffic import brief
+from builder.traffic import brief, brief_of_kernel
 
 VERSION = 1
 MAX_ENTRIES = 4096
@@ -82,6 +82,15 @@ class Drop:
 
 
 @dataclass(frozen=True)
+class KernelDrop:
+    """Packets that the kernel dropped by itself, of which it counts no bytes."""
+
+    reason: str
+    text: str
+    packets: int
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A VM as it is now.  `state`: booting, ready, or degraded (something that `ready` needs is missing).
 
@@ -100,6 +109,7 @@ class Snapshot:
     drops: tuple[Drop, ...]
     watchdog_s: int | None = None
     modules: tuple[str, ...] = ()
+    kernel_drops: tuple[KernelDrop, ...] = ()
     floods: bool = False
 
     @property
@@ -145,6 +155,7 @@ def snapshot(
         drops=tuple(_drop(entry) for entry in _entries(counters, "drops")),
         watchdog_s=_count(body, "watchdog_s") or None,
         modules=_texts(body.get("modules")),
+        kernel_drops=tuple(_kernel_drop(entry) for entry in _entries(counters, "kernel")),
     )
 
 
@@ -171,6 +182,7 @@ def to_dict(now: Snapshot, record: Record) -> dict[str, Any]:
         "uplinks": [_flat(uplink) for uplink in now.uplinks],
         "clients": [_flat(client) for client in now.clients],
         "drops": [asdict(drop) for drop in now.drops],
+        "kernel_drops": [asdict(drop) for drop in now.kernel_drops],
         "services": [asdict(service) for service in now.services],
         "modules": list(now.modules),
         "floods": now.floods,
@@ -267,3 +279,8 @@ def _service(entry: Mapping[str, Any]) -> Service:
 def _drop(entry: Mapping[str, Any]) -> Drop:
     name = _text(entry, "name")
     return Drop(name, brief(name), _count(entry, "packets"), _count(entry, "bytes"))
+
+
+def _kernel_drop(entry: Mapping[str, Any]) -> KernelDrop:
+    name = _text(entry, "name")
+    return KernelDrop(name, brief_of_kernel(name), _count(entry, "packets"))

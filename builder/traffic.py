@@ -40,7 +40,26 @@ REFUSALS: Mapping[str, Refusal] = {
     "reverse_path": Refusal(
         "ip",
         "not the way back to its sender",
-        "it came from an uplink with a client's address or the router's own",
+        "it came from an uplink with a client's address, the router's own, or one that no host has",
+    ),
+    "multicast": Refusal(
+        "ip",
+        "multicast",
+        "it was for a multicast group (mDNS, SSDP, IGMP), which the router neither joins nor forwards",
+    ),
+    "no_host": Refusal(
+        "ip", "to nobody's address", "a client sent it to an address that no host has (0.0.0.0/8, 127.0.0.0/8)"
+    ),
+    "needs_helper": Refusal(
+        "ip",
+        "no helper expected it",
+        "it was GRE, or came from port 20 as FTP data does, and belongs to no connection: see `clients.helpers`",
+    ),
+    "one_per_peer": Refusal(
+        "ip",
+        "second client to one peer, without ports",
+        "another client has a connection of the same protocol without ports (ESP, AH, GRE) to the same peer: for IPsec"
+        " use NAT-T, which is UDP port 4500",
     ),
     "odd_flags": Refusal("ip", "odd TCP flags", "TCP flags that no connection has, such as none, all, or SYN with FIN"),
     "invalid": Refusal("ip", "no valid connection", "it belongs to no known connection and cannot begin one"),
@@ -78,9 +97,41 @@ REFUSALS: Mapping[str, Refusal] = {
 }
 
 
+KERNEL_DROPS: Mapping[str, tuple[str, str]] = {
+    "header": ("header or TTL", "its header is wrong, or its TTL ended at the router, which its sender is told"),
+    "no_route": ("no route", "there is no route to its target, which its sender is told"),
+    "address": ("address of nobody", "its target is an address that cannot be one"),
+    "rp_filter": (
+        "not the way back (kernel)",
+        "its sender is not where the routes say, though its connection is known",
+    ),
+    "martian": (
+        "impossible address",
+        "its sender or target is an address that no host has, and it belongs to no connection",
+    ),
+    "reassembly": ("fragments without the rest", "the rest of its datagram did not come in time, or does not fit"),
+    "too_big": (
+        "too big for the link",
+        "it is larger than the link takes and may not be cut, which its sender is told",
+    ),
+    "no_memory": ("no memory", "the kernel had no memory or no room in a queue for it"),
+    "no_free_port": (
+        "clash of connections",
+        "no port was free for its connection, or another connection is just like it",
+    ),
+    "no_room": ("connection table full", "there was no room for its connection, or it clashed with another"),
+}
+"""What the kernel itself drops and counts, as rootfs/init/kernel_drops.py names it: few words, and the reason."""
+
+
 def brief(name: str) -> str:
     """A counter's reason in few words; one that is not ours goes by its own name."""
     return REFUSALS[name].brief if name in REFUSALS else name
+
+
+def brief_of_kernel(name: str) -> str:
+    """The same for what the kernel drops by itself."""
+    return KERNEL_DROPS[name][0] if name in KERNEL_DROPS else name
 
 
 CLIENT_GROUP, UPLINK_GROUP, STANDBY_GROUP = 1, 2, 3

@@ -106,8 +106,11 @@ def _moved_cells(now: Traffic | None, before: Traffic | None, seconds: float) ->
 
 
 def _drops(now: Snapshot) -> list[str]:
-    some = [f"{drop.packets} {_cell(drop.text)}" for drop in now.drops if drop.packets]
-    return [f"dropped   {', '.join(some) or 'nothing'}"]
+    """What the firewall refused, and what the kernel dropped besides."""
+    refused = [f"{drop.packets} {_cell(drop.text)}" for drop in now.drops if drop.packets]
+    besides = [f"{drop.packets} {_cell(drop.text)}" for drop in now.kernel_drops if drop.packets]
+    rows = [f"dropped   {', '.join(refused) or 'nothing'}"]
+    return [*rows, f"by kernel {', '.join(besides)}"] if besides else rows
 
 
 def _services(now: Snapshot) -> list[str]:

@@ -73,14 +73,14 @@ def dump_counters(table: str) -> bytes:
 
 def traffic() -> dict[str, dict[str, object]]:
     """What went through every interface, by its name.  Raises OSError."""
-    dump = _dump(NETLINK_ROUTE, RTM_GETLINK, LINK.pack(0, 0, 0, 0, 0))
-    return dict(found for kind, payload in dump if kind == RTM_NEWLINK and (found := parse_traffic(payload)))
+    found = dump(NETLINK_ROUTE, RTM_GETLINK, LINK.pack(0, 0, 0, 0, 0))
+    return dict(one for kind, payload in found if kind == RTM_NEWLINK and (one := parse_traffic(payload)))
 
 
 def drops(table: str = TABLE) -> list[dict[str, object]]:
     """The ruleset's named counters, in its order; equal names of several tables count together.  Raises OSError."""
     found: dict[str, tuple[int, int]] = {}
-    for kind, payload in _dump(NETLINK_NETFILTER, NFT_MSG_GETOBJ, dump_counters(table)):
+    for kind, payload in dump(NETLINK_NETFILTER, NFT_MSG_GETOBJ, dump_counters(table)):
         counter = parse_counter(payload) if kind == NFT_MSG_NEWOBJ else None
         if counter is not None and (counter[0] in found or len(found) < MAX_COUNTERS):
             packets, size = found.get(counter[0], (0, 0))
@@ -88,7 +88,7 @@ def drops(table: str = TABLE) -> list[dict[str, object]]:
     return [{"name": name, "packets": packets, "bytes": size} for name, (packets, size) in found.items()]
 
 
-def _dump(protocol: int, kind: int, payload: bytes) -> Iterator[tuple[int, bytes]]:
+def dump(protocol: int, kind: int, payload: bytes) -> Iterator[tuple[int, bytes]]:
     """(type, payload) of each message of a dump.  Raises OSError."""
     socket = native.Socket(native.AF_NETLINK, native.SOCK_RAW_CLOEXEC, protocol)
     try:

@@ -139,12 +139,13 @@ class Requests:
 
     def _counters(self) -> Answer:
         from init import counters
+        from init.kernel_drops import kernel_drops
 
         try:
             traffic = counters.traffic()
             names = [uplink.name for uplink in self._uplinks.all] + [client.name for client in self._clients.all]
             interfaces = [{"interface": name} | traffic[name] for name in names if name in traffic]
-            return {"interfaces": interfaces, "drops": counters.drops()}
+            return {"interfaces": interfaces, "drops": counters.drops(), "kernel": kernel_drops()}
         except OSError as error:
             raise Unanswerable(f"the counters could not be read: {error.strerror}") from None
 

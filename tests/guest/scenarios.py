@@ -8,6 +8,7 @@ import scenarios_fragments
 import scenarios_names
 import scenarios_options
 import scenarios_ports
+import scenarios_silent
 import scenarios_standby
 import scenarios_uplinks
 from shows import SCENARIOS, Scenario
@@ -21,6 +22,7 @@ __all__ = [
     "scenarios_names",
     "scenarios_options",
     "scenarios_ports",
+    "scenarios_silent",
     "scenarios_standby",
     "scenarios_uplinks",
 ]

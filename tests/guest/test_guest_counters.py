@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from init import counters, rings
+from init.kernel_drops import columns, pairs
 from init.netlink import attribute
 from init.rtnetlink import LINK
 
@@ -99,11 +100,17 @@ def test_a_real_kernel_s_counters() -> None:
     assert traffic["lo"]["tx_bytes"] >= 142
 
 
+def test_files_of_any_shape_are_read() -> None:
+    assert pairs("Ip: A B\nIp: 1 2\nTcp: C\nTcp: -1\nlast") == {"Ip.A": 1, "Ip.B": 2}
+    assert pairs("") == columns("") == columns("a b") == {}
+    assert columns("a b\n00000001 0000000a\n00000002 00000001\n") == {"a": 3, "b": 11}
+
+
 def test_it_is_loaded_only_when_asked() -> None:
     script = f"import sys; sys.path.insert(0, {str(ROOT / 'rootfs')!r}); import init.main; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert "init.main" in loaded
-    assert not {"init.counters", "init.requests"} & set(loaded)
+    assert not {"init.counters", "init.kernel_drops", "init.requests"} & set(loaded)
 
 
 def test_rings_of_what_has_none() -> None:

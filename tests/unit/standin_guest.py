@@ -46,6 +46,7 @@ def honest(request: dict[str, Any]) -> bytes:
             {"name": "isolated", "packets": 0, "bytes": 0},
             {"name": "brand_new", "packets": 1, "bytes": 60},
         ]
+        reply["kernel"] = [{"name": "header", "packets": 7}, {"name": "no_route", "packets": 0}]
     elif request["request"] != "ping":
         reply["error"] = f"unknown request {request['request']!r}"
     return line(**reply)

@@ -355,6 +355,14 @@ def test_the_document_has_every_refusal_with_its_reason() -> None:
     }
 
 
+def test_the_document_has_what_the_kernel_drops() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", SECURITY, re.MULTILINE))
+    assert {name: rows.get(name) for name in traffic.KERNEL_DROPS} == {
+        name: reason for name, (_, reason) in traffic.KERNEL_DROPS.items()
+    }
+    assert not set(traffic.KERNEL_DROPS) & set(traffic.REFUSALS)
+
+
 def test_every_proof_that_the_document_names_is_there() -> None:
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
     cells = re.findall(r"^\| .*? \| .*? \| (`.*`) \|$", SECURITY, re.MULTILINE)

@@ -245,7 +245,7 @@ SHAPE = {
     "memory",
     "firewall",
 }
-SHAPE |= {"uplinks", "clients", "drops", "services", "watchdog_s", "modules", "floods"}
+SHAPE |= {"uplinks", "clients", "drops", "services", "watchdog_s", "modules", "floods", "kernel_drops"}
 
 
 def safe(text: str) -> bool:
