@@ -153,6 +153,8 @@ CLIENT_SHARE, CLIENT_MOST = 16, 1024
 
 The kernel walks a client's whole list (nf_conncount.c) with the first new connection of every tick: 0.6 µs for each.
 """
+INWARD_TIMES = 2
+"""So many times as many may come to a client's forwarded ports: half-open ones are forgotten after 3 seconds."""
 CHAIN_LENGTH = 8
 """nf_conntrack_max is 8 times nf_conntrack.hashsize when that is given on the command line (nf_conntrack_core.c)."""
 BUCKETS_A_PAGE = 512
@@ -183,7 +185,13 @@ def kernel_parameters(router: Router) -> tuple[str, ...]:
 def settings(router: Router) -> dict[str, str]:
     """Kernel settings that follow from the spec, below /proc/sys/net: PID 1 writes them with its own tables."""
     low, high = ports.split(router).own
-    return {"ipv4/ip_local_port_range": f"{low} {high}", **fragments.settings(router)}
+    clients = router.clients
+    return {
+        "ipv4/ip_local_port_range": f"{low} {high}",
+        **fragments.settings(router),
+        "netfilter/nf_conntrack_udp_timeout": str(clients.udp_timeout_s),
+        "netfilter/nf_conntrack_udp_timeout_stream": str(clients.udp_stream_timeout_s),
+    }
 
 
 def interface_name(mac: str) -> str:
@@ -211,6 +219,8 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
         "standby_group": STANDBY_GROUP,
         "most_clients": MOST_CLIENTS,
         "connections": connections_a_client(router),
+        "connections_in": INWARD_TIMES * connections_a_client(router),
+        "udp_stream_timeout_s": router.clients.udp_stream_timeout_s,
         "fragments": fragments.for_templates(router),
         "questions_per_second": QUESTIONS_PER_SECOND,
         "pings_per_second": PINGS_PER_SECOND,
@@ -245,9 +255,17 @@ def _names_are_known(clients: Clients) -> Iterator[Violation]:
 
 
 def _limit_fits(router: Router) -> Iterator[Violation]:
-    limit, most = router.clients.connections, connections_in_all(router) // 2
+    limit, half = router.clients.connections, connections_in_all(router) // 2
+    most = half // (1 + INWARD_TIMES if router.clients.forwards else 1)
     if limit is not None and limit > most:
         memory = router.machine.memory_mib
+        inward = f" and {INWARD_TIMES * limit} to its forwarded ports" if router.clients.forwards else ""
         hint = f"write at most {most}, or raise machine.memory_mib: the table takes a sixteenth of the memory"
-        message = f"with {limit} connections one client could fill more than half of the {2 * most} of {memory} MiB"
+        message = (
+            f"with {limit} connections{inward} one client could fill more than half of the {2 * half} of {memory} MiB"
+        )
         yield Violation("clients.connections", message, hint, ("machine.memory_mib",))
+    if router.clients.udp_stream_timeout_s < router.clients.udp_timeout_s:
+        message = f"is less than clients.udp_timeout_s, {router.clients.udp_timeout_s}"
+        hint = f"write at least {router.clients.udp_timeout_s}: UDP with answers is not forgotten before UDP without"
+        yield Violation("clients.udp_stream_timeout_s", message, hint, ("clients.udp_timeout_s",))

@@ -192,7 +192,8 @@ class Clients:
     """`pool` is where clients without a name of their own get their /31 from.
 
     `connections` is how many each may have at once, None what the memory affords; `fragments` how many datagrams of
-    each may be incomplete at once, None for 128.
+    each may be incomplete at once, None for 256.  `udp_timeout_s` is how long UDP without an answer is remembered,
+    `udp_stream_timeout_s` with answers.
     """
 
     pool: IPv4Network = DEFAULT_POOL
@@ -202,6 +203,8 @@ class Clients:
     forwards: tuple[Forward, ...] = ()
     connections: int | None = None
     fragments: int | None = None
+    udp_timeout_s: int = 120
+    udp_stream_timeout_s: int = 300
 
 
 NIC_FAMILIES: Mapping[str, str] = {

@@ -235,6 +235,8 @@ def _clients(values: _Values) -> model.Clients:
         forwards=values.take(keys.clients.FORWARDS),
         connections=values.take(keys.clients.CONNECTIONS),
         fragments=values.take(keys.clients.FRAGMENTS),
+        udp_timeout_s=values.take(keys.clients.UDP_TIMEOUT),
+        udp_stream_timeout_s=values.take(keys.clients.UDP_STREAM_TIMEOUT),
     )
 
 

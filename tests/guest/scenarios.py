@@ -10,6 +10,7 @@ import scenarios_options
 import scenarios_ports
 import scenarios_silent
 import scenarios_standby
+import scenarios_timeouts
 import scenarios_uplinks
 from shows import SCENARIOS, Scenario
 
@@ -24,5 +25,6 @@ __all__ = [
     "scenarios_ports",
     "scenarios_silent",
     "scenarios_standby",
+    "scenarios_timeouts",
     "scenarios_uplinks",
 ]

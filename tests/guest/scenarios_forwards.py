@@ -119,6 +119,8 @@ def what_clients_open_by_a_forwarded_port_counts(bench: Bench) -> None:
     assert bench.moved(before) == {"too_many_connections": 10}
     assert len(laptop.packets()) == 40
     bench.refused(printer, IP(src=printer.address, dst=SERVER) / UDP(sport=1, dport=2), by="too_many_connections")
+    for port in range(9260, 9300):  # the laptop's ports have room for twice as many
+        bench.upstream.send(syn(SERVER, UPLINK, port, 8080))
     bench.refused(bench.upstream, syn(SERVER, UPLINK, 9300, 8080), by="too_many_connections")
     other = bench.outsider
     bench.passes(other, IP(src=other.address, dst=SERVER) / UDP(sport=9301, dport=7), bench.upstream)

@@ -111,15 +111,22 @@ def a_forwarded_port_of_a_client_that_is_not_there(bench: Bench) -> None:
 
 @shown(PAIRED)
 def forwarded_and_allowed_connections_count(bench: Bench) -> None:
-    """What comes to a client by a forwarded port counts among its own; what it opens to another client, too."""
+    """What comes to a client by forwarded ports has a limit of its own; what it opens to another client is its own."""
+    laptop, limit = bench.laptop, 40
     bench.clear()
     before = bench.counters()
-    for port in range(9000, 9050):
+    for port in range(9000, 9000 + 2 * limit + 10):
         bench.upstream.send(syn(SERVER, UPLINK, port, 8080))
     time.sleep(QUIET)
     assert bench.moved(before) == {"too_many_connections": 10}
-    assert len(bench.laptop.packets()) == 40
-    laptop = bench.laptop
+    assert len(bench.laptop.packets()) == 2 * limit
+    bench.clear()
+    before = bench.counters()
+    for port in range(limit):
+        laptop.send(out(bench, 9100, 9100 + port))
+    time.sleep(QUIET)
+    assert bench.moved(before) == {}
+    assert len(bench.upstream.packets()) == limit
     to_printer = IP(src=laptop.address, dst=bench.printer.address) / UDP(sport=1, dport=2)
     bench.refused(laptop, to_printer, by="too_many_connections")
     bench.refused(laptop, out(bench, 9100), by="too_many_connections")

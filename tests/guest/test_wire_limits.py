@@ -8,8 +8,9 @@ from itertools import count
 
 import pytest
 from scenarios_fragments import firsts, fresh, piece, pieces, udp
-from wires import SERVER, UPLINK, Wire
-from workbench import Bench, standing
+from shows import DEFAULT, of, out, syn
+from wires import IP, SERVER, TCP, UDP, UPLINK, Wire
+from workbench import PAIRED, Bench, limited, standing
 
 pytestmark = pytest.mark.integration
 
@@ -88,3 +89,50 @@ def test_a_tunnel_in_two_fragments_has_its_rate(bench: Bench) -> None:
         assert bench.moved(before) == {}
         assert sent == came
         assert sent > 2.8 * per_second
+
+
+def test_many_names_are_asked_for_without_a_refusal(bench: Bench) -> None:
+    """Sixty a second, all answered: with a third of the usual limit, where half a minute of them would not fit."""
+    bench.load(limited(DEFAULT, 340))
+    laptop, upstream = bench.laptop, bench.upstream
+    bench.clear()
+    before = bench.counters()
+    answered: set[int] = set()
+
+    def ask(number: int) -> None:
+        laptop.send(IP(src=laptop.address, dst=laptop.router) / UDP(sport=20000 + number, dport=53) / b"question")
+        for data in upstream.collect():
+            if data[12:14] == b"\x08\x00" and data[36:38] == b"\0\x35":
+                asked = upstream_packet(data)
+                answered.add(asked[UDP].sport)
+                upstream.send(IP(src=asked[IP].dst, dst=UPLINK) / UDP(sport=53, dport=asked[UDP].sport) / b"answer")
+        upstream.seen.clear()
+
+    asked = paced(9, 60, ask, lambda: None)
+    assert asked > 500
+    assert bench.moved(before) == {}
+    assert len(answered) > 450  # numbers drawn twice count once
+
+
+def upstream_packet(data: bytes) -> IP:
+    return IP(data[14:])
+
+
+def test_forged_syns_stop_neither_the_client_nor_its_port(bench: Bench) -> None:
+    """1100 of them: the client opens connections meanwhile, and others still reach its port."""
+    spec = limited(PAIRED, 1024)
+    bench.load(spec)
+    laptop, upstream = bench.laptop, bench.upstream
+    bench.clear()
+    before = bench.counters()
+    for number in range(1100):
+        upstream.send(syn(f"198.51.{100 + number // 250}.{1 + number % 250}", UPLINK, 1024 + number, 8080))
+    time.sleep(0.2)
+    assert bench.moved(before) == {}
+    bench.passes(laptop, out(bench, 4500), upstream, of(UDP, dport=443))
+    bench.passes(upstream, syn(SERVER, UPLINK, 5100, 8080), laptop, of(TCP, sport=5100))
+    for number in range(1100):
+        upstream.send(syn(f"198.51.{110 + number // 250}.{1 + number % 250}", UPLINK, 1024 + number, 8080))
+    time.sleep(4)  # there is no more room for them at once, but soon
+    assert set(bench.moved(before)) == {"too_many_connections"}
+    bench.passes(upstream, syn(SERVER, UPLINK, 5101, 8080), laptop, of(TCP, sport=5101))

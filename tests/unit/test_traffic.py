@@ -63,6 +63,8 @@ def test_pairs_ports_and_limits_are_read() -> None:
         "forwards: [{port: 8080, client: laptop, to: 80}, {port: 53, client: printer, protocol: udp}]",
         "connections: 500",
         "fragments: 300",
+        "udp_timeout_s: 60",
+        "udp_stream_timeout_s: 200",
         "ipv6: off",
     )
     assert router.clients.allow == (AllowedPair("laptop", "printer"),)
@@ -210,6 +212,23 @@ def test_one_client_may_not_fill_the_table() -> None:
     assert parse("connections: 8192").clients.connections == 8192
 
 
+def test_what_comes_to_forwarded_ports_counts_for_the_table() -> None:
+    forwards = "forwards: [{port: 8080, client: laptop}]"
+    ((line, path, message),) = problems(TWO, forwards, "connections: 2731")
+    assert (line, path) == (5, "clients.connections")
+    assert "2731 connections and 5462 to its forwarded ports" in message
+    assert parse(TWO, forwards, "connections: 2730").clients.connections == 2730
+
+
+def test_udp_with_answers_is_not_forgotten_before_udp_without() -> None:
+    ((line, path, message),) = problems("udp_timeout_s: 400")
+    assert (line, path, message) == (3, "clients.udp_stream_timeout_s", "is less than clients.udp_timeout_s, 400")
+    router = parse("udp_timeout_s: 30", "udp_stream_timeout_s: 86400")
+    settings = traffic.settings(router)
+    assert settings["netfilter/nf_conntrack_udp_timeout"] == "30"
+    assert settings["netfilter/nf_conntrack_udp_timeout_stream"] == "86400"
+
+
 def test_one_client_may_not_take_the_memory_for_fragments() -> None:
     ((line, path, message),) = problems("fragments: 1000")
     assert (line, path) == (3, "clients.fragments")
@@ -336,6 +355,7 @@ def test_the_kernel_has_what_the_rules_need(tmp_path: Path) -> None:
         r"\breject with ": "NFT_REJECT",
         r"\bct state ": "NFT_CT",
         r"\bjhash ": "NFT_HASH",
+        r"\bct timeout ": "NF_CONNTRACK_TIMEOUT",
     }
     for words, option in needs.items():
         assert re.search(words, EVERYTHING, re.MULTILINE), words

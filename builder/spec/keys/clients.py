@@ -69,8 +69,8 @@ CONNECTIONS = Key(
     "clients.connections",
     optional(whole_number(16, 1 << 20)),
     lambda r: r.clients.connections,
-    "How many connections each client may have at once; empty: a sixteenth of what the router can track, and 1024 at"
-    " most. The router can track 16384 with 96 MiB of memory.",
+    "How many connections each client may open at once; empty: a sixteenth of what the router can track, and 1024 at"
+    " most. Twice as many may come to its forwarded ports. The router can track 16384 with 96 MiB of memory.",
     "1000",
 )
 
@@ -78,9 +78,25 @@ FRAGMENTS = Key(
     "clients.fragments",
     optional(whole_number(16, 1 << 16)),
     lambda r: r.clients.fragments,
-    "How many datagrams of each client may wait for missing fragments at once; empty: 128. Datagrams that arrive whole"
-    " are not counted, however many there are.",
+    "How many datagrams of each client may wait for missing fragments at once, made the next power of two; empty: 256."
+    " Datagrams that arrive whole are not counted, however many there are.",
     "500",
+)
+
+UDP_TIMEOUT = Key(
+    "clients.udp_timeout_s",
+    whole_number(30, 86400, "s"),
+    lambda r: r.clients.udp_timeout_s,
+    "How long a client's UDP port stays open to a server that has not answered, or only once; DNS takes 3 seconds.",
+    "120",
+)
+
+UDP_STREAM_TIMEOUT = Key(
+    "clients.udp_stream_timeout_s",
+    whole_number(30, 86400, "s"),
+    lambda r: r.clients.udp_stream_timeout_s,
+    "How long it stays open after the last packet to or from a server that answers; DNS takes 5 seconds.",
+    "300",
 )
 
 IPV6 = Key(
@@ -92,4 +108,16 @@ IPV6 = Key(
     "off",
 )
 
-KEYS: tuple[Key[Any], ...] = (CLIENTS_OUI, POOL, DNS, NAMED, ALLOW, FORWARDS, CONNECTIONS, FRAGMENTS, IPV6)
+KEYS: tuple[Key[Any], ...] = (
+    CLIENTS_OUI,
+    POOL,
+    DNS,
+    NAMED,
+    ALLOW,
+    FORWARDS,
+    CONNECTIONS,
+    FRAGMENTS,
+    UDP_TIMEOUT,
+    UDP_STREAM_TIMEOUT,
+    IPV6,
+)

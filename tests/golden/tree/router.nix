@@ -294,6 +294,8 @@
       forwards = [ ];
       connections = null;
       fragments = null;
+      udp_timeout_s = 120;
+      udp_stream_timeout_s = 300;
       ipv6 = "off";
     };
     machine = {
