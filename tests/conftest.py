@@ -13,7 +13,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 # HYPOTHESIS_PROFILE=thorough for a long search.  CI tries the same examples each time.
 hypothesis.settings.register_profile("quick", max_examples=50, deadline=None, derandomize="CI" in os.environ)
-hypothesis.settings.register_profile("thorough", max_examples=5000, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 set_hypothesis_home_dir(Path(__file__).parents[1] / ".cache" / "hypothesis")
 

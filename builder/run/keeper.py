@@ -27,7 +27,7 @@ from builder.errors import BootError, LaunchError, QmpLost
 from builder.hub import ConsoleHub, EventHub, open_socket
 from builder.process import end_group
 from builder.run.console_log import ConsoleLog
-from builder.run.launch import Launch, describe, start_qemu
+from builder.run.launch import Launch, describe, start_qemu, trim
 from builder.run.notify import notify, of_event
 from builder.trunk import Trunks
 
@@ -53,6 +53,7 @@ class Keeper:
         self._on_up = on_up
         self._child: Popen[bytes] | None = None
         self._qmp = QMPClient("netvm-build run")
+        self._qmp.events.event_filter = lambda _: False  # else it keeps every event of QEMU's until the VM ends
         self._ended = asyncio.Event()
         self._stop = asyncio.Event()
         self._firewall = asyncio.Event()
@@ -128,7 +129,7 @@ class Keeper:
         self._child = start_qemu(launch, argv, said, [*theirs.values(), *trunks.inherited])
         for end in theirs.values():
             end.close()
-        self._tasks.append(asyncio.create_task(self._watch()))
+        self._tasks.append(asyncio.create_task(self._watch(said)))
         events = EventHub(ours["port"], self._heard)
         console = ConsoleHub(ours["console"], lambda data: self._printed(data, events))
         self._hubs = {registry.EVENTS: events, registry.CONSOLE: console}
@@ -187,8 +188,9 @@ class Keeper:
         details = "\n".join([shlex.join(argv), *(escape(line) for line in printed)])
         raise LaunchError(f"QEMU {ended} at its start", details=details)
 
-    async def _watch(self) -> None:
+    async def _watch(self, said: Path) -> None:
         while self._child is not None and self._child.poll() is None:
+            trim(said)
             await asyncio.sleep(_POLL_S)
         self._ended.set()
 

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ from builder.manifest import Image
 from builder.process import spawn
 from builder.run.networks import Network
 from builder.run.uplink import ON_USER_NETWORK, Plugged
+
+SAID_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,18 @@ def start_qemu(launch: Launch, argv: list[str], said: Path, ends: Sequence[socke
     if launch.secrets is not None:
         inherited.append(launch.secrets.descriptor)
     rights.lay_down()
-    with said.open("wb") as log:
+    with said.open("ab") as log:  # appended to, so that it can be emptied: see trim
         child = spawn(argv, stdout=log, stderr=log, pass_fds=inherited, orphaned=signal.SIGKILL)
     if launch.uplink.descriptor is not None:
         os.close(launch.uplink.descriptor)
     return child
+
+
+def trim(said: Path) -> None:
+    """Empty QEMU's log once it is long: a guest can make QEMU warn without end, and the folder is in memory."""
+    with suppress(OSError):
+        if said.stat().st_size > SAID_BYTES:
+            os.truncate(said, 0)
 
 
 def describe(launch: Launch, qemu_pid: int) -> registry.Record:

@@ -286,7 +286,7 @@ FLOOD = """
 import re
 from builder import listen
 from builder.cli import main
-listen.Conversation.ask.__defaults__ = (2.0,)
+listen.Conversation.ask.__defaults__ = (1.0,)
 code = main(["status"])
 print(int(re.search("VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) >> 10, code)
 """
@@ -310,6 +310,6 @@ def test_status_of_a_router_that_floods_and_answers_nothing_is_bounded(short_run
         mib, code = map(int, child.stdout.read().split())
         said = child.stderr.read()
     assert code == BootError.exit_code
-    assert "the router does not answer `status` within 2 s" in said
+    assert "the router does not answer `status` within 1 s" in said
     print(f"status: {mib} MiB")
     assert mib < 60
