@@ -18,7 +18,7 @@ from builder.cli.draw import drawing
 from builder.cli.left_behind import put_right
 from builder.cli.screen import Screen
 from builder.cli.vfio_commands import TAKE_NETWORK, consent_of
-from builder.errors import ManifestError, NetvmError
+from builder.errors import NetvmError, Problem, SpecError
 from builder.model import NICS
 
 if TYPE_CHECKING:
@@ -87,10 +87,13 @@ def smoke(
     if card is not None and nics:
         raise click.UsageError("--nic and --vfio exclude each other: a router has an emulated uplink or a real one")
     put_right(screen)
+    consent = consent_of(take_network=take_network)
+    _check_cards(() if card is None else (card,), consent)
+    if out is not None:
+        _writable(out)
     with drawing(screen) as sink:
         image, qemu = _booted(what, program, sink)
         folder = _writable(out or image.folder.parent / f"{image.folder.name}-smoke")
-        consent = consent_of(take_network=take_network)
         with _borrowed(card, image, consent, sink) as lent:
             nics = nics or (image.manifest.machine.nic,)
             report = boot(image, qemu, nics=nics, card=lent, accel=accel, patience=patience, out=folder, sink=sink)
@@ -102,6 +105,15 @@ def smoke(
         screen.result(_text(report, screen))
     screen.say(f"report: {folder}")
     context.exit(report.exit_code)
+
+
+def _check_cards(addresses: tuple[str, ...], consent: Consent) -> None:
+    """Raises HostError for a card that can't be handed over: before a build, which may take long."""
+    if addresses:
+        from builder.host import vfio
+        from builder.host.steps import Host
+
+        vfio.plan(Host().bus, addresses, consent)
 
 
 @contextmanager
@@ -152,19 +164,18 @@ def _booted(what: str, program: Path | None, sink: Sink) -> tuple[Image, Qemu]:
 
 
 def _spec(what: Path) -> Path:
-    """The spec that an argument names which is no image.  Raises ManifestError where there is neither."""
+    """The spec that an argument names which is no image.  Raises SpecError where it is clear that it is neither."""
     from builder import manifest
 
     path = spec_path(str(what))
     if path.exists() or (what.suffix in (".yaml", ".yml") and not what.is_dir()):
         return path  # or an error that names the file
-    again = f"build the image, in the folder of its spec: netvm-build build -o {what}"
+    hint = f"build an image there, in the folder of its spec: netvm-build build -o {what}"
+    message = "there is neither an image's folder nor a spec of this name"
     if what.is_dir():
-        hint = f"{again}; or write a spec: netvm-build init {what}"
-        raise ManifestError(
-            f"{what} is no image and has no spec: it holds no {manifest.FILE} and no netvm.yaml", hint=hint
-        )
-    raise ManifestError(f"{what} is not there: name an image's folder, or a spec", hint=again)
+        message = f"this folder holds neither an image ({manifest.FILE}) nor a spec (netvm.yaml)"
+        hint += f"; or write a spec: netvm-build init {what}"
+    raise SpecError([Problem(str(what), 0, "", message, hint)])
 
 
 def _text(report: BootReport, screen: Screen) -> str:
@@ -224,12 +235,16 @@ def run(
     screen: Screen = context.obj
     if cards and nic is not None and behind is None:
         raise click.UsageError("--nic and --vfio exclude each other: a router has an emulated uplink or a real one")
+    if cards and uplink is not None:
+        raise click.UsageError("--uplink and --vfio exclude each other: a card leads where its cable does")
     put_right(screen)
+    consent = consent_of(take_network=take_network)
+    where = uplink or running.USER_NETWORK
+    running.check_uplink(where)
+    _check_cards(cards, consent)
     with drawing(screen) as sink:
         image, qemu = _booted(what, program, sink)
         front = tiers.find(behind, lambda other: _booted(other, program, sink)) if behind is not None else None
-    consent = consent_of(take_network=take_network)
-    where = uplink or running.USER_NETWORK
     wanted = running.Wanted(name, nic, accel, clients, spare_ports, where, cards, consent)
     if front is None:
         context.exit(_run(screen, image, qemu, wanted, detach=detach))

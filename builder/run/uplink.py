@@ -84,6 +84,13 @@ def plug(uplink: Uplink, image: Image, program: qemu.Qemu) -> Plugged:
     return Plugged(f"tap,fd={tap.descriptor}", tap.descriptor, mtu=way.mtu)
 
 
+def check(uplink: Uplink) -> None:
+    """Raises LaunchError for a tap or bridge that can't be used, NoSuchVm for a router that isn't running."""
+    if uplink.kind == ROUTER:
+        registry.find(uplink.name)
+    _way(uplink)
+
+
 def cautions(uplink: Uplink, image: Image, nic: str) -> list[str]:
     """What to say of this uplink before the router starts: whatever may keep its packets from getting through.
 

@@ -175,13 +175,14 @@ def test_the_qemu_asked_for_wins(engines: Engines, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["run", "smoke"])
 def test_neither_an_image_nor_a_spec(command: str, engines: Engines, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([command, "build/stock"]) == 6
+    assert main([command, "build/stock"]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("error: build/stock is not there: name an image's folder, or a spec\n")
+    assert err.startswith("error: build/stock: there is neither an image's folder nor a spec of this name\n")
     assert "netvm-build build -o build/stock\n" in err
     Path("empty").mkdir()
-    assert main([command, "empty"]) == 6
-    assert "empty is no image and has no spec: it holds no manifest.json and no netvm.yaml" in capsys.readouterr().err
+    assert main([command, "empty"]) == 2
+    said = "error: empty: this folder holds neither an image (manifest.json) nor a spec (netvm.yaml)\n"
+    assert capsys.readouterr().err.startswith(said)
     assert main([command, "other.yaml"]) == 2
     assert "other.yaml: there is no such file" in capsys.readouterr().err
 
@@ -205,6 +206,32 @@ def test_secrets_are_looked_for_before_a_build(engines: Engines, capsys: pytest.
     assert main(["build"]) == 0  # an image for another machine needs none here
     assert "build" in engines.asked
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["run", "--uplink", "tap:nvt-none"], 7, "there is no tap named nvt-none"),
+        (["run", "--uplink", "bridge:nvt-none"], 7, "there is no bridge named nvt-none"),
+        (["run", "--uplink", "router:none"], 7, "no VM named 'none' is running"),
+        (["run", "--vfio", "ffff:ff:1f.7"], 8, "ffff:ff:1f.7 is not there"),
+        (["smoke", "--vfio", "ffff:ff:1f.7"], 8, "ffff:ff:1f.7 is not there"),
+        (["smoke", "--out", "file/x"], 1, "the report cannot be written to file/x"),
+        (["run", "--vfio", "00:00.0", "--uplink", "user"], 2, "--uplink and --vfio exclude each other"),
+    ],
+)
+def test_what_this_machine_has_not_is_said_before_a_build(
+    arguments: list[str],
+    code: int,
+    said: str,
+    engines: Engines,
+    short_runtime: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("file").touch()
+    assert main(arguments) == code
+    assert said in capsys.readouterr().err
+    assert "build" not in engines.asked
 
 
 def test_an_altered_image_is_not_booted(engines: Engines, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
