@@ -34,7 +34,7 @@ class ConsoleHub:
                 self._on_data(data)
                 for reader in self._readers:
                     reader.put(data)
-                await asyncio.sleep(self._pace.wait_s(len(data), data.count(b"\n")))
+                await self._pace.hold(len(data), data.count(b"\n"))
 
     async def serve(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One reader, from its coming to its going."""
@@ -56,6 +56,10 @@ class ConsoleHub:
         """Tell every reader something of our own."""
         for reader in self._readers:
             reader.put(f"\r\n({text})\r\n".encode())
+
+    def hurry(self) -> None:
+        """Take in what is left: the VM has ended."""
+        self._pace.hurry()
 
     def close(self) -> None:
         """Let every reader go, once it has what is queued for it."""

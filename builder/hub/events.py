@@ -30,6 +30,7 @@ from builder.hub.reader import MAX_READERS, READ_BYTES, Reader
 MAX_TO_GUEST_BYTES = 256 << 10
 MAX_PENDING = 16  # requests of one reader that are not answered yet
 PENDING_S = 60.0
+SHORTEST = len('{"v":1,"t":0,"event":""}')
 FLOODS = (
     f"the router says more than {BYTES_A_SECOND >> 10} KiB or {LINES_A_SECOND} lines a second on its event port:"
     " it is read more slowly"
@@ -76,22 +77,17 @@ class EventHub:
                 for line in lines.feed(data):
                     count += 1
                     self.heard(line)
-                await self._wait(len(data), count)
+                slowed = self._pace.slowed
+                await self._pace.hold(len(data), count)
+                if self._pace.slowed and not slowed:
+                    self.tell(FLOODS)
         except ConnectionError:
             pass
         self._ended = "the router's event port is closed"
 
-    async def _wait(self, read_bytes: int, lines: int) -> None:
-        """Give the others their turn, and a guest that floods a longer wait."""
-        slowed = self._pace.slowed
-        wait_s = self._pace.wait_s(read_bytes, lines)
-        if wait_s and not slowed:
-            self.tell(FLOODS)
-        await asyncio.sleep(wait_s)
-
     def heard(self, text: str) -> None:
         """One line of the guest.  What is no event of the protocol goes no further."""
-        if len(text) > MAX_LINE and not self._asked:  # only an answer may be so long
+        if len(text) < SHORTEST or (len(text) > MAX_LINE and not self._asked):  # only an answer may be so long
             return
         event = parse(text)
         if event is None or (isinstance(event, Log) and event.source == HOST):
@@ -147,6 +143,10 @@ class EventHub:
             self._readers.discard(reader)
             self._asked = {number: asked for number, asked in self._asked.items() if asked.reader is not reader}
             reader.close()
+
+    def hurry(self) -> None:
+        """Take in what is left: the VM has ended."""
+        self._pace.hurry()
 
     def close(self) -> None:
         """Let every reader go, once it has what is queued for it."""

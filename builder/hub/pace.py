@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 BYTES_A_SECOND = 1 << 20
 LINES_A_SECOND = 2000
 BURST_S = 8.0  # a boot of 465 clients says 100 KiB at once
+LONGEST_S = 1.0
 REMEMBERED_S = 30.0
 
 
@@ -24,12 +27,28 @@ class Pace:
         self._at = clock()
         self._debt_s = 0.0
         self._slowed_at = float("-inf")
+        self._hurried = asyncio.Event()
+
+    async def hold(self, read_bytes: int, lines: int) -> None:
+        """Give others their turn, and wait as long as it takes after so much was read."""
+        wait_s = self.wait_s(read_bytes, lines)
+        if not wait_s or self._hurried.is_set():
+            await asyncio.sleep(0)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._hurried.wait()
+
+    def hurry(self) -> None:
+        """Read what is left without a wait: nothing more follows it."""
+        self._hurried.set()
 
     def wait_s(self, read_bytes: int, lines: int) -> float:
         """The seconds to wait after so much was read; 0 for a guest that keeps to its share."""
         now = self._clock()
         cost_s = max(read_bytes / BYTES_A_SECOND, lines / LINES_A_SECOND)
-        self._debt_s = max(0.0, self._debt_s - (now - self._at)) + cost_s
+        debt_s = max(0.0, self._debt_s - (now - self._at)) + cost_s
+        self._debt_s = min(debt_s, self._burst_s + LONGEST_S)
         self._at = now
         if self._debt_s <= self._burst_s:
             return 0.0

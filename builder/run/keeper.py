@@ -230,6 +230,8 @@ class Keeper:
         await stoppable.ended(*waits)
         if not self._ended.is_set() and not self._quit:
             await self._power_down()
+        for hub in self._hubs.values():
+            hub.hurry()
         if self._ended.is_set():  # what it printed last is still on its way to the readers
             await asyncio.sleep(2 * _POLL_S)
 

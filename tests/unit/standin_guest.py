@@ -111,6 +111,10 @@ class StandIn:
         """The keeper stops listening to the guest by a mistake of its own."""
         self._loop.call_soon_threadsafe(self.events.fail, why)
 
+    def hurry(self) -> None:
+        """The VM has ended, and its keeper reads what is left."""
+        self._loop.call_soon_threadsafe(self.events.hurry)
+
     def say(self, data: bytes) -> None:
         self.port.sendall(data)
 

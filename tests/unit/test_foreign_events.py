@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import time
 import unicodedata
 from dataclasses import fields
@@ -24,6 +25,7 @@ from builder.console import PATTERNS, TROUBLE, History, Lines, escape, from_cons
 from builder.console.history import KEPT_NOTES
 from builder.errors import BootError
 from builder.hub import Pace
+from builder.hub.pace import LONGEST_S
 from builder.listen import Conversation, Told, Unanswered
 from builder.printable import Printable
 from builder.privilege import told
@@ -261,9 +263,29 @@ def test_a_guest_that_says_much_at_once_is_not_slowed_and_one_that_never_stops_i
         waited += step
     assert pace.slowed
     assert 60 < waited < 63  # 1000 × 64 KiB at 1 MiB a second
+    assert pace.wait_s(64 << 10, 1 << 16) == LONGEST_S  # nothing but newlines
     now += 31
     assert not pace.slowed
     assert pace.wait_s(64 << 10, 1) == 0
+
+
+def test_what_a_vm_says_last_is_read_even_if_it_flooded(guest: StandIn) -> None:
+    def flood_and_end() -> None:
+        for _ in range(200):
+            guest.say(line(event="log", source="x", text="y" * 63_000))
+        guest.say(line(event="failed", reason="the last word"))
+
+    flooding = threading.Thread(target=flood_and_end)
+    flooding.start()
+    with Conversation(Path(guest.record.events)) as talk:
+        while not talk.floods:
+            talk.mute()
+        guest.hurry()
+        flooding.join(2)
+        assert not flooding.is_alive()
+        end = time.monotonic() + 2
+        while "failed" not in talk.mute():
+            assert time.monotonic() < end
 
 
 def test_lines_are_kept_within_bounds() -> None:
