@@ -18,7 +18,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from builder import address, data, nixlit, traffic, wifi
+from builder import address, data, nixlit, traffic, uplinks, wifi
 from builder.errors import RenderError
 from builder.kconfig import KernelConfig, stock_parameters
 from builder.model import OptionKind, OptionValue, Router
@@ -91,6 +91,7 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
         "drivers": None if kernel.drivers is None else dataclasses.asdict(kernel.drivers),
         "machine": {"arch": "x86_64", **spec["machine"]},
         "nixpkgs": _nixpkgs(router),
+        "uplinks": uplinks.for_templates(router),
         "wifi": wifi.for_templates(router),
         "wifi_daemon": wifi.DAEMON,
     }

@@ -33,7 +33,8 @@ class Traffic:
 class Uplink:
     """An uplink; `address` is None without a lease, `interface` empty where its card is not there.
 
-    `name` is the spec's, where it names several; `active` says that clients go out by it; `error` is ConnMan's word.
+    `name` is the spec's, where it names several; `active` says that clients go out by it; `error` is ConnMan's word;
+    `mtu` is None for a guest that doesn't say; `send_mac` is what the network sees, empty where it is `mac`.
     """
 
     interface: str
@@ -46,6 +47,8 @@ class Uplink:
     name: str = ""
     active: bool | None = None
     error: str = ""
+    mtu: int | None = None
+    send_mac: str = ""
 
 
 @dataclass(frozen=True)
@@ -251,6 +254,8 @@ def _uplink(entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]]) 
         name=_text(entry, "name"),
         active=entry["active"] if isinstance(entry.get("active"), bool) else None,
         error=_text(entry, "error"),
+        mtu=_count(entry, "mtu") or None,
+        send_mac=_text(entry, "send_mac"),
     )
 
 

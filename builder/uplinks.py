@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from builder.address import OUI
-from builder.model import Dns, Router, Uplink, Violation
+from builder.model import RANDOM_MAC, Dns, Router, Uplink, Violation
+
+ETHERNET_MTU = 1500
 
 
 def rules(router: Router) -> tuple[Violation, ...]:
@@ -16,7 +18,19 @@ def rules(router: Router) -> tuple[Violation, ...]:
         path = f"uplinks[{number}]" if router.uplinks else "uplink"
         for rule in EACH:
             found += rule(router, uplink, path)
-    return (*found, *_several_differ(router), *_one_host_name(router))
+    return (*found, *_several_differ(router), *_one_host_name(router), *_cards_are_set_once(router))
+
+
+def for_templates(router: Router) -> list[dict[str, object]]:
+    """The uplinks as the guest's config.json has them; what is not set is left out."""
+    return [_for_guest(uplink) for uplink in router.all_uplinks]
+
+
+def _for_guest(uplink: Uplink) -> dict[str, object]:
+    routes = [{"to": str(one.to), "via": str(one.via) if one.via else None} for one in uplink.routes]
+    more = {"send_mac": uplink.send_mac, "mtu": uplink.mtu, "routes": routes}
+    always = {"name": uplink.name, "mac": uplink.mac, "vlan": uplink.vlan}
+    return always | {key: value for key, value in more.items() if value}
 
 
 def _dhcp_gives_the_address(_router: Router, uplink: Uplink, path: str) -> Iterator[Violation]:
@@ -61,9 +75,10 @@ def _gateway_is_a_neighbour(_router: Router, uplink: Uplink, path: str) -> Itera
 
 
 def _uplink_and_clients_are_apart(router: Router, uplink: Uplink, path: str) -> Iterator[Violation]:
-    if uplink.mac is not None and uplink.mac.startswith(OUI + ":"):
-        hint = f"give the uplink a MAC with another OUI: {OUI} marks the interfaces of clients"
-        yield Violation(f"{path}.mac", f"{uplink.mac} has the clients' OUI", hint)
+    for key, mac in (("mac", uplink.mac), ("send_mac", uplink.send_mac)):
+        if mac is not None and mac.startswith(OUI + ":"):
+            hint = f"give the uplink a MAC with another OUI: {OUI} marks the interfaces of clients"
+            yield Violation(f"{path}.{key}", f"{mac} has the clients' OUI", hint)
     if uplink.address is None:
         return
     network, involves = uplink.address.network, (f"{path}.address",)
@@ -78,11 +93,41 @@ def _uplink_and_clients_are_apart(router: Router, uplink: Uplink, path: str) -> 
             yield Violation(f"clients.named[{number}].router", message, hint, involves)
 
 
+def _routes_lead_somewhere(router: Router, uplink: Uplink, path: str) -> Iterator[Violation]:
+    """A route has one next router, which the uplink can reach, and takes no client's packets."""
+    seen: set[IPv4Network] = set()
+    taken = [router.clients.pool, *(client.pair.network for client in router.clients.named)]
+    for number, route in enumerate(uplink.routes):
+        key, involves = f"{path}.routes[{number}]", (f"{path}.routes", "clients.pool")
+        if route.to in seen:
+            yield Violation(f"{key}.to", f"another route leads to {route.to}", "keep one of the two", involves)
+        seen.add(route.to)
+        for network in taken:
+            if route.to.subnet_of(network):
+                hint = "remove the route, or choose another clients.pool"
+                yield Violation(f"{key}.to", f"{route.to} lies among the clients' addresses {network}", hint, involves)
+                break
+        if route.via is None:
+            continue
+        if any(route.via in network for network in taken):
+            yield Violation(f"{key}.via", f"{route.via} is a client's address", "give the next router", involves)
+        if uplink.address is None:
+            continue
+        if route.via == uplink.address.ip:
+            hint = "give the next router, or remove `via` if the destinations are on the link"
+            yield Violation(f"{key}.via", f"{route.via} is the uplink's own address", hint, (f"{path}.address",))
+        elif route.via not in uplink.address.network and uplink.address.network.prefixlen < 32:
+            hint = f"give a router in {uplink.address.network}"
+            message = f"{route.via} is outside the uplink's network {uplink.address.network}"
+            yield Violation(f"{key}.via", message, hint, (f"{path}.address",))
+
+
 EACH = (
     _dhcp_gives_the_address,
     _static_uplink_is_complete,
     _gateway_is_a_neighbour,
     _uplink_and_clients_are_apart,
+    _routes_lead_somewhere,
 )
 
 
@@ -121,7 +166,37 @@ def _several_differ(router: Router) -> Iterator[Violation]:
 def _one_host_name(router: Router) -> Iterator[Violation]:
     first = router.hostname
     for number, uplink in enumerate(router.uplinks):
-        if uplink.hostname is not None and uplink.hostname != first:
+        if uplink.hostname and uplink.hostname != first:
             hint = f"write {first} here too, or remove one of the two"
             message = f"ConnMan tells every DHCP server the same host name, and another uplink has {first!r}"
             yield Violation(f"uplinks[{number}].hostname", message, hint)
+
+
+def _cards_are_set_once(router: Router) -> Iterator[Violation]:
+    """Uplinks that share a card send by one MAC, and an untagged one's MTU is that of the card; MACs sent differ."""
+    cards: dict[str | None, list[int]] = {}
+    for number, uplink in enumerate(router.uplinks):
+        cards.setdefault(uplink.mac, []).append(number)
+    for numbers in cards.values():
+        first = router.uplinks[numbers[0]]
+        plain = next((router.uplinks[number] for number in numbers if router.uplinks[number].vlan is None), None)
+        for number in numbers:
+            uplink = router.uplinks[number]
+            if uplink.send_mac != first.send_mac:
+                hint = f"give both the same send_mac, or none: they share the card {uplink.mac}"
+                message = f"the uplink {first.name!r} of the same card has another send_mac"
+                yield Violation(f"uplinks[{number}].send_mac", message, hint)
+            if plain is not None and (uplink.mtu or ETHERNET_MTU) > (plain.mtu or ETHERNET_MTU):
+                hint = f"set `mtu: {uplink.mtu or ETHERNET_MTU}` in uplinks[{router.uplinks.index(plain)}], too"
+                message = f"a VLAN's packets are no larger than those of its card, the uplink {plain.name!r}"
+                yield Violation(f"uplinks[{number}].mtu", message, hint)
+    sent: dict[str, str | None] = {}
+    for number, uplink in enumerate(router.uplinks):
+        mac = uplink.send_mac
+        if mac is None or mac == RANDOM_MAC:
+            continue
+        if sent.setdefault(mac, uplink.mac) != uplink.mac or any(
+            mac == one.mac != uplink.mac for one in router.uplinks
+        ):
+            hint = "give each card a MAC of its own"
+            yield Violation(f"uplinks[{number}].send_mac", f"{mac} is also that of another uplink", hint)

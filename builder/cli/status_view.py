@@ -55,8 +55,9 @@ def _uplinks(now: Snapshot, before: Snapshot | None, seconds: float) -> list[str
         mark = ("* " if uplink.active else "  ") if several else ""
         which = (f"{mark}{_cell(uplink.name)}", _cell(uplink.interface)) if named else (_cell(uplink.interface),)
         moved = _moved_cells(uplink.traffic, earlier.get(uplink.interface), seconds)
-        error = f"ConnMan: {_cell(uplink.error)}" if uplink.error else ""
-        rows.append((*which, _cell(uplink.driver), *_address(uplink), *moved, error))
+        notes = [f"MTU {uplink.mtu}"] if uplink.mtu not in (None, 1500) else []
+        notes += [f"ConnMan: {_cell(uplink.error)}"] if uplink.error else []
+        rows.append((*which, _cell(uplink.driver), *_address(uplink), *moved, ", ".join(notes)))
     return table(rows, gap=3).splitlines()
 
 

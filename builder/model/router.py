@@ -103,12 +103,30 @@ class Kernel:
     stock: bool = False
 
 
+NO_HOST_NAME = ""
+"""In the place of a host name: DHCP servers are told none."""
+
+RANDOM_MAC = "random"
+"""In the place of a MAC to send: another one at each boot."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """A static route of an uplink; without `via` its destinations are on the link itself."""
+
+    to: IPv4Network
+    via: IPv4Address | None = None
+
+
 @dataclass(frozen=True)
 class Uplink:
     """How ConnMan configures the physical interfaces.  Static settings are None or empty where DHCP gives them.
 
     `name` is empty for the short form, the one uplink of a spec.  With `vlan` (IEEE 802.1Q, 1 to 4094) the uplink is
     what is so tagged on the card, and no more.
+
+    `mac` chooses the card; `send_mac` is what the network sees, RANDOM_MAC or a MAC, None for the card's own.
+    `hostname` is what DHCP servers are told, None for the router's name, NO_HOST_NAME for none.
     """
 
     name: str = ""
@@ -120,6 +138,9 @@ class Uplink:
     nameservers: tuple[IPv4Address, ...] = ()
     hostname: str | None = None
     timeservers: tuple[str, ...] = ()
+    send_mac: str | None = None
+    mtu: int | None = None
+    routes: tuple[Route, ...] = ()
 
 
 TECHNOLOGIES = ("ethernet", "wifi")

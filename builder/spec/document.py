@@ -9,6 +9,7 @@ from typing import Any
 from builder import marks
 from builder.marks import written
 from builder.model import Router
+from builder.spec.absent import ABSENT
 from builder.spec.keys import KEYS, SECTIONS, VERSION_READ, Key, Section
 from builder.spec.readers import At, Json, Log
 from builder.spec.show import flow, full_spec
@@ -109,7 +110,19 @@ def reference() -> str:
     for section in SECTIONS:
         parts.append(f"## {section.path}\n\n{section.doc}\n")
         parts.append(_table(section.path, defaults[section.path]))
+    parts.append(_absent())
     return "\n".join(parts)
+
+
+def _absent() -> str:
+    """What users look for and the format doesn't have."""
+    rows = ["## What there is no key for", "", "`netvm-build check` answers such a key with this reason.", ""]
+    rows += ["| what | keys, for example | reason, and what to do |", "|---|---|---|"]
+    for one in ABSENT:
+        section = f"{one.sections[0]}." if one.sections[0] else ""
+        examples = ", ".join(f"`{section}{name}`" for name in one.names[:3])
+        rows.append(f"| {one.what} | {examples} | {one.answer} |")
+    return "\n".join(rows) + "\n"
 
 
 def _table(section: str, defaults: Mapping[str, Json]) -> str:

@@ -14,9 +14,9 @@ from builder.marks import Broken, Entry, Scalar, joined
 from builder.model import Router, Source, Violation
 from builder.rules import rules
 from builder.spec import keys
+from builder.spec.absent import why_not
 from builder.spec.keys import KEYS, SECTIONS, VERSION_READ, Key
 from builder.spec.readers import At, Log
-from builder.spec.uplinks import why_not
 from builder.values import ReadError, describe, did_you_mean, is_null
 
 T = TypeVar("T")
@@ -208,6 +208,9 @@ def _uplink(values: _Values) -> model.Uplink:
         nameservers=take(keys.uplink.NAMESERVERS),
         hostname=take(keys.uplink.HOSTNAME),
         timeservers=take(keys.uplink.TIMESERVERS),
+        send_mac=take(keys.uplink.SEND_MAC),
+        mtu=take(keys.uplink.MTU),
+        routes=take(keys.uplink.ROUTES),
     )
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from builder.marks import Broken, Mapping, Node, Scalar, joined, shown
-from builder.model import NamedClient, OptionKind, OptionValue, RequestedOption
+from builder.model import NO_HOST_NAME, NamedClient, OptionKind, OptionValue, RequestedOption
 from builder.spec.network import ROUTER_ADDRESS, parse_host
-from builder.spec.readers import At, Json, Reader, ReportedError, pattern, scalar
+from builder.spec.readers import At, Json, Log, Reader, ReportedError, pattern, scalar
 from builder.values import (
     FRAGMENT_NAME,
     OPTION_HINT,
@@ -43,6 +44,19 @@ NAME = pattern(
     lambda value: re.sub(r"[^a-z0-9-]+", "-", value.lower()).strip("-"),
 )
 HOST_NAME = pattern(_HOST_NAME, "a host name", "use letters, digits, hyphens and dots (RFC 1123)")
+NONE = "none"
+
+
+def _parse_told_name(node: Scalar) -> str:
+    return NO_HOST_NAME if node.text == NONE else HOST_NAME.read(node, At(Log("", Path("/")), "", 0))
+
+
+TOLD_NAME = scalar(
+    f"a host name, or {NONE}",
+    _parse_told_name,
+    {**HOST_NAME.schema},
+    lambda name: NONE if name == NO_HOST_NAME else name,
+)
 SUITE = pattern(r"[a-z][a-z0-9-]{0,39}", "the name of a suite", "write a suite of Debian, such as trixie", str.lower)
 SERIES = r"[1-9][0-9]?\.(?:0|[1-9][0-9]?)"
 PARAMETER = pattern(

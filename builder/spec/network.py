@@ -7,6 +7,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 
 from builder.address import OUI, SHARED, AddressError, Pair, pair_of_router_mac, parse_mac, parse_pool
 from builder.marks import Scalar, shown
+from builder.model import RANDOM_MAC
 from builder.spec.readers import scalar
 from builder.values import ReadError, text
 
@@ -80,6 +81,33 @@ POOL = scalar(
     {"type": "string", "pattern": rf"^100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\.{_OCTET}\.{_OCTET}/[1-3]?[0-9]$"},
 )
 
+
+def _parse_destination(node: Scalar) -> IPv4Network:
+    value = text(node)
+    hint = "write the network and its prefix length: 10.0.0.0/8, or 192.0.2.1/32 for one host"
+    if not re.fullmatch(_CIDR, value):
+        _ipv4(value.partition("/")[0], hint)
+        raise ReadError(f"{shown(value)} has no prefix length", hint)
+    try:
+        network = IPv4Network(value, strict=False)
+    except (AddressValueError, NetmaskValueError):
+        raise ReadError(f"{shown(value)} is not a network", hint) from None
+    if str(network) != value:
+        raise ReadError(f"{shown(value)} has bits of a host beyond its prefix length", f"did you mean {network}?")
+    if network.prefixlen == 0:
+        raise ReadError(f"{network} is the default route", "that one is `gateway`, or comes by DHCP")
+    first = network.network_address
+    if first.is_multicast or first.is_loopback or first.is_reserved or (first.is_unspecified and network.prefixlen > 7):
+        raise ReadError(f"{network} is not a network of hosts", "give a unicast network, such as 10.0.0.0/8")
+    return network
+
+
+DESTINATION = scalar(
+    "a network with its prefix length",
+    _parse_destination,
+    {"type": "string", "pattern": f"^{_IPV4}/(?:[1-9]|[12][0-9]|3[0-2])$"},
+)
+
 _MAC = r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}"
 _MAC_HINT = "write six octets in quotes: '52:54:00:12:34:56'"
 
@@ -99,6 +127,23 @@ def _parse_mac(node: Scalar) -> str:
 
 
 MAC = scalar("a MAC address in quotes", _parse_mac, {"type": "string", "pattern": f"^{_MAC}$"})
+
+
+def _parse_sent_mac(node: Scalar) -> str:
+    if node.text == RANDOM_MAC:
+        return RANDOM_MAC
+    if re.fullmatch(r"[A-Za-z]+", node.text):
+        raise ReadError(
+            f"{shown(node.text)} is neither a MAC address nor `{RANDOM_MAC}`", f"write {RANDOM_MAC}, or a MAC"
+        )
+    return _parse_mac(node)
+
+
+SENT_MAC = scalar(
+    f"{RANDOM_MAC}, or a MAC address in quotes",
+    _parse_sent_mac,
+    {"type": "string", "pattern": f"^(?:{RANDOM_MAC}|{_MAC})$"},
+)
 
 
 def _parse_oui(node: Scalar) -> str:

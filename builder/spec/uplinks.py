@@ -1,42 +1,31 @@
-"""Reader of one of several uplinks; and what an uplink cannot have, with the reason."""
+"""Readers of one of several uplinks, and of what an uplink has."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from builder.model import Uplink
+from builder.model import Route, Uplink
 from builder.spec import names, network
+from builder.spec.absent import why_not
 from builder.spec.readers import Json, Reader, list_of, whole_number
 from builder.spec.records import Record
 
 VLAN_ID = whole_number(1, 4094)
 
-NOT_THERE: Mapping[str, str] = {
-    "proxy": "ConnMan only tells its proxy to programs that ask it by D-Bus, and the router has none: set the proxy in"
-    " the clients",
-    "domains": "clients search domains of their own: set them in the clients",
-    "mtu": "ConnMan takes the MTU that DHCP gives (option 26), and has no setting for it",
-    "driver": "uplinks are told apart by `mac`",
-    "pci": "uplinks are told apart by `mac`",
-    "ipv6": "clients reach the outside by IPv4: `clients.ipv6` says so",
-    "apn": "cellular modems are not supported: the image has neither oFono nor ModemManager",
-}
-"""Keys that a user may look for, and why there is none."""
+LEAST_MTU, LARGEST_MTU = 576, 65535
+"""What every host accepts (RFC 791; also LEAST_MTU of connman-dhcp.patch), and the largest packet."""
 
-_CELLULAR = ("cellular", "modem", "ofono", "lte", "pin", "apn")
+MTU = whole_number(LEAST_MTU, LARGEST_MTU, "bytes")
 
+_ROUTE_READERS: Mapping[str, Reader[Json]] = {"to": network.DESTINATION, "via": network.HOST_ADDRESS}
+_ROUTE = Record("a route", _ROUTE_READERS, ("to",), "write {to: 10.0.0.0/8, via: 192.168.1.1}")
 
-def why_not(path: str) -> str | None:
-    """Why a spec has no such key, for those that one may look for."""
-    section, _, key = path.rpartition(".")
-    if key in _CELLULAR:
-        return NOT_THERE["apn"]
-    if section == "uplink" or section.startswith("uplinks["):
-        return NOT_THERE.get(key)
-    if path == "clients.dhcp":
-        return "clients get no DHCP: each has the address that its MAC stands for: netvm-build address MAC"
-    return None
-
+ROUTE: Reader[Route] = Reader(
+    "{to: a network, via: the next router}",
+    _ROUTE.schema,
+    lambda node, at: Route(**_ROUTE.read(node, at)),
+    lambda route: {"to": str(route.to), **({"via": str(route.via)} if route.via else {})},
+)
 
 _READERS: Mapping[str, Reader[Json]] = {
     "name": names.NAME,
@@ -46,8 +35,11 @@ _READERS: Mapping[str, Reader[Json]] = {
     "address": network.INTERFACE,
     "gateway": network.HOST_ADDRESS,
     "nameservers": list_of(network.HOST_ADDRESS, unique=True),
-    "hostname": names.HOST_NAME,
+    "hostname": names.TOLD_NAME,
     "timeservers": list_of(names.TIME_SERVER, unique=True),
+    "send_mac": network.SENT_MAC,
+    "mtu": MTU,
+    "routes": list_of(ROUTE, unique=True),
 }
 _UPLINK = Record(
     "an uplink", _READERS, ("name", "mac"), "write {name: cable, mac: '52:54:00:12:34:56'}", instead=why_not

@@ -39,7 +39,8 @@ class Claims:
     def __init__(self, pool: str, clients: Clients) -> None:
         first, _, length = pool.partition("/")
         self._pool = pool
-        self._shift = 32 - int(length)
+        self._length = int(length)
+        self._shift = 32 - self._length
         self._first = number(first) >> self._shift
         self._clients = clients
 
@@ -47,16 +48,23 @@ class Claims:
         """Whether an address is one of the pool, or either end of a client's wire."""
         return number(address) >> self._shift == self._first or address in self._clients.addresses
 
+    def takes(self, destination: str, length: int) -> bool:
+        """Whether a route takes packets to clients, or to addresses that a client may come to have."""
+        if length >= self._length and number(destination) >> self._shift == self._first:
+            return True
+        return length >= CLIENT_S_LENGTH and destination in self._clients.addresses
+
     def problem(self, address: str, gateway: str | None, routes: Iterable[tuple[str, int]]) -> str:
         """Why a lease cannot be used, or nothing.  `routes` are (destination, length) of those by the uplink."""
         first = int(address.partition(".")[0])
         if first in (0, LOOPBACK) or first >= MULTICAST:
             return f"{address} is no host's address"
-        targets = [destination for destination, length in routes if length >= CLIENT_S_LENGTH]
-        for what, claimed in (("address", address), ("gateway", gateway), *(("route to", one) for one in targets)):
-            if claimed is not None and self.is_clients(claimed):
-                return f"its {what} {claimed} is the clients' own: choose another clients.pool than {self._pool}"
-        return ""
+        claimed = [(what, one) for what, one in (("address", address), ("gateway", gateway)) if one is not None]
+        found = [(what, one) for what, one in claimed if self.is_clients(one)]
+        found += [("route to", destination) for destination, length in routes if self.takes(destination, length)]
+        if not found:
+            return ""
+        return f"its {found[0][0]} {found[0][1]} is the clients' own: choose another clients.pool than {self._pool}"
 
 
 def conflict(address: str, length: int, others: Iterable[Uplink]) -> str:

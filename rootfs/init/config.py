@@ -8,20 +8,38 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    StaticRoute = tuple[str, int, str | None]
+    """(destination, prefix length, next router or None)"""
+
 VERSION = 1
 LONGEST_S = 1_000_000
 EAP_METHODS = ("peap", "ttls-mschapv2", "ttls-pap", "tls", "pwd")
 
 
 class WantedUplink:
-    """An uplink as the spec has it.  `mac` None means any physical NIC, `vlan` None what is not tagged on it."""
+    """An uplink as the spec has it.  `mac` None means any physical NIC, `vlan` None what is not tagged on it.
 
-    __slots__ = ("mac", "name", "vlan")
+    `send_mac` and `mtu` are None for the card's own; `send_mac` may be cards.RANDOM.
+    """
 
-    def __init__(self, name: str = "", mac: str | None = None, vlan: int | None = None) -> None:
+    __slots__ = ("mac", "mtu", "name", "routes", "send_mac", "vlan")
+
+    def __init__(
+        self,
+        name: str = "",
+        mac: str | None = None,
+        vlan: int | None = None,
+        *,
+        send_mac: str | None = None,
+        mtu: int | None = None,
+        routes: tuple[StaticRoute, ...] = (),
+    ) -> None:
         self.name = name
         self.mac = mac
         self.vlan = vlan
+        self.send_mac = send_mac
+        self.mtu = mtu
+        self.routes = routes
 
 
 class Eap:
@@ -172,7 +190,32 @@ def _uplink(raw: object) -> WantedUplink:
         raise ValueError("config.json: an uplink's 'mac' must be a MAC or null")
     if vlan is not None and (not isinstance(vlan, int) or isinstance(vlan, bool) or not 1 <= vlan <= 4094):
         raise ValueError("config.json: an uplink's 'vlan' must be a number from 1 to 4094 or null")
-    return WantedUplink(name, mac.upper() if mac else None, vlan)
+    send_mac, mtu = raw.get("send_mac"), raw.get("mtu")
+    if send_mac is not None and not isinstance(send_mac, str):
+        raise ValueError("config.json: an uplink's 'send_mac' must be a MAC, 'random' or null")
+    if mtu is not None and (not isinstance(mtu, int) or isinstance(mtu, bool) or not 68 <= mtu <= 65535):
+        raise ValueError("config.json: an uplink's 'mtu' must be a number from 68 to 65535 or null")
+    return WantedUplink(
+        name,
+        mac.upper() if mac else None,
+        vlan,
+        send_mac=send_mac if send_mac in (None, "random") else send_mac.upper(),
+        mtu=mtu,
+        routes=_routes(raw.get("routes", [])),
+    )
+
+
+def _routes(listed: object) -> tuple[StaticRoute, ...]:
+    found: list[StaticRoute] = []
+    for one in listed if isinstance(listed, list) else [listed]:
+        if not isinstance(one, dict):
+            raise ValueError("config.json: an uplink's 'routes' must be a list of objects")  # noqa: TRY004
+        destination, _, length = _network(one, "to", "").partition("/")
+        via = one.get("via")
+        if via is not None:
+            _network({"via": f"{via}/32"}, "via", "")
+        found.append((destination, int(length), via))
+    return tuple(found)
 
 
 def _network(raw: dict[str, object], key: str, default: str) -> str:

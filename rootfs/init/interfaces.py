@@ -25,18 +25,29 @@ from init.rtnetlink import (
     IFA_ADDRESS,
     IFA_LOCAL,
     IFF_UP,
+    IFLA_ADDRESS,
     IFLA_GROUP,
     IFLA_IFNAME,
     IFLA_LINK,
     IFLA_LINKINFO,
+    IFLA_MTU,
     LINK,
     NETLINK_ROUTE,
+    ROUTE,
+    RT_TABLE_MAIN,
+    RTA_DST,
+    RTA_GATEWAY,
+    RTA_OIF,
+    RTA_PRIORITY,
     RTM_NEWADDR,
     RTM_NEWLINK,
+    RTM_NEWROUTE,
     RTM_SETLINK,
+    RTN_UNICAST,
 )
 
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_VLAN_ID = 1, 2, 1
+RTPROT_STATIC, RTNH_F_ONLINK, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 4, 4, 0, 253
 
 
 def set_link(index: int, *, name: str | None = None, group: int | None = None, up: bool | None = None) -> bytes:
@@ -46,6 +57,23 @@ def set_link(index: int, *, name: str | None = None, group: int | None = None, u
     tail = b"" if name is None else attribute(IFLA_IFNAME, name.encode() + b"\0")
     tail += b"" if group is None else attribute(IFLA_GROUP, U32.pack(group))
     return LINK.pack(0, 0, index, flags, change) + tail
+
+
+def set_card(index: int, *, mac: str | None = None, mtu: int | None = None) -> bytes:
+    """The payload of RTM_SETLINK that gives a link, which should be down, another MAC or MTU."""
+    tail = b"" if mac is None else attribute(IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+    tail += b"" if mtu is None else attribute(IFLA_MTU, U32.pack(mtu))
+    return LINK.pack(0, 0, index, 0, 0) + tail
+
+
+def new_route(index: int, destination: str, length: int, gateway: str | None, metric: int) -> bytes:
+    """The payload of RTM_NEWROUTE for a static route of the main table; its gateway need not be a neighbour."""
+    scope = RT_SCOPE_LINK if gateway is None else RT_SCOPE_UNIVERSE
+    flags = 0 if gateway is None else RTNH_F_ONLINK
+    head = ROUTE.pack(AF_INET, length, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, scope, RTN_UNICAST, flags)
+    tail = attribute(RTA_DST, packed(destination)) + attribute(RTA_OIF, U32.pack(index))
+    tail += b"" if gateway is None else attribute(RTA_GATEWAY, packed(gateway))
+    return head + tail + attribute(RTA_PRIORITY, U32.pack(metric))
 
 
 def new_vlan(parent: int, name: str, vlan: int) -> bytes:
@@ -94,6 +122,15 @@ class Requests:
     def rename(self, index: int, name: str, group: int = 0) -> None:
         """Rename a link that is down, and put it into a group.  Raises OSError."""
         self.change(RTM_SETLINK, 0, set_link(index, name=name, group=group))
+
+    def set_card(self, index: int, *, mac: str | None = None, mtu: int | None = None) -> None:
+        """Give a link another MAC or MTU.  Raises OSError where its driver takes none, or not this one."""
+        self.change(RTM_SETLINK, 0, set_card(index, mac=mac, mtu=mtu))
+
+    def add_route(self, index: int, destination: str, length: int, gateway: str | None, metric: int) -> None:
+        """Add a static route, in the place of one of this metric.  Raises OSError."""
+        payload = new_route(index, destination, length, gateway, metric)
+        self.change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, payload)
 
     def furnish(self, form: Form, index: int, name: str, address: str) -> None:
         """Fill in a form of `furnishing`, and send it.  Raises OSError; then some of it may have been done."""

@@ -8,6 +8,7 @@ from binascii import b2a_base64
 from init import native
 from init.native import os
 from init.protocol import BadRequest, Request, boot_time, parse_request
+from init.uplink import mtu_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Requests:
         return [
             uplink.fields
             | (uplink.lease.fields if uplink.lease is not None else {"address": None})
-            | {"active": uplink is self._uplinks.active, "error": uplink.error or None}
+            | {"active": uplink is self._uplinks.active, "error": uplink.error or None, "mtu": mtu_of(uplink.name)}
             for uplink in self._uplinks.all
         ] + [
             {"interface": None, "mac": wanted.mac, "driver": None, "name": wanted.name, "address": None}

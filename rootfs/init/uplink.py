@@ -47,6 +47,15 @@ def take_up(requests: Requests, index: int) -> None:
         requests.set_up(index)
 
 
+def mtu_of(name: str) -> int | None:
+    """The largest packet of an interface in bytes; None if the interface is gone."""
+    try:
+        with open(f"{SYSFS}/{name}/mtu") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
+
+
 def number_of(interface: str) -> int:
     """The number in an uplink's name: its place in the spec, the lowest the most preferred."""
     digits = interface.removeprefix(PREFIX)
@@ -82,14 +91,29 @@ class Lease:
 
 
 class Uplink:
-    """A physical interface, or a VLAN on one, that we gave to ConnMan; `error` is ConnMan's word for what is wrong."""
+    """A physical interface, or a VLAN on one, that we gave to ConnMan; `error` is ConnMan's word for what is wrong.
 
-    __slots__ = ("driver", "error", "index", "lease", "mac", "name", "no_route_since", "refused", "wanted")
+    `mac` is the card's own, `sends` the one that the network sees.
+    """
 
-    def __init__(self, index: int, name: str, mac: str, driver: str, wanted: WantedUplink) -> None:
+    __slots__ = (
+        "driver",
+        "error",
+        "index",
+        "lease",
+        "mac",
+        "name",
+        "no_route_since",
+        "refused",
+        "sends",
+        "wanted",
+    )
+
+    def __init__(self, index: int, name: str, mac: str, driver: str, wanted: WantedUplink, sends: str = "") -> None:
         self.index = index
         self.name = name
         self.mac = mac
+        self.sends = sends or mac
         self.driver = driver
         self.wanted = wanted
         self.error = ""
@@ -105,6 +129,8 @@ class Uplink:
             found["name"] = self.wanted.name
         if self.wanted.vlan is not None:
             found["vlan"] = self.wanted.vlan
+        if self.sends != self.mac:
+            found["send_mac"] = self.sends
         return found
 
 

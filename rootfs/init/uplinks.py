@@ -5,7 +5,7 @@ We name them, take them up, and tell of their leases, of what ConnMan says is wr
 
 from __future__ import annotations
 
-from init import sysctl
+from init import cards, sysctl
 from init.active import Active
 from init.claims import conflict
 from init.config import WantedUplink
@@ -61,12 +61,13 @@ class Uplinks:
         self._problem = problem
         self._wifi = wifi
         self._requests = requests
+        self._cards = cards.Cards(requests, voice)
         self._voice = voice
         self._wanted = wanted
         self._forget = forget
         self._uplinks: dict[int, Uplink] = {}
         self._expected: dict[str, tuple[WantedUplink, str]] = {}
-        self._duplicates: dict[int, Link] = {}
+        self._duplicates: dict[int, tuple[Link, str]] = {}
         self._active = Active(requests, routing, voice)
 
     @property
@@ -110,9 +111,10 @@ class Uplinks:
             text = f"{link.name} ({link.mac}, {driver}) is left alone: the uplink is to be {macs}"
             self._voice.say("log", source="init", text=text)
             return
-        other = self._of_mac(link.mac)
+        sends = cards.sent_mac(link.mac, here)
+        other = self._of_mac(sends)
         if other is not None:  # ConnMan tells them by their MAC, and would lose both with either
-            self._duplicates[link.index] = link
+            self._duplicates[link.index] = link, sends
             reason = f"duplicate: {other.name} has the same MAC"
             self._voice.say("uplink", state="refused", interface=link.name, mac=link.mac, driver=driver, reason=reason)
             return
@@ -124,6 +126,7 @@ class Uplinks:
         names = [self._free(wanted) for wanted in here]
         try:
             name = names[here.index(plain)] if plain is not None else f"{TRUNK}{link.index}"
+            self._cards.set_up(link, sends, cards.card_mtu(here))
             self._requests.rename(link.index, name, STANDBY_GROUP if plain is not None else 0)
             sysctl.apply(sysctl.UPLINK, name)
             take_up(self._requests, link.index)
@@ -136,7 +139,7 @@ class Uplinks:
             self._voice.say("log", source="init", text=text)
             return
         if plain is not None:
-            self._found(Uplink(link.index, name, link.mac, driver, plain))
+            self._found(Uplink(link.index, name, link.mac, driver, plain, sends))
 
     def addresses(self, network: Network) -> list[tuple[int, str]]:
         """Every address of an uplink, with its interface's index."""
@@ -151,12 +154,13 @@ class Uplinks:
         wanted, driver = self._expected.pop(link.name)
         sysctl.apply(sysctl.UPLINK, link.name)
         try:
+            self._cards.set_up(link, link.mac, cards.vlan_mtu(wanted, self._wanted))
             self._requests.rename(link.index, link.name, STANDBY_GROUP)
             take_up(self._requests, link.index)
         except OSError as error:
             self._voice.say("log", source="init", text=f"{link.name} could not be set up: {error.strerror}")
             return
-        self._found(Uplink(link.index, link.name, link.mac, driver, wanted))
+        self._found(Uplink(link.index, link.name, wanted.mac or link.mac, driver, wanted, link.mac))
 
     def _free(self, wanted: WantedUplink) -> str:
         """The name for an uplink: by its place in the spec, or the first that is free where any card will do."""
@@ -167,7 +171,7 @@ class Uplinks:
         return next(name for number in range(len(taken) + 1) if (name := f"{PREFIX}{number}") not in taken)
 
     def _of_mac(self, mac: str) -> Uplink | None:
-        return next((uplink for uplink in self._uplinks.values() if uplink.mac == mac), None)
+        return next((uplink for uplink in self._uplinks.values() if uplink.sends == mac), None)
 
     def _found(self, uplink: Uplink) -> None:
         self._uplinks[uplink.index] = uplink
@@ -181,8 +185,8 @@ class Uplinks:
             return
         self._voice.say("uplink", state="gone", **uplink.fields)
         self._forget_connections(uplink.lease)
-        waiting = next((link for link in self._duplicates.values() if link.mac == uplink.mac), None)
-        if waiting is not None and self._of_mac(waiting.mac) is None:  # a card's VLANs go one by one
+        waiting = next((link for link, sends in self._duplicates.values() if sends == uplink.sends), None)
+        if waiting is not None and self._of_mac(uplink.sends) is None:  # a card's VLANs go one by one
             del self._duplicates[waiting.index]
             self.attach(waiting)
 
@@ -209,6 +213,7 @@ class Uplinks:
                 continue
             elif connected(uplink.name):
                 route = NO_ROUTE, uplink.lease.gateway if uplink.lease is not None else None
+            self._cards.keep_routes(uplink, address, network.targets_of(uplink.index))
             if address is None or route is None:
                 self._take(uplink, None)
             else:

@@ -11,12 +11,13 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dhcp_server import (
+    CLIENT_ID,
     DNS,
     HOST_NAME,
     LARGEST,
@@ -34,7 +35,7 @@ from dhcp_server import (
 from test_namespaces import TOOLS
 from world import World
 
-from builder.model import Router, Uplink
+from builder.model import NO_HOST_NAME, RANDOM_MAC, Route, Router, Uplink
 from tests.integration.conftest import need
 
 pytestmark = [
@@ -78,8 +79,11 @@ class Lan:
 
     def leases(self, answer: Answer) -> dict[str, Any]:
         """The event of a lease that the router takes."""
-        mark = self.asks(answer)
-        return self.world.wait_for("uplink", mark, state="lease")
+        return self.leased(self.asks(answer))
+
+    def leased(self, mark: int) -> dict[str, Any]:
+        """The event of a lease after a mark, whose gateway the kernel has told."""
+        return self.world.wait(lambda event: event.get("state") == "lease" and bool(event.get("gateway")), 30, mark)
 
     @property
     def uplink(self) -> dict[str, Any]:
@@ -173,13 +177,14 @@ def test_a_static_address_of_a_pair_or_alone(lan_of: Callable[..., Lan], prefix:
     lan = lan_of(static)
     lan.world.upstream.ip("addr", "add", "10.9.0.9/32", "dev", "lan0")
     lan.world.upstream.ip("route", "add", "10.9.0.8/32", "dev", "lan0")
-    lease = lan.world.wait_for("uplink", state="lease")
+    lease = lan.leased(0)
     assert (lease["address"], lease["gateway"]) == (f"10.9.0.8/{prefix}", "10.9.0.9")
     client = lan.world.client(0x10)
     lan.world.wait_for("client")
     assert client.pings("10.0.2.2")
 
 
+DEFAULT = route("0.0.0.0/0", "10.0.2.2")
 CLASSLESS = route("0.0.0.0/0", "10.0.2.4") + route("10.20.0.0/15", "10.0.2.5") + route("192.0.2.128/25", ON_LINK)
 
 
@@ -196,9 +201,16 @@ def test_classless_routes_stand_in_place_of_the_router(lan: Lan) -> None:
     assert not wanted.keys() - {"default"} & lan.routes.keys()
 
 
+def test_classless_routes_without_a_default_leave_the_routers_out(lan: Lan) -> None:
+    mark = lan.asks(replace(USUAL, more=option(ROUTES, route("10.20.0.0/16", "10.0.2.5"))))
+    lease = lan.world.wait_for("uplink", mark, state="lease", nameservers=["10.0.2.3"])
+    assert lease["gateway"] is None
+    assert lan.routes["10.20.0.0/16"] == "10.0.2.5"
+
+
 def test_classless_routes_change_as_a_lease_is_renewed(lan: Lan) -> None:
     """What a renewal leaves out is gone, what it adds is there, and the address stays."""
-    first = option(ROUTES, route("10.20.0.0/16", "10.0.2.5") + route("10.30.0.0/16", "10.0.2.5"))
+    first = option(ROUTES, DEFAULT + route("10.20.0.0/16", "10.0.2.5") + route("10.30.0.0/16", "10.0.2.5"))
     lan.leases(replace(USUAL, more=first, seconds=10))
     lan.eventually(lambda: {"10.20.0.0/16", "10.30.0.0/16"} <= lan.routes.keys(), bool)
     mark = len(lan.world.events)
@@ -219,7 +231,7 @@ def test_routes_by_a_router_that_is_no_neighbour(lan: Lan) -> None:
 
 
 def test_microsoft_s_option_counts_where_the_standard_one_is_missing(lan: Lan) -> None:
-    theirs = option(MICROSOFT_ROUTES, route("10.50.0.0/16", "10.0.2.7"))
+    theirs = option(MICROSOFT_ROUTES, DEFAULT + route("10.50.0.0/16", "10.0.2.7"))
     lan.leases(replace(USUAL, more=theirs))
     lan.eventually(lambda: lan.routes.get("10.50.0.0/16"), lambda found: found == "10.0.2.7")
     lan.leases(replace(USUAL, more=theirs + option(ROUTES, CLASSLESS)))
@@ -238,7 +250,7 @@ BAD_ROUTES = {
 @pytest.mark.parametrize("routes", BAD_ROUTES.values(), ids=BAD_ROUTES)
 def test_routes_that_make_no_sense_do_not_count_at_all(lan: Lan, routes: bytes) -> None:
     mark = lan.asks(replace(USUAL, more=option(ROUTES, routes)))
-    lease = lan.world.wait_for("uplink", mark, state="lease")
+    lease = lan.leased(mark)
     assert lease["gateway"] == "10.0.2.2"
     assert lan.routes.keys() <= {"default", "10.0.2.2", "10.0.2.3"}
     assert lan.said(mark, "DHCP option 121 ignored") or routes == b""
@@ -246,9 +258,9 @@ def test_routes_that_make_no_sense_do_not_count_at_all(lan: Lan, routes: bytes) 
 
 def test_routes_to_nowhere_are_left_out(lan: Lan) -> None:
     nowhere = [route(one, "10.0.2.9") for one in ("127.0.0.0/8", "224.0.0.0/4", "0.0.0.0/8", "255.255.255.255/32")]
-    good = route("10.60.0.0/16", "10.0.2.9") + route("0.0.0.0/1", "10.0.2.9")
+    good = DEFAULT + route("10.60.0.0/16", "10.0.2.9") + route("0.0.0.0/1", "10.0.2.9")
     mark = lan.asks(replace(USUAL, more=option(ROUTES, b"".join(nowhere) + good)))
-    lan.world.wait_for("uplink", mark, state="lease")
+    lan.leased(mark)
     lan.eventually(lambda: lan.routes.get("10.60.0.0/16"), lambda found: found == "10.0.2.9")
     assert lan.routes.get("0.0.0.0/1") == "10.0.2.9"
     assert not {"127.0.0.0/8", "224.0.0.0/4", "0.0.0.0/8", "255.255.255.255"} & lan.routes.keys()
@@ -263,7 +275,7 @@ def test_a_route_to_a_client_is_refused(lan: Lan) -> None:
     assert "route to 100.64.0.33 is the clients' own" in refused["reason"]
     assert client.pings("100.64.0.32")
     lan.answers.answer = USUAL
-    lan.world.wait(lambda event: event.get("state") == "lease", 30, mark)
+    lan.leased(mark)
 
 
 @pytest.mark.parametrize("mtu", [9000, 1400, 576])
@@ -278,14 +290,14 @@ def test_the_mtu_of_a_lease_and_the_usual_one_after_it(lan: Lan, mtu: int) -> No
 @pytest.mark.parametrize("mtu", [575, 68, 0])
 def test_an_mtu_that_is_too_small_is_ignored_and_said(lan: Lan, mtu: int) -> None:
     mark = lan.asks(replace(USUAL, more=option(MTU, struct.pack("!H", mtu))))
-    lan.world.wait_for("uplink", mark, state="lease")
+    lan.leased(mark)
     lan.eventually(lambda: lan.said(mark, f"MTU {mtu} from DHCP is ignored: less than 576"), bool)
     assert lan.mtu == 1500
 
 
 def test_an_mtu_that_is_no_number_is_ignored(lan: Lan) -> None:
     mark = lan.asks(replace(USUAL, more=option(MTU, b"\x05")))
-    lan.world.wait_for("uplink", mark, state="lease")
+    lan.leased(mark)
     assert lan.mtu == 1500
 
 
@@ -306,7 +318,7 @@ def test_an_answer_that_is_too_long_is_refused_and_said(lan: Lan) -> None:
     lan.eventually(lambda: lan.said(mark, "DHCP answer refused: it is longer than the 1500 bytes"), bool)
     assert lan.address is None
     lan.answers.answer = USUAL
-    lan.world.wait(lambda event: event.get("state") == "lease", 30, mark)
+    lan.leased(mark)
 
 
 def test_options_in_overloaded_fields(lan: Lan) -> None:
@@ -333,7 +345,7 @@ def test_an_offer_without_a_server_ends_no_search(lan: Lan) -> None:
     lan.eventually(lambda: lan.answers.heard, bool)
     time.sleep(1)
     lan.answers.answer = USUAL
-    lan.world.wait(lambda event: event.get("state") == "lease", 30, mark)
+    lan.leased(mark)
 
 
 HANGS = {
@@ -351,7 +363,7 @@ def test_answers_that_once_never_ended(lan: Lan, options: bytes) -> None:
     mark = lan.asks(replace(USUAL, whole=options, file=b"\x34\xff" * 64, sname=b"\x01" * 64))
     lan.eventually(lambda: lan.answers.heard, bool)
     lan.answers.answer = USUAL
-    lan.world.wait(lambda event: event.get("state") == "lease", 30, mark)
+    lan.leased(mark)
     assert not [event for event in lan.world.events[mark:] if event["event"] == "service"]
 
 
@@ -360,3 +372,58 @@ def test_the_host_name_that_a_server_gives_is_not_told_again(lan: Lan) -> None:
     lan.leases(USUAL)
     assert HOST_NAME not in lan.answers.heard[-1][REQUESTED]
     assert {one[HOST_NAME] for one in lan.answers.heard} == {b"netvm"}
+
+
+def test_no_host_name_is_told(lan_of: Callable[..., Lan]) -> None:
+    lan = lan_of(Uplink(hostname=NO_HOST_NAME))
+    lan.world.wait_for("uplink", state="lease")
+    assert lan.answers.heard
+    assert not [one for one in lan.answers.heard if HOST_NAME in one]
+
+
+def test_a_random_mac_is_all_that_the_network_sees(lan_of: Callable[..., Lan]) -> None:
+    """Neither a frame's sender nor the client identifier is the card's own MAC."""
+    lan = lan_of(Uplink(send_mac=RANDOM_MAC, hostname=NO_HOST_NAME))
+    found = lan.world.wait_for("uplink", state="found")
+    lan.world.wait_for("uplink", state="lease")
+    assert found["mac"] == "52:54:00:12:34:56"
+    assert set(lan.answers.macs) == {found["send_mac"]}
+    assert {one[CLIENT_ID].hex(":").upper() for one in lan.answers.heard} == {"01:" + found["send_mac"]}
+    lan.world.client(0x10)
+    client = lan.world.client(0x12)
+    lan.world.wait_for("client", router="100.64.0.18")
+    assert client.pings("10.0.2.2")
+    neighbours = json.loads(lan.world.upstream.ip("-j", "neigh", "show", "dev", "lan0"))
+    assert {one["lladdr"].upper() for one in neighbours if "lladdr" in one} == {found["send_mac"]}
+
+
+def test_a_mac_of_the_spec_is_sent(lan_of: Callable[..., Lan]) -> None:
+    lan = lan_of(Uplink(mac="52:54:00:12:34:56", send_mac="52:54:00:AA:BB:CC"))
+    lan.world.wait_for("uplink", state="lease")
+    assert set(lan.answers.macs) == {"52:54:00:AA:BB:CC"}
+    assert (lan.uplink["mac"], lan.uplink["send_mac"]) == ("52:54:00:12:34:56", "52:54:00:AA:BB:CC")
+
+
+def test_the_mtu_of_the_spec_stays_whatever_dhcp_says(lan_of: Callable[..., Lan]) -> None:
+    lan = lan_of(Uplink(mtu=1400), replace(USUAL, more=option(MTU, struct.pack("!H", 9000))))
+    lan.world.wait_for("uplink", state="lease")
+    time.sleep(0.5)
+    assert lan.mtu == lan.uplink["mtu"] == 1400
+    assert not lan.said(0, "MTU")
+
+
+def test_static_routes_are_there_with_the_address(lan_of: Callable[..., Lan]) -> None:
+    """Again after the cable was out, and before those of DHCP to the same network."""
+    wanted = (Route(IPv4Network("10.20.0.0/16"), IPv4Address("10.0.2.9")), Route(IPv4Network("192.0.2.1/32")))
+    lan = lan_of(Uplink(routes=wanted))
+    lan.world.wait_for("uplink", state="lease")
+    theirs = option(ROUTES, route("0.0.0.0/0", "10.0.2.2") + route("10.20.0.0/16", "10.0.2.4"))
+
+    def there() -> bool:
+        assert lan.world.inside is not None
+        found = lan.routes
+        return "192.0.2.1" in found and "via 10.0.2.9" in lan.world.inside.ip("route", "get", "10.20.0.1")
+
+    lan.eventually(there, bool)
+    lan.leases(replace(USUAL, more=theirs))
+    lan.eventually(there, bool)

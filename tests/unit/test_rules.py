@@ -20,6 +20,7 @@ from builder.model import (
     Platform,
     PlatformKind,
     RootImage,
+    Route,
     Router,
     Source,
     Uplink,
@@ -34,6 +35,15 @@ STATIC = Uplink(
 )
 
 
+def route(to: str, via: str | None = None) -> Route:
+    return Route(IPv4Network(to), IPv4Address(via) if via else None)
+
+
+def routed(*routes: str) -> Uplink:
+    """The static uplink with routes, each such as "10.0.0.0/8 192.168.1.9"."""
+    return replace(STATIC, routes=tuple(route(*one.split()) for one in routes))
+
+
 def named(*clients: tuple[str, str]) -> Clients:
     return Clients(named=tuple(NamedClient(name, Pair(IPv4Address(router))) for name, router in clients))
 
@@ -45,6 +55,10 @@ def named(*clients: tuple[str, str]) -> Clients:
         Router(uplink=STATIC),
         Router(uplink=replace(STATIC, nameservers=()), clients=Clients(dns=Dns.NONE)),
         Router(uplink=replace(STATIC, address=IPv4Interface("192.168.1.0/31"))),
+        Router(uplink=replace(STATIC, address=IPv4Interface("10.9.0.8/32"))),
+        Router(uplink=routed("10.0.0.0/8 192.168.1.9", "192.0.2.1/32", "100.64.0.0/10 192.168.1.9")),
+        Router(uplink=replace(routed("10.0.0.0/8 192.0.2.1"), address=IPv4Interface("10.9.0.8/32"))),
+        Router(uplink=Uplink(routes=(route("10.0.0.0/8", "192.0.2.1"),))),
         Router(uplink=Uplink(nameservers=STATIC.nameservers, mac="52:54:00:12:34:56")),
         Router(platform=Platform(PlatformKind.NIXPKGS, nixpkgs="/srv/nixpkgs")),
         Router(platform=Platform(mirror="http://mirror.example/debian")),
@@ -98,6 +112,15 @@ def test_a_sound_router_breaks_no_rule(router: Router) -> None:
         ),
         (Router(machine=Machine(watchdog_s=9)), ["machine.watchdog_s"]),
         (Router(kernel=Kernel(stock=True), image=RootImage(verity=True)), ["image.verity"]),
+        (Router(uplink=routed("10.0.0.0/8 192.168.2.1")), ["uplink.routes[0].via"]),
+        (Router(uplink=routed("10.0.0.0/8 192.168.1.2")), ["uplink.routes[0].via"]),
+        (Router(uplink=routed("192.0.2.0/24", "192.0.2.0/24 192.168.1.9")), ["uplink.routes[1].to"]),
+        (Router(uplink=routed("100.64.0.0/25 192.168.1.9")), ["uplink.routes[0].to"]),
+        (
+            Router(uplink=Uplink(routes=(Route(IPv4Network("10.0.0.0/8"), IPv4Address("100.64.0.1")),))),
+            ["uplink.routes[0].via"],
+        ),
+        (Router(uplink=Uplink(send_mac="0A:B3:EC:40:00:00")), ["uplink.send_mac"]),
     ],
 )
 def test_a_broken_rule_names_the_key_to_change(router: Router, paths: list[str]) -> None:

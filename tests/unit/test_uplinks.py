@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 import pytest
+from init import config
 
 from builder import pipeline, qemu, spec, status, uplinks
 from builder.cli import status_view
 from builder.console import UplinkError
 from builder.errors import SpecError
-from builder.model import Router, Uplink
+from builder.model import NO_HOST_NAME, Route, Router, Uplink
 from builder.report import CheckResult, Status
 from builder.smoke import diagnose
 from tests.unit.test_qemu import IMAGE
@@ -27,6 +28,7 @@ FIXED = replace(
     nameservers=(IPv4Address("10.9.0.1"),),
 )
 
+SENT = "52:54:00:AA:BB:CC"
 TWO = """\
 version: 1
 uplinks:
@@ -83,7 +85,14 @@ def test_both_forms_together_are_refused() -> None:
     [
         ("{name: a, mac: '52:54:00:12:34:56', proxy: auto}", "set the proxy in the clients"),
         ("{name: a, mac: '52:54:00:12:34:56', domains: [x]}", "set them in the clients"),
-        ("{name: a, mac: '52:54:00:12:34:56', mtu: 1400}", "option 26"),
+        ("{name: a, mac: '52:54:00:12:34:56', mtu: 575}", "the least is 576, the most 65535"),
+        ("{name: a, mac: '52:54:00:12:34:56', send_mac: randon}", "neither a MAC address nor `random`"),
+        ("{name: a, mac: '52:54:00:12:34:56', routes: [{via: 10.0.0.1}]}", "to of a route must be given"),
+        ("{name: a, mac: '52:54:00:12:34:56', routes: [{to: 10.0.0.1/8}]}", "did you mean 10.0.0.0/8?"),
+        ("{name: a, mac: '52:54:00:12:34:56', routes: [{to: 0.0.0.0/0, via: 10.0.0.1}]}", "is the default route"),
+        ("{name: a, mac: '52:54:00:12:34:56', routes: [{to: 224.0.0.0/4}]}", "is not a network of hosts"),
+        ("{name: a, mac: '52:54:00:12:34:56', routes: [{to: 10.0.0.0}]}", "has no prefix length"),
+        ("{name: a, mac: '52:54:00:12:34:56', hostname: a_b}", "is not a host name"),
         ("{name: a, mac: '52:54:00:12:34:56', apn: internet}", "cellular modems are not supported"),
         ("{name: a, mac: '52:54:00:12:34:56', vlan: 4095}", "the least is 1, the most 4094"),
         ("{name: a, mac: '52:54:00:12:34:56', gatewy: 10.0.0.1}", "did you mean gateway?"),
@@ -200,3 +209,58 @@ def test_connman_s_word_leads_to_the_key_to_change() -> None:
     assert found is not None
     assert found.cause == "ConnMan says of the uplink backup: dhcp-failed."
     assert "dhcp to false" in found.hint
+
+
+def test_no_host_name_is_a_word_and_a_router_may_still_have_it() -> None:
+    told = parse("version: 1\nuplink: {hostname: none}\n")
+    assert (told.uplink.hostname, told.hostname) == (NO_HOST_NAME, "netvm")
+    assert "hostname: none" in spec.show(spec.parse("version: 1\nuplink: {hostname: none}\n", "x", Path("/")))
+    called = parse("version: 1\nname: none\n")
+    assert (called.uplink.hostname, called.hostname) == (None, "none")
+
+
+SET = """\
+version: 1
+uplink: {hostname: none, send_mac: random, mtu: 9000, routes: [{to: 10.0.0.0/8, via: 10.9.0.1}, {to: 192.0.2.1/32}]}
+"""
+
+
+def test_what_is_set_on_an_uplink_reaches_the_guest_and_connman(tmp_path: Path) -> None:
+    one = parse(SET).uplink
+    assert one.routes == (
+        Route(IPv4Network("10.0.0.0/8"), IPv4Address("10.9.0.1")), Route(IPv4Network("192.0.2.1/32"))
+    )  # fmt: skip
+    assert parse(spec.show(spec.parse(SET, "x", Path("/")))).uplink == one
+    (wanted,) = config.parse(rendered(SET, tmp_path, "netvm/config.json")).uplinks
+    assert (wanted.send_mac, wanted.mtu) == ("random", 9000)
+    assert wanted.routes == (("10.0.0.0", 8, "10.9.0.1"), ("192.0.2.1", 32, None))
+    told = rendered(SET, tmp_path, "netvm/connman/uplink.config")
+    assert "DHCP.NoHostName = true\n" in told
+    assert "DHCP.KeepMTU = true\n" in told
+
+
+def test_a_card_that_sends_another_mac_is_known_to_connman_by_no_mac(tmp_path: Path) -> None:
+    """ConnMan would compare the MAC with the one that is sent."""
+    text = "version: 1\nuplink: {mac: '52:54:00:12:34:56', send_mac: '52:54:00:aa:bb:cc'}\n"
+    assert "MAC = " not in rendered(text, tmp_path, "netvm/connman/uplink.config")
+
+
+@pytest.mark.parametrize(
+    ("several", "paths"),
+    [
+        ((CABLE, replace(BACKUP, send_mac=SENT)), []),
+        ((replace(CABLE, send_mac="random"), replace(BACKUP, send_mac="random")), []),
+        (
+            (replace(CABLE, send_mac="52:54:00:AA:BB:CC"), replace(BACKUP, send_mac="52:54:00:AA:BB:CC")),
+            ["[1].send_mac"],
+        ),
+        ((CABLE, replace(BACKUP, send_mac=CABLE.mac)), ["[1].send_mac"]),
+        ((CABLE, replace(CABLE, name="tagged", vlan=7, send_mac="random")), ["[1].send_mac"]),
+        ((CABLE, replace(CABLE, name="tagged", vlan=7, mtu=9000)), ["[1].mtu"]),
+        ((replace(CABLE, mtu=9000), replace(CABLE, name="tagged", vlan=7, mtu=9000)), []),
+        ((replace(CABLE, vlan=8), replace(CABLE, name="tagged", vlan=7, mtu=9000)), []),
+        ((CABLE, replace(BACKUP, hostname=NO_HOST_NAME)), []),
+    ],
+)
+def test_what_is_set_on_a_card_is_set_once(several: tuple[Uplink, ...], paths: list[str]) -> None:
+    assert [one.path.removeprefix("uplinks") for one in uplinks.rules(Router(uplinks=several))] == paths

@@ -55,10 +55,37 @@ NAMESERVERS = Key(
 
 HOSTNAME = Key(
     "uplink.hostname",
-    optional(names.HOST_NAME),
+    optional(names.TOLD_NAME),
     lambda r: r.uplink.hostname,
-    "The host name that DHCP servers are told; empty: the router's name.",
-    "router.example",
+    "The host name that DHCP servers are told; empty: the router's name; `none`: they are told no name. A router that"
+    " is called none is `name: none`.",
+    "none",
+)
+
+SEND_MAC = Key(
+    "uplink.send_mac",
+    optional(network.SENT_MAC),
+    lambda r: r.uplink.send_mac,
+    "The MAC that the network sees instead of the card's own: `random` for another one at each boot, or a MAC. `mac`"
+    " chooses the card. See [ConnMan](connman.md#what-the-network-learns).",
+    "random",
+)
+
+MTU = Key(
+    "uplink.mtu",
+    optional(uplinks.MTU),
+    lambda r: r.uplink.mtu,
+    "The largest packet of the uplink in bytes, whatever DHCP says; empty: DHCP's (option 26), else the card's own.",
+    "9000",
+)
+
+ROUTES = Key(
+    "uplink.routes",
+    list_of(uplinks.ROUTE, unique=True),
+    lambda r: r.uplink.routes,
+    "Static routes by this uplink, beside its default route and those of DHCP (option 121). Without `via` the"
+    " destinations are on the uplink's link.",
+    "[{to: 10.0.0.0/8, via: 192.168.1.1}]",
 )
 
 TIMESERVERS = Key(
@@ -87,5 +114,8 @@ KEYS: tuple[Key[Any], ...] = (
     NAMESERVERS,
     HOSTNAME,
     TIMESERVERS,
+    SEND_MAC,
+    MTU,
+    ROUTES,
     PREFER,
 )

@@ -278,6 +278,9 @@
       nameservers = [ ];
       hostname = null;
       timeservers = [ ];
+      send_mac = null;
+      mtu = null;
+      routes = [ ];
     };
     connman = {
       prefer = [
