@@ -178,8 +178,9 @@ def load(folder: Path) -> Image:
 
 def identity(folder: Path) -> str | None:
     """What tells the image that a folder holds now from every other; None where it holds none."""
+    file = folder / FILE
     try:
-        return hashlib.sha256(_read(folder / FILE)).hexdigest()
+        return hashlib.sha256(_read(file)).hexdigest() if file.is_file() else None
     except OSError:
         return None
 
