@@ -17,6 +17,7 @@ from builder.traffic import brief, brief_of_kernel
 
 VERSION = 1
 MAX_ENTRIES = 4096
+STATES = ("booting", "ready", "degraded")
 MAX_TEXT = 200
 MAX_COUNT = 1 << 63
 
@@ -95,7 +96,7 @@ class KernelDrop:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A VM as it is now.  `state`: booting, ready, or degraded (something that `ready` needs is missing).
+    """A VM as it is now.  `state`: booting, ready (clients can go out), or degraded; `missing` says why not.
 
     `floods`: it says so much on its event port that the keeper reads it more slowly.
     """
@@ -114,6 +115,7 @@ class Snapshot:
     modules: tuple[str, ...] = ()
     kernel_drops: tuple[KernelDrop, ...] = ()
     floods: bool = False
+    missing: tuple[str, ...] = ()
 
     @property
     def used_kib(self) -> int:
@@ -139,15 +141,15 @@ def snapshot(
     firewall = body.get("firewall")
     uplinks = tuple(_uplink(entry, traffic) for entry in _entries(body, "uplinks"))
     services = tuple(_service(entry) for entry in _entries(body, "services"))
-    healthy = (
-        firewall is not False
-        and any(uplink.address for uplink in uplinks)
-        and bool(services)
-        and all(one.running for one in services)
-    )
+    state = _text(body, "state")
+    if state not in STATES:  # a guest too old to say
+        ways = any(one.address if one.active is None else one.active for one in uplinks)
+        healthy = firewall is not False and ways and bool(services) and all(one.running for one in services)
+        state = "ready" if healthy else "degraded" if was_ready else "booting"
     return Snapshot(
         name=record.name,
-        state="ready" if healthy else "degraded" if was_ready else "booting",
+        state=state,
+        missing=_texts(body.get("missing")),
         uptime_s=_seconds(body.get("uptime_s")),
         total_kib=_count(memory, "total_kib"),
         available_kib=_count(memory, "available_kib"),
@@ -174,6 +176,7 @@ def to_dict(now: Snapshot, record: Record) -> dict[str, Any]:
         "version": VERSION,
         "name": now.name,
         "state": now.state,
+        "missing": list(now.missing),
         "started_at": record.started_at,
         "uptime_s": round(now.uptime_s, 3),
         "image": record.image,

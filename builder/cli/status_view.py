@@ -10,6 +10,8 @@ from builder.cli.screen import table
 from builder.status import Client, Snapshot, Traffic, Uplink
 
 CELL = 60
+LINE = 160
+MISSING_SHOWN = 8
 MODULES_SHOWN = 48
 FLOODS = "it floods its event port, and is read more slowly: see netvm-build events"
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -36,7 +38,8 @@ def lines(
     head = f"{now.name}   {now.state}   up {duration(now.uptime_s)}   {used}   {firewall}"
     head += f"   watchdog {now.watchdog_s} s" if now.watchdog_s else ""
     seconds = now.uptime_s - before.uptime_s if before is not None else 0.0
-    top = [head, *([note] if note else []), "", *_uplinks(now, before, seconds), ""]
+    missing = [f"clients cannot go out: {escape(one)[:LINE]}" for one in now.missing[:MISSING_SHOWN]]
+    top = [head, *([note] if note else []), *missing, "", *_uplinks(now, before, seconds), ""]
     bottom = ["", *_drops(now), "", *_services(now), *_modules(now)]
     room = None if most is None else max(1, most - len(top) - len(bottom) - 2)
     return top + _clients(now, before, seconds, room) + bottom

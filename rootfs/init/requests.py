@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from init.clients import Clients
     from init.firewall import Firewall
     from init.protocol import Voice
+    from init.router_state import RouterState
     from init.supervisor import Supervisor
     from init.uplinks import Uplinks
     from init.watchdog import Watchdog
@@ -49,6 +50,7 @@ class Requests:
         uplinks: Uplinks,
         clients: Clients,
         watchdog: Watchdog,
+        router_state: RouterState,
         settings: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._voice = voice
@@ -57,6 +59,7 @@ class Requests:
         self._uplinks = uplinks
         self._clients = clients
         self._watchdog = watchdog
+        self._router_state = router_state
         self._specific = settings
         self._table: dict[str, Callable[[Request], Answer]] = {
             "ping": lambda _: {},
@@ -104,6 +107,8 @@ class Requests:
             meminfo = memory(file.read())
         return {
             "uptime_s": boot_time(),
+            "state": self._router_state.state,
+            "missing": self._router_state.missing,
             "firewall": self._firewall.loaded,
             "clock": int(time.time()),
             "uplinks": self._uplinks_now(),

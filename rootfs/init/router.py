@@ -19,6 +19,7 @@ from init.native import os
 from init.network import Network
 from init.ports import EventPort
 from init.resolvers import Resolvers
+from init.router_state import RouterState
 from init.routing import Routing
 from init.rtnetlink import ARPHRD_ETHER, Link
 from init.supervisor import Supervisor
@@ -72,7 +73,9 @@ class Router:
         self.connman: ConnMan | None = None
         self.port = EventPort(self.loop, voice, self._asked)
         self._answers: HostRequests | None = None
-        self.ready = False
+        self.state = RouterState(
+            self.loop, voice, self.firewall, self.supervisor, self.uplinks, self.clients, self._lock_modules
+        )
         self._ending = ""
         for number in (native.SIGTERM, native.SIGINT, native.SIGPWR, native.SIGUSR1, native.SIGUSR2):
             self.loop.on_signal(number, lambda number=number: self.power_off(f"signal {number}"))  # type: ignore[misc]
@@ -90,7 +93,8 @@ class Router:
         self.supervisor.start()
         self.resolvers = Resolvers(self.loop, lambda _: self._network_changed())
         self.network.follow(self.loop)
-        self.loop.later(self.config.lease_timeout_s, self._lease_is_due)
+        seconds = self.config.lease_timeout_s
+        self.loop.later(seconds, lambda: self.state.lease_is_due(seconds))
         self.loop.later(SEVERAL_S if self.uplinks.several else ONE_S, self._follow_connman)
         self.loop.later(0, self._follow_uevents)
 
@@ -196,19 +200,11 @@ class Router:
         self.voice.say("log", source="init", text=text)
 
     def _check_ready(self) -> None:
-        if self.ready or not (self.supervisor.all_ready and self.uplinks.any_lease):
-            return
-        self.ready = True
+        self.state.check()
+
+    def _lock_modules(self) -> None:
         if self.modules is not None and self.config.lock_modules:
             self.modules.lock()
-        self.voice.say("ready", uplinks=len(self.uplinks.all), clients=len(self.clients.all))
-
-    def _lease_is_due(self) -> None:
-        if self.uplinks.any_lease:
-            return
-        names = ", ".join([f"{uplink.name} ({uplink.driver})" for uplink in self.uplinks.all])
-        where = f"on {names}" if names else "and no uplink: no physical interface has a driver in this kernel"
-        self.voice.say("degraded", reason=f"no lease in {self.config.lease_timeout_s:g} s {where}")
 
     def _serve_console(self, console: Outlet) -> None:
         try:
@@ -228,6 +224,7 @@ class Router:
                 self.uplinks,
                 self.clients,
                 self.watchdog,
+                self.state,
                 self.config.settings,
             )
         self._answers.answer(line)

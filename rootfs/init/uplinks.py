@@ -96,11 +96,6 @@ class Uplinks:
         """Those by which clients could go out at this moment: with an address and a default route."""
         return [one for one in self._uplinks.values() if one.lease is not None and one.lease.metric < NO_ROUTE]
 
-    @property
-    def any_lease(self) -> bool:
-        """Whether an uplink has an address and a default route."""
-        return bool(self.leased)
-
     def attach(self, link: Link) -> None:
         """Name a physical interface and take it up, so that it negotiates its link while ConnMan starts."""
         driver = driver_of(link.name)
@@ -214,6 +209,8 @@ class Uplinks:
             elif connected(uplink.name):
                 route = NO_ROUTE, uplink.lease.gateway if uplink.lease is not None else None
             self._cards.keep_routes(uplink, address, network.targets_of(uplink.index))
+            if route is not None and route[1] is None:  # ConnMan's, where the network names no gateway: nobody's way
+                route = NO_ROUTE, None
             if address is None or route is None:
                 self._take(uplink, None)
             else:

@@ -154,7 +154,7 @@ def test_a_refused_uplink_goes_down_is_no_lease_and_is_tried_again() -> None:
     assert "another clients.pool than 100.64.0.0/24" in event["reason"]
     assert requests.made[-1] == ("down", 2)
     assert compare() == []  # ConnMan has not taken the address away yet: that is not said again
-    assert not uplinks.any_lease
+    assert uplinks.active is None
     network.address = None
     assert compare() == []
     ((seconds, again),) = loop.due
@@ -172,10 +172,10 @@ def test_an_address_of_last_resort_is_no_lease() -> None:
     uplinks.attach(Link(2, "eth0", "52:54:00:12:34:56", 0, 1))
     network.address, network.gateway = ("169.254.75.114", 16), None
     uplinks.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
-    assert not uplinks.any_lease
+    assert uplinks.active is None
     network.gateway = "169.254.1.1"  # a server gave it, or the spec
     uplinks.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
-    assert uplinks.any_lease
+    assert uplinks.active is not None
     assert [event["state"] for event in voice.events] == ["found", "lease"]
 
 

@@ -49,7 +49,7 @@ def test_any_request_is_answered_or_passed_over(line: bytes) -> None:
     except BadRequest as bad:
         encode(bad.number)
     voice = Voice(None)
-    requests = Requests(voice, SimpleNamespace(kill=kill), *[None] * 4)  # type: ignore[arg-type]
+    requests = Requests(voice, SimpleNamespace(kill=kill), *[None] * 5)  # type: ignore[arg-type]
     requests._table = {name: requests._table[name] for name in ("ping", "kill")}
     for text in line.split(b"\n"):
         requests.answer(text)
@@ -68,7 +68,7 @@ def deep(opening: str, closing: str, depth: int) -> str:
 @pytest.mark.parametrize("depth", range(880, 1000, 7))
 def test_a_service_s_name_is_a_text_however_deep_something_else_is(depth: int) -> None:
     voice = Voice(None)
-    requests = Requests(voice, SimpleNamespace(kill=kill), *[None] * 4)  # type: ignore[arg-type]
+    requests = Requests(voice, SimpleNamespace(kill=kill), *[None] * 5)  # type: ignore[arg-type]
     for nested in (deep("[", "]", depth), deep('{"a":', "}", depth).replace(":}", ":1}", 1)):
         requests.answer(b'{"v": 1, "id": 1, "request": "kill", "service": ' + nested.encode() + b"}")
     assert all("error" in json.loads(line) for line in voice._early)

@@ -277,6 +277,17 @@ def test_connections_of_an_address_that_the_uplink_in_use_has_too_are_kept() -> 
     assert heard.forgotten == ["10.0.2.15"]
 
 
+def test_a_default_route_without_a_gateway_is_no_way_out() -> None:
+    """ConnMan sets one where the network names no gateway: each address would be asked for by ARP."""
+    heard = Heard(WantedUplink())
+    heard.plug(2, "nic0", MAC)
+    heard.has(2, "10.0.2.15")
+    heard.network.routes[2] = {0: None}
+    (event,) = heard.compare()
+    assert (event["state"], event["address"], event["gateway"]) == ("lease", "10.0.2.15/24", None)
+    assert heard.uplinks.active is None
+
+
 def test_an_error_is_told_once_and_again_when_it_is_another() -> None:
     heard = two()
     errors = {"up0": "dhcp-failed"}

@@ -152,6 +152,20 @@ def test_the_state_is_what_is_missing_now(guest: StandIn) -> None:
     assert state(False, uplinks=[]) == "booting"
     assert state(True, uplinks=[]) == "degraded"
     assert state(True, firewall=False) == "degraded"
+    assert state(True, uplinks=[{"interface": "up0", "address": "10.9.0.8/31", "active": False}]) == "degraded"
+
+
+def test_the_state_is_the_guest_s_own_where_it_tells(guest: StandIn) -> None:
+    """It knows which address has a way out."""
+    from builder.cli.status_view import lines
+
+    lack = "up0 has 10.9.0.8/31, but no default route\x1b[2J"
+    body = json.loads(honest({"request": "status", "id": 1})) | {"state": "degraded", "missing": [lack, 7]}
+    now = status.snapshot(guest.record, body, {}, was_ready=True)
+    assert (now.state, now.missing) == ("degraded", (lack,))
+    assert lines(now, 96)[1] == "clients cannot go out: up0 has 10.9.0.8/31, but no default route\\x1b[2J"
+    assert status.to_dict(now, guest.record)["missing"] == [lack]
+    assert status.snapshot(guest.record, body | {"state": "superb"}, {}).state == "ready"
 
 
 def test_watch_in_a_log_prints_one_after_another_until_the_end(capsys: Capture) -> None:
@@ -245,7 +259,7 @@ SHAPE = {
     "memory",
     "firewall",
 }
-SHAPE |= {"uplinks", "clients", "drops", "services", "watchdog_s", "modules", "floods", "kernel_drops"}
+SHAPE |= {"uplinks", "clients", "drops", "services", "watchdog_s", "modules", "floods", "kernel_drops", "missing"}
 
 
 def safe(text: str) -> bool:
