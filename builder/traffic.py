@@ -140,6 +140,8 @@ MOST_CLIENTS = 2048
 """That have a measure at the same time.  The kernel allots each set's table at once: 32 KiB; 1 MiB for 65535."""
 QUESTIONS_PER_SECOND = 200
 """To the router itself, by each client."""
+RESOLVER_SLOTS = 6
+"""As rootfs/init/firewall.py fills them: one, two or three resolvers have as many each."""
 PINGS_PER_SECOND = 50
 """From all uplinks together: each may be a connection of half a minute, and they have no limit of their own."""
 ARP_PER_SECOND = 50
@@ -217,6 +219,7 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
         "client_group": CLIENT_GROUP,
         "uplink_group": UPLINK_GROUP,
         "standby_group": STANDBY_GROUP,
+        "resolver_slots": RESOLVER_SLOTS,
         "most_clients": MOST_CLIENTS,
         "connections": connections_a_client(router),
         "connections_in": INWARD_TIMES * connections_a_client(router),

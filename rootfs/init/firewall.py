@@ -27,7 +27,8 @@ CLIENT_GROUP, UPLINK_GROUP, STANDBY_GROUP = 1, 2, 3
 """Groups of interfaces: clients, the uplink in use, and all other uplinks; what is in none is accepted by no rule."""
 
 FORWARD = "/proc/sys/net/ipv4/ip_forward"
-SLOTS = 2
+SLOTS = 6
+"""Of the map of resolvers: one, two or three of them each have as many."""
 RETRY_S = (1.0, 5.0, 30.0)
 
 
@@ -72,8 +73,7 @@ ADMISSION, EXPULSION = form(admission), form(expulsion)
 def resolution(resolvers: Sequence[str]) -> list[Message]:
     """What sends the clients' DNS to these addresses, in the place of those before.
 
-    The map has two slots that take turns, so that one dead resolver of two leaves the other one in use; `nameservers`
-    has the same addresses, for the check that no question goes to any other.
+    The map's slots take turns; `nameservers` has the same addresses, for the check that no question goes to any other.
     """
     parts = [flush(IP, "resolvers"), flush(IP, "nameservers")]
     if resolvers:

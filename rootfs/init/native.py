@@ -26,8 +26,9 @@ Struct = _struct.Struct
 struct_error: type[Exception] = _struct.error  # type: ignore[attr-defined]  # typeshed has it in struct alone
 
 Socket = _socket.socket
-AF_UNIX, AF_NETLINK = 1, 16
+AF_UNIX, AF_INET, AF_NETLINK = 1, 2, 16
 SOCK_RAW_CLOEXEC = _socket.SOCK_RAW | _socket.SOCK_CLOEXEC
+SOCK_DGRAM_CLOEXEC = _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC
 SOCK_STREAM_CLOEXEC = _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC
 SOL_SOCKET = _socket.SOL_SOCKET
 SO_RCVBUF = _socket.SO_RCVBUF

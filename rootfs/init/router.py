@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from init.outlet import Outlet
     from init.protocol import Voice
     from init.requests import Requests as HostRequests
+    from init.resolver_health import Health
     from init.services import Service
 
 MODULES = "/usr/lib/netvm/modules.bin"
@@ -71,6 +72,7 @@ class Router:
         )
         self.resolvers: Resolvers | None = None
         self.connman: ConnMan | None = None
+        self._health: Health | None = None
         self.port = EventPort(self.loop, voice, self._asked)
         self._answers: HostRequests | None = None
         self.state = RouterState(
@@ -157,7 +159,7 @@ class Router:
         if self.uplinks.compare(self.network, self._nameservers_of, self.loop.clock(), self._is_connected):
             self.loop.later(uplinks.GRACE_S, self._network_changed)
         if self.config.dns:
-            self.firewall.resolve_by(self._resolvers_now())
+            self.firewall.resolve_by(self._live_resolvers())
         self.firewall.reach_by(self._address_now())
         self._check_ready()
 
@@ -182,6 +184,17 @@ class Router:
         """The address of the uplink that clients go out by, if there is one."""
         active = self.uplinks.active
         return (active.lease.address.partition("/")[0],) if active is not None and active.lease is not None else ()
+
+    def _live_resolvers(self) -> tuple[str, ...]:
+        """Those of them that answer, where there are several."""
+        wanted = self._resolvers_now()
+        if self._health is None:
+            if len(wanted) < 2:
+                return wanted
+            from init.resolver_health import Health
+
+            self._health = Health(self.loop, self._network_changed, self._log)
+        return self._health.live(wanted)
 
     def _follow_connman(self) -> None:
         """What only ConnMan itself can tell: what is wrong with an uplink, and whose resolvers are which."""

@@ -97,16 +97,18 @@ def dns_goes_to_the_uplink_s_resolver(bench: Bench) -> None:
 
 
 @shown()
-def two_resolvers_take_turns(bench: Bench) -> None:
-    bench.resolve_by(RESOLVER, OTHER_RESOLVER)
-    try:
-        asked = {
-            bench.passes(bench.laptop, question(bench, port), bench.upstream, of(UDP, dport=53))[IP].dst
-            for port in range(1600, 1606)
-        }
-        assert asked == {RESOLVER, OTHER_RESOLVER}
-    finally:
-        bench.resolve_by(RESOLVER)
+def several_resolvers_take_turns(bench: Bench) -> None:
+    for resolvers in ((RESOLVER, OTHER_RESOLVER), (RESOLVER, OTHER_RESOLVER, GATEWAY)):
+        bench.resolve_by(*resolvers)
+        try:
+            asked = [
+                bench.passes(bench.laptop, question(bench, port), bench.upstream, of(UDP, dport=53))[IP].dst
+                for port in range(1600, 1606)
+            ]
+            assert sorted(asked) == sorted(resolvers * (6 // len(resolvers)))
+        finally:
+            bench.resolve_by(RESOLVER)
+            bench.forget_all()
 
 
 @shown()

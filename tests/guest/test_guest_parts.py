@@ -164,7 +164,7 @@ def test_resolvers_take_the_place_of_those_before() -> None:
     said = firewall.resolution(["1.1.1.1", "9.9.9.9", "8.8.8.8"])
     assert parts(said) == [*flushed, ("add", nftables.IP, "resolvers"), ("add", nftables.IP, "nameservers")]
     assert bytes([1, 1, 1, 1]) in said[2][2]
-    assert bytes([8, 8, 8, 8]) not in said[2][2] + said[3][2]
+    assert all(said[2][2].count(bytes([octet] * 4)) == 2 for octet in (1, 9, 8))
 
 
 def test_a_transaction_is_framed_and_its_last_message_acknowledged() -> None:

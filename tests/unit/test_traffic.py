@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
+from init import firewall, resolvers
 from init.address import interface_name
 
 from builder import forwards, fragments, pipeline, render, spec, traffic
@@ -272,6 +273,11 @@ def test_the_connection_table_follows_the_memory(memory_mib: int, in_all: int, a
 
 
 # ---- the ruleset
+
+
+def test_both_sides_agree_on_the_resolvers_slots() -> None:
+    assert traffic.RESOLVER_SLOTS == firewall.SLOTS
+    assert all(firewall.SLOTS % count == 0 for count in range(1, resolvers.MAX_RESOLVERS + 1))
 
 
 def many(count: int) -> Router:
