@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from builder.listen import Conversation
 from builder.registry import Record, started
 
 WAIT_S = 60.0
+STATUS_S = 5.0
 MOST_TRIES = 5
 
 
@@ -72,9 +73,18 @@ def attach(record: Record, wanted: Wanted, book: Journal) -> tuple[Attachment, f
     raise ClientError("other links take the names as quickly as they are chosen", hint="try again")
 
 
+def _mtu(record: Record) -> int:
+    """What the router's uplink lets through now; the usual MTU of a router that doesn't say."""
+    try:
+        with Conversation(Path(record.events)) as talk:
+            return plan.mtu_for_clients(talk.ask("status", STATUS_S))
+    except NetvmError:
+        return links.MTU
+
+
 def _choose(record: Record, wanted: Wanted, book: Journal, monitor: Monitor) -> Attachment:
     in_use = monitor.in_use()
-    return plan.choose(
+    one = plan.choose(
         record,
         manifest.load(Path(record.image)),
         attachments(book, record),
@@ -84,6 +94,7 @@ def _choose(record: Record, wanted: Wanted, book: Journal, monitor: Monitor) -> 
         owner=wanted.owner,
         is_free=lambda seat: seat not in in_use,
     )
+    return replace(one, mtu=_mtu(record))
 
 
 def _words(one: Attachment) -> Iterator[str]:

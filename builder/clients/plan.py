@@ -17,6 +17,7 @@ from builder.pcie import Seat
 from builder.registry import Network, Record
 
 TAP, SOCKET = "tap", "socket"
+LEAST_MTU = 68  # of IPv4: RFC 791
 MOST_NAMESAKES = 10_000  # nv400000b9999 still fits into a link's name
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
@@ -37,6 +38,7 @@ class Attachment:
     With a tap: `tap` is the client's, `router_tap` the router's, and `bridge` connects them.  With a socket: the path
     that the client's QEMU connects to.  `seat` is where the router's NIC sits, `nic` its id there.  `takes` is the
     number of the network that `run` offers for the same address, whose place this one takes until it is detached.
+    `mtu` is the largest packet in bytes that also fits the uplink.
     """
 
     vm: str
@@ -52,6 +54,7 @@ class Attachment:
     socket: str = ""
     takes: str = ""
     resolver: str = ""
+    mtu: int = links.MTU
     since_boot: bool = False
 
     @property
@@ -69,7 +72,8 @@ class Attachment:
     @staticmethod
     def of_strings(known: Mapping[str, str]) -> Attachment:
         """From the journal, which may know more.  Raises KeyError or ValueError."""
-        return Attachment(**{key: known[key] for key in _FIELDS}, owner=int(known["owner"]), since_boot=False)
+        texts = {key: known[key] for key in _FIELDS}
+        return Attachment(**texts, since_boot=False, owner=int(known["owner"]), mtu=int(known.get("mtu", links.MTU)))
 
     def to_dict(self) -> dict[str, Any]:
         """For a program to read: docs/host.md describes it."""
@@ -83,14 +87,22 @@ class Attachment:
             "address": f"{pair.client}/31",
             "gateway": str(pair.router),
             "resolver": self.resolver or None,
-            "mtu": links.MTU,
+            "mtu": self.mtu,
             "mac": pair.client_mac,
             "router_mac": pair.router_mac,
             **(links_ if self.transport == TAP else {"socket": self.socket}),
         }
 
 
-_FIELDS = tuple(key for key in Attachment.__dataclass_fields__ if key not in ("owner", "since_boot"))
+_FIELDS = tuple(key for key in Attachment.__dataclass_fields__ if key not in ("owner", "mtu", "since_boot"))
+
+
+def mtu_for_clients(status: Mapping[str, Any]) -> int:
+    """The MTU that a client configures, from a guest's status: its link's, or the uplink's if that is less."""
+    uplinks = status.get("uplinks")
+    listed = uplinks if isinstance(uplinks, list) else []
+    used = [one.get("mtu") for one in listed if isinstance(one, dict) and one.get("active") is True]
+    return min([links.MTU, *(mtu for mtu in used if isinstance(mtu, int) and mtu >= LEAST_MTU)])
 
 
 def named(image: Image) -> tuple[tuple[str, Pair], ...]:

@@ -201,7 +201,7 @@ ABSENT = (
         "the MTU of clients",
         ("mtu", "jumbo"),
         (CLIENTS,),
-        "a client's link has 1500 bytes; `uplink.mtu` is the uplink's, and clients are told by ICMP what does not fit",
+        "a client's link has an MTU of 1500; `uplink.mtu` is the uplink's, and ICMP tells clients what doesn't fit",
     ),
     Absent(
         "rules of the firewall",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -27,11 +28,13 @@ from dhcp_server import (
     REQUESTED,
     ROUTER,
     ROUTES,
+    SERVER_ID,
     Answer,
     Server,
     option,
     route,
 )
+from test_dhcp_options import some_field
 from test_namespaces import TOOLS
 from world import World
 
@@ -427,3 +430,45 @@ def test_static_routes_are_there_with_the_address(lan_of: Callable[..., Lan]) ->
     lan.eventually(there, bool)
     lan.leases(replace(USUAL, more=theirs))
     lan.eventually(there, bool)
+
+
+ROUNDS = int(os.environ.get("NETVM_DHCP_ROUNDS", "40"))
+
+
+def random_answer(rng: random.Random) -> Answer:
+    """An answer that begins like a good one in half of all cases, and goes on with anything."""
+    room = rng.choice((60, 300, 1100))
+    good = USUAL.options(0)[3:-1] if rng.random() < 0.5 else option(SERVER_ID, bytes([10, 0, 2, 2]))
+    code = rng.choice((ROUTES, ROUTES, MICROSOFT_ROUTES, MTU, ROUTER, DNS, OVERLOAD))
+    return replace(
+        USUAL,
+        address=f"10.0.2.{rng.randrange(10, 20)}/24",
+        whole=good + some_field(rng, room, code),
+        file=some_field(rng, 128, code),
+        sname=some_field(rng, 64, code),
+    )
+
+
+def test_random_answers_harm_nothing(lan: Lan) -> None:
+    """As many leases as rounds, of which many are taken: connmand lives, and the next good answer is a lease."""
+    rng = random.Random(3442)  # noqa: S311  (the same each time)
+    upstream, mark = lan.world.upstream, len(lan.world.events)
+    lan.answers.make = lambda: random_answer(rng)
+    before = {one["name"]: one["restarts"] for one in lan.world.request("status")["services"]}
+    try:
+        for _ in range(ROUNDS):
+            upstream.ip("link", "set", "lan0", "down")
+            lan.answers.heard.clear()
+            upstream.ip("link", "set", "lan0", "up")
+            end = time.monotonic() + 2
+            while len(lan.answers.heard) < 2 and time.monotonic() < end:
+                time.sleep(0.01)
+            time.sleep(0.05)
+    finally:
+        lan.answers.make = lambda: lan.answers.answer
+    assert {one["name"]: one["restarts"] for one in lan.world.request("status")["services"]} == before
+    assert not [event for event in lan.world.events[mark:] if event["event"] == "service"]
+    assert sum(event.get("state") == "lease" for event in lan.world.events[mark:]) > ROUNDS / 8
+    lan.eventually(lambda: lan.address, lambda found: found is None or found, 15)
+    mark = lan.asks(USUAL)
+    assert lan.leased(mark)["address"] == "10.0.2.15/24"

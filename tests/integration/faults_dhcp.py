@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 
-from wires import UPLINK
+from fuzz import octets
+from wires import GATEWAY, UPLINK
 
 from tests.integration.harm import LONG, OTHER, SOON, WHILE, as_usual, cut_off, leased, row
 from tests.integration.judge import NOBODY
@@ -96,6 +98,45 @@ def dhcp_s_resolver_is_a_client(scene: Scene) -> None:
 @row()
 def dhcp_gives_an_address_of_no_host(scene: Scene) -> None:
     refused(scene, Lease("127.0.0.1"), "127.0.0.1 is no host's address")
+
+
+def does_not_fit(scene: Scene, size: int) -> str:
+    """What ping says of a packet of so many bytes that may not be fragmented."""
+    argv = ["nsenter", "-t", str(scene.laptop.namespace.pid), "-n", "ping", "-M", "do", "-c1", "-W2"]
+    done = subprocess.run([*argv, f"-s{size - 28}", GATEWAY], capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).replace("mtu = ", "mtu=")
+
+
+@row(quick=True)
+def dhcp_changes_the_mtu(scene: Scene) -> None:
+    """The uplink has it, larger or smaller, clients are told what does not fit, and it goes with the lease."""
+    for mtu in (1400, 4000):
+        leased(scene, Lease(options=((26, mtu.to_bytes(2, "big")),)))
+        eventually(lambda: scene.uplink(), lambda found, mtu=mtu: found["mtu"] == mtu and found["address"], LONG)  # type: ignore[misc]
+        eventually(scene.laptop.fetches, equals(UPLINK), WHILE)
+        if mtu < 1500:
+            eventually(lambda: does_not_fit(scene, 1500), lambda said: "mtu=1400" in said, SOON)
+    as_usual(scene)
+    eventually(lambda: scene.uplink()["mtu"], equals(1500), SOON)
+
+
+@row()
+def dhcp_gives_classless_routes(scene: Scene) -> None:
+    """The gateway is the one among them, whatever option 3 says, and clients go by it."""
+    routes = bytes([0, *octets(GATEWAY)]) + bytes([16, 10, 20, *octets(GATEWAY)])
+    leased(scene, Lease(router=NOBODY, options=((121, routes),)))
+    eventually(lambda: scene.uplink().get("gateway"), equals(GATEWAY), WHILE)
+    scene.well()
+    as_usual(scene)
+
+
+@row()
+def dhcp_answers_at_length(scene: Scene) -> None:
+    """More options than BOOTP has room for: a lease; more than a frame has: a reason."""
+    leased(scene, Lease(options=tuple((224, bytes(200)) for _ in range(5))))
+    eventually(lambda: scene.uplink()["address"], equals(f"{UPLINK}/24"), WHILE)
+    scene.well()
+    as_usual(scene)
 
 
 def junk(frame: bytes) -> bytes:

@@ -329,3 +329,28 @@ def test_a_service_manager_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         finally:
             Path(path).unlink()
     notify.notify("READY=1")  # the manager is gone
+
+
+@pytest.mark.parametrize(
+    ("uplinks", "mtu"),
+    [
+        ([{"active": True, "mtu": 1400}, {"active": False, "mtu": 1300}], 1400),
+        ([{"active": True, "mtu": 9000}], 1500),
+        ([{"active": True, "mtu": None}], 1500),
+        ([{"active": True, "mtu": "1400"}, 7], 1500),
+        ([{"active": True, "mtu": 0}], 1500),
+        ([], 1500),
+        ("none", 1500),
+    ],
+)
+def test_a_client_is_told_the_mtu_that_the_uplink_has(uplinks: object, mtu: int) -> None:
+    assert plan.mtu_for_clients({"uplinks": uplinks}) == mtu
+
+
+def test_the_mtu_is_kept_in_the_journal_and_older_journals_have_none() -> None:
+    one = plan.Attachment("netvm", "web", "100.64.0.0", "t1", "bus=port-spare0,addr=0x0", plan.TAP, mtu=1400)
+    known = one.to_strings()
+    assert plan.Attachment.of_strings(known) == one
+    assert one.to_dict()["mtu"] == 1400
+    del known["mtu"]
+    assert plan.Attachment.of_strings(known).mtu == 1500
