@@ -182,7 +182,7 @@ def test_the_longest_message_takes_bounded_memory_and_time(kind: str) -> None:
     items = empty * ((MAX_MESSAGE - 16) // len(empty))
     items = items[4:] if kind == "aa{sv}" else items[:-3] if kind == "as" else items
     data = message([(SIGNATURE, ("g", kind))], len(items).to_bytes(4, "little") + items)
-    started = time.monotonic()
+    started = time.process_time()
     raised: list[Nonsense] = []
 
     def read() -> None:
@@ -192,7 +192,7 @@ def test_the_longest_message_takes_bounded_memory_and_time(kind: str) -> None:
             raised.append(problem)
 
     assert peak_mib(read) < 16
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert [str(problem) for problem in raised] in ([], ["nested too deeply, or of too many values"])
 
 
@@ -335,6 +335,6 @@ def test_pid_1_s_loop_survives_a_bus_that_sends_whatever_it_likes(
     bus = HostileBus(tmp_path, say)
     loop, client, trouble = follow(bus, monkeypatch)
     assert peak_mib(lambda: run(loop, 1)) < 8
-    assert bus.connections > 10
+    assert bus.connections > 5
     assert client.heard
     assert len(trouble) <= 1

@@ -90,9 +90,9 @@ def test_the_longest_lines_take_bounded_memory_and_time(filler: str) -> None:
     for room, most_mib in ((console.MAX_LINE, 6), (console.MAX_REPLY, 90)):
         body = (filler * (room // len(filler)))[: room - 60].rpartition(",")[0]
         text = f'{{"v": 1, "t": 1, "event": "reply", "id": 1, "x": [{body}]}}'
-        started = time.monotonic()
+        started = time.process_time()
         assert peak_mib(lambda text=text: parse(text)) < most_mib
-        assert time.monotonic() - started < 4
+        assert time.process_time() - started < 4
 
 
 @given(st.lists(st.binary(max_size=30) | st.just(b"\n") | st.just(b"\r\n"), max_size=30))
@@ -108,10 +108,10 @@ def test_lines_are_the_same_however_they_come(pieces: list[bytes]) -> None:
 
 def test_a_line_that_comes_byte_by_byte_costs_no_more_than_its_bytes() -> None:
     lines = Lines(console.MAX_REPLY)
-    started = time.monotonic()
+    started = time.process_time()
     for _ in range(console.MAX_REPLY // 2):
         assert list(lines.feed(b"x")) == []
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @given(st.text(max_size=100) | st.lists(st.sampled_from(["\x1b[", "0;", "m", "\t", "\u202e", "x"])).map("".join))
@@ -134,11 +134,11 @@ def test_a_console_of_any_bytes_acts_on_no_terminal(pieces: list[bytes]) -> None
 )
 def test_no_pattern_of_a_failed_boot_takes_long(unit: str) -> None:
     text = escape(unit * console.MAX_LINE)
-    started = time.monotonic()
+    started = time.process_time()
     for pattern in PATTERNS:
         pattern.match.search(text)
     TROUBLE.search(unit * console.MAX_LINE)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_a_disk_that_is_full_ends_the_log_and_not_the_console() -> None:
@@ -281,9 +281,9 @@ def test_what_a_vm_says_last_is_read_even_if_it_flooded(guest: StandIn) -> None:
         while not talk.floods:
             talk.mute()
         guest.hurry()
-        flooding.join(2)
+        flooding.join(20)
         assert not flooding.is_alive()
-        end = time.monotonic() + 2
+        end = time.monotonic() + 20
         while "failed" not in talk.mute():
             assert time.monotonic() < end
 
@@ -308,7 +308,8 @@ FLOOD = """
 import re
 from builder import listen
 from builder.cli import main
-listen.Conversation.ask.__defaults__ = (1.0,)
+ask = listen.Conversation.ask
+listen.Conversation.ask = lambda self, asked, **more: ask(self, asked, 20.0 if asked == "sync" else 1.0, **more)
 code = main(["status"])
 print(int(re.search("VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) >> 10, code)
 """
