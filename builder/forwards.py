@@ -22,7 +22,7 @@ def elements(forwards: Sequence[Forward], addresses: Mapping[str, IPv4Address]) 
     """The elements of the sets and maps of ruleset.nft.j2, by what the template calls them.
 
     `kept` are ports that stay the same, a range being one element; `moved` are the others, one element each;
-    `ports` are all of them, by protocol and range, without overlaps.
+    `ports` are all of them, by protocol and range, without overlaps; `tcp` are those of TCP only.
     """
     kept, moved = [], []
     for one in forwards:
@@ -35,7 +35,7 @@ def elements(forwards: Sequence[Forward], addresses: Mapping[str, IPv4Address]) 
                     for port, to in zip(one.ports, one.targets, strict=True)
                 ]
     ports = [f"{protocol} . {shown(span)}" for protocol in ("tcp", "udp") for span in spans(forwards, protocol)]
-    return {"kept": kept, "moved": moved, "ports": ports}
+    return {"kept": kept, "moved": moved, "ports": ports, "tcp": [shown(span) for span in spans(forwards, "tcp")]}
 
 
 def spans(forwards: Sequence[Forward], protocol: str) -> list[range]:

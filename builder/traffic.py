@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from builder import forwards, fragments, ports
-from builder.model import Clients, Router, Violation
+from builder.model import HELPERS, Clients, Router, Violation
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ REFUSALS: Mapping[str, Refusal] = {
         "ip",
         "no helper expected it",
         "it was GRE, or came from port 20 as FTP data does, and belongs to no connection: see `clients.helpers`",
+    ),
+    "forward_expected": Refusal(
+        "ip",
+        "expected on a forwarded port",
+        "a client told its FTP server to connect to a port of the uplink that is forwarded",
     ),
     "one_per_peer": Refusal(
         "ip",
@@ -213,6 +218,9 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
     return {
         "allowed": [f'"{interfaces[one.opener]}" . "{interfaces[one.other]}"' for one in router.clients.allow],
         "forwards": forwards.elements(router.clients.forwards, addresses) if router.clients.forwards else None,
+        "helpers": [
+            {"name": name, "protocol": HELPERS[name][0], "port": HELPERS[name][1]} for name in router.clients.helpers
+        ],
         "ports": ports.split(router),
         "settings": settings(router),
         "counters": {family: counters(family) for family in ("ip", "arp", "ip6")},

@@ -6,6 +6,7 @@ Rules about one value live with the reader of the spec, rules that span fields i
 from builder.model.router import (
     AUTO,
     DEFAULT_POOL,
+    HELPERS,
     NIC_FAMILIES,
     NICS,
     NO_HOST_NAME,
@@ -36,6 +37,7 @@ from builder.model.wireless import Authorities, Eap, EapMethod, Secret, Wifi, Wi
 __all__ = [
     "AUTO",
     "DEFAULT_POOL",
+    "HELPERS",
     "NICS",
     "NIC_FAMILIES",
     "NO_HOST_NAME",

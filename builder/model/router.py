@@ -208,13 +208,17 @@ class Forward:
         return range(self.to, self.to + self.count)
 
 
+HELPERS: Mapping[str, tuple[str, int]] = {"ftp": ("tcp", 21), "pptp": ("tcp", 1723), "tftp": ("udp", 69)}
+"""Connection tracking's helpers that clients can have, each with the protocol and port of its control connection."""
+
+
 @dataclass(frozen=True)
 class Clients:
     """`pool` is where clients without a name of their own get their /31 from.
 
     `connections` is how many each may have at once, None what the memory affords; `fragments` how many datagrams of
     each may be incomplete at once, None for 256.  `udp_timeout_s` is how long UDP without an answer is remembered,
-    `udp_stream_timeout_s` with answers.
+    `udp_stream_timeout_s` with answers.  `helpers` are keys of HELPERS.
     """
 
     pool: IPv4Network = DEFAULT_POOL
@@ -222,6 +226,7 @@ class Clients:
     named: tuple[NamedClient, ...] = ()
     allow: tuple[AllowedPair, ...] = ()
     forwards: tuple[Forward, ...] = ()
+    helpers: tuple[str, ...] = ()
     connections: int | None = None
     fragments: int | None = None
     udp_timeout_s: int = 120

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 UPLINK, CLIENTS, TOP = "uplink", "clients", ""
 ANYWHERE = (UPLINK, CLIENTS, TOP)
 
+SIP_NAMES = ("sip", "sip_alg", "h323", "rtsp", "irc")
+SIP = (
+    "there is no helper for SIP, H.323 and the like, which rewrite what clients say: phones work without one by STUN or"
+    " by their provider's proxy, and ports can be forwarded as a range"
+)
+
 
 @dataclass(frozen=True)
 class Absent:
@@ -22,7 +28,7 @@ class Absent:
 ABSENT = (
     Absent(
         "PPPoE",
-        ("pppoe", "ppp", "dsl", "pptp", "l2tp"),
+        ("pppoe", "ppp", "dsl", "l2tp"),
         ANYWHERE,
         "PPPoE and other dial-in is not supported: let the modem or another router dial, and give the uplink an address"
         " behind it",
@@ -165,6 +171,68 @@ ABSENT = (
         ANYWHERE,
         "multicast is not relayed between clients or to the uplink, since it would tell each network of the others: use"
         " addresses, or names in DNS",
+    ),
+    Absent(
+        "PPTP as an uplink",
+        ("pptp",),
+        (UPLINK, TOP),
+        "the router ends no VPN: run it in a client, with `clients.helpers: [pptp]`",
+    ),
+    Absent(
+        "VPN pass-through",
+        (
+            *("vpn_passthrough", "passthrough", "ipsec_passthrough", "esp", "ah", "pptp_passthrough"),
+            *("l2tp_passthrough", "gre_passthrough"),
+        ),
+        (CLIENTS, TOP),
+        "IPsec with NAT-T (UDP 4500), WireGuard and OpenVPN pass without a key, ESP, AH and GRE for one client to each"
+        " peer; PPTP needs `clients.helpers: [pptp]`",
+    ),
+    Absent(
+        "PPTP for clients",
+        ("pptp",),
+        (CLIENTS,),
+        "write `clients.helpers: [pptp]`",
+    ),
+    Absent(
+        "forwarded ports, by other names",
+        (
+            *("port_forward", "port_forwards", "port_forwarding", "portforward", "forward", "forwarding", "expose"),
+            *("dnat", "port_range", "port_ranges", "redirects", "publish", "ports", "virtual_server"),
+        ),
+        (CLIENTS, TOP),
+        "write `clients.forwards: [{port: 8080, client: laptop, to: 80}]`; a range is `port: 6000-6100`",
+    ),
+    Absent(
+        "hairpin NAT as a choice",
+        ("hairpin", "hairpin_nat", "nat_loopback", "nat_reflection", "loopback", "reflection"),
+        (CLIENTS, TOP),
+        "clients reach forwarded ports by the uplink's address already, unless the port has a `from` without them",
+    ),
+    Absent(
+        "a client with all ports",
+        ("dmz", "dmz_host", "exposed_host"),
+        (CLIENTS, TOP),
+        "no client gets every port: forward the ranges that it needs, such as"
+        " `clients.forwards: [{port: 1024-9999, client: laptop}]`",
+    ),
+    Absent(
+        "helpers, by other names",
+        ("alg", "algs", "helper", "nat_helpers", "conntrack_helpers", "ct_helpers", "ftp", "tftp"),
+        (CLIENTS, TOP),
+        "write `clients.helpers: [ftp]`: helpers are ftp, pptp and tftp, for connections to the outside",
+    ),
+    Absent(
+        "helpers that rewrite calls",
+        SIP_NAMES,
+        (CLIENTS, TOP),
+        SIP,
+    ),
+    Absent(
+        "relays of broadcasts",
+        ("igmp_proxy", "mdns_reflector", "broadcast_relay", "udp_broadcast_relay"),
+        (CLIENTS, TOP),
+        "broadcasts and multicast are not relayed: use addresses, or names in DNS, and `clients.allow`",
     ),
     Absent(
         "ports that clients open",

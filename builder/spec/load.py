@@ -144,6 +144,7 @@ def _router(values: _Values) -> Router:
     take = values.take
     _version(values)
     verity, uplink, uplinks = take(keys.machine.VERITY), _uplink(values), take(keys.router.UPLINKS)
+    clients = _clients(values)
     fragments, nics, firmware = take(keys.kernel.FRAGMENTS), take(keys.kernel.NIC_DRIVERS), take(keys.kernel.FIRMWARE)
     if nics and keys.kernel.FRAGMENTS.path not in values.entries:  # the families stand in place of those by default
         fragments = ()
@@ -162,7 +163,12 @@ def _router(values: _Values) -> Router:
         kernel=model.Kernel(
             version=take(keys.kernel.KERNEL_VERSION),
             fragments=fragments,
-            implied=_implied(firmware=firmware, verity=verity, vlan=any(one.vlan for one in (uplink, *uplinks))),
+            implied=_implied(
+                firmware=firmware,
+                verity=verity,
+                vlan=any(one.vlan for one in (uplink, *uplinks)),
+                nat_helpers=clients.helpers,
+            ),
             fragment_dirs=_fragment_dirs(values.log.folder),
             config=take(keys.kernel.CONFIG),
             parameters=take(keys.kernel.PARAMETERS),
@@ -175,7 +181,7 @@ def _router(values: _Values) -> Router:
         uplink=uplink,
         uplinks=uplinks,
         connman=model.ConnMan(prefer=take(keys.uplink.PREFER)),
-        clients=_clients(values),
+        clients=clients,
         wifi=model.Wifi(country=take(keys.wifi.COUNTRY), networks=take(keys.wifi.WIFI_NETWORKS)),
         machine=model.Machine(
             memory_mib=memory_mib,
@@ -189,7 +195,7 @@ def _router(values: _Values) -> Router:
 
 def _implied(**asked: object) -> tuple[str, ...]:
     """The fragments, by their names, that other keys ask for."""
-    return tuple(name for name, wanted in asked.items() if wanted)
+    return tuple(name.replace("_", "-") for name, wanted in asked.items() if wanted)
 
 
 def _uplink(values: _Values) -> model.Uplink:
@@ -236,6 +242,7 @@ def _clients(values: _Values) -> model.Clients:
         named=values.take(keys.clients.NAMED),
         allow=values.take(keys.clients.ALLOW),
         forwards=values.take(keys.clients.FORWARDS),
+        helpers=values.take(keys.clients.HELPERS),
         connections=values.take(keys.clients.CONNECTIONS),
         fragments=values.take(keys.clients.FRAGMENTS),
         udp_timeout_s=values.take(keys.clients.UDP_TIMEOUT),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from builder.marks import Items, Node, Scalar, shown
-from builder.model import AllowedPair
+from builder.model import HELPERS, AllowedPair
+from builder.spec.absent import SIP, SIP_NAMES
 from builder.spec.names import NAME
 from builder.spec.readers import At, Reader, scalar
 from builder.values import ReadError, describe
@@ -44,3 +45,14 @@ def _parse_ipv6(node: Scalar) -> str:
 
 
 IPV6 = scalar(IPV6_OFF, _parse_ipv6, {"enum": [IPV6_OFF, False]})
+
+
+def _parse_helper(node: Scalar) -> str:
+    name = node.text.lower()
+    if name in HELPERS:
+        return name
+    hint = SIP if name in SIP_NAMES else f"the helpers are {', '.join(HELPERS)}"
+    raise ReadError(f"{shown(node.text)} is not a helper", hint)
+
+
+HELPER = scalar(", ".join(HELPERS), _parse_helper, {"type": "string", "enum": list(HELPERS)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import scenarios_clients
 import scenarios_forwards
 import scenarios_fragments
+import scenarios_helpers
 import scenarios_names
 import scenarios_options
 import scenarios_ports
@@ -20,6 +21,7 @@ __all__ = [
     "scenarios_clients",
     "scenarios_forwards",
     "scenarios_fragments",
+    "scenarios_helpers",
     "scenarios_names",
     "scenarios_options",
     "scenarios_ports",

@@ -77,6 +77,7 @@ PAIRED = Spec(
             Forward(7500, "laptop", 7500, sources=(IPv4Network("93.184.0.0/16"),)),
             Forward(7500, "printer", 7501, sources=(IPv4Network(f"{rule.pair_of_router_mac(LAPTOP).client}/32"),)),
         ),
+        helpers=("ftp", "pptp", "tftp"),
         connections=40,
     )
 )

@@ -194,6 +194,30 @@ def test_overlapping_ports_are_one_element_of_the_set_of_all() -> None:
     assert "tcp . 6050-6051 . 10.0.0.0/8 : 100.64.0.3" in found["kept"]
 
 
+def test_helpers_are_read_and_bring_their_fragment(tmp_path: Path) -> None:
+    path = tmp_path / "netvm.yaml"
+    path.write_text(clients("helpers: [ftp, pptp, tftp]"))
+    loaded = pipeline.load(path)
+    assert loaded.router.clients.helpers == ("ftp", "pptp", "tftp")
+    for option in ("NF_CONNTRACK_FTP", "NF_CONNTRACK_PPTP", "NF_CONNTRACK_TFTP"):
+        assert loaded.kernel.value(option) == "y"
+    text = ruleset(loaded.router)
+    assert 'ct helper pptp {\n\t\ttype "pptp" protocol tcp;' in text
+    assert len(re.findall(r"ct helper set", text)) == 3
+    assert "ct helper" not in ruleset(Router())
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("sip", "STUN"), ("H323", "STUN"), ("amanda", "the helpers are ftp, pptp, tftp")],
+)
+def test_a_helper_that_there_is_not_has_an_answer(name: str, answer: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse(f"helpers: [{name}]")
+    (problem,) = caught.value.problems
+    assert answer in str(problem.hint)
+
+
 @pytest.mark.parametrize("value", ["nat66", "prefix", "on", "true", "'2001:db8::/64'"])
 def test_any_other_ipv6_is_refused_with_a_reason(value: str) -> None:
     ((line, path, message),) = problems(f"ipv6: {value}")
@@ -285,7 +309,7 @@ def many(count: int) -> Router:
     allow = tuple(AllowedPair("c0", f"c{n}") for n in range(1, count))
     opened = tuple(Forward(1000 + n, f"c{n}", 80) for n in range(count))
     opened += tuple(Forward(2000 + n, f"c{n}", 2000 + n, sources=(IPv4Network("10.0.0.0/8"),)) for n in range(count))
-    return Router(clients=Clients(named=named, allow=allow, forwards=opened))
+    return Router(clients=Clients(named=named, allow=allow, forwards=opened, helpers=("ftp",)))
 
 
 def test_clients_pairs_and_ports_are_elements_never_rules() -> None:

@@ -65,6 +65,16 @@ FORWARDS = Key(
     "[{port: 8080, client: laptop, to: 80, protocol: tcp, from: [192.168.1.0/24]}]",
 )
 
+HELPERS = Key(
+    "clients.helpers",
+    list_of(traffic.HELPER, unique=True),
+    lambda r: r.clients.helpers,
+    "Protocols that open a second connection, which connection tracking is to expect: `ftp` (active), `pptp`, `tftp`."
+    " They serve clients' connections to the outside, and to the usual port only. The kernel then has the fragment"
+    " `nat-helpers`. Without a helper such a connection is refused: see [security](security.md#decisions).",
+    "[ftp, pptp]",
+)
+
 CONNECTIONS = Key(
     "clients.connections",
     optional(whole_number(16, 1 << 20)),
@@ -115,6 +125,7 @@ KEYS: tuple[Key[Any], ...] = (
     NAMED,
     ALLOW,
     FORWARDS,
+    HELPERS,
     CONNECTIONS,
     FRAGMENTS,
     UDP_TIMEOUT,

@@ -295,6 +295,7 @@
       named = [ ];
       allow = [ ];
       forwards = [ ];
+      helpers = [ ];
       connections = null;
       fragments = null;
       udp_timeout_s = 120;
