@@ -34,13 +34,14 @@ TABLE = {
         "nfnetlink": (),
         "button": (),
         "i6300esb": (),
+        "qemu_fw_cfg": (),
     },
     "aliases": {
         "pci": {
             "pci:v00008086d000010D3sv": [("*sd*bc*sc*i*", "e1000e")],
             "pci:v00008086d000025ABsv": [("*sd*bc*sc*i*", "i6300esb")],
         },
-        "acpi": {"acpi": [("*:PNP0C0C:*", "button")]},
+        "acpi": {"acpi": [("*:PNP0C0C:*", "button"), ("*:QEMU0002:*", "qemu_fw_cfg")]},
     },
 }
 
@@ -145,6 +146,12 @@ def test_the_watchdog_is_there_once_its_module_is_loaded(world: World, tmp_path:
     said(world.drivers(), tmp_path)
     assert ("i6300esb", "") in world.loaded
     assert ("e1000e", "async_probe") in world.loaded
+
+
+def test_what_qemu_hands_over_is_there_once_its_module_is_loaded(world: World, tmp_path: Path) -> None:
+    world.plug("acpi", "QEMU0002:00", "acpi:QEMU0002:")
+    said(world.drivers(), tmp_path)
+    assert world.loaded[-1] == ("qemu_fw_cfg", "")
 
 
 def test_a_card_that_no_module_serves_is_missed(world: World, tmp_path: Path) -> None:
