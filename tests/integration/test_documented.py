@@ -1,21 +1,24 @@
 """Every spec in the documents and the examples, built and smoke-booted: what users are shown works as it stands.
 
 Two are part of `make test`: a static uplink on the default kernel, and Wi-Fi with Debian's.  The others are long: most
-of them need a kernel of their own.  Specs that come to the same image are booted once.
+of them need a kernel of their own.  Specs that come to the same image are booted once.  That each of those kernels can
+be configured as asked is part of `make test` again, since the source is unpacked once and nothing is compiled.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from builder import debian, pipeline, report
+from builder import debian, kconfig, nix, pipeline, report
 from builder.errors import LockError
 from builder.events import discard
 from builder.manifest import Image
+from builder.model import RequestedOption
 from builder.qemu import Qemu
 from builder.report import BootReport, Status
 from builder.smoke import smoke
@@ -74,6 +77,49 @@ def share_a_lock(path: Path, workshop: Path) -> None:
         except LockError:
             continue
     mine.unlink(missing_ok=True)
+
+
+CONFIGURE = """\
+say configure {name}
+cat > seed <<'END'
+{seed}END
+cat > requests.json <<'END'
+{requests}
+END
+make -s ARCH=x86 KCONFIG_ALLCONFIG=seed allnoconfig
+python3 -B "$check" . .config requests.json
+echo "{name}" >> "$out/configured"
+"""
+
+
+def configured(name: str, options: tuple[RequestedOption, ...]) -> str:
+    """The part of a build's script that configures a kernel and checks what came out."""
+    requests = [{"name": one.name, "value": str(one.value), "optional": one.value.optional} for one in options]
+    return CONFIGURE.format(name=name, seed=kconfig.seed_text(options), requests=json.dumps(requests))
+
+
+def test_every_documented_kernel_can_be_configured(
+    loaded: pipeline.Loaded, workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the kernel's own Kconfig, with the check that every build makes; the default kernel is built anyway."""
+    kernels = {kconfig.seed_text(loaded.kernel.options): ""}
+    for number, one in enumerate(BUILT):
+        if "stock: true" not in one.text:
+            folder = tmp_path / str(number)
+            path = one.write(folder)
+            with_its_secrets(one, folder, monkeypatch)
+            options = pipeline.load(path).kernel.options
+            kernels.setdefault(kconfig.seed_text(options), configured(one.name, options))
+    parts = [part for part in kernels.values() if part]
+    assert len(parts) > 5
+    work = workshop / "documented" / "kernels"
+    tree = pipeline.prepare(loaded, work, tell)
+    script = tree / "platforms/debian/kernel.sh"
+    unpack, configure, _ = script.read_text().partition('say "configure"\n')
+    assert configure
+    script.write_text("\n".join([unpack, 'mkdir "$out"', *parts]))
+    (made,) = nix.build(tree, ["kernel"], tell, stage="configure", out_link=work / "kernel", log=work / "log")
+    assert len((made / "configured").read_text().splitlines()) == len(parts)
 
 
 @pytest.mark.parametrize("documented", PARAMETERS)
