@@ -290,6 +290,16 @@ def test_the_mtu_of_a_lease_and_the_usual_one_after_it(lan: Lan, mtu: int) -> No
     lan.eventually(lambda: lan.mtu, lambda found: found == 1500)
 
 
+def test_the_usual_mtu_is_known_after_connman_was_killed(lan: Lan) -> None:
+    lan.leases(replace(USUAL, more=option(MTU, struct.pack("!H", 1400))))
+    lan.eventually(lambda: lan.mtu, lambda found: found == 1400)
+    mark = len(lan.world.events)
+    lan.world.request("kill", service="connmand")
+    lan.leased(mark)
+    lan.leases(USUAL)
+    lan.eventually(lambda: lan.mtu, lambda found: found == 1500)
+
+
 @pytest.mark.parametrize("mtu", [575, 68, 0])
 def test_an_mtu_that_is_too_small_is_ignored_and_said(lan: Lan, mtu: int) -> None:
     mark = lan.asks(replace(USUAL, more=option(MTU, struct.pack("!H", mtu))))
