@@ -36,6 +36,7 @@ from dhcp_server import (
 )
 from test_dhcp_options import some_field
 from test_namespaces import TOOLS
+from test_several_uplinks import BACKUP, CABLE, Two
 from world import World
 
 from builder.model import NO_HOST_NAME, RANDOM_MAC, Route, Router, Uplink
@@ -440,6 +441,33 @@ def test_static_routes_are_there_with_the_address(lan_of: Callable[..., Lan]) ->
     lan.eventually(there, bool)
     lan.leases(replace(USUAL, more=theirs))
     lan.eventually(there, bool)
+
+
+def test_clients_follow_the_routes_of_the_uplink_in_use(connmand: list[str], tmp_path: Path) -> None:
+    """Both uplinks have a route to the same network."""
+    near, far = (Route(IPv4Network("10.20.0.0/16"), IPv4Address(f"10.0.{number}.9")) for number in (2, 3))
+    spec = Router(uplinks=(replace(CABLE, routes=(near,)), replace(BACKUP, routes=(far,))))
+    two = Two(tmp_path, connmand, spec, dhcp=("cable", "backup"))
+    try:
+        two.client()
+        two.goes_by("cable", 0)
+        by(two, "via 10.0.2.9 dev up0")
+        mark = len(two.world.events)
+        two.cable.cable("down")
+        two.goes_by("backup", mark)
+        by(two, "via 10.0.3.9 dev up1")
+    finally:
+        two.world.close()
+
+
+def by(two: Two, wanted: str) -> None:
+    """Which way a client's packet goes, in the words of ip-route(8)."""
+    assert two.world.inside is not None
+    question = "route get 10.20.0.1 from 100.64.0.1 iif c400000"
+    end = time.monotonic() + 20
+    while wanted not in (found := two.world.inside.ip(*question.split())):
+        assert time.monotonic() < end, found
+        time.sleep(0.1)
 
 
 ROUNDS = int(os.environ.get("NETVM_DHCP_ROUNDS", "40"))

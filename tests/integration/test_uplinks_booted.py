@@ -82,6 +82,29 @@ def test_uplinks_that_are_vlans_of_one_card(
     assert b"\x81\x00\x00\x07" in (tmp_path / "e1000e" / "uplink.pcap").read_bytes()
 
 
+HIDDEN = """\
+uplink:
+  dhcp: true
+  hostname: none
+  send_mac: random
+  mtu: 1400
+  routes: [{to: 10.20.0.0/16, via: 10.0.2.2}]
+"""
+
+
+@pytest.mark.long
+def test_a_router_that_tells_neither_its_name_nor_its_card(
+    variant: Callable[[str, str], Path], qemu: Qemu, tmp_path: Path
+) -> None:
+    """No frame on the uplink holds the card's own MAC or the router's name; all checks of the smoke boot pass."""
+    made = pipeline.build(pipeline.load(variant("uplink:\n  dhcp: true\n", HIDDEN)), tmp_path / "image", tell)
+    judged(made, qemu, tmp_path / "smoke")
+    seen = (tmp_path / "smoke/e1000e/uplink.pcap").read_bytes()
+    assert len(seen) > 1 << 20
+    assert bytes.fromhex("525400123456") not in seen
+    assert b"netvm" not in seen
+
+
 def serve_time(server: socket.socket) -> None:
     """NTP (RFC 5905) of a clock that is ahead; ends when the socket is closed."""
     while True:
