@@ -88,6 +88,9 @@ REFUSALS: Mapping[str, Refusal] = {
     "dns_stale": Refusal("ip", "former resolver", "it was for a resolver that is no longer the uplink's"),
     "dns_refused": Refusal("ip", "no resolver", "there is no resolver, or the spec forwards no DNS"),
     "too_many_connections": Refusal("ip", "too many connections", "the client has as many connections as it may"),
+    "too_many_neighbours": Refusal(
+        "ip", "too many neighbours", "the client tried more hosts of the uplink's own network than it may"
+    ),
     "too_fast": Refusal("ip", "too fast", "it asked the router itself more often than it may"),
     "to_router": Refusal("ip", "to the router itself", "it was for the router itself, which serves nothing"),
     "unmasqueraded": Refusal(
@@ -145,6 +148,10 @@ MOST_CLIENTS = 2048
 """That have a measure at the same time.  The kernel allots each set's table at once: 32 KiB; 1 MiB for 65535."""
 QUESTIONS_PER_SECOND = 200
 """To the router itself, by each client."""
+NEIGHBOURS_PER_SECOND, NEIGHBOURS_AT_ONCE = 20, 100
+"""Hosts of the uplink's network that a client may try: each that is not there holds an entry for three seconds."""
+NEXT_HOPS, NEXT_HOP_S = 8192, 20
+"""Pairs of a client and a next hop that were tried, and for how long they need no new leave: room for 16 that scan."""
 RESOLVER_SLOTS = 6
 """As rootfs/init/firewall.py fills them: one, two or three resolvers have as many each."""
 PINGS_PER_SECOND = 50
@@ -189,11 +196,19 @@ def kernel_parameters(router: Router) -> tuple[str, ...]:
     return (f"nf_conntrack.hashsize={hash_size(router)}",)
 
 
+def neighbours_in_all(router: Router) -> int:
+    """How many neighbours the kernel knows at once, clients among them: half a KiB each."""
+    return min(max(1, router.machine.memory_mib // 24), 8) * 1024
+
+
 def settings(router: Router) -> dict[str, str]:
     """Kernel settings that follow from the spec, below /proc/sys/net: PID 1 writes them with its own tables."""
     low, high = ports.split(router).own
-    clients = router.clients
+    clients, neighbours = router.clients, neighbours_in_all(router)
     return {
+        "ipv4/neigh/default/gc_thresh1": str(neighbours // 4),
+        "ipv4/neigh/default/gc_thresh2": str(neighbours // 2),
+        "ipv4/neigh/default/gc_thresh3": str(neighbours),
         "ipv4/ip_local_port_range": f"{low} {high}",
         **fragments.settings(router),
         "netfilter/nf_conntrack_udp_timeout": str(clients.udp_timeout_s),
@@ -227,6 +242,10 @@ def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
         "client_group": CLIENT_GROUP,
         "uplink_group": UPLINK_GROUP,
         "standby_group": STANDBY_GROUP,
+        "neighbours_per_second": NEIGHBOURS_PER_SECOND,
+        "neighbours_at_once": NEIGHBOURS_AT_ONCE,
+        "next_hops": NEXT_HOPS,
+        "next_hop_s": NEXT_HOP_S,
         "resolver_slots": RESOLVER_SLOTS,
         "most_clients": MOST_CLIENTS,
         "connections": connections_a_client(router),

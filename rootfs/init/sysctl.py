@@ -90,6 +90,8 @@ UPLINK: tuple[tuple[str, str], ...] = (
     ("ipv4/neigh/{name}/retrans_time_ms", "1000"),
     ("ipv4/neigh/{name}/mcast_solicit", "3"),
     ("ipv4/neigh/{name}/ucast_solicit", "3"),
+    # What waits for one that a client tries: Linux keeps 208 KiB for each.
+    ("ipv4/neigh/{name}/unres_qlen_bytes", "16384"),
 )
 
 GATHER = (("vm/drop_caches", "1"), ("vm/compact_memory", "1"))

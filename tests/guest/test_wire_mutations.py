@@ -36,6 +36,11 @@ SILENT = (
         for side in ("client", "uplink")
         for chain, name in (("place", "incomplete"), ("fragment", "incomplete_other"), ("large", "large"))
     }
+    | {
+        f"{side}_fragment: update @fragments {{ iif . {source} limit rate over 8192/second burst 8192 packets }}"
+        " counter name too_many_fragments drop": "more than a test can be sure to send in a second"
+        for side, source in (("client", "ip saddr"), ("uplink", "ip saddr & 0.0.0.3"))
+    }
 )
 
 

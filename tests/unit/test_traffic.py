@@ -271,6 +271,14 @@ def test_one_client_may_not_take_the_memory_for_fragments() -> None:
 # ---- numbers
 
 
+@pytest.mark.parametrize(("memory_mib", "neighbours"), [(32, 1024), (96, 4096), (1 << 20, 8192)])
+def test_the_table_of_neighbours_follows_the_memory(memory_mib: int, neighbours: int) -> None:
+    """Linux has room for 1024, clients among them, whatever the memory."""
+    settings = traffic.settings(Router(machine=Machine(memory_mib=memory_mib)))
+    found = [int(settings[f"ipv4/neigh/default/gc_thresh{number}"]) for number in (1, 2, 3)]
+    assert found == [neighbours // 4, neighbours // 2, neighbours]
+
+
 @pytest.mark.parametrize("memory_mib", [32, 96, 256, 4096])
 def test_two_clients_and_all_outside_fit_in_the_memory_for_fragments(memory_mib: int) -> None:
     """Unless the machine is so small that it has no more than Linux's own four mebibytes for them."""
