@@ -12,6 +12,9 @@ from tests.integration.harm import SOON, WHILE, cut_off, row
 from tests.integration.outside import Upstream, equals, eventually
 from tests.integration.scene import Scene
 
+AFTERWARDS_S = 5.0
+"""Longer than an uplink keeps its address without carrier."""
+
 
 @row(quick=True)
 def the_cable_is_pulled(scene: Scene) -> None:
@@ -22,6 +25,19 @@ def the_cable_is_pulled(scene: Scene) -> None:
     cut_off(scene)
     scene.router.link(scene.upstream, True)
     scene.expect("uplink", mark, WHILE, state="lease", address=f"{UPLINK}/24")
+
+
+@row(quick=True)
+def the_carrier_is_away_for_a_moment(scene: Scene) -> None:
+    """Nobody notices: no event, the same address, and a page right after it."""
+    mark = scene.router.said
+    scene.router.link(scene.upstream, False)
+    time.sleep(1)
+    scene.router.link(scene.upstream, True)
+    eventually(lambda: scene.laptop.fetches(1.0), equals(UPLINK), SOON)
+    time.sleep(AFTERWARDS_S)
+    assert [event for _, event in scene.router.events[mark:] if event["event"] == "uplink"] == []
+    assert scene.uplink()["address"] == f"{UPLINK}/24"
 
 
 @row(quick=True)

@@ -54,6 +54,7 @@ rec {
       ../shared/connman-host-name.patch
       ../shared/connman-renamed.patch
       ../shared/connman-dhcp.patch
+      ../shared/connman-carrier.patch
     ];
     orig = source "connman" "orig";
     debian = source "connman" "debian";

@@ -22,6 +22,7 @@ let
     ../shared/connman-host-name.patch
     ../shared/connman-renamed.patch
     ../shared/connman-dhcp.patch
+    ../shared/connman-carrier.patch
   ];
 in
 if lib.versionAtLeast small.version mended then small.overrideAttrs (old: {
