@@ -72,6 +72,24 @@ def options_of(data: bytes) -> dict[int, bytes]:
     return found
 
 
+def fragments(frame: bytes, mtu: int) -> list[bytes]:
+    """A frame as it is, or its packet in fragments of at most so many bytes."""
+    head, data = frame[:34], frame[34:]
+    if len(frame) - 14 <= mtu:
+        return [frame]
+    room = (mtu - 20) // 8 * 8
+    made = []
+    for at in range(0, len(data), room):
+        part = data[at : at + room]
+        ip = bytearray(head[14:])
+        ip[2:4] = struct.pack("!H", 20 + len(part))
+        ip[6:8] = struct.pack("!H", at // 8 | (0x2000 if at + room < len(data) else 0))
+        ip[10:12] = b"\0\0"
+        ip[10:12] = struct.pack("!H", checksum(bytes(ip)))
+        made.append(head[:14] + bytes(ip) + part)
+    return made
+
+
 class Server:
     """Answers what comes in by an interface of a namespace; `answer` may change at any time, None is silence."""
 
@@ -79,6 +97,7 @@ class Server:
         self.answer = answer
         self.heard: list[dict[int, bytes]] = []
         self.macs: list[str] = []
+        self.mtu = 65535
         self.make: Callable[[], Answer | None] = lambda: self.answer
         with inside(namespace):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
@@ -101,9 +120,9 @@ class Server:
             self.macs.append(frame[6:12].hex(":").upper())
             kind = {DISCOVER: OFFER, REQUEST: ACK}.get(asked.get(KIND, b"\0")[0])
             answer = self.make()
-            if kind is not None and answer is not None:
+            for part in fragments(self._frame(frame[42:], kind, answer), self.mtu) if kind and answer else ():
                 with suppress(OSError):
-                    self._socket.send(self._frame(frame[42:], kind, answer))
+                    self._socket.send(part)
 
     def _frame(self, asked: bytes, kind: int, answer: Answer) -> bytes:
         address = IPv4Address(answer.address.partition("/")[0]).packed

@@ -335,6 +335,19 @@ def test_an_answer_that_is_too_long_is_refused_and_said(lan: Lan) -> None:
     lan.leased(mark)
 
 
+def test_an_answer_in_fragments_is_refused_and_said(lan: Lan) -> None:
+    """As a server on a link of 1500 bytes sends what is longer."""
+    lan.answers.mtu = 1500
+    try:
+        mark = lan.asks(replace(USUAL, more=b"".join(option(224, bytes(250)) for _ in range(6))))
+        lan.eventually(lambda: lan.said(mark, "DHCP answer refused: it is longer than"), bool)
+        assert lan.address is None
+    finally:
+        lan.answers.mtu = 65535
+    lan.answers.answer = USUAL
+    lan.leased(mark)
+
+
 def test_options_in_overloaded_fields(lan: Lan) -> None:
     """RFC 2131: `file` first, then `sname`; an option of several fields is one (RFC 3396)."""
     routes = route("0.0.0.0/0", "10.0.2.4") + route("10.20.0.0/16", "10.0.2.5") + route("10.30.0.0/16", "10.0.2.5")
@@ -376,8 +389,8 @@ def test_answers_that_once_never_ended(lan: Lan, options: bytes) -> None:
     """Neither the answer nor connmand hangs: the next good one is a lease."""
     mark = lan.asks(replace(USUAL, whole=options, file=b"\x34\xff" * 64, sname=b"\x01" * 64))
     lan.eventually(lambda: lan.answers.heard, bool)
-    lan.answers.answer = USUAL
-    lan.leased(mark)
+    time.sleep(0.5)
+    assert lan.leases(USUAL)["address"] == "10.0.2.15/24"
     assert not [event for event in lan.world.events[mark:] if event["event"] == "service"]
 
 
