@@ -34,6 +34,14 @@ def no_client_speaks_dhcp_on_an_uplink(bench: Bench) -> None:
 
 
 @shown(PAIRED)
+def a_forwarded_port_is_not_for_dhcp(bench: Bench) -> None:
+    """What a DHCP server's port sends to it reaches no client, whose answer would be DHCP from the uplink's address."""
+    for sport in ports.DHCP_PORTS:
+        asked = IP(src=SERVER, dst=UPLINK) / UDP(sport=sport, dport=5000) / bytes(240)
+        bench.refused(bench.upstream, asked, by="forward_source")
+
+
+@shown(PAIRED)
 def a_forwarded_port_cannot_be_taken(bench: Bench) -> None:
     """Another client that sends from the forwarded port to a server first does not get what that server sends to it."""
     printer, upstream, laptop = bench.printer, bench.upstream, bench.laptop

@@ -44,6 +44,7 @@ def test_the_configuration_is_read() -> None:
     assert found == [("cable", "52:54:00:AA:BB:CC", 7), ("", None, None)]
     assert config.lease_timeout_s == 30
     assert parse(json.dumps(GOOD | {"pool": "100.96.0.0/16"})).pool == "100.96.0.0/16"
+    assert (config.settings, parse(json.dumps(GOOD | {"settings": {"a/b": "1 2"}})).settings) == ((), (("a/b", "1 2"),))
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,8 @@ def test_the_configuration_is_read() -> None:
         ({"pool": "100.64.0.0"}, "pool"),
         ({"pool": "100.64.0.0/33"}, "pool"),
         ({"pool": "100.64.0.256/24"}, "pool"),
+        ({"settings": ["ipv4/ip_forward"]}, "settings"),
+        ({"settings": {"ipv4/ipfrag_time": 1}}, "settings"),
     ],
 )
 def test_a_wrong_configuration_names_its_key(change: dict[str, Any], named: str) -> None:
