@@ -483,7 +483,7 @@ def by(two: Two, wanted: str) -> None:
         time.sleep(0.1)
 
 
-ROUNDS = int(os.environ.get("NETVM_DHCP_ROUNDS", "40"))
+ROUNDS = int(os.environ.get("NETVM_DHCP_ROUNDS", "25"))
 
 
 def random_answer(rng: random.Random) -> Answer:

@@ -102,7 +102,7 @@ def test_either_connman_has_the_changes_that_a_router_needs(
         else MINIATURE
     )
     (image,) = instantiated(rendered(tree), "image")
-    patches = {f"connman-{what}.patch" for what in ("no-link-local", "host-name", "renamed")}
+    patches = {f"connman-{what}.patch" for what in ("no-link-local", "host-name", "renamed", "dhcp")}
     assert patches <= set(closure(image))
 
 

@@ -1,13 +1,12 @@
 # ConnMan, built small, and never a version with a known hole.
 #
 # 1.41 and before have CVE-2022-32292, CVE-2022-32293 and CVE-2023-28488; up to 1.44, CVE-2025-32366 and CVE-2025-32743.
-# A nixpkgs may carry the fixes as patches, but not every one that has such a version does.  So an older one is replaced
-# by the version that the debian platform builds and our tests boot.  Its hash is that of the release on kernel.org, which
-# is also the upstream part of Debian's source package.
+# A nixpkgs may carry the fixes as patches, but not every one that has such a version does; and our own changes are made
+# for 2.0.  So an older one is replaced by the version that the debian platform builds and our tests boot.  Its hash is
+# that of the release on kernel.org, which is also the upstream part of Debian's source package.
 { pkgs }:
 let
   inherit (pkgs) lib;
-  mended = "1.45";
   ours = "2.0";
 
   small = pkgs.connmanMinimal.override {
@@ -25,7 +24,7 @@ let
     ../shared/connman-carrier.patch
   ];
 in
-if lib.versionAtLeast small.version mended then small.overrideAttrs (old: {
+if lib.versionAtLeast small.version ours then small.overrideAttrs (old: {
   patches = (old.patches or [ ]) ++ changes;
 })
 else small.overrideAttrs {
