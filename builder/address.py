@@ -107,7 +107,7 @@ def pair_of_address(address: IPv4Address) -> Pair:
 
 def parse_pool(text: str) -> IPv4Network:
     """A pool of /31s in 100.64.0.0/10, written as its first address and prefix length.  Raises AddressError."""
-    hint = f"write a network of {SHARED}, such as 100.64.0.0/24"
+    hint = f"write a network of {SHARED}, such as 100.115.92.0/23"
     try:
         pool = IPv4Network(text, strict=False)
     except ValueError:

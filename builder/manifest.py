@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from builder.errors import ManifestError
-from builder.model import NICS
+from builder.model import DEFAULT_POOL, NICS
 
 VERSION = 1
 FILE = "manifest.json"
@@ -82,7 +82,7 @@ class Manifest:
     @property
     def pool(self) -> IPv4Network:
         """Where clients without a name get their addresses from."""
-        return IPv4Network(str(self._spec("clients", "pool") or "100.64.0.0/24"))
+        return IPv4Network(str(self._spec("clients", "pool") or DEFAULT_POOL))
 
     @property
     def forwards_dns(self) -> bool:

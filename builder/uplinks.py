@@ -74,6 +74,10 @@ def _gateway_is_a_neighbour(_router: Router, uplink: Uplink, path: str) -> Itera
         yield Violation(key, f"{gateway} is not a host's address in {network}", hint, involves)
 
 
+OTHER_POOLS = tuple(IPv4Network(one) for one in ("100.96.0.0/23", "100.80.0.0/23", "100.127.0.0/23"))
+"""What `clients.pool` may be where an uplink's network takes the default."""
+
+
 def _uplink_and_clients_are_apart(router: Router, uplink: Uplink, path: str) -> Iterator[Violation]:
     for key, mac in (("mac", uplink.mac), ("send_mac", uplink.send_mac)):
         if mac is not None and mac.startswith(OUI + ":"):
@@ -82,10 +86,18 @@ def _uplink_and_clients_are_apart(router: Router, uplink: Uplink, path: str) -> 
     if uplink.address is None:
         return
     network, involves = uplink.address.network, (f"{path}.address",)
-    if network.overlaps(router.clients.pool):
-        hint = "choose a pool of 100.64.0.0/10 that the uplink's network does not hold, such as 100.96.0.0/24"
-        message = f"{router.clients.pool} overlaps the uplink's network {network}"
-        yield Violation("clients.pool", message, hint, involves)
+    pool, gateway = router.clients.pool, uplink.gateway
+    taken = [network, *([IPv4Network(gateway)] if gateway is not None else [])]
+    free = next((one for one in OTHER_POOLS if not any(one.overlaps(other) for other in taken)), None)
+    if network.overlaps(pool):
+        hint = "give the address its real prefix length: no pool of 100.64.0.0/10 is outside this network"
+        if free is not None:
+            hint = f"choose a pool of 100.64.0.0/10 that the uplink's network does not hold: `pool: {free}` in clients"
+        yield Violation("clients.pool", f"{pool} overlaps the uplink's network {network}", hint, involves)
+    elif gateway is not None and gateway in pool:
+        hint = f"choose a pool of 100.64.0.0/10 without the gateway: `pool: {free}` in clients"
+        message = f"{pool} holds the uplink's gateway {gateway}"
+        yield Violation("clients.pool", message, hint, (f"{path}.gateway",))
     for number, client in enumerate(router.clients.named):
         if client.pair.network.overlaps(network):
             hint = "give the client a router address outside the uplink's network"

@@ -9,11 +9,12 @@ import click
 from builder.address import AddressError, Pair, allocate, pair_of_address, pair_of_mac, parse_pool
 from builder.cli.app import netvm_build
 from builder.cli.screen import Screen, table
+from builder.model import DEFAULT_POOL
 
-POOL = "100.64.0.0/24"
+POOL = str(DEFAULT_POOL)
 
 
-@netvm_build.command(epilog="Example: netvm-build address 0A:B3:EC:40:00:02 100.64.1.7")
+@netvm_build.command(epilog="Example: netvm-build address 0A:B3:EC:73:5C:02 100.115.93.7")
 @click.argument("values", metavar="[ADDRESS]...", nargs=-1)
 @click.option("--allocate", "count", metavar="N", type=click.IntRange(1, 1 << 21), help="Find the N lowest free /31s.")
 @click.option("--pool", metavar="CIDR", default=POOL, show_default=True, help="Where to allocate from.")
@@ -48,7 +49,7 @@ def parse(value: str) -> Pair:
     except AddressValueError as error:
         raise AddressError(
             f"{value!r} is neither a MAC nor an IPv4 address",
-            hint="such as 0A:B3:EC:40:00:00, 100.64.0.1 or 100.64.0.0/31",
+            hint="such as 0A:B3:EC:73:5C:00, 100.115.92.1 or 100.115.92.0/31",
         ) from error
     if slash and prefix != "31":
         raise AddressError(f"{value!r}: router and client share a /31", hint=f"netvm-build address {text}/31")

@@ -168,7 +168,11 @@ class Dns(Enum):
     NONE = "none"
 
 
-DEFAULT_POOL = IPv4Network("100.64.0.0/24")
+DEFAULT_POOL = IPv4Network("100.115.92.0/23")
+"""Of the carriers' shared address space, the part that Chrome OS uses for its own VMs; carriers' routers are elsewhere.
+
+Tailscale's clients drop all of 100.64.0.0/10 but this.
+"""
 
 
 @dataclass(frozen=True)

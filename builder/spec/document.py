@@ -50,7 +50,7 @@ uplink:
 
 clients:
   oui: 0A:B3:EC                    # the first half of every client's MAC
-  pool: 100.64.0.0/24              # 128 clients, a /31 each
+  pool: 100.115.92.0/23            # 256 clients, a /31 each
   dns: forward                     # to the uplink's resolvers; or none
 
 machine:

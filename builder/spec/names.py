@@ -212,7 +212,7 @@ CONFIG: Reader[tuple[RequestedOption, ...]] = Reader(
 )
 
 _CLIENT_KEYS = ("name", "router")
-_CLIENT_HINT = "write {name: laptop, router: 100.64.0.0}"
+_CLIENT_HINT = "write {name: laptop, router: 100.115.92.0}"
 
 
 def _read_client(node: Node, at: At) -> NamedClient:

@@ -163,10 +163,10 @@ def _parse_router(node: Scalar) -> Pair:
         if re.fullmatch(_MAC, value):
             return pair_of_router_mac(value)
         if re.fullmatch(_DOTTED, value):
-            return Pair(_ipv4(value, "write a router address such as 100.64.0.0"))
+            return Pair(_ipv4(value, "write a router address such as 100.115.92.0"))
     except AddressError as error:
         raise ReadError(error.message, error.hint or "") from None
-    hint = "write a router address such as 100.64.0.0, or its MAC '0A:B3:EC:40:00:00'"
+    hint = "write a router address such as 100.115.92.0, or its MAC '0A:B3:EC:73:5C:00'"
     raise ReadError(f"{shown(value)} is neither an address nor a MAC", hint)
 
 

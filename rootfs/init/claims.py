@@ -34,7 +34,7 @@ def broadcast(address: str, length: int) -> str:
 
 
 class Claims:
-    """Tells what is the clients'.  `pool` is such as ``100.64.0.0/24``; a client's pair may also lie outside it."""
+    """Tells what is the clients'.  `pool` is such as ``100.115.92.0/23``; a client's pair may also lie outside it."""
 
     def __init__(self, pool: str, clients: Clients) -> None:
         first, _, length = pool.partition("/")

@@ -105,7 +105,7 @@ class Config:
         self.name = _text(raw, "name")
         self.hostname = _text(raw, "hostname", self.name)
         self.oui = _oui(raw)
-        self.pool = _network(raw, "pool", "100.64.0.0/24")
+        self.pool = _network(raw, "pool", "100.115.92.0/23")
         self.dns = _one_of(raw, "dns", ("forward", "none")) == "forward"
         self.uplinks = _uplinks(raw.get("uplinks", [{}]))
         self.lease_timeout_s = _seconds(raw, "lease_timeout_s", 30)
@@ -228,7 +228,7 @@ def _network(raw: dict[str, object], key: str, default: str) -> str:
         or not all(int(number) <= 255 for number in numbers[:4])
         or int(length) > 32
     ):
-        raise ValueError(f"config.json: {key!r} must be a network such as 100.64.0.0/24")
+        raise ValueError(f"config.json: {key!r} must be a network such as 100.115.92.0/23")
     return text
 
 

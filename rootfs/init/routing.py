@@ -92,7 +92,7 @@ class Routing:
     """The tables and rules in the kernel, kept in step with the uplinks' routes in the main table.
 
     Nothing is done until `begin`: with one uplink the kernel's own rules do, and cost less.  The clients' network is
-    `pool`, such as ``100.64.0.0/24``; `others` are both ends of wires that may lie outside of it.
+    `pool`, such as ``100.115.92.0/23``; `others` are both ends of wires that may lie outside of it.
     """
 
     def __init__(self, requests: Requests, network: Network, pool: str, others: Iterable[str] = ()) -> None:

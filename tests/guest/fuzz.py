@@ -32,7 +32,7 @@ class Dice:
         self.router_mac = bytes.fromhex(wire.router_mac.replace(":", ""))
         self.own = octets(wire.address)
         self.places = [octets(one) for one in (*neighbours, GATEWAY, RESOLVER, SERVER, UPLINK, wire.router)]
-        self.places += [bytes(4), BROADCAST[:4], octets("127.0.0.1"), octets("224.0.0.1"), octets("100.64.0.200")]
+        self.places += [bytes(4), BROADCAST[:4], octets("127.0.0.1"), octets("224.0.0.1"), octets("100.115.92.200")]
 
     def frames(self, count: int) -> Iterator[bytes]:
         kinds = (self.udp, self.tcp, self.icmp, self.fragment, self.arp, self.ip, self.ethernet)

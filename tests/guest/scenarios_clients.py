@@ -40,7 +40,8 @@ def the_router_answers_pings(bench: Bench) -> None:
     laptop, upstream = bench.laptop, bench.upstream
     reply = of(ICMP, type=0)
     assert (
-        bench.passes(laptop, IP(src=laptop.address, dst=laptop.router) / ICMP(), laptop, reply)[IP].src == "100.64.0.0"
+        bench.passes(laptop, IP(src=laptop.address, dst=laptop.router) / ICMP(), laptop, reply)[IP].src
+        == "100.115.92.0"
     )
     assert bench.passes(upstream, IP(src=GATEWAY, dst=UPLINK) / ICMP(), upstream, reply)[IP].src == UPLINK
     bench.refused(laptop, IP(src=laptop.address, dst=UPLINK) / ICMP(), by="to_router")
@@ -91,7 +92,7 @@ def clients_are_kept_apart(bench: Bench) -> None:
     for layer in (UDP(sport=1, dport=2), TCP(sport=1, dport=22, flags="S"), ICMP()):
         bench.refused(laptop, IP(src=laptop.address, dst=printer.address) / layer, by="isolated")
         bench.refused(laptop, IP(src=laptop.address, dst=bench.outsider.address) / layer, by="isolated")
-    bench.refused(laptop, IP(src=laptop.address, dst="100.64.0.200") / UDP(sport=1, dport=2), by="isolated")
+    bench.refused(laptop, IP(src=laptop.address, dst="100.115.92.200") / UDP(sport=1, dport=2), by="isolated")
 
 
 @shown()

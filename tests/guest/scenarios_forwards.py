@@ -89,7 +89,7 @@ def a_forwarded_port_opens_nothing_else_between_clients(bench: Bench) -> None:
 
 @shown(PAIRED)
 def a_forwarded_port_leads_no_client_to_one_that_is_not_there(bench: Bench) -> None:
-    laptop, printer, name = bench.laptop, bench.printer, "c400000"
+    laptop, printer, name = bench.laptop, bench.printer, "c735c00"
     pair = bench.pairs.pop(name)
     bench.tell_elements()
     try:

@@ -139,12 +139,12 @@ def no_expected_connection_comes_by_a_standby(bench: Bench) -> None:
     bench.forget_all()
     control = logged_in(bench, laptop, 5751)
     _, port = announced(control.say(port_command(laptop.address, 51401)))
-    pair = bench.pairs.pop("c400000")
+    pair = bench.pairs.pop("c735c00")
     bench.tell_elements()
     try:
         bench.refused(bench.upstream, syn(SERVER, UPLINK, 20, port), by="from_uplink")
     finally:
-        bench.pairs["c400000"] = pair
+        bench.pairs["c735c00"] = pair
         bench.tell_elements()
 
 

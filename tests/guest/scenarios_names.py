@@ -155,7 +155,7 @@ def no_question_reaches_a_former_resolver(bench: Bench) -> None:
 @shown()
 def a_resolver_among_the_clients_gets_nothing(bench: Bench) -> None:
     """A DHCP server that lies cannot make one client the resolver of another, nor the router its own."""
-    for liar, by in ((bench.printer.address, "isolated"), (UPLINK, "to_router"), ("100.64.0.200", "isolated")):
+    for liar, by in ((bench.printer.address, "isolated"), (UPLINK, "to_router"), ("100.115.92.200", "isolated")):
         bench.resolve_by(liar)
         try:
             bench.refused(bench.laptop, question(bench, 1900), by=by)

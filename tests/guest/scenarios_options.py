@@ -64,12 +64,12 @@ def an_allowed_pair_speaks_for_itself_alone(bench: Bench) -> None:
 @shown(PAIRED)
 def segments_between_a_pair_fit_too(bench: Bench) -> None:
     laptop, printer = bench.laptop, bench.printer
-    bench.ip("link set c400002 mtu 1300")
+    bench.ip("link set c735c02 mtu 1300")
     try:
         asked = syn(laptop.address, printer.address, 5300, 631, options=[("MSS", 1460)])
         assert dict(bench.passes(laptop, asked, printer)[TCP].options)["MSS"] == 1260
     finally:
-        bench.ip("link set c400002 mtu 1500")
+        bench.ip("link set c735c02 mtu 1500")
 
 
 @shown(PAIRED)
@@ -95,7 +95,7 @@ def a_forwarded_port_reaches_its_client(bench: Bench) -> None:
 @shown(PAIRED)
 def a_forwarded_port_of_a_client_that_is_not_there(bench: Bench) -> None:
     """Leads nowhere: neither back out of the uplink nor to an interface that is not admitted yet."""
-    laptop, name = bench.laptop, "c400000"
+    laptop, name = bench.laptop, "c735c00"
     pair = bench.pairs.pop(name)
     bench.tell_elements()
     try:
@@ -178,7 +178,7 @@ def ipv6_is_off(bench: Bench) -> None:
 @shown()
 def ipv6_is_off_even_where_it_is_on(bench: Bench) -> None:
     """With the settings undone, the table lets nothing in, and nothing out."""
-    names = ("c400000", "up0")
+    names = ("c735c00", "up0")
     with inside(bench.router):
         sysctl.apply((("ipv6/conf/all/forwarding", "1"), *((f"ipv6/conf/{name}/disable_ipv6", "0") for name in names)))
     try:

@@ -88,7 +88,7 @@ def what_only_a_helper_would_expect_is_refused_by_name(bench: Bench) -> None:
 @shown()
 def errors_of_a_carrier_in_the_pool_are_taken(bench: Bench) -> None:
     """From an address of the pool that no client has, about a client's own connection: nothing else from there is."""
-    laptop, upstream, hop = bench.laptop, bench.upstream, "100.64.0.77"
+    laptop, upstream, hop = bench.laptop, bench.upstream, "100.115.92.77"
     port = opened(bench, 3600)
     sent = IP(src=UPLINK, dst=SERVER) / UDP(sport=port, dport=443) / b"hello"
     for kind in ({"type": 11}, {"type": 3, "code": 4, "nexthopmtu": 1280}, {"type": 12}):

@@ -21,10 +21,12 @@ from shows import QUIET, of, opened, out, shown, syn
 from wires import ARP, GATEWAY, ICMP, IP, RESOLVER, SERVER, TCP, UDP, UPLINK, Ether, Wire, inside
 from workbench import PAIRED, Bench
 
+from builder.model import DEFAULT_POOL
+
 STANDBY, NEIGHBOUR = "10.0.3.15", "10.0.3.2"
 STANDBY_MAC, NEIGHBOUR_MAC = "52:54:00:12:34:57", "52:54:00:00:00:03"
 
-INTO_THE_POOL = ("100.64.0.0/28", "100.64.0.0/16")
+INTO_THE_POOL = ("100.115.92.0/28", "100.115.0.0/16")
 LIES: dict[str, tuple[str, Sequence[str]]] = {
     "it leases a network that covers the server": ("64.0.0.9/2", ()),
     "it leases the server's own address": (f"{SERVER}/32", ()),
@@ -59,7 +61,7 @@ class Pair:
         )
         self.network = bench.network()
         ends = {end for pair in bench.pairs.values() for end in (pair.router, pair.client)}
-        self.routing = Routing(bench.requests, self.network, "100.64.0.0/24", ends)
+        self.routing = Routing(bench.requests, self.network, str(DEFAULT_POOL), ends)
         self.active = Active(bench.requests, self.routing, Voice(None))
         with inside(bench.router):
             self.routing.begin()

@@ -45,7 +45,7 @@ def other_interfaces_lead_nowhere(bench: Bench) -> None:
 def an_uplink_s_sender_is_held_to_the_way_back(bench: Bench) -> None:
     upstream = bench.upstream
     for target in (UPLINK, bench.laptop.address, SERVER):
-        for source in (bench.laptop.address, "100.64.0.200"):
+        for source in (bench.laptop.address, "100.115.92.200"):
             bench.refused(upstream, IP(src=source, dst=target) / UDP(sport=1, dport=2), by="pool_from_uplink")
     for source in (bench.outsider.address, bench.outsider.router, UPLINK):
         bench.refused(upstream, IP(src=source, dst=UPLINK) / UDP(sport=1, dport=2), by="reverse_path")
@@ -201,7 +201,7 @@ def too_big_is_told_both_ways(bench: Bench) -> None:
     told = IP(src="192.0.2.1", dst=UPLINK) / ICMP(type=3, code=4, nexthopmtu=1280) / quoted
     came = bench.passes(upstream, told, laptop, of(ICMP, type=3, code=4))
     assert (came[IP].dst, came[ICMP].nexthopmtu) == (laptop.address, 1280)
-    assert bytes(came[ICMP].payload)[12:16] == bytes([100, 64, 0, 1])
+    assert bytes(came[ICMP].payload)[12:16] == bytes([100, 115, 92, 1])
     answer = IP(src=SERVER, dst=laptop.address) / UDP(sport=443, dport=3200) / bytes(64)
     told = IP(src=laptop.address, dst=SERVER) / ICMP(type=3, code=4, nexthopmtu=1300) / answer
     came = bench.passes(laptop, told, upstream, of(ICMP, type=3, code=4))
@@ -214,7 +214,7 @@ def the_router_says_what_does_not_fit(bench: Bench) -> None:
     """To whoever sent it, with the narrower link's size, and hides the client from upstream."""
     port = opened(bench, 3300)
     upstream, laptop = bench.upstream, bench.laptop
-    bench.ip("link set c400000 mtu 1300")
+    bench.ip("link set c735c00 mtu 1300")
     try:
         bench.clear()
         upstream.send(IP(src=SERVER, dst=UPLINK, flags="DF") / UDP(sport=443, dport=port) / bytes(1372))
@@ -222,7 +222,7 @@ def the_router_says_what_does_not_fit(bench: Bench) -> None:
         assert (came[IP].src, came[ICMP].nexthopmtu) == (UPLINK, 1300)
         bench.no_client_left()
     finally:
-        bench.ip("link set c400000 mtu 1500")
+        bench.ip("link set c735c00 mtu 1500")
     bench.ip("link set up0 mtu 1300")
     try:
         bench.clear()
@@ -238,7 +238,7 @@ def segments_fit_the_narrower_link(bench: Bench) -> None:
     """In the SYN of either side, whichever link is the narrow one; a small one stays as it is."""
     mss = [("MSS", 1460)]
     sport = 3400
-    for narrow in ("c400000", "up0"):
+    for narrow in ("c735c00", "up0"):
         bench.ip(f"link set {narrow} mtu 1300")
         try:
             sport += 1

@@ -109,7 +109,7 @@ def plain_masquerade() -> Iterator[tuple[Namespace, Namespace]]:
     try:
         for other, name, theirs, ours, near in (
             (far, "up0", "lan0", "10.0.2.15/24", f"{SERVER}/24"),
-            (client, "c0", "eth0", "100.64.0.0/31", "100.64.0.1/31"),
+            (client, "c0", "eth0", "100.115.92.0/31", "100.115.92.1/31"),
         ):
             words = ("link", "add", name, "type", "veth", "peer", "name", theirs, "netns", str(other.pid))
             router.ip(*words)
@@ -118,7 +118,7 @@ def plain_masquerade() -> Iterator[tuple[Namespace, Namespace]]:
                 namespace.ip("link", "set", interface, "up")
         router.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
         router.run("nft", MASQUERADE)
-        client.ip("route", "add", "default", "via", "100.64.0.0")
+        client.ip("route", "add", "default", "via", "100.115.92.0")
         server = far.spawn(sys.executable, "-c", TICKS)
         assert client.pings(SERVER)
         time.sleep(0.5)

@@ -21,7 +21,7 @@ from test_wire_boot import pid_1
 from world import Namespace, World
 
 STAND_IN = [sys.executable, str(Path(__file__).parent / "standin_connmand.py")]
-ROUTER, LIVE, SILENT, ABSENT = "100.64.0.0", "10.0.2.6", "10.0.2.4", "10.0.2.5"
+ROUTER, LIVE, SILENT, ABSENT = "100.115.92.0", "10.0.2.6", "10.0.2.4", "10.0.2.5"
 
 RESOLVER = """
 import socket, struct, sys, threading

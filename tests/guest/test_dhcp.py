@@ -165,7 +165,7 @@ def test_an_even_address_of_a_pair_by_dhcp(lan: Lan) -> None:
     assert (lease["address"], lease["gateway"]) == ("10.9.0.8/31", "10.9.0.9")
     assert lan.routes["default"] == "10.9.0.9"
     client = lan.world.client(0x10)
-    lan.world.wait_for("client", router="100.64.0.16")
+    lan.world.wait_for("client", router="100.115.92.16")
     assert client.pings("10.9.0.9")
     assert client.pings("10.0.2.2")  # behind the gateway
 
@@ -273,11 +273,11 @@ def test_routes_to_nowhere_are_left_out(lan: Lan) -> None:
 
 def test_a_route_to_a_client_is_refused(lan: Lan) -> None:
     client = lan.world.client(0x20)
-    lan.world.wait_for("client", router="100.64.0.32")
-    mark = lan.asks(replace(USUAL, more=option(ROUTES, CLASSLESS + route("100.64.0.33/32", "10.0.2.9"))))
+    lan.world.wait_for("client", router="100.115.92.32")
+    mark = lan.asks(replace(USUAL, more=option(ROUTES, CLASSLESS + route("100.115.92.33/32", "10.0.2.9"))))
     refused = lan.world.wait_for("uplink", mark, state="refused")
-    assert "route to 100.64.0.33 is the clients' own" in refused["reason"]
-    assert client.pings("100.64.0.32")
+    assert "route to 100.115.92.33 is the clients' own" in refused["reason"]
+    assert client.pings("100.115.92.32")
     lan.answers.answer = USUAL
     lan.leased(mark)
 
@@ -418,7 +418,7 @@ def test_a_random_mac_is_all_that_the_network_sees(lan_of: Callable[..., Lan]) -
     assert {one[CLIENT_ID].hex(":").upper() for one in lan.answers.heard} == {"01:" + found["send_mac"]}
     lan.world.client(0x10)
     client = lan.world.client(0x12)
-    lan.world.wait_for("client", router="100.64.0.18")
+    lan.world.wait_for("client", router="100.115.92.18")
     assert client.pings("10.0.2.2")
     neighbours = json.loads(lan.world.upstream.ip("-j", "neigh", "show", "dev", "lan0"))
     assert {one["lladdr"].upper() for one in neighbours if "lladdr" in one} == {found["send_mac"]}
@@ -476,7 +476,7 @@ def test_clients_follow_the_routes_of_the_uplink_in_use(connmand: list[str], tmp
 def by(two: Two, wanted: str) -> None:
     """Which way a client's packet goes, in the words of ip-route(8)."""
     assert two.world.inside is not None
-    question = "route get 10.20.0.1 from 100.64.0.1 iif c400000"
+    question = "route get 10.20.0.1 from 100.115.92.1 iif c735c00"
     end = time.monotonic() + 20
     while wanted not in (found := two.world.inside.ip(*question.split())):
         assert time.monotonic() < end, found

@@ -21,21 +21,21 @@ class Attached:
     addresses = frozenset({"100.65.0.0", "100.65.0.1"})
 
 
-CLAIMS = Claims("100.64.0.0/24", Attached())  # type: ignore[arg-type]
+CLAIMS = Claims("100.115.92.0/24", Attached())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("address", "gateway", "routes", "why"),
     [
-        ("100.64.0.1", "10.0.2.2", (), "address 100.64.0.1"),
-        ("100.64.0.255", None, (), "address 100.64.0.255"),
+        ("100.115.92.1", "10.0.2.2", (), "address 100.115.92.1"),
+        ("100.115.92.255", None, (), "address 100.115.92.255"),
         ("100.65.0.0", "10.0.2.2", (), "address 100.65.0.0"),
-        ("10.0.2.15", "100.64.0.1", (), "gateway 100.64.0.1"),
-        ("10.0.2.15", "10.0.2.2", (("100.64.0.3", 32),), "route to 100.64.0.3"),
-        ("10.0.2.15", "10.0.2.2", (("100.64.0.2", 31),), "route to 100.64.0.2"),
+        ("10.0.2.15", "100.115.92.1", (), "gateway 100.115.92.1"),
+        ("10.0.2.15", "10.0.2.2", (("100.115.92.3", 32),), "route to 100.115.92.3"),
+        ("10.0.2.15", "10.0.2.2", (("100.115.92.2", 31),), "route to 100.115.92.2"),
         ("10.0.2.15", None, (("100.65.0.1", 32),), "route to 100.65.0.1"),
-        ("10.0.2.15", "10.0.2.2", (("100.64.0.128", 25),), "route to 100.64.0.128"),  # nobody's yet
-        ("10.0.2.15", "10.0.2.2", (("100.64.0.0", 24),), "route to 100.64.0.0"),
+        ("10.0.2.15", "10.0.2.2", (("100.115.92.128", 25),), "route to 100.115.92.128"),  # nobody's yet
+        ("10.0.2.15", "10.0.2.2", (("100.115.92.0", 24),), "route to 100.115.92.0"),
         ("127.0.0.1", "10.0.2.2", (), "no host's"),
         ("0.0.0.5", "10.0.2.2", (), "no host's"),
         ("224.0.0.1", None, (), "no host's"),
@@ -51,9 +51,13 @@ def test_a_claim_that_is_refused(address: str, gateway: str | None, routes: Any,
     [
         ("10.0.2.15", "10.0.2.2", (("10.0.2.0", 24), ("8.8.8.8", 32))),
         ("10.0.2.15", None, ()),
-        ("100.64.5.5", "100.64.4.1", (("100.64.0.0", 16), ("100.64.4.1", 32))),  # a provider's, which begins like ours
+        (
+            "100.115.5.5",
+            "100.115.4.1",
+            (("100.115.0.0", 16), ("100.115.4.1", 32)),
+        ),  # a provider's, which begins like ours
         ("100.65.0.2", "100.65.0.3", ()),
-        ("10.0.2.15", "10.0.2.2", (("100.65.0.0", 24), ("100.64.0.0", 23))),  # a client's own is longer
+        ("10.0.2.15", "10.0.2.2", (("100.65.0.0", 24), ("100.115.92.0", 23))),  # a client's own is longer
         ("223.255.255.254", "1.1.1.1", ()),
     ],
 )
@@ -147,11 +151,11 @@ def test_a_refused_uplink_goes_down_is_no_lease_and_is_tried_again() -> None:
 
     network.address = ("10.0.2.15", 24)
     assert compare() == ["lease"]
-    network.address = ("100.64.0.1", 24)
+    network.address = ("100.115.92.1", 24)
     assert compare() == ["refused", "lost"]
     event = voice.events[-2]
-    assert (event["address"], event["gateway"]) == ("100.64.0.1/24", "10.0.2.2")
-    assert "another clients.pool than 100.64.0.0/24" in event["reason"]
+    assert (event["address"], event["gateway"]) == ("100.115.92.1/24", "10.0.2.2")
+    assert "another clients.pool than 100.115.92.0/24" in event["reason"]
     assert requests.made[-1] == ("down", 2)
     assert compare() == []  # ConnMan has not taken the address away yet: that is not said again
     assert uplinks.active is None

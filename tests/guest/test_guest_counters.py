@@ -74,9 +74,9 @@ def test_what_is_no_counter(payload: bytes) -> None:
 
 def test_traffic_is_read_and_torn_messages_are_not() -> None:
     stats = counters.STATS64.pack(1, 2, 3, 4) + bytes(100)
-    payload = LINK.pack(0, 1, 7, 0, 0) + attribute(3, b"c400000\0") + attribute(counters.IFLA_STATS64, stats)
+    payload = LINK.pack(0, 1, 7, 0, 0) + attribute(3, b"c735c00\0") + attribute(counters.IFLA_STATS64, stats)
     assert counters.parse_traffic(payload) == (
-        "c400000",
+        "c735c00",
         {"rx_packets": 1, "tx_packets": 2, "rx_bytes": 3, "tx_bytes": 4},
     )
     assert counters.parse_traffic(payload[:40]) is None

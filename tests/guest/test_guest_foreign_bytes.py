@@ -100,7 +100,7 @@ def test_a_port_whose_name_is_no_text_is_another_port(tmp_path: Path) -> None:
 
 
 CONFIG = {
-    "version": 1, "name": "netvm", "oui": "0A:B3:EC", "pool": "100.64.0.0/24", "dns": "forward",
+    "version": 1, "name": "netvm", "oui": "0A:B3:EC", "pool": "100.115.92.0/24", "dns": "forward",
     "uplinks": [{"name": "a", "mac": "52:54:00:12:34:56", "vlan": 7}], "lease_timeout_s": 30, "watchdog_s": 30,
     "wifi": [{"ssid": "home", "security": "eap", "eap": {"method": "peap", "identity": "me", "servers": ["a"]}}],
 }  # fmt: skip

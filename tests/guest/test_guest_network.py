@@ -57,9 +57,9 @@ def test_a_bridge_port_s_message_is_no_link() -> None:
 
 
 def test_an_address_is_read() -> None:
-    address = rt.parse_address(interfaces.new_address(3, "100.64.0.0", 31))
+    address = rt.parse_address(interfaces.new_address(3, "100.115.92.0", 31))
     assert address is not None
-    assert (address.index, address.address, address.prefix) == (3, "100.64.0.0", 31)
+    assert (address.index, address.address, address.prefix) == (3, "100.115.92.0", 31)
 
 
 def test_a_default_route_is_read() -> None:
@@ -77,11 +77,11 @@ def test_other_routes_are_passed_over(other: dict[str, int]) -> None:
 
 
 def test_a_route_to_somewhere_is_read() -> None:
-    route = rt.parse_route(route_message(4, "10.0.2.2", length=32, target="100.64.0.1"))
+    route = rt.parse_route(route_message(4, "10.0.2.2", length=32, target="100.115.92.1"))
     assert route is not None
-    assert (route.index, route.destination, route.length) == (4, "100.64.0.1", 32)
+    assert (route.index, route.destination, route.length) == (4, "100.115.92.1", 32)
     assert rt.parse_route(route_message(4, "10.0.2.2")) is None  # a default route is another matter
-    assert rt.parse_route(route_message(4, None, table=255, length=32, target="100.64.0.1")) is None
+    assert rt.parse_route(route_message(4, None, table=255, length=32, target="100.115.92.1")) is None
 
 
 def test_messages_are_cut_where_their_lengths_say() -> None:
@@ -154,8 +154,8 @@ def test_routes_that_the_kernel_drops_without_a_word_are_forgotten(loss: str) ->
     net.apply(
         [(rt.RTM_NEWADDR, interfaces.new_address(2, "10.0.2.77", 24)), (rt.RTM_NEWROUTE, route_message(2, "10.0.2.2"))]
     )
-    net.apply([(rt.RTM_NEWROUTE, route_message(2, "10.0.2.2", length=32, target="100.64.0.1"))])
-    assert net.targets_of(2) == {("100.64.0.1", 32)}
+    net.apply([(rt.RTM_NEWROUTE, route_message(2, "10.0.2.2", length=32, target="100.115.92.1"))])
+    assert net.targets_of(2) == {("100.115.92.1", 32)}
     net.apply([(rt.RTM_DELADDR, interfaces.new_address(2, "10.0.2.15", 24))])
     assert net.default_route_of(2) == (0, "10.0.2.2")
     if loss == "taken down":
@@ -168,7 +168,7 @@ def test_routes_that_the_kernel_drops_without_a_word_are_forgotten(loss: str) ->
 
 def test_a_route_s_end_is_noted() -> None:
     net = Seen().network
-    there = route_message(2, None, length=32, target="100.64.0.1")
+    there = route_message(2, None, length=32, target="100.115.92.1")
     net.apply([(rt.RTM_NEWROUTE, there), (rt.RTM_NEWROUTE, route_message(2, None, length=24, target="10.0.2.0"))])
     net.apply([(rt.RTM_DELROUTE, there)])
     assert net.targets_of(2) == {("10.0.2.0", 24)}
@@ -218,10 +218,10 @@ sys.path.insert(0, {str(Path(__file__).parents[2] / "rootfs")!r})
 from init import interfaces, netlink
 from init import rtnetlink as rt
 requests = interfaces.Requests()
-form = interfaces.furnishing(7, 31, "c400000")
+form = interfaces.furnishing(7, 31, "c735c00")
 for index, address, error in ((99, "192.0.2.1", "No such device"), (1, "192.0.2.1", "")):
     try:
-        requests.furnish(form, index, "c400000", address)
+        requests.furnish(form, index, "c735c00", address)
         said = ""
     except OSError as no:
         said = no.strerror
@@ -230,7 +230,7 @@ requests.set_up(1)  # no late answer is taken for this one's
 dump = rt.Changes().dump()
 (link,) = [payload for kind, payload in dump if kind == rt.RTM_NEWLINK]
 found = rt.parse_link(link)
-assert (found.name, found.flags & rt.IFF_UP) == ("c400000", rt.IFF_UP), vars(found)
+assert (found.name, found.flags & rt.IFF_UP) == ("c735c00", rt.IFF_UP), vars(found)
 assert netlink.attributes(link, rt.LINK.size)[rt.IFLA_GROUP] == netlink.U32.pack(7)
 assert "192.0.2.1" in [rt.parse_address(payload).address for kind, payload in dump if kind == rt.RTM_NEWADDR]
 """

@@ -64,9 +64,9 @@ def test_the_configuration_is_read() -> None:
         ({"lease_timeout_s": True}, "lease_timeout_s"),
         ({"hostname": 1}, "hostname"),
         ({"pool": 7}, "pool"),
-        ({"pool": "100.64.0.0"}, "pool"),
-        ({"pool": "100.64.0.0/33"}, "pool"),
-        ({"pool": "100.64.0.256/24"}, "pool"),
+        ({"pool": "100.115.92.0"}, "pool"),
+        ({"pool": "100.115.92.0/33"}, "pool"),
+        ({"pool": "100.115.92.256/24"}, "pool"),
         ({"settings": ["ipv4/ip_forward"]}, "settings"),
         ({"settings": {"ipv4/ipfrag_time": 1}}, "settings"),
     ],
@@ -130,7 +130,7 @@ def parts(messages: Sequence[nftables.Message]) -> list[tuple[str, int, str]]:
 
 
 def test_a_client_is_in_every_set_or_in_none() -> None:
-    pair = Pair("100.64.0.0", "100.64.0.1")
+    pair = Pair("100.115.92.0", "100.115.92.1")
     names = {nftables.IP: ("clients", "routers", "inside"), nftables.ARP: ("clients", "ends")}
     where = [(family, name) for family, those in names.items() for name in those]
     assert parts(firewall.admission(7, pair)) == [("add", *one) for one in where]
@@ -183,11 +183,11 @@ def test_a_transaction_is_framed_and_its_last_message_acknowledged() -> None:
 @pytest.mark.parametrize("protocol", [0, conntrack.UDP])
 def test_forgetting_connections_always_names_an_exact_source(direction: int, protocol: int) -> None:
     """A message without the tuple that its filter speaks of would flush everything."""
-    payload = conntrack.delete(direction, "100.64.0.1", protocol, conntrack.DOMAIN)
+    payload = conntrack.delete(direction, "100.115.92.1", protocol, conntrack.DOMAIN)
     found = netlink.attributes(payload, 4)
     assert set(found) == {direction, conntrack.CTA_FILTER}
     tuple_ = netlink.attributes(found[direction], 0)
-    assert tuple_[conntrack.CTA_TUPLE_IP].endswith(bytes([100, 64, 0, 1]))
+    assert tuple_[conntrack.CTA_TUPLE_IP].endswith(bytes([100, 115, 92, 1]))
     flags = netlink.attributes(found[conntrack.CTA_FILTER], 0)
     asked, other = conntrack.CTA_FILTER_ORIG_FLAGS, conntrack.CTA_FILTER_REPLY_FLAGS
     if direction == conntrack.CTA_TUPLE_REPLY:

@@ -26,7 +26,7 @@ class Kernel:
         self.asked: list[tuple[Any, ...]] = []
         self.refuses: dict[int, int] = {}
         self.network = Network(lambda _: None, lambda _: None, lambda: None)
-        self.routing = Routing(self, self.network, "100.64.0.0/24", {ROUTER, PAIR})  # type: ignore[arg-type]
+        self.routing = Routing(self, self.network, "100.115.92.0/24", {ROUTER, PAIR})  # type: ignore[arg-type]
         self.uplinks = [Uplink(index, f"up{index - 2}", "", "", WantedUplink()) for index in (2, 3)]
         for one in self.uplinks:
             net = f"10.0.{one.index}"
@@ -84,15 +84,15 @@ def test_a_table_has_the_uplink_s_routes_and_no_client_s(kernel: Kernel) -> None
         ("0.0.0.0/0", rt.RTN_UNICAST, "10.0.3.2"),
         ("10.0.3.15/32", routing.RTN_THROW, None),
         ("10.0.3.255/32", routing.RTN_THROW, None),
-        ("100.64.0.0/24", routing.RTN_THROW, None),
+        ("100.115.92.0/24", routing.RTN_THROW, None),
         ("100.65.0.0/31", routing.RTN_THROW, None),
         ("0.0.0.0/0", routing.RTN_UNREACHABLE, None),
     }
 
 
 def test_a_route_into_the_pool_is_not_followed_and_one_around_it_is(kernel: Kernel) -> None:
-    kernel.network.targets[2] |= {("100.64.0.16", 28, 0): "10.0.2.2", ("100.64.0.0", 16, 0): "10.0.2.2"}
-    assert kernel.follow(kernel.uplinks[0]) == [(ADD, FIRST, "100.64.0.0/16", rt.RTN_UNICAST, "10.0.2.2")]
+    kernel.network.targets[2] |= {("100.115.92.16", 28, 0): "10.0.2.2", ("100.115.0.0", 16, 0): "10.0.2.2"}
+    assert kernel.follow(kernel.uplinks[0]) == [(ADD, FIRST, "100.115.0.0/16", rt.RTN_UNICAST, "10.0.2.2")]
 
 
 def test_a_switch_is_one_rule_for_another(kernel: Kernel) -> None:
@@ -139,5 +139,5 @@ def test_an_uplink_that_is_gone_leaves_no_table(kernel: Kernel) -> None:
     del kernel.uplinks[1]
     asked = kernel.follow(kernel.uplinks[0])
     assert (DELETE_RULE, routing.BY_OTHER_ADDRESS, SECOND) in asked
-    assert {one[2] for one in asked if one[:2] == (DELETE, SECOND)} >= {"100.64.0.0/24", "10.0.3.0/24"}
+    assert {one[2] for one in asked if one[:2] == (DELETE, SECOND)} >= {"100.115.92.0/24", "10.0.3.0/24"}
     assert kernel.follow(kernel.uplinks[0]) == []

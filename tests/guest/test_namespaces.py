@@ -94,37 +94,37 @@ def test_a_client_reaches_upstream_and_nobody_else(router: World) -> None:
     assert router.inside is not None
     first, second = router.client(0x10), router.client(0x12)
     for number in (0x10, 0x12):
-        router.wait_for("client", router=f"100.64.0.{number}")
+        router.wait_for("client", router=f"100.115.92.{number}")
     links = {one["ifname"]: one for one in json.loads(router.inside.ip("-j", "addr"))}
-    own = links["c400010"]["addr_info"][0]
-    assert (own["local"], own["prefixlen"]) == ("100.64.0.16", 31)
-    assert first.pings("100.64.0.16")
+    own = links["c735c10"]["addr_info"][0]
+    assert (own["local"], own["prefixlen"]) == ("100.115.92.16", 31)
+    assert first.pings("100.115.92.16")
     assert first.pings("10.0.2.2")
     assert first.ask("udp", "10.0.2.2", 7) == "10.0.2.15"  # masqueraded: upstream sees the uplink's address
     assert first.ask("tcp", "10.0.2.2", 7) == "10.0.2.15"
-    assert first.ask("udp", "100.64.0.16", 53) == "resolved hello"
+    assert first.ask("udp", "100.115.92.16", 53) == "resolved hello"
     before = router.counters()
-    assert first.pings_in_vain("100.64.0.19")
-    assert first.pings_in_vain("100.64.0.18")  # another client's router
+    assert first.pings_in_vain("100.115.92.19")
+    assert first.pings_in_vain("100.115.92.18")  # another client's router
     assert first.ask("tcp", "10.0.2.15", 22) == "TimeoutError"  # the router itself serves nothing
-    assert first.pings_in_vain("100.64.0.201")  # an address of the pool that is nobody's does not leak upstream
+    assert first.pings_in_vain("100.115.92.201")  # an address of the pool that is nobody's does not leak upstream
     after = router.counters()
     assert after["isolated"] >= before["isolated"] + 2
     assert after["to_router"] >= before["to_router"] + 2
-    second.ip("addr", "add", "100.64.0.17/32", "dev", "eth0")  # ARP refuses it, too, so we give it the neighbour
-    second.ip("neigh", "replace", "100.64.0.18", "lladdr", "0A:B3:EC:40:00:12", "dev", "eth0")
-    assert second.ask("udp", "10.0.2.2", 7, "100.64.0.17") == "TimeoutError"
+    second.ip("addr", "add", "100.115.92.17/32", "dev", "eth0")  # ARP refuses it, too, so we give it the neighbour
+    second.ip("neigh", "replace", "100.115.92.18", "lladdr", "0A:B3:EC:73:5C:12", "dev", "eth0")
+    assert second.ask("udp", "10.0.2.2", 7, "100.115.92.17") == "TimeoutError"
     assert router.counters()["spoofed"] > after["spoofed"]
     assert router.counters()["unmasqueraded"] == 0
 
 
 def test_upstream_reaches_no_client_by_itself(router: World) -> None:
     client = router.client(0x20)
-    router.wait_for("client", router="100.64.0.32")
+    router.wait_for("client", router="100.115.92.32")
     assert client.pings("10.0.2.2")
-    router.upstream.ip("route", "replace", "100.64.0.0/24", "via", "10.0.2.15")
+    router.upstream.ip("route", "replace", "100.115.92.0/24", "via", "10.0.2.15")
     before = router.counters()["from_uplink"]
-    assert router.upstream.pings_in_vain("100.64.0.33")
+    assert router.upstream.pings_in_vain("100.115.92.33")
     assert router.counters()["from_uplink"] > before
     assert router.upstream.pings("10.0.2.15")
 
@@ -136,35 +136,35 @@ def test_a_client_comes_and_goes(router: World) -> None:
     event = router.wait_for("client", after)
     assert list(event) == list(next(one for one in VECTORS["events"] if one["event"] == "client"))
     assert client.ask("udp", "10.0.2.2", 7) == "10.0.2.15"
-    router.inside.ip("link", "del", "c400030")
+    router.inside.ip("link", "del", "c735c30")
     gone = router.wait_for("client-gone", after)
-    assert (gone["interface"], gone["client"]) == ("c400030", "100.64.0.49")
+    assert (gone["interface"], gone["client"]) == ("c735c30", "100.115.92.49")
     end = time.monotonic() + 3
-    while "c400030" in router.inside.run("nft", "list", "set", "ip", "netvm", "clients"):
+    while "c735c30" in router.inside.run("nft", "list", "set", "ip", "netvm", "clients"):
         assert time.monotonic() < end
     tracked = Path(f"/proc/{router.inside.pid}/net/nf_conntrack")
     if tracked.exists():
-        assert "src=100.64.0.49" not in tracked.read_text()
+        assert "src=100.115.92.49" not in tracked.read_text()
 
 
 def test_a_wrong_mac_is_refused_and_a_duplicate_waits_its_turn(router: World) -> None:
     assert router.inside is not None
     after = len(router.events)
     other = router.namespace()
-    for mac, reason in (("0A:B3:EC:40:00:41", "odd"), ("0A:B3:EC:80:00:00", "outside")):
+    for mac, reason in (("0A:B3:EC:73:5C:41", "odd"), ("0A:B3:EC:80:00:00", "outside")):
         router.plug(mac, other, f"v{mac[-5:-3]}{mac[-2:]}")
         refused = router.wait(lambda event, mac=mac: event["event"] == "client-refused" and event["mac"] == mac)  # type: ignore[misc]
         assert reason in refused["reason"]
-    router.plug("0A:B3:EC:40:00:40", other, "first")
-    router.wait_for("client", after, interface="c400040")
-    second = router.plug("0A:B3:EC:40:00:40", other, "second")
+    router.plug("0A:B3:EC:73:5C:40", other, "first")
+    router.wait_for("client", after, interface="c735c40")
+    second = router.plug("0A:B3:EC:73:5C:40", other, "second")
     assert router.wait_for("client-refused", after, interface=second)["reason"].startswith("duplicate")
     flags = json.loads(router.inside.ip("-j", "link", "show", second))[0]["flags"]
     assert "UP" not in flags
     now = len(router.events)
-    router.inside.ip("link", "del", "c400040")
+    router.inside.ip("link", "del", "c735c40")
     router.wait_for("client-gone", now)
-    router.wait_for("client", now, interface="c400040")
+    router.wait_for("client", now, interface="c735c40")
 
 
 def test_a_second_uplink_is_named_and_counted(router: World) -> None:
@@ -188,7 +188,7 @@ def test_an_uplink_with_another_s_mac_waits_its_turn(router: World) -> None:
     assert refused["reason"] == "duplicate: up0 has the same MAC"
     assert "UP" not in json.loads(router.inside.ip("-j", "link", "show", kernel_name))[0]["flags"]
     client = router.client(0x50)
-    router.wait_for("client", after, router="100.64.0.80")
+    router.wait_for("client", after, router="100.115.92.80")
     assert client.pings("10.0.2.2")
     other.ip("link", "del", "twin")
     assert not [one for one in router.events[after:] if one.get("state") in ("lost", "gone", "found")]
@@ -334,8 +334,8 @@ def test_dns_none_refuses_dns(world: World) -> None:
     world.wait_for("ready")
     client = world.client(0)
     world.wait_for("client")
-    assert client.ask("udp", "100.64.0.0", 53) == "ConnectionRefusedError"
-    assert client.ask("tcp", "100.64.0.0", 53) == "ConnectionRefusedError"
+    assert client.ask("udp", "100.115.92.0", 53) == "ConnectionRefusedError"
+    assert client.ask("tcp", "100.115.92.0", 53) == "ConnectionRefusedError"
     assert world.counters()["dns_refused"] >= 2
 
 
@@ -347,7 +347,7 @@ def test_a_service_that_cannot_run_degrades_and_no_more(world: World) -> None:
     assert "could not be executed" in world.wait_for("log", source="connmand")["text"]
     client = world.client(0)
     world.wait_for("client")
-    assert client.pings("100.64.0.0")
+    assert client.pings("100.115.92.0")
     world.term()
     assert world.ends() == -signal.SIGINT
 

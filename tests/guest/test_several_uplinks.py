@@ -31,7 +31,7 @@ pytestmark = [
 
 CABLE = Uplink(name="cable", mac="52:54:00:12:34:56", hostname="branch.example")
 BACKUP = Uplink(name="backup", mac="52:54:00:12:34:57")
-LAPTOP = NamedClient("laptop", Pair(IPv4Address("100.64.0.0")))
+LAPTOP = NamedClient("laptop", Pair(IPv4Address("100.115.92.0")))
 TWO = Router(
     uplinks=(CABLE, BACKUP), clients=Clients(named=(LAPTOP,), forwards=(Forward(4000, "laptop", 4007, "udp"),))
 )
@@ -177,7 +177,7 @@ def test_the_first_of_the_spec_is_preferred_whichever_came_first(two: Two, lapto
     assert [event["name"] for event in events if event["event"] == "route"][-1] == "cable"
     assert not [event for event in events if event.get("state") == "lost"]  # the change of order is no loss
     assert laptop.ask("udp", WORLD, 7) == "cable 10.0.2.15"
-    assert laptop.ask("udp", "100.64.0.0", 53) == "cable 10.0.2.15"
+    assert laptop.ask("udp", "100.115.92.0", 53) == "cable 10.0.2.15"
     status = {one["name"]: one for one in two.world.request("status")["uplinks"]}
     assert (status["cable"]["active"], status["backup"]["active"]) == (True, False)
     assert (status["cable"]["nameservers"], status["backup"]["nameservers"]) == (["10.0.2.3"], ["10.0.3.3"])
@@ -208,7 +208,7 @@ def test_a_pulled_cable_costs_no_more_than_open_connections(two: Two, laptop: Na
     assert laptop.ask("tcp", WORLD, 7) != "ConnectionRefusedError"
     flow.send(b"y")  # the same socket: its connection was forgotten, and it is a new one now
     assert flow.recv(100) == b"backup 10.0.3.15"
-    answered = [laptop.ask("udp", "100.64.0.0", 53) for _ in range(5)]
+    answered = [laptop.ask("udp", "100.115.92.0", 53) for _ in range(5)]
     assert answered == ["backup 10.0.3.15"] * 5
     assert len(two.cable.asked) == asked
     old.sendall(b"2")
@@ -226,7 +226,7 @@ def test_a_pulled_cable_costs_no_more_than_open_connections(two: Two, laptop: Na
     two.world.wait_for("uplink", after, state="lease", name="cable", nameservers=["10.0.2.3"])
     assert laptop.ask("udp", WORLD, 7) == "cable 10.0.2.15"
     asked = len(two.backup.asked)
-    assert [laptop.ask("udp", "100.64.0.0", 53) for _ in range(5)] == ["cable 10.0.2.15"] * 5
+    assert [laptop.ask("udp", "100.115.92.0", 53) for _ in range(5)] == ["cable 10.0.2.15"] * 5
     assert len(two.backup.asked) == asked
     flow.send(b"z")
     assert flow.recv(100) == b"cable 10.0.2.15"
@@ -247,7 +247,7 @@ def reaches_itself(laptop: Namespace, address: str) -> bool:
         try:
             question, peer = server.recvfrom(100)
             server.sendto(peer[0].encode() + b" " + question, peer)
-            return asking.recv(100) == b"100.64.0.0 who?"
+            return asking.recv(100) == b"100.115.92.0 who?"
         except TimeoutError:
             return False
 
@@ -293,7 +293,7 @@ def test_a_restarted_connman_is_told_the_order_again(two: Two, laptop: Namespace
     end = time.monotonic() + 20
     while True:
         with suppress(subprocess.CalledProcessError):
-            if laptop.ask("udp", "100.64.0.0", 53) == laptop.ask("udp", WORLD, 7) == "cable 10.0.2.15":
+            if laptop.ask("udp", "100.115.92.0", 53) == laptop.ask("udp", WORLD, 7) == "cable 10.0.2.15":
                 break
         assert time.monotonic() < end, two.world.events[after:]
         time.sleep(0.2)
@@ -312,7 +312,7 @@ def test_an_uplink_without_dhcp_says_so_and_leads_nobody_astray(tmp_path: Path, 
         assert two.world.inside is not None
         assert "169.254" not in two.world.inside.ip("addr")
         assert client.ask("udp", WORLD, 7) == "backup 10.0.3.15"
-        assert client.ask("udp", "100.64.0.0", 53) == "backup 10.0.3.15"
+        assert client.ask("udp", "100.115.92.0", 53) == "backup 10.0.3.15"
         two.cable.serve_dhcp()
         two.goes_by("cable", 0, 100)  # a minute later it asks again
         assert client.ask("udp", WORLD, 7) == "cable 10.0.2.15"
@@ -334,7 +334,7 @@ def test_a_lease_that_runs_out_is_a_way_lost(tmp_path: Path, connmand: list[str]
         two.cable.dhcp.kill()
         two.goes_by("backup", after, 30)
         assert client.ask("udp", WORLD, 7) == "backup 10.0.3.15"
-        assert client.ask("udp", "100.64.0.0", 53) == "backup 10.0.3.15"
+        assert client.ask("udp", "100.115.92.0", 53) == "backup 10.0.3.15"
         two.cable.serve_short_dhcp()
         two.goes_by("cable", len(two.world.events), 60)
         assert client.ask("udp", WORLD, 7) == "cable 10.0.2.15"

@@ -41,7 +41,7 @@ def test_on_the_wire(bench: Bench, name: str) -> None:
 def test_every_setting_is_there_and_holds(bench: Bench) -> None:
     """Also after forwarding was switched on, which sets others; a misspelt one would be passed over in silence."""
     wanted = dict(sysctl.EVERYWHERE)
-    for name, table in (("up0", sysctl.UPLINK), ("c400000", sysctl.EACH)):
+    for name, table in (("up0", sysctl.UPLINK), ("c735c00", sysctl.EACH)):
         wanted |= {key.format(name=name): value for key, value in table}
     wanted = {key: value for key, value in wanted.items() if not key.startswith("ipv4/neigh/default/")}  # not in here
     with inside(bench.router):
@@ -89,8 +89,8 @@ def test_what_a_real_kernel_drops_by_itself(bench: Bench) -> None:
         bench.ip("link set up0 mtu 1500")
     came = bench.passes(laptop, IP(src=laptop.address, dst=SERVER) / UDP(sport=5, dport=2), bench.upstream)
     answer = IP(src=SERVER, dst=UPLINK) / UDP(sport=2, dport=came[UDP].sport)
-    bench.ip(f"route add {SERVER}/32 dev c400002")
+    bench.ip(f"route add {SERVER}/32 dev c735c02")
     try:
         assert moved(answer, bench.upstream) == {"rp_filter": 1}
     finally:
-        bench.ip(f"route del {SERVER}/32 dev c400002")
+        bench.ip(f"route del {SERVER}/32 dev c735c02")

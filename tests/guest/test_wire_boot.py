@@ -21,7 +21,7 @@ from world import Namespace, World
 pytestmark = pytest.mark.integration
 
 STAND_IN = [sys.executable, str(Path(__file__).parent / "standin_connmand.py")]
-CLIENT, ROUTER, SERVER = "100.64.0.1", "100.64.0.0", "10.0.2.2"
+CLIENT, ROUTER, SERVER = "100.115.92.1", "100.115.92.0", "10.0.2.2"
 
 
 def listen(namespace: Namespace, name: str) -> socket.socket:

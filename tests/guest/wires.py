@@ -20,12 +20,16 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 from world import Namespace
 
+from builder.address import mac_of
+from builder.model import DEFAULT_POOL
+
 __all__ = ["ARP", "ICMP", "IP", "TCP", "UDP", "Ether", "Packet"]
 
 UPLINK, GATEWAY, SERVER = "10.0.2.15", "10.0.2.2", "93.184.215.14"
 RESOLVER, OTHER_RESOLVER = "10.0.2.3", "10.0.2.4"
 UPLINK_MAC, GATEWAY_MAC = "52:54:00:12:34:56", "52:54:00:00:00:02"
-LAPTOP, PRINTER, OUTSIDER = "0A:B3:EC:40:00:00", "0A:B3:EC:40:00:02", "0A:B3:EC:41:00:00"
+LAPTOP, PRINTER = (mac_of(DEFAULT_POOL[number]) for number in (0, 2))
+OUTSIDER = "0A:B3:EC:41:00:00"
 PATIENCE_S = 10.0
 QUIET_S = 0.03
 CLONE_NEWNET, OUTGOING, ETH_P_ALL = 0x40000000, 4, 3

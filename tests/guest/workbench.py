@@ -209,7 +209,7 @@ class Bench:
 
     def tell_elements(self) -> None:
         """All clients and resolvers there are, in the place of those before."""
-        nobody = firewall.memberships(0, rule.Pair("100.64.0.0", "100.64.0.1"))
+        nobody = firewall.memberships(0, rule.Pair("100.115.92.0", "100.115.92.1"))
         flushes = [flush(family, name) for family, name, _ in nobody]
         admissions = [part for name, pair in self.pairs.items() for part in self.admission(name, pair)]
         location = firewall.location([self.uplink_address] if self.uplink_address else [])

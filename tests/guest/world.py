@@ -198,10 +198,10 @@ class World:
         return inside
 
     def client(self, number: int, mac: str | None = None) -> Namespace:
-        """A client whose router is 100.64.0.<number>."""
+        """A client whose router is 100.115.92.<number>."""
         made = self.namespace()
-        self.plug(mac or f"0A:B3:EC:40:00:{number:02X}", made, "eth0", f"100.64.0.{number + 1}/31")
-        made.ip("route", "add", "default", "via", f"100.64.0.{number}")
+        self.plug(mac or f"0A:B3:EC:73:5C:{number:02X}", made, "eth0", f"100.115.92.{number + 1}/31")
+        made.ip("route", "add", "default", "via", f"100.115.92.{number}")
         return made
 
     def wait(self, what: Callable[[dict[str, Any]], bool], seconds: float = 15, after: int = 0) -> dict[str, Any]:

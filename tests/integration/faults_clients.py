@@ -22,7 +22,7 @@ def upstream_sends_junk(scene: Scene) -> None:
 @row(quick=True)
 def a_client_floods(scene: Scene) -> None:
     """ARP, SYN, DHCP and fragments: each is refused by its own counter, and the others are served meanwhile."""
-    flooder, everyone = host("flooder", "0A:B3:EC:40:00:10"), "ff:ff:ff:ff:ff:ff"
+    flooder, everyone = host("flooder", "0A:B3:EC:73:5C:10"), "ff:ff:ff:ff:ff:ff"
     own, router, server = flooder.address, flooder.router, IP(src=flooder.address, dst=SERVER, flags="MF", proto=17)
     to_router = Ether(src=flooder.mac, dst=flooder.router_mac)
     fragment = bytes(to_router / server / bytes(64))  # in a row: a busy router meets no limit else
@@ -59,14 +59,14 @@ def two_cards_have_one_client_s_mac(scene: Scene) -> None:
         mark = scene.router.said
         scene.router.plug(twin)
         event = scene.expect("client-refused", mark, SOON, mac=LAPTOP)
-        assert event["reason"].startswith("duplicate: c400000")
+        assert event["reason"].startswith("duplicate: c735c00")
         assert twin.fetches(1.0) in ("TimeoutError", "OSError")
         assert not twin.collect()
         scene.clients.append(twin)
         mark = scene.router.said
         scene.router.unplug(scene.laptop)
         scene.expect("client-gone", mark, SOON, mac=LAPTOP)
-        scene.expect("client", mark, SOON, mac=LAPTOP, interface="c400000")
+        scene.expect("client", mark, SOON, mac=LAPTOP, interface="c735c00")
         eventually(twin.fetches, equals(UPLINK), WHILE)
         scene.router.plug(scene.laptop)
         scene.expect("client-refused", mark, SOON, mac=LAPTOP)
@@ -86,7 +86,7 @@ def macs_are_odd(scene: Scene) -> None:
     stranger = host("stranger", "0A:B3:EC:7F:FF:FE")
     try:
         stranger.join()
-        for mac, reason in (("0A:B3:EC:40:00:11", "is odd"), ("0A:B3:EC:80:00:00", "outside 100.64.0.0/10")):
+        for mac, reason in (("0A:B3:EC:73:5C:11", "is odd"), ("0A:B3:EC:80:00:00", "outside 100.64.0.0/10")):
             mark = scene.router.said
             scene.router.plug(stranger, mac=mac)
             assert reason in scene.expect("client-refused", mark, SOON, mac=mac)["reason"]

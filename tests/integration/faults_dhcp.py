@@ -76,23 +76,23 @@ def refused(scene: Scene, lease: Lease, claimed: str) -> None:
 
 @row(quick=True)
 def dhcp_gives_a_client_s_address(scene: Scene) -> None:
-    refused(scene, Lease(scene.laptop.address), "address 100.64.0.1 is the clients' own")
+    refused(scene, Lease(scene.laptop.address), "address 100.115.92.1 is the clients' own")
 
 
 @row()
 def dhcp_gives_the_router_s_address_towards_a_client(scene: Scene) -> None:
-    refused(scene, Lease(scene.laptop.router), "address 100.64.0.0 is the clients' own")
+    refused(scene, Lease(scene.laptop.router), "address 100.115.92.0 is the clients' own")
 
 
 @row()
 def dhcp_s_gateway_is_a_client(scene: Scene) -> None:
     """ConnMan makes a route of its own to each gateway: the client's packets would go by it."""
-    refused(scene, Lease(router=scene.laptop.address), "100.64.0.1 is the clients' own")
+    refused(scene, Lease(router=scene.laptop.address), "100.115.92.1 is the clients' own")
 
 
 @row()
 def dhcp_s_resolver_is_a_client(scene: Scene) -> None:
-    refused(scene, Lease(resolver=scene.printer.address), "route to 100.64.0.3 is the clients' own")
+    refused(scene, Lease(resolver=scene.printer.address), "route to 100.115.92.3 is the clients' own")
 
 
 @row()

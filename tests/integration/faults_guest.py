@@ -111,7 +111,7 @@ def memory_is_taken(scene: Scene) -> None:
 
     The kernel ends connmand first, and PID 1, which it cannot end, says so and answers; given back, all is as before.
     """
-    late = host("late", "0A:B3:EC:40:00:20")
+    late = host("late", "0A:B3:EC:73:5C:20")
     try:
         late.open()
         scene.clients.append(late)

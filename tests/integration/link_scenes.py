@@ -27,9 +27,9 @@ def tool(*words: str) -> str:
 
 def pair() -> tuple[links.Tap, links.Tap, links.Link]:
     """Two taps we hold, and the bridge that connects them."""
-    bridge = links.new_bridge("nv400000b")
+    bridge = links.new_bridge("nv735c00b")
     links.make_bridge(bridge)
-    taps = [links.make_tap(name, links.open_tun()) for name in ("nv400000r", "nv400000c")]
+    taps = [links.make_tap(name, links.open_tun()) for name in ("nv735c00r", "nv735c00c")]
     for tap in taps:
         links.join(tap.link, bridge)
         fcntl.ioctl(tap.descriptor, 0x400454D8, struct.pack("i", 10))  # TUNSETVNETHDRSZ
@@ -51,7 +51,7 @@ def hear(tap: links.Tap, seconds: float = 0.5) -> list[bytes]:
 
 def arp(mac: bytes = MAC) -> bytes:
     """Who has the host's address?"""
-    addresses = mac + socket.inet_aton("100.64.0.1") + b"\0" * 6 + socket.inet_aton(HOST)
+    addresses = mac + socket.inet_aton("100.115.92.1") + b"\0" * 6 + socket.inet_aton(HOST)
     return ALL + mac + b"\x08\x06" + b"\0\1\x08\0\6\4\0\1" + addresses
 
 
@@ -124,19 +124,19 @@ def details() -> dict[str, object]:
 
 def taken() -> dict[str, object]:
     """Names that something else has: neither taken over nor removed."""
-    tool("ip", "tuntap", "add", "dev", "nv400000c", "mode", "tap")
-    tool("ip", "link", "add", "nv400000b", "type", "veth", "peer", "name", "other")
+    tool("ip", "tuntap", "add", "dev", "nv735c00c", "mode", "tap")
+    tool("ip", "link", "add", "nv735c00b", "type", "veth", "peer", "name", "other")
     found: dict[str, object] = {}
     for what in ("tap", "bridge"):
         try:
             if what == "tap":
-                links.make_tap("nv400000c", links.open_tun())
+                links.make_tap("nv735c00c", links.open_tun())
             else:
-                links.make_bridge(links.new_bridge("nv400000b"))
+                links.make_bridge(links.new_bridge("nv735c00b"))
         except links.LinkExists as error:
             found[what] = error.message
-    links.remove(links.Link("nv400000c", "02:00:00:00:00:01"), tap=True)
-    links.remove(links.Link("nv400000b", "02:00:00:00:00:01"), tap=False)
+    links.remove(links.Link("nv735c00c", "02:00:00:00:00:01"), tap=True)
+    links.remove(links.Link("nv735c00b", "02:00:00:00:00:01"), tap=False)
     return found | {"left": sorted(link["ifname"] for link in json.loads(tool("ip", "-j", "link")))}
 
 

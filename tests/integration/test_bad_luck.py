@@ -329,7 +329,7 @@ def cmdline(pid: int) -> str:
         return ""
 
 
-@pytest.mark.parametrize("victim", ["guest=netvm ", "guest=client-100.64.0.1 "])
+@pytest.mark.parametrize("victim", ["guest=netvm ", "guest=client-100.115.92.1 "])
 def test_a_qemu_killed_under_smoke_is_7(victim: str, good: Path, qemu: Qemu) -> None:
     child = start("smoke", "out", "--accel", "tcg", "--qemu", str(qemu.path), cwd=good)
     qemus = await_qemus(child.pid, 3)

@@ -57,41 +57,41 @@ def test_killed_at_each_step(what: str, name: str, transport: str, host: Namespa
 
 def test_four_at_once_and_names_that_are_taken(host: Namespace, router: str, image: Image, qemu: Qemu) -> None:
     dry = host.build("client", "attach", "--dry-run").stdout.splitlines()
-    assert dry[0].startswith("ip link add name nv400002b ")
-    assert dry[-1] == "QMP: netdev_add t400002, device_add nic-t400002 0A:B3:EC:40:00:02 in bus=port-spare0"
+    assert dry[0].startswith("ip link add name nv735c02b ")
+    assert dry[-1] == "QMP: netdev_add t400002, device_add nic-t400002 0A:B3:EC:73:5C:02 in bus=port-spare0"
     assert host.links() == []
-    host.run("ip", "tuntap", "add", "dev", "nv400004c", "mode", "tap")  # somebody else's
+    host.run("ip", "tuntap", "add", "dev", "nv735c04c", "mode", "tap")  # somebody else's
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(lambda _: host.build("client", "attach", "--json"), range(4)))
     made = sorted((json.loads(done.stdout)["client"] for done in results), key=lambda one: str(one["address"]))
-    assert [one["address"] for one in made] == [f"100.64.0.{last}/31" for last in (3, 5, 7, 9)]
-    assert [one["tap"] for one in made] == ["nv400002c", "nv400004c1", "nv400006c", "nv400008c"]
+    assert [one["address"] for one in made] == [f"100.115.92.{last}/31" for last in (3, 5, 7, 9)]
+    assert [one["tap"] for one in made] == ["nv735c02c", "nv735c04c1", "nv735c06c", "nv735c08c"]
     full = host.build("client", "attach", check=False)
     assert (full.returncode, "netvm has no free port for a client: it has 4" in full.stderr) == (1, True)
     second = ("--name", "second", "--clients", "0")
     host.build("run", str(image.folder), "--detach", "--accel", "tcg", "--qemu", str(qemu.path), *second)
-    other = json.loads(host.build("client", "attach", "second", "--address", "100.64.0.2", "--json").stdout)["client"]
-    assert (other["vm"], other["tap"], other["bridge"]) == ("second", "nv400002c1", "nv400002b1")
+    other = json.loads(host.build("client", "attach", "second", "--address", "100.115.92.2", "--json").stdout)["client"]
+    assert (other["vm"], other["tap"], other["bridge"]) == ("second", "nv735c02c1", "nv735c02b1")
     before = host.links()
     host.build("client", "detach", "netvm", "--all")
-    assert host.links() == ["nv400002b1", "nv400002c1", "nv400002r1", "nv400004c"]
+    assert host.links() == ["nv735c02b1", "nv735c02c1", "nv735c02r1", "nv735c04c"]
     host.build("stop", "second")
-    assert host.links() == ["nv400004c"]
+    assert host.links() == ["nv735c04c"]
     assert len(before) == 5 * 3 + 1
-    host.run("ip", "link", "del", "nv400004c")
+    host.run("ip", "link", "del", "nv735c04c")
 
 
 @pytest.mark.parametrize("whom", ["pid", "qemu_pid"])
 def test_a_router_that_is_killed_leaves_nothing(whom: str, host: Namespace, router: str) -> None:
     host.build("client", "attach", "--name", "client")
     host.build("client", "attach", "--socket")
-    assert host.links() == ["nv400000b", "nv400000c", "nv400000r"]
+    assert host.links() == ["nv735c00b", "nv735c00c", "nv735c00r"]
     record = json.loads(host.build("status", "--networks", "--json").stdout)
     os.kill(record[whom], signal.SIGKILL)
     if whom == "qemu_pid":  # `run` sees it end, and gives back what it may
         eventually(lambda: host.links() == [])
     else:
-        eventually(lambda: host.links() == ["nv400000b", "nv400000c"])  # QEMU and its tap go with `run`
+        eventually(lambda: host.links() == ["nv735c00b", "nv735c00c"])  # QEMU and its tap go with `run`
         listed = host.build("client", "list")
         assert "removed what was left of client (netvm)" in listed.stderr
         assert host.links() == []

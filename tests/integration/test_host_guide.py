@@ -48,7 +48,7 @@ def test_two_clients_reach_an_upstream(host: UserHost, tmp_path: Path) -> None:
     with Upstream(host, tmp_path) as upstream:
         done = host.type(commands("Two clients, from nothing"), URL=f"http://{upstream.NAME}/")
         print(done.stdout, done.stderr)
-        for client, router in (("100.64.0.1", "100.64.0.0"), ("100.64.0.3", "100.64.0.2")):
+        for client, router in (("100.115.92.1", "100.115.92.0"), ("100.115.92.3", "100.115.92.2")):
             expected = f"client {client} by {router}: {upstream.NAME} is {upstream.ADDRESS}: HTTP/1.0 200 OK, 9 bytes"
             assert expected in done.stdout
         seen = re.findall(r'^(\S+) .*"GET / HTTP/1.0" 200', upstream.log.read_text(), re.MULTILINE)
@@ -62,7 +62,7 @@ def test_without_privileges(host: UserHost) -> None:
     script = commands("Without privileges")
     assert "sudo" not in script
     done = host.type(script)
-    assert re.search(r"^web: -netdev stream,id=web,.*mac=0A:B3:EC:40:00:01$", done.stdout, re.MULTILINE)
+    assert re.search(r"^web: -netdev stream,id=web,.*mac=0A:B3:EC:73:5C:01$", done.stdout, re.MULTILINE)
     assert host.links() == []
     refused = host.type("netvm-build run build/netvm -d --clients 0\nnetvm-build client attach", check=False)
     assert refused.returncode == 1
@@ -71,15 +71,15 @@ def test_without_privileges(host: UserHost) -> None:
 
 
 def test_a_router_without_the_capability_leaves_a_bridge_to_the_next_command(host: UserHost) -> None:
-    host.type("netvm-build run build/netvm -d --clients 0; sudo netvm-build client attach --address 100.64.0.5")
-    assert host.links() == ["nv400004b", "nv400004c", "nv400004r"]
+    host.type("netvm-build run build/netvm -d --clients 0; sudo netvm-build client attach --address 100.115.92.5")
+    assert host.links() == ["nv735c04b", "nv735c04c", "nv735c04r"]
     stopped = host.type("netvm-build stop")
     assert "hint: sudo netvm-build client detach --all" in stopped.stderr
-    assert host.links() == ["nv400004b"]  # the client's tap was its owner's to remove
+    assert host.links() == ["nv735c04b"]  # the client's tap was its owner's to remove
     again = host.type("netvm-build client list")
-    assert "netvm left links behind: bridge nv400004b" in again.stderr
+    assert "netvm left links behind: bridge nv735c04b" in again.stderr
     swept = host.type("sudo netvm-build client detach --all")
-    assert "client1 (100.64.0.5) is detached from netvm" in swept.stderr
+    assert "client1 (100.115.92.5) is detached from netvm" in swept.stderr
     assert host.links() == []
 
 
@@ -141,7 +141,7 @@ def test_what_the_units_start(host: UserHost, image: Image, tmp_path: Path) -> N
         del host.environment["NOTIFY_SOCKET"]
         assert manager.recv(4096).decode().startswith("READY=1\n"), (tmp_path / "router.log").read_text()
         host.run(*line(client["ExecStart"]))
-        assert {"nv400000b", "nv400000c", "nv400000r", "nvup0"} <= set(host.links())
+        assert {"nv735c00b", "nv735c00c", "nv735c00r", "nvup0"} <= set(host.links())
         capabilities = re.findall(r"^Cap(?:Prm|Eff|Amb):\t(\w+)$", status_of_qemu(host), re.MULTILINE)
         assert [int(bits, 16) for bits in capabilities] == [0, 0, 0]
         assert manager.recv(4096) == b"STATUS=routes; 1 uplink"

@@ -92,7 +92,7 @@ def test_a_firewall_that_sees_the_bridge_is_told_of() -> None:
         for where in ("bridge:br0", "tap:inside"):
             (warning,) = found[what][where]
             assert warning.endswith("sudo iptables -I FORWARD -m physdev --physdev-is-bridged -i br0 -j ACCEPT")
-    assert "-i nv400000b -j ACCEPT" in found["client"]
+    assert "-i nv735c00b -j ACCEPT" in found["client"]
 
 
 # ---- with a router

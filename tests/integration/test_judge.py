@@ -12,7 +12,7 @@ from tests.integration.judge import MARK, NOBODY, at_client, at_uplink
 
 assert demands  # which skips this module where scapy is missing
 LEASES = {UPLINK}
-CLIENT, ROUTER, MAC = "100.64.0.1", "100.64.0.0", "0A:B3:EC:40:00:00"
+CLIENT, ROUTER, MAC = "100.115.92.1", "100.115.92.0", "0A:B3:EC:73:5C:00"
 LAYER = UDP(sport=1, dport=2)
 QUOTED = IP(src=CLIENT, dst=SERVER) / LAYER
 
@@ -22,7 +22,7 @@ def uplink(packet: Any, mac: str = UPLINK_MAC) -> str:
 
 
 def client(packet: Any, mac: str = MAC) -> str:
-    return at_client(bytes(Ether(src=mac, dst="0A:B3:EC:40:00:01") / packet), MAC, ROUTER, CLIENT, {SERVER})
+    return at_client(bytes(Ether(src=mac, dst="0A:B3:EC:73:5C:01") / packet), MAC, ROUTER, CLIENT, {SERVER})
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_another_s_mac_is_seen_at_both() -> None:
         (IP(src=SERVER, dst=CLIENT) / LAYER, ""),
         (IP(src=ROUTER, dst=CLIENT) / ICMP(type=3) / QUOTED, ""),
         (ARP(psrc=ROUTER, pdst=CLIENT), ""),
-        (ARP(psrc=ROUTER, pdst="100.64.0.3"), "ARP of others"),
-        (IP(src="100.64.0.3", dst=CLIENT) / LAYER, "nobody it asked"),
-        (IP(src=SERVER, dst="100.64.0.3") / LAYER, "for another"),
+        (ARP(psrc=ROUTER, pdst="100.115.92.3"), "ARP of others"),
+        (IP(src="100.115.92.3", dst=CLIENT) / LAYER, "nobody it asked"),
+        (IP(src=SERVER, dst="100.115.92.3") / LAYER, "for another"),
         (IP(src=SERVER, dst=CLIENT) / LAYER / MARK, "marked"),
         (b"\x86\xdd" + bytes(60), "neither"),
     ],

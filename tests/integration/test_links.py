@@ -43,6 +43,6 @@ def test_a_bridge_of_nobody() -> None:
 
 def test_names_of_others_are_left_alone() -> None:
     found = scene("taken")
-    assert found["tap"] == "there is a link named nv400000c already"
-    assert found["bridge"] == "there is a link named nv400000b already"
-    assert found["left"] == ["lo", "nv400000b", "nv400000c", "other"]
+    assert found["tap"] == "there is a link named nv735c00c already"
+    assert found["bridge"] == "there is a link named nv735c00b already"
+    assert found["left"] == ["lo", "nv735c00b", "nv735c00c", "other"]

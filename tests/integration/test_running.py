@@ -60,7 +60,7 @@ def test_a_detached_router_is_looked_into_and_stopped(command: Command, image: I
     (uplink,) = now["uplinks"]
     assert (uplink["address"], uplink["gateway"]) == ("10.0.2.15/24", "10.0.2.2")
     assert uplink["in_bytes"] > 300  # a DHCP answer at least
-    assert [client["client"] for client in now["clients"]] == ["100.64.0.1", "100.64.0.3"]
+    assert [client["client"] for client in now["clients"]] == ["100.115.92.1", "100.115.92.3"]
     assert all("in_bytes" in client for client in now["clients"])
     assert {service["name"] for service in now["services"]} == {"dbus-daemon", "connmand"}
     assert {"spoofed", "isolated"} <= {drop["reason"] for drop in now["drops"]}
@@ -107,7 +107,7 @@ def test_the_refused_packets_are_counted(command: Command, image: Image, qemu: Q
                 assert time.monotonic() < deadline, (before, after)
                 time.sleep(0.1)
         rows = {row["interface"]: row for row in body["interfaces"]}
-        assert rows["c400000"]["rx_bytes"] >= 3 * len(spoofed(client))
+        assert rows["c735c00"]["rx_bytes"] >= 3 * len(spoofed(client))
     assert stop(record)
 
 
@@ -143,7 +143,7 @@ by_each_nic = pytest.mark.parametrize("nic", ["virtio-net-pci", "e1000e"])
 
 def roomy(image: Image, nic: str) -> Image:
     """The image with a pool and a memory for so many."""
-    spec = dict(image.manifest.spec) | {"clients": {"pool": "100.64.0.0/23"}}
+    spec = dict(image.manifest.spec) | {"clients": {"pool": "100.115.92.0/23"}}
     machine = replace(image.manifest.machine, memory_mib=256, nic=nic)
     return replace(image, manifest=replace(image.manifest, spec=spec, machine=machine))
 
@@ -192,7 +192,7 @@ def test_many_clients_at_boot(nic: str, command: Command, image: Image, qemu: Qe
 @by_each_nic
 def test_many_clients_hot_plugged(nic: str, command: Command, image: Image, qemu: Qemu) -> None:
     record = detached(roomy(image, nic), qemu, Wanted(accel="tcg", clients=0, spare=MANY))
-    pairs = allocate(parse_pool("100.64.0.0/23"), (), MANY)
+    pairs = allocate(parse_pool("100.115.92.0/23"), (), MANY)
     with Conversation(Path(record.events)) as talk:
         until(talk, console.Ready)
         base = talk.ask("status")["meminfo"]

@@ -157,7 +157,7 @@ def test_a_smoke_boot_routes_by_a_card_that_was_passed_through(outer: Outer, wor
     for shown in ("lease", "kernel options", "services", "settings", "clients", "dns forward", "isolation", "console"):
         assert checks[shown]["status"] == "passed", shown
     assert checks["lease"]["detail"].startswith(f"{network}.15/24 by ConnMan on {model}, MAC 52:54:00:12:34:5")
-    for client in ("100.64.0.1", "100.64.0.3"):
+    for client in ("100.115.92.1", "100.115.92.3"):
         assert checks[f"client {client}"]["status"] == "passed"
         assert f"icmp to the gateway {network}.2 and back" in checks[f"client {client}"]["detail"]
     assert said["after-smoke"]["as_before"]

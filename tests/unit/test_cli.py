@@ -226,9 +226,9 @@ def test_address_converts_each_form_to_all(here: Path, capsys: pytest.CaptureFix
 
 
 def test_address_allocates_beside_what_is_taken(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["address", "--allocate", "2", "100.64.0.1"]) == 0
+    assert main(["address", "--allocate", "2", "100.115.92.1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["pair", "100.64.0.2/31", "100.64.0.4/31"]
+    assert [line.split()[0] for line in lines] == ["pair", "100.115.92.2/31", "100.115.92.4/31"]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_address_allocates_beside_what_is_taken(here: Path, capsys: pytest.Captu
         ["100.64.0.0/24"],
         ["100.64.0.1/31"],
         ["nonsense"],
-        ["--allocate", "129"],
+        ["--allocate", "257"],
         ["--allocate", "1", "--pool", "10.0.0.0/24"],
         ["--allocate", "1", "--pool", "100.64.0.0/32"],
         ["--allocate", "1", "--pool", "100.64.0.1/24"],

@@ -98,7 +98,7 @@ def test_a_sound_router_breaks_no_rule(router: Router) -> None:
         (Router(uplink=replace(STATIC, gateway=IPv4Address("192.168.1.0"))), ["uplink.gateway"]),
         (Router(uplink=Uplink(mac="0A:B3:EC:40:00:00")), ["uplink.mac"]),
         (
-            Router(uplink=replace(STATIC, address=IPv4Interface("100.64.0.2/16"), gateway=IPv4Address("100.64.9.1"))),
+            Router(uplink=replace(STATIC, address=IPv4Interface("100.115.0.2/16"), gateway=IPv4Address("100.115.9.1"))),
             ["clients.pool"],
         ),
         (Router(clients=named(("a", "100.64.0.0"), ("a", "100.64.0.2"))), ["clients.named[1].name"]),
@@ -115,9 +115,9 @@ def test_a_sound_router_breaks_no_rule(router: Router) -> None:
         (Router(uplink=routed("10.0.0.0/8 192.168.2.1")), ["uplink.routes[0].via"]),
         (Router(uplink=routed("10.0.0.0/8 192.168.1.2")), ["uplink.routes[0].via"]),
         (Router(uplink=routed("192.0.2.0/24", "192.0.2.0/24 192.168.1.9")), ["uplink.routes[1].to"]),
-        (Router(uplink=routed("100.64.0.0/25 192.168.1.9")), ["uplink.routes[0].to"]),
+        (Router(uplink=routed("100.115.92.0/25 192.168.1.9")), ["uplink.routes[0].to"]),
         (
-            Router(uplink=Uplink(routes=(Route(IPv4Network("10.0.0.0/8"), IPv4Address("100.64.0.1")),))),
+            Router(uplink=Uplink(routes=(Route(IPv4Network("10.0.0.0/8"), IPv4Address("100.115.92.1")),))),
             ["uplink.routes[0].via"],
         ),
         (Router(uplink=Uplink(send_mac="0A:B3:EC:40:00:00")), ["uplink.send_mac"]),
@@ -142,8 +142,26 @@ def test_every_rule_is_broken_by_one_of_the_routers_above() -> None:
     assert unbroken == []
 
 
+def test_an_uplink_within_the_pool_is_told_which_other_pool_there_is() -> None:
+    for address, gateway, pool in (
+        ("100.115.92.9/24", "100.115.92.1", "100.96.0.0/23"),
+        ("100.96.0.9/11", "100.96.0.1", "100.80.0.0/23"),
+    ):
+        uplink = replace(STATIC, address=IPv4Interface(address), gateway=IPv4Address(gateway))
+        (found,) = [one for one in rules(Router(uplink=uplink)) if one.path == "clients.pool"]
+        assert f"`pool: {pool}`" in found.hint
+    all_of_it = replace(STATIC, address=IPv4Interface("100.96.0.9/9"), gateway=IPv4Address("100.96.0.1"))
+    (found,) = [one for one in rules(Router(uplink=all_of_it)) if one.path == "clients.pool"]
+    assert "real prefix length" in found.hint
+    carrier = replace(STATIC, address=IPv4Interface("100.64.0.9/11"), gateway=IPv4Address("100.64.0.1"))
+    assert not list(rules(Router(uplink=carrier)))
+    far = replace(STATIC, address=IPv4Interface("192.168.1.2/32"), gateway=IPv4Address("100.115.93.1"))
+    (found,) = [one for one in rules(Router(uplink=far)) if one.path == "clients.pool"]
+    assert found.message == "100.115.92.0/23 holds the uplink's gateway 100.115.93.1"
+
+
 def test_the_default_pool_is_of_the_shared_space() -> None:
-    assert Router().clients.pool == IPv4Network("100.64.0.0/24")
+    assert Router().clients.pool == IPv4Network("100.115.92.0/23")
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ POOL = Key(
     "clients.pool",
     network.POOL,
     lambda r: r.clients.pool,
-    "Where clients get their addresses from, within 100.64.0.0/10 (RFC 6598): each takes a /31, so a /24 has room for"
-    " 128.",
-    "100.64.0.0/24",
+    "Where clients get their addresses from, within 100.64.0.0/10 (RFC 6598): each takes a /31, so a /23 has room for"
+    " 256. Choose another if the uplink's network uses the same addresses: see [ConnMan](connman.md#the-pool).",
+    "100.115.92.0/23",
 )
 
 DNS = Key(
@@ -42,7 +42,7 @@ NAMED = Key(
     lambda r: r.clients.named,
     "Clients with a name and an address of their own, in the pool or outside it. `router` is the router's address, the"
     " even one of the /31, or its MAC.",
-    "[{name: laptop, router: 100.64.1.0}]",
+    "[{name: laptop, router: 100.115.93.0}]",
 )
 
 ALLOW = Key(

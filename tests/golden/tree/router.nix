@@ -290,7 +290,7 @@
     };
     clients = {
       oui = "0A:B3:EC";
-      pool = "100.64.0.0/24";
+      pool = "100.115.92.0/23";
       dns = "forward";
       named = [ ];
       allow = [ ];
