@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from init.uplink import Uplink
 
 
+ENODEV = 19
+
+
 class Active:
     """Which uplink clients go out by, in the kernel too."""
 
@@ -54,7 +57,9 @@ class Active:
     def _regroup(self, uplink: Uplink, group: int) -> None:
         try:
             self._requests.regroup(uplink.index, group)
-        except OSError as error:  # it has just been taken out
+        except OSError as error:
+            if error.errno == ENODEV:  # it has just been taken out, which we are about to hear
+                return
             self._complain(f"{uplink.name} could not be put into another group: {error.strerror}")
 
     def _complain(self, trouble: str) -> None:

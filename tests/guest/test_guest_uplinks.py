@@ -261,6 +261,21 @@ def test_routes_that_cannot_be_followed_are_told_once(monkeypatch: pytest.Monkey
     assert told == ["the uplinks' routes could not be followed: No buffer space available"]
 
 
+def test_an_uplink_that_was_just_taken_out_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its address goes a moment before the interface does."""
+    heard = Heard(WantedUplink())
+    heard.plug(2, "nic0", MAC)
+    heard.has(2, "10.0.2.15", 0)
+    heard.compare()
+
+    def regroup(*_: object) -> None:
+        raise OSError(ENODEV, "No such device")
+
+    monkeypatch.setattr(heard, "regroup", regroup, raising=False)
+    heard.has(2)
+    assert [event["state"] for event in heard.compare()] == ["lost"]
+
+
 def test_connections_of_an_address_that_the_uplink_in_use_has_too_are_kept() -> None:
     """Another network may lease the very same address, and take it back."""
     heard = two()
