@@ -8,7 +8,7 @@ from itertools import count, islice
 
 from fuzz import checksum, octets
 from shows import QUIET, opened, shown
-from wires import IP, SERVER, UPLINK, Wire
+from wires import GATEWAY, IP, SERVER, UDP, UPLINK, Wire
 from workbench import Bench
 
 from builder.fragments import FEW, LARGE, MANY, WAITING
@@ -119,6 +119,8 @@ def what_arrives_whole_is_not_counted(bench: Bench) -> None:
     laptop, upstream = bench.laptop, bench.upstream
     frames = [frame for number in fresh(MORE) for frame in pieces(laptop, SERVER, number, udp(4000, 443, WHOLE))]
     arrive(bench, laptop, upstream, frames, MORE)
+    frames = [f for number in fresh(4 * LARGE) for f in pieces(laptop, SERVER, number, udp(4001, 443, 30_000))]
+    arrive(bench, laptop, upstream, frames, 4 * LARGE)
     port = opened(bench, 4000)
     for size, many in ((WHOLE, MORE), (30_000, 4 * LARGE)):
         frames = [
@@ -136,29 +138,38 @@ def what_arrives_whole_is_not_counted(bench: Bench) -> None:
 
 @shown()
 def lost_fragments_cost_little_more(bench: Bench) -> None:
-    """A datagram has a choice of two places: with an eighth of them taken for good one of 64 finds none."""
+    """A datagram has a choice of two places: with a quarter of all taken for good about one of 20 finds none."""
     for wire, target, source in ((bench.laptop, SERVER, ""), (bench.upstream, UPLINK, SERVER)):
-        taken = WAITING // 8 if wire is bench.laptop else WAITING // 16  # SERVER's part of the outside has half
-        assert accepted(bench, wire, lone(wire, target, taken, source)) >= taken - 3
+        taken = WAITING // 4 if wire is bench.laptop else WAITING // 8  # SERVER's part of the outside has half
+        assert accepted(bench, wire, lone(wire, target, taken, source)) >= taken * 0.85
         port = opened(bench, 4200)
         data = udp(4200, 443, WHOLE) if wire is bench.laptop else udp(443, port, WHOLE)
         frames = [frame for number in fresh(MORE) for frame in pieces(wire, target, number, data, source=source)]
-        assert accepted(bench, wire, frames) >= 2 * MORE * 0.94
+        assert accepted(bench, wire, frames) >= 2 * MORE * 0.88
 
 
 @shown()
 def a_datagram_has_so_many_fragments(bench: Bench) -> None:
-    """And few have many."""
-    laptop, printer = bench.laptop, bench.printer
-    (which,) = fresh(1)
-    small = [piece(laptop, SERVER, which, bytes(8), at=8 * place) for place in range(1, FEW + MANY + 11)]
-    assert accepted(bench, laptop, small) == FEW + MANY
-    numbers = fresh(40)
-    several = [[piece(printer, SERVER, number, bytes(8), at=8 * place) for number in numbers] for place in (1, 2, 3)]
-    for frames in several[:FEW]:
-        assert accepted(bench, printer, frames) > 30
-    assert LARGE - 2 <= accepted(bench, printer, several[FEW]) <= LARGE
-    assert not bench.upstream.packets()
+    """And few have many: of a client eight, of a part of the outside four."""
+    for wire, target, source, other, large in (
+        (bench.laptop, SERVER, "", bench.printer, LARGE),
+        (bench.upstream, UPLINK, SERVER, bench.upstream, LARGE // 2),
+    ):
+        (which,) = fresh(1)
+        places = range(1, FEW + MANY + 11)
+        small = [piece(wire, target, which, bytes(8), at=8 * place, source=source) for place in places]
+        assert accepted(bench, wire, small) == FEW + MANY
+        numbers, source = fresh(40), source and GATEWAY  # whose address ends with other bits
+        several = [
+            [piece(other, target, number, bytes(8), at=8 * place, source=source) for number in numbers]
+            for place in (1, 2, 3, 4)
+        ]
+        for frames in several[:FEW]:
+            assert accepted(bench, other, frames) > 30
+        assert large - 2 <= (third := accepted(bench, other, several[FEW])) <= large
+        assert accepted(bench, other, several[FEW + 1]) == third
+    assert not bench.laptop.packets()
+    assert not [packet for packet in bench.upstream.packets() if UDP in packet]
 
 
 @shown()
