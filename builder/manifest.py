@@ -100,6 +100,11 @@ class Manifest:
         return (one if isinstance(one, Mapping) else {},)
 
     @property
+    def sets_clock(self) -> bool:
+        """True if an uplink names time servers."""
+        return any(one.get("timeservers") for one in self.uplinks)
+
+    @property
     def cards(self) -> tuple[Card, ...]:
         """The cards that the uplinks need, that of the most preferred first."""
         found: dict[str | None, dict[int, int | None]] = {}

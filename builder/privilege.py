@@ -21,6 +21,9 @@ CAPABILITIES = (
 )  # fmt: skip
 
 SECCOMP = {0: "none", 1: "strict", 2: "filter"}
+ALLOW_LIST = "allow-list"
+"""A filter that reports to PID 1 each call outside its table; `filter` is one of which that isn't known."""
+
 MOST = 64
 
 
@@ -37,9 +40,14 @@ ALWAYS = ("dbus-daemon", "connmand")
 
 MEANT: Mapping[str, Meant] = {
     "dbus-daemon": Meant(100),
-    "connmand": Meant(101, frozenset({"NET_BIND_SERVICE", "NET_ADMIN", "NET_RAW", "SYS_TIME"})),
+    "connmand": Meant(101, frozenset({"NET_BIND_SERVICE", "NET_ADMIN", "NET_RAW"})),
     "iwd": Meant(110, frozenset({"NET_ADMIN", "NET_RAW"})),
 }
+MEANT_WITH_NTP: Mapping[str, Meant] = {
+    **MEANT,
+    "connmand": Meant(101, MEANT["connmand"].capabilities | {"SYS_TIME"}),
+}
+"""Where the spec names time servers."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,7 @@ def told(entry: object) -> Privilege | None:
     """From a guest's word, which may be anything; None where it says nothing of the kind."""
     if not isinstance(entry, Mapping):
         return None
+    seccomp = SECCOMP.get(_number(entry.get("seccomp")), "unknown")
     return Privilege(
         uids=_numbers(entry, "uids"),
         gids=_numbers(entry, "gids"),
@@ -75,7 +84,7 @@ def told(entry: object) -> Privilege | None:
         bounding=_names(entry, "bounding"),
         ambient=_names(entry, "ambient"),
         no_new_privs=entry.get("no_new_privs") is True,
-        seccomp=SECCOMP.get(_number(entry.get("seccomp")), "unknown"),
+        seccomp=ALLOW_LIST if seccomp == "filter" and entry.get("allow_list") is True else seccomp,
     )
 
 
@@ -97,9 +106,9 @@ def capability(number: int) -> str:
     return CAPABILITIES[number] if 0 <= number < len(CAPABILITIES) else f"CAP_{number}"
 
 
-def differences(name: str, seen: Privilege | None) -> list[str]:
+def differences(name: str, seen: Privilege | None, table: Mapping[str, Meant] = MEANT) -> list[str]:
     """How a service differs from what is meant for it; empty where all is well."""
-    meant = MEANT.get(name)
+    meant = table.get(name)
     if meant is None:
         return [f"{name} is no service that anything is meant for"]
     if seen is None:
@@ -109,7 +118,7 @@ def differences(name: str, seen: Privilege | None) -> list[str]:
         ("gid", _every(meant.uid), seen.gids),
         ("groups", (), seen.groups),
         ("no_new_privs", True, seen.no_new_privs),
-        ("seccomp", "filter", seen.seccomp),
+        ("seccomp", ALLOW_LIST, seen.seccomp),
     ]
     for kind in ("effective", "permitted", "inheritable", "bounding", "ambient"):
         rows.append((f"{kind} capabilities", _sorted(meant.capabilities), _sorted(getattr(seen, kind))))

@@ -66,13 +66,14 @@ class Client:
 
 @dataclass(frozen=True)
 class Service:
-    """`privilege` is None where it does not run."""
+    """`privilege` is None where it doesn't run; `violation` is the last call for which it was killed, or empty."""
 
     name: str
     running: bool
     pid: int
     restarts: int
     privilege: Privilege | None = None
+    violation: str = ""
 
 
 @dataclass(frozen=True)
@@ -281,6 +282,7 @@ def _service(entry: Mapping[str, Any]) -> Service:
         pid=_count(entry, "pid"),
         restarts=_count(entry, "restarts"),
         privilege=told(entry.get("privilege")),
+        violation=_text(entry, "violation"),
     )
 
 

@@ -129,7 +129,8 @@ def _services(now: Snapshot) -> list[str]:
             names = " ".join(dict.fromkeys((*may.effective, *may.bounding)))
             known = (uids, _cell(names.lower()) or "none", may.seccomp, "refused" if may.no_new_privs else "possible")
         rows.append((_cell(service.name), "up" if service.running else "down", str(service.restarts), *known))
-    return table(rows, gap=3).splitlines()
+    killed = [f"{_cell(one.name)} was killed: {escape(one.violation)}" for one in now.services if one.violation]
+    return table(rows, gap=3).splitlines() + killed
 
 
 def _modules(now: Snapshot) -> list[str]:

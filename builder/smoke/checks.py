@@ -59,7 +59,7 @@ async def kernel_options(lab: Lab) -> str:
 
 async def services(lab: Lab) -> str:
     """Each service's user, capabilities, no_new_privs and seccomp filter, as the running kernel has them."""
-    return _passed(hardening.services(await lab.ask("status")))
+    return _passed(hardening.services(await lab.ask("status"), sets_clock=lab.image.manifest.sets_clock))
 
 
 async def settings(lab: Lab) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 from builder import privilege
 from builder.console import escape
 
+MOST = 300
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -18,15 +20,18 @@ class Judgement:
     wrong: tuple[str, ...] = ()
 
 
-def services(status: Mapping[str, Any]) -> Judgement:
+def services(status: Mapping[str, Any], *, sets_clock: bool = False) -> Judgement:
     """From the answer to `status`: each service's user, capabilities and so on against what is meant for it."""
     found = {_name(entry): entry for entry in _listed(status, "services")}
+    table = privilege.MEANT_WITH_NTP if sets_clock else privilege.MEANT
     wrong = [f"{name} is missing" for name in privilege.ALWAYS if name not in found]
     for name, entry in found.items():
-        wrong += privilege.differences(name, privilege.told(entry.get("privilege")))
+        wrong += privilege.differences(name, privilege.told(entry.get("privilege")), table)
         if entry.get("restarts") != 0:
             wrong.append(f"{name}: restarts {entry.get('restarts')}, not 0")
-    meant = [(name, one) for name, one in privilege.MEANT.items() if name in found]
+        if entry.get("violation"):
+            wrong.append(f"{name} was killed: {str(entry['violation'])[:MOST]}")
+    meant = [(name, one) for name, one in table.items() if name in found]
     words = [f"{name} uid {one.uid} ({len(one.capabilities)} caps)" for name, one in meant]
     return Judgement(f"{', '.join(words)}, no new privileges, seccomp", tuple(map(escape, wrong)))
 

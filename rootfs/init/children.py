@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from init import native, seccomp
+from init import native, seccomp, violations
 from init.native import os
 
 TYPE_CHECKING = False
@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from init.loop import Loop
+    from init.seccomp import Calls
 
     OnLine = Callable[[str], None]
     OnExit = Callable[[int], None]
+    OnViolation = Callable[[str], None]
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin", "HOME": "/", "LANG": "C.UTF-8"}
 NOTHING: dict[str, str] = {}
@@ -24,8 +26,8 @@ READ_BYTES = 16384
 class Program:
     """What to execute and as whom: capabilities are what its bounding set keeps (numbers of capabilities(7)).
 
-    `calls` are those that seccomp.py refuses to others; `environment` comes beside what all have.  The kernel kills the
-    program with the highest `oom_score_adj` first, where memory runs out: see proc_pid_oom(5).
+    `calls` are the system calls it may make (allowed.py); None sets no filter.  `environment` is beside what all have.
+    The kernel kills the program with the highest `oom_score_adj` first, where memory runs out: see proc_pid_oom(5).
     """
 
     __slots__ = ("argv", "calls", "capabilities", "environment", "oom_score_adj", "owner")
@@ -35,7 +37,7 @@ class Program:
         argv: Sequence[str],
         owner: int = 0,
         capabilities: frozenset[int] = frozenset(),
-        calls: frozenset[str] = frozenset(),
+        calls: Calls | None = None,
         environment: Mapping[str, str] = NOTHING,
         oom_score_adj: int = 0,
     ) -> None:
@@ -57,28 +59,47 @@ class Children:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._on_exit: dict[int, OnExit] = {}
+        self._watches: dict[int, violations.Watch] = {}
         loop.on_signal(native.SIGCHLD, self.reap)
 
-    def start(self, program: Program, on_line: OnLine, on_exit: OnExit, keep: Sequence[int] = ()) -> int:
+    def start(
+        self,
+        program: Program,
+        on_line: OnLine,
+        on_exit: OnExit,
+        keep: Sequence[int] = (),
+        on_violation: OnViolation | None = None,
+    ) -> int:
         """Start a program and return its pid.  `on_exit` gets its exit status, or minus the signal that killed it.
 
         Its stdout and stderr come to `on_line`; `keep` are further descriptors it inherits under the same numbers.
+        If it makes a system call that isn't allowed it is killed, and `on_violation` gets the reason, before `on_exit`.
         A program that cannot be executed says why and exits with 127.  Raises OSError when there is no process for it.
         """
         read, write = os.pipe2(os.O_CLOEXEC)
+        ours, theirs = native.socket_pair()  # closed on exec
         try:
             pid = os.fork()
         except OSError:
             os.close(read)
             os.close(write)
+            ours.close()
+            theirs.close()
             raise
         if pid == 0:
-            _become(program, write, keep)
+            _become(program, write, keep, theirs)
         os.close(write)
+        theirs.close()
         os.set_blocking(read, False)
         _Lines(self._loop, read, on_line)
         self._on_exit[pid] = on_exit
+        self._watches[pid] = violations.Watch(self._loop, ours, pid, on_violation or _ignore)
         return pid
+
+    def has_filter(self, pid: int) -> bool:
+        """Whether a running child's system calls are held to its table."""
+        watch = self._watches.get(pid)
+        return watch is not None and watch.active
 
     def reap(self) -> None:
         """Take note of every child that has ended."""
@@ -89,12 +110,19 @@ class Children:
                 return
             if pid == 0:
                 return
+            watch = self._watches.pop(pid, None)
+            if watch is not None:
+                watch.close()
             on_exit = self._on_exit.pop(pid, None)
             if on_exit is not None:
                 on_exit(os.waitstatus_to_exitcode(status))
 
 
-def _become(program: Program, output: int, keep: Sequence[int]) -> None:
+def _ignore(_: str) -> None:
+    """For a caller to whom a violation is one reason to end among others."""
+
+
+def _become(program: Program, output: int, keep: Sequence[int], parent: native.Socket) -> None:
     """In the child: become the program, or say why not.  Never returns."""
     try:
         os.setsid()
@@ -116,9 +144,9 @@ def _become(program: Program, output: int, keep: Sequence[int]) -> None:
             os.setuid(program.owner)
             native.raise_ambient(program.capabilities)
         native.forbid_new_privileges()
-        calls = seccomp.program(program.calls)
-        if calls:
-            native.filter_calls(calls)
+        compiled = seccomp.program(program.calls) if program.calls is not None else b""
+        if compiled:
+            violations.send(parent, native.filter_calls(compiled))
         os.execve(program.argv[0], program.argv, {**ENVIRONMENT, **program.environment})
     except BaseException as error:  # noqa: BLE001, RUF100  (whatever it is, a copy of PID 1 must not live on)
         os.write(2, f"{program.argv[0]} could not be executed: {error}\n".encode())

@@ -94,6 +94,7 @@ class Config:
         "name",
         "oui",
         "pool",
+        "sets_clock",
         "settings",
         "uplinks",
         "watchdog_s",
@@ -111,6 +112,7 @@ class Config:
         self.lease_timeout_s = _seconds(raw, "lease_timeout_s", 30)
         self.settings = _settings(raw.get("settings", {}))
         self.lock_modules = _truth(raw, "lock_modules")
+        self.sets_clock = _truth(raw, "sets_clock")
         self.watchdog_s = _whole(raw, "watchdog_s", 0)
         self.wifi = _wifi(raw.get("wifi", []))
 

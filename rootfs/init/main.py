@@ -9,7 +9,7 @@ from init.config import Config, parse
 from init.native import os
 from init.outlet import Outlet
 from init.router import Failure, Router
-from init.services import CONNMAN_USER, SERVICES
+from init.services import CONNMAN_USER, SERVICES, with_ntp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ def prepare(config: Config, voice: protocol.Voice) -> None:
 
 def _services(config: Config, voice: protocol.Voice) -> Sequence[Service]:
     """What this image runs: with Wi-Fi, iwd too."""
+    if config.sets_clock:
+        connmand = SERVICES[-1]
+        connmand.program = with_ntp(connmand.program)
     if not config.wifi:
         return SERVICES
     from init import refusals, wireless

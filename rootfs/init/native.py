@@ -33,6 +33,9 @@ SOCK_STREAM_CLOEXEC = _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC
 SOL_SOCKET = _socket.SOL_SOCKET
 SO_RCVBUF = _socket.SO_RCVBUF
 SO_RCVBUFFORCE = 33
+SCM_RIGHTS, MSG_CTRUNC = 1, 8
+CMSG_INT = _socket.CMSG_SPACE(4)
+socket_pair: Callable[[], tuple[Socket, Socket]] = _socket.socketpair
 sethostname = _socket.sethostname
 
 SIGHUP, SIGINT, SIGUSR1, SIGKILL, SIGUSR2, SIGPIPE, SIGTERM, SIGCHLD, SIGPWR = 1, 2, 10, 9, 12, 13, 15, 17, 30
@@ -41,11 +44,15 @@ SIG_DFL, SIG_IGN = 0, 1
 # <sys/mount.h>, <linux/reboot.h>, <linux/prctl.h>, <sys/inotify.h>
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 RB_POWER_OFF = 0x4321FEDC
-PR_SET_KEEPCAPS, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 8, 22, 24, 38, 47
-PR_CAP_AMBIENT_RAISE, SECCOMP_MODE_FILTER, CAPABILITY_VERSION_3 = 2, 2, 0x20080522
+PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 8, 24, 38, 47
+PR_CAP_AMBIENT_RAISE, CAPABILITY_VERSION_3 = 2, 0x20080522
+# <linux/seccomp.h>
+SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 8
+SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND = 0xC0502100, 0xC0182101
+SECCOMP_USER_NOTIF_FLAG_CONTINUE, NOTIFICATION_BYTES = 1, 80
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # <sys/mman.h>
 WDIOC_SETTIMEOUT = 0xC0045706  # <linux/watchdog.h>
-SYS_FINIT_MODULE = 313  # of x86-64
+SYS_FINIT_MODULE, SYS_SECCOMP = 313, 317  # of x86-64
 IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x8, 0x80, 0x100
 IN_CLOEXEC_NONBLOCK = os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -60,6 +67,17 @@ class _Bytes(_ctypes._SimpleCData):  # type: ignore[type-arg]
     _type_ = "z"
 
 
+class _Byte(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "B"
+
+
+class _Notification(_ctypes.Array):  # type: ignore[type-arg]
+    """Room for a struct seccomp_notif, which the kernel wants zeroed."""
+
+    _type_ = _Byte
+    _length_ = NOTIFICATION_BYTES
+
+
 class _Function(_ctypes.CFuncPtr):
     """A function of the C library that returns an int and sets errno."""
 
@@ -70,7 +88,7 @@ class _Function(_ctypes.CFuncPtr):
 _libc = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # None is the program itself, as for dlopen(3)
 
 
-def _call(name: str, *arguments: bytes | int | None) -> int:
+def _call(name: str, *arguments: bytes | int | _Notification | None) -> int:
     """Call a function of the C library.  Raises OSError when it returns a negative number."""
     result: int = _Function(_ctypes.dlsym(_libc, name))(*arguments)
     if result < 0:
@@ -153,10 +171,31 @@ def raise_ambient(capabilities: frozenset[int]) -> None:
         _call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0)
 
 
-def filter_calls(program: bytes) -> None:
-    """prctl(PR_SET_SECCOMP) with an array of struct sock_filter; needs no_new_privs.  Raises OSError."""
+def filter_calls(program: bytes) -> int:
+    """seccomp(2) with an array of struct sock_filter; needs no_new_privs.  Raises OSError.
+
+    Returns the descriptor, closed on exec, by which the kernel reports the calls that the filter answers with
+    SECCOMP_RET_USER_NOTIF: see seccomp_unotify(2).
+    """
     pointer = _Bytes(program)
-    _call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, _struct.pack("@H6x", len(program) // 8) + bytes(pointer), 0, 0)
+    described = _struct.pack("@H6x", len(program) // 8) + bytes(pointer)
+    return _call("syscall", SYS_SECCOMP, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, described)
+
+
+def receive_notification(listener: int) -> bytes:
+    """The struct seccomp_notif of a call that waits; blocks unless poll(2) says there is one.
+
+    Raises OSError: ENOENT if the call was interrupted, and will not be made, or the process is dead.
+    """
+    notification = _Notification()
+    _call("ioctl", listener, SECCOMP_IOCTL_NOTIF_RECV, notification)
+    return bytes(notification)
+
+
+def continue_call(listener: int, number: int) -> None:
+    """Let the call of the notification with this number happen.  Raises OSError if it no longer waits."""
+    response = _struct.pack("=QqiI", number, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE)
+    _call("ioctl", listener, SECCOMP_IOCTL_NOTIF_SEND, response)
 
 
 def inotify(folder: str, mask: int) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from init.firewall import Firewall
     from init.protocol import Voice
     from init.router_state import RouterState
-    from init.supervisor import Supervisor
+    from init.supervisor import Running, Supervisor
     from init.uplinks import Uplinks
     from init.watchdog import Watchdog
 
@@ -100,9 +100,12 @@ class Requests:
             raise Unanswerable(f"{KERNEL_CONFIG}: {reason}; the kernel needs IKCONFIG_PROC")
         return {"config_gz": b2a_base64(data, newline=False).decode()}
 
-    def _status(self) -> Answer:
+    def _privilege(self, running: Running) -> dict[str, object]:
         from init import privilege
 
+        return privilege.of(running.pid) | {"allow_list": self._supervisor.has_filter(running)}
+
+    def _status(self) -> Answer:
         with open(MEMINFO) as file:
             meminfo = memory(file.read())
         return {
@@ -114,8 +117,14 @@ class Requests:
             "uplinks": self._uplinks_now(),
             "clients": [client.fields for client in self._clients.all],
             "services": [
-                {"name": one.service.name, "running": bool(one.pid), "pid": one.pid, "restarts": one.restarts}
-                | ({"privilege": privilege.of(one.pid)} if one.pid else {})
+                {
+                    "name": one.service.name,
+                    "running": bool(one.pid),
+                    "pid": one.pid,
+                    "restarts": one.restarts,
+                    "violation": one.violation or None,
+                }
+                | ({"privilege": self._privilege(one)} if one.pid else {})
                 for one in self._supervisor.states
             ],
             "watchdog_s": self._watchdog.timeout_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from init import allowed
 from init.children import Program
 
 TYPE_CHECKING = False
@@ -96,6 +97,7 @@ SERVICES: tuple[Service, ...] = (
                 "--print-address={fd}",
             ),
             owner=DBUS_USER,
+            calls=allowed.DBUS_DAEMON,
             oom_score_adj=NEXT_TO_GO,
         ),
         tells_when_ready=True,
@@ -105,7 +107,8 @@ SERVICES: tuple[Service, ...] = (
         Program(
             ("/usr/sbin/connmand", "-n", "-r", "-i", UPLINK_PATTERN),
             owner=CONNMAN_USER,
-            capabilities=frozenset({CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_TIME}),
+            capabilities=frozenset({CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW}),
+            calls=allowed.CONNMAND,
             oom_score_adj=FIRST_TO_GO,
         ),
         needs=("dbus-daemon",),
@@ -113,3 +116,8 @@ SERVICES: tuple[Service, ...] = (
     ),
 )
 """In the order of starting; they are stopped the other way round."""
+
+
+def with_ntp(program: Program) -> Program:
+    """ConnMan as a program that may set the clock, where the spec names time servers."""
+    return program.but(capabilities=program.capabilities | {CAP_SYS_TIME}, calls=allowed.CONNMAND_WITH_NTP)

@@ -77,6 +77,8 @@ class Running:
         self.timer: Timer | None = None
         self.dying = False
         self.degraded = False
+        self.ending = ""  # why it is about to end, once that is known
+        self.violation = ""  # the last one since the boot
 
 
 class Supervisor:
@@ -103,6 +105,10 @@ class Supervisor:
     def states(self) -> list[Running]:
         """Every service's state, in the table's order."""
         return list(self._running.values())
+
+    def has_filter(self, running: Running) -> bool:
+        """Whether the kernel holds a service to its table of system calls."""
+        return self._children.has_filter(running.pid)
 
     def start(self) -> None:
         """Start every service that is not running, is not waiting its time out, and whose needs are ready."""
@@ -158,6 +164,7 @@ class Supervisor:
                 lambda line: self._heard(running, line),
                 lambda status: self._ended(running, status),
                 keep=[telling] if service.tells_when_ready else [],
+                on_violation=lambda reason: self._violated(running, reason),
             )
         except OSError as error:
             self._voice.say("log", source=service.name, text=f"could not be started: {error}"[:MAX_TEXT])
@@ -200,11 +207,19 @@ class Supervisor:
         elif running.limit.held == 1:
             self._voice.say("log", source=service.name, text="says too much: further lines are not shown for a while")
 
+    def _violated(self, running: Running, reason: str) -> None:
+        """The service made a system call that it may not make, and has been killed."""
+        running.ending = running.violation = reason[:MAX_TEXT]
+
     def _ended(self, running: Running, status: int) -> None:
         name, pid = running.service.name, running.pid
         running.pid = 0
         running.ready = False
-        why = {"reason": OUT_OF_MEMORY} if status == -native.SIGKILL and lowmemory.killed(pid) else {}
+        why = {}
+        if running.ending:
+            why["reason"], running.ending = f"killed: {running.ending}", ""
+        elif status == -native.SIGKILL and lowmemory.killed(pid):
+            why["reason"] = OUT_OF_MEMORY
         self._voice.say("service", name=name, state="exited", pid=pid, restarts=running.restarts, status=status, **why)
         if self._stopping:
             self._killed = self._killed or status == -native.SIGKILL

@@ -6,7 +6,7 @@ on tmpfs that iwd alone can read (iwd.network(5)); they are in no message, whate
 
 from __future__ import annotations
 
-from init import native
+from init import allowed_iwd, native
 from init.children import Program
 from init.jsontext import decode_object
 from init.native import Struct, os
@@ -41,7 +41,13 @@ HOW = "start it by `netvm-build run`, or hand them over with -fw_cfg name=opt/or
 
 IWD = Service(
     "iwd",
-    Program(("/usr/libexec/iwd",), IWD_USER, frozenset({CAP_NET_ADMIN, CAP_NET_RAW}), oom_score_adj=FIRST_TO_GO),
+    Program(
+        ("/usr/libexec/iwd",),
+        IWD_USER,
+        frozenset({CAP_NET_ADMIN, CAP_NET_RAW}),
+        calls=allowed_iwd.IWD,
+        oom_score_adj=FIRST_TO_GO,
+    ),
     needs=("dbus-daemon",),
     awaits=(
         Awaited(RADIO_SWITCH, "the kernel needs RFKILL"),
@@ -63,7 +69,7 @@ IWD = Service(
 
 def with_keys(program: Program) -> Program:
     """Iwd's program where a network has certificates: it keeps them in the kernel, and says what is wrong with one."""
-    return program.but(calls=frozenset({"add_key", "keyctl"}), environment={"IWD_TLS_DEBUG": "1"})
+    return program.but(calls=allowed_iwd.WITH_KEYS, environment={"IWD_TLS_DEBUG": "1"})
 
 
 class Handed(Exception):

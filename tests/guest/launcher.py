@@ -1,6 +1,6 @@
 """PID 1 of a test's namespaces: the real init, told what differs from a virtual machine.
 
-usage: launcher.py SETTINGS   (a JSON file: etc, connmand, bus, port, crash)
+usage: launcher.py SETTINGS   (a JSON file: etc, connmand, dbus_daemon, bus, port, crash, record, without)
 
 What differs: veths stand in for physical interfaces, the event port is an inherited socket, /tmp stays the machine's,
 the files of /etc lie in a folder of the test, and the ruleset is compiled by this machine's nft as it is loaded.
@@ -25,26 +25,44 @@ BUS_CONFIG = "/run/system.conf"
 CONNMAN_CONFIG = "/run/main.conf"
 
 
-def table(connmand: list[str], other_bus: list[str]) -> tuple[Service, ...]:
+def table(connmand: list[str], dbus_daemon: list[str], other_bus: list[str]) -> tuple[Service, ...]:
     """The services of the guest with this machine's paths, and perhaps another message bus."""
     bus, connman = services.SERVICES
-    bus_argv = [f"--config-file={BUS_CONFIG}" if "--config" in word else word for word in bus.program.argv]
+    words = [f"--config-file={BUS_CONFIG}" if "--config" in word else word for word in bus.program.argv[1:]]
+    bus_argv = [*dbus_daemon, *words]
     connman_argv = [*connmand, *connman.program.argv[1:], "-c", CONNMAN_CONFIG]
     # the stand-in is this interpreter, which may lie where no other user can read it
-    owner = 0 if connmand[0] == sys.executable else connman.program.owner
+    stand_in = connmand[0] == sys.executable
+    owner = 0 if stand_in else connman.program.owner
+    calls = None if stand_in else connman.program.calls
     bus_program = bus.program.but(argv=tuple(bus_argv))
     if other_bus:
         connman_client.LONGEST_S = 0.05  # many connections in the time of a test
-        bus_program = bus.program.but(argv=(*other_bus, bus_argv[-1]), owner=0)
+        bus_program = bus.program.but(argv=(*other_bus, bus_argv[-1]), owner=0, calls=None)
     return (
         Service(bus.name, bus_program, tells_when_ready=True),
         Service(
             connman.name,
-            connman.program.but(argv=tuple(connman_argv), owner=owner),
+            connman.program.but(argv=tuple(connman_argv), owner=owner, calls=calls),
             needs=connman.needs,
             harmless=connman.harmless,
         ),
     )
+
+
+def restrict(rows: tuple[Service, ...], settings: dict[str, object]) -> None:
+    """Take single calls out of the services' tables, and record those that are made, as the settings ask."""
+    without = settings["without"]
+    assert isinstance(without, dict)
+    for row in rows:
+        if row.program.calls is not None:
+            kept = {call: rule for call, rule in row.program.calls.items() if call not in without.get(row.name, ())}
+            row.program = row.program.but(calls=kept)
+    if settings["record"]:
+        sys.path.append(str(Path(__file__).parent))
+        from recorder import Recorder
+
+        Recorder(str(settings["record"])).install()
 
 
 def crash() -> None:
@@ -85,7 +103,10 @@ def launch(settings: dict[str, object]) -> None:
     assert isinstance(connmand, list)
     bus = settings["bus"]
     assert isinstance(bus, list)
-    rows = table(connmand, bus)
+    dbus_daemon = settings["dbus_daemon"] or [services.SERVICES[0].program.argv[0]]
+    assert isinstance(dbus_daemon, list)
+    rows = table(connmand, dbus_daemon, bus)
+    restrict(rows, settings)
     main.SERVICES = rows  # type: ignore[attr-defined]
     port = settings["port"]
     assert isinstance(port, int)

@@ -53,10 +53,16 @@ class FakeChildren:
         self.started: list[tuple[int, Program, list[int]]] = []
         self.on_exit: dict[int, Callable[[int], None]] = {}
         self.on_line: dict[int, Callable[[str], None]] = {}
+        self.on_violation: dict[int, Callable[[str], None]] = {}
         self.impossible = False
 
     def start(
-        self, program: Program, on_line: Callable[[str], None], on_exit: Callable[[int], None], keep: Sequence[int] = ()
+        self,
+        program: Program,
+        on_line: Callable[[str], None],
+        on_exit: Callable[[int], None],
+        keep: Sequence[int] = (),
+        on_violation: Callable[[str], None] | None = None,
     ) -> int:
         if self.impossible:
             raise OSError(11, "Resource temporarily unavailable")
@@ -64,6 +70,8 @@ class FakeChildren:
         self.started.append((pid, program, [os.dup(descriptor) for descriptor in keep]))
         self.on_exit[pid] = on_exit
         self.on_line[pid] = on_line
+        if on_violation is not None:
+            self.on_violation[pid] = on_violation
         return pid
 
     def end(self, pid: int, status: int) -> None:
@@ -160,6 +168,21 @@ def test_one_that_is_killed_for_its_memory_is_told_of_so(world: World) -> None:
     world.starved.add(102)
     world.children.end(102, -9)
     assert (world.voice.said[-2]["state"], world.voice.said[-2]["reason"]) == ("exited", "out of memory")
+
+
+def test_one_that_made_a_call_it_may_not_is_told_of_so(world: World) -> None:
+    run_both(world)
+    world.children.on_violation[101]("system call mount (165) is not allowed: mount(0x0, ...)")
+    world.starved.add(101)
+    world.children.end(101, -9)
+    ended = world.voice.said[-2]
+    assert (ended["state"], ended["status"]) == ("exited", -9)
+    assert ended["reason"] == "killed: system call mount (165) is not allowed: mount(0x0, ...)"
+    world.loop.pass_time(1)
+    world.children.end(102, 1)
+    assert "reason" not in world.voice.said[-2]  # it was the former process's
+    bus, user = world.supervisor.states
+    assert (bus.violation, user.violation) == ("", "system call mount (165) is not allowed: mount(0x0, ...)")
 
 
 KERNEL_SAID = (

@@ -109,6 +109,9 @@ class World:
         self.folder = folder
         self.connmand = connmand
         self.bus: list[str] = []
+        self.dbus_daemon: list[str] = []  # this machine's, unless another is given
+        self.without: dict[str, list[str]] = {}  # by service, system calls that it may not make here
+        self.record = ""  # where to record the services' system calls, in place of holding them to their tables
         self.processes: list[subprocess.Popen[bytes]] = []
         self.upstream = self.namespace()
         self.events: list[dict[str, Any]] = []
@@ -162,7 +165,7 @@ class World:
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         settings = {"etc": str(self.etc), "connmand": self.connmand, "bus": self.bus, "port": theirs.fileno()}
-        settings["crash"] = crash
+        settings |= {"crash": crash, "record": self.record, "without": self.without, "dbus_daemon": self.dbus_daemon}
         (self.folder / "settings.json").write_text(json.dumps(settings))
         enter = ["nsenter", "-t", str(self.inside.pid), "-n"]
         enter += ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"]

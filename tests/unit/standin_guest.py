@@ -30,6 +30,7 @@ def honest(request: dict[str, Any]) -> bytes:
         reply["uplinks"] = [uplink | {"gateway": "10.0.2.2", "nameservers": ["10.0.2.3"]}]
         reply["clients"] = [client(0), client(2)]
         may: dict[str, Any] = {"uids": [101] * 4, "gids": [101] * 4, "groups": [], "no_new_privs": True, "seccomp": 2}
+        may["allow_list"] = True
         may |= {name: [10, 12, 13, 25] for name in ("effective", "permitted", "inheritable", "bounding", "ambient")}
         running = {"name": "connmand", "running": True, "pid": 35, "restarts": 2, "privilege": may}
         reply["services"] = [running]

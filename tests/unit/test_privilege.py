@@ -12,12 +12,14 @@ import pytest
 from builder import privilege
 from builder.smoke import hardening
 
-NUMBERS = [10, 12, 13, 25]
+NUMBERS = [10, 12, 13]
+WITH_NTP = [*NUMBERS, 25]
 SETS = ("effective", "permitted", "inheritable", "bounding", "ambient")
 
 
 def word(uid: int, numbers: list[int], **changed: Any) -> dict[str, Any]:
     said: dict[str, Any] = {"uids": [uid] * 4, "gids": [uid] * 4, "groups": [], "no_new_privs": True, "seccomp": 2}
+    said["allow_list"] = True
     return said | dict.fromkeys(SETS, numbers) | changed
 
 
@@ -30,7 +32,7 @@ def status(**changed: Any) -> dict[str, Any]:
 
 def test_the_table_is_that_of_the_guest() -> None:
     sys.path.insert(0, str(Path(__file__).parents[2] / "rootfs"))
-    from init.services import SERVICES
+    from init.services import SERVICES, with_ntp
     from init.wireless import IWD
 
     theirs = {
@@ -40,6 +42,15 @@ def test_the_table_is_that_of_the_guest() -> None:
         for service in (*SERVICES, IWD)
     }
     assert theirs == dict(privilege.MEANT)
+    capabilities = with_ntp(SERVICES[-1].program).capabilities
+    assert frozenset(map(privilege.capability, capabilities)) == privilege.MEANT_WITH_NTP["connmand"].capabilities
+
+
+def test_only_with_time_servers_may_connmand_set_the_clock() -> None:
+    may = status(privilege=word(101, WITH_NTP))
+    assert hardening.services(may, sets_clock=True).wrong == ()
+    assert len(hardening.services(may).wrong) == 5  # in each of the five sets
+    assert len(hardening.services(status(), sets_clock=True).wrong) == 5
 
 
 def test_capabilities_have_the_kernel_s_names() -> None:
@@ -56,7 +67,8 @@ def test_capabilities_have_the_kernel_s_names() -> None:
         ({"gids": [101, 101, 101, 5]}, "connmand: gid 101 101 101 5, not 101 101 101 101"),
         ({"groups": [27]}, "connmand: groups 27, not none"),
         ({"no_new_privs": False}, "connmand: no_new_privs false, not true"),
-        ({"seccomp": 0}, "connmand: seccomp none, not filter"),
+        ({"seccomp": 0}, "connmand: seccomp none, not allow-list"),
+        ({"allow_list": False}, "connmand: seccomp filter, not allow-list"),
         ({"effective": [*NUMBERS, 21]}, "connmand: effective capabilities"),
         ({"bounding": [12]}, "connmand: bounding capabilities NET_ADMIN, not NET_ADMIN NET_BIND_SERVICE NET_RAW"),
         ({"ambient": []}, "connmand: ambient capabilities none, not"),
@@ -71,7 +83,7 @@ def test_whatever_differs_is_named(changed: dict[str, Any], said: str) -> None:
 def test_all_is_well() -> None:
     judged = hardening.services(status())
     assert judged.wrong == ()
-    assert judged.detail == ("dbus-daemon uid 100 (0 caps), connmand uid 101 (4 caps), no new privileges, seccomp")
+    assert judged.detail == ("dbus-daemon uid 100 (0 caps), connmand uid 101 (3 caps), no new privileges, seccomp")
 
 
 @pytest.mark.parametrize(
@@ -79,6 +91,7 @@ def test_all_is_well() -> None:
     [
         ({}, ("dbus-daemon is missing", "connmand is missing")),
         (status(restarts=3), ("connmand: restarts 3, not 0",)),
+        (status(violation="system call x\x1b"), ("connmand was killed: system call x\\x1b",)),
         (status(restarts=None), ("connmand: restarts None, not 0",)),
         (status(privilege=None), ("connmand: the guest does not say what it may do",)),
         (status(privilege={}), None),
@@ -95,7 +108,7 @@ def test_answers_that_are_no_good(answer: dict[str, Any], said: tuple[str, ...] 
 
 @pytest.mark.parametrize("value", [None, True, -1, 1e308, 10**30, "x", [], {}, [[]], [None], [True], {"a": 1}])
 def test_a_guest_that_lies_is_read_as_something(value: Any) -> None:
-    keys = ("uids", "gids", "groups", "no_new_privs", "seccomp", *SETS)
+    keys = ("uids", "gids", "groups", "no_new_privs", "seccomp", "allow_list", *SETS)
     seen = privilege.told(dict.fromkeys(keys, value))
     assert seen is not None
     assert privilege.differences("connmand", seen)

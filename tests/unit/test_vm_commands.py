@@ -141,6 +141,16 @@ def test_a_service_that_is_down_may_do_nothing_that_is_known(guest: StandIn) -> 
     assert rows[1] == ["dbus-daemon", "down", "7", "?", "?", "?", "?"]
 
 
+def test_a_service_that_made_a_call_it_may_not_is_shown_with_it(guest: StandIn) -> None:
+    from builder.cli.status_view import lines
+
+    body = json.loads(honest({"request": "status", "id": 1}))
+    body["services"][0]["violation"] = "system call mount (165) is not allowed: mount(0x0, ...)"
+    now = status.snapshot(guest.record, body, {})
+    assert "connmand was killed: system call mount (165) is not allowed: mount(0x0, ...)" in lines(now, 96)
+    assert now.services[0].violation.startswith("system call mount")
+
+
 def test_the_state_is_what_is_missing_now(guest: StandIn) -> None:
     def state(was_ready: bool, **changed: object) -> str:
         body = json.loads(honest({"request": "status", "id": 1})) | changed
@@ -218,10 +228,10 @@ def lying(value: Any) -> Callable[[dict[str, Any]], bytes]:
 
     def answers(request: dict[str, Any]) -> bytes:
         keys = ["interface", "mac", "driver", "address", "gateway", "nameservers", "router", "client", "name"]
-        keys += ["running", "pid", "restarts"]
+        keys += ["running", "pid", "restarts", "violation"]
         keys += ["packets", "bytes", "rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "total_kib", "available_kib"]
         entry = dict.fromkeys(keys, value)
-        may = ["uids", "gids", "groups", "no_new_privs", "seccomp"]
+        may = ["uids", "gids", "groups", "no_new_privs", "seccomp", "allow_list"]
         may += ["effective", "permitted", "inheritable", "bounding", "ambient"]
         entry["privilege"] = dict.fromkeys(may, value) if request["id"] % 3 else value
         body: dict[str, Any] = {"event": "reply", "id": request["id"], "uptime_s": value, "firewall": value}
