@@ -63,6 +63,7 @@ class Liar:
         two.cable.serve_dhcp()
         self.server = Server(two.backup.namespace, None)
         two.goes_by("cable", 0)
+        self.world.wait_for("uplink", state="lease", name="cable", nameservers=["10.0.2.3"])
         self.client = two.client()
 
     def says(self, answer: Answer | None) -> int:
