@@ -110,7 +110,8 @@ async def power_down(lab: Lab) -> str:
 
 async def quiet_uplink(lab: Lab) -> str:
     """Nothing with a client's own address left on the uplink, so no packet went out un-NATed; and nothing of IPv6."""
-    count, leaks = leaked(lab.capture.read_bytes())
+    beyond = [network.network for network in lab.networks]
+    count, leaks = leaked(lab.capture.read_bytes(), beyond, lab.image.manifest.pool)
     if leaks:
         raise CheckFailed(f"{len(leaks)} packets left with a client's address or by IPv6, the first with {leaks[0]}")
     if not count:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
-from ipaddress import IPv4Address
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
 
 from builder.address import SHARED
 from builder.console import escape
@@ -24,10 +24,12 @@ def mismatches(asked: Mapping[str, str], config: str) -> list[str]:
     ]
 
 
-def leaked(pcap: bytes) -> tuple[int, list[str]]:
+def leaked(pcap: bytes, beyond: Sequence[IPv4Network] = (), pool: IPv4Network | None = None) -> tuple[int, list[str]]:
     """From a capture of QEMU's: how many packets, and of each that should not be there what it has.
 
     That is a client's address as its source, or IPv6, which the router does not speak, nor QEMU's network there.
+    Networks `beyond` an uplink may be of the shared address space too, as a carrier's are; `pool` is clients' all the
+    same.
     """
     count, leaks, at = 0, [], 24
     while at + 16 <= len(pcap):
@@ -42,6 +44,7 @@ def leaked(pcap: bytes) -> tuple[int, list[str]]:
         offset = {b"\x08\x00": 26, b"\x08\x06": 28}.get(frame[12:14])  # the source in IPv4, the sender in ARP
         if offset is not None and len(frame) >= offset + 4:
             source = IPv4Address(frame[offset : offset + 4])
-            if source in SHARED:
+            outside = any(source in one for one in beyond) and not (pool is not None and source in pool)
+            if source in SHARED and not outside:
                 leaks.append(str(source))
     return count, leaks

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
@@ -378,6 +378,12 @@ def test_leaks_are_seen() -> None:
     assert evidence.leaked(capture(*quiet, frame(b"\x86\xdd", "100.64.0.1"))) == (4, ["IPv6"])
     assert evidence.leaked(capture(frame(b"\x08\x06", "100.127.0.3"))) == (1, ["100.127.0.3"])
     assert evidence.leaked(b"") == (0, [])
+    carrier, pool = [IPv4Network("100.64.0.0/24")], IPv4Network("100.64.0.128/25")  # an uplink behind a carrier's NAT
+    uplink, client = frame(b"\x08\x00", "100.64.0.1"), frame(b"\x08\x00", "100.64.0.129")
+    assert evidence.leaked(capture(uplink, client, frame(b"\x08\x00", "100.65.0.1")), carrier, pool) == (
+        3,
+        ["100.64.0.129", "100.65.0.1"],
+    )
     assert evidence.leaked(capture(frame(b"\x08\x00", "100.64.0.1"))[:50])[0] == 1  # cut off
 
 
