@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and firewalls need root"),
 ]
 
-TICK_S, MOMENT_S, HOLD_S = 0.1, 1.5, 4.0
+TICK_S, MOMENT_S, HOLD_S = 0.1, 1.5, 5.0
 SERVER = "10.0.2.2"
 TICKS = """
 import socket, threading, time

@@ -12,7 +12,7 @@ from tests.integration.harm import SOON, WHILE, cut_off, row
 from tests.integration.outside import Upstream, equals, eventually
 from tests.integration.scene import Scene
 
-AFTERWARDS_S = 5.0
+AFTERWARDS_S = 7.0
 """Longer than an uplink keeps its address without carrier."""
 
 
