@@ -117,7 +117,7 @@ def parse_pool(text: str) -> IPv4Network:
     if not pool.subnet_of(SHARED):
         raise AddressError(f"{text!r} is outside {SHARED}", hint=hint)
     if pool.prefixlen > 31:
-        raise AddressError(f"{text!r} has no room for a client", hint="a client takes a /31: a /24 holds 128 clients")
+        raise AddressError(f"{text!r} has no room for a client", hint="a client takes a /31: a /23 holds 256 clients")
     if str(pool) != text:
         raise AddressError(f"{text!r} is not the start of its network", hint=f"did you mean {pool}?")
     return pool
@@ -144,6 +144,6 @@ def allocate(pool: IPv4Network, taken: Iterable[Pair], count: int = 1) -> tuple[
     if len(free) < count:
         raise AddressError(
             f"{pool} has room for {pool.num_addresses // 2} clients; {count} more do not fit beside {len(used)} taken",
-            hint="make clients.pool larger: a /24 holds 128 clients, a /16 holds 32768",
+            hint="make clients.pool larger: a /23 holds 256 clients, a /16 holds 32768",
         )
     return tuple(free)

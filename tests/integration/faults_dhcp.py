@@ -141,7 +141,7 @@ def dhcp_answers_at_length(scene: Scene) -> None:
 
 def junk(frame: bytes) -> bytes:
     """A DHCP answer whose options are cut short, too long, repeated and unknown."""
-    return frame + bytes([12, 255, 65, 66, 53, 0, 53, 1, 99, 121, 7, 32, 100, 64, 0, 1, 10, 0, 6, 3, 1, 2, 3, 1])
+    return frame + bytes([12, 255, 65, 66, 53, 0, 53, 1, 99, 121, 7, 32, 100, 115, 92, 1, 10, 0, 6, 3, 1, 2, 3, 1])
 
 
 ODD_LEASES = {
@@ -157,7 +157,7 @@ ODD_LEASES = {
     "cut short": Lease(raw=lambda frame: frame[: len(frame) // 2]),
     "junk after": Lease(raw=junk),
     "odd lengths": Lease(options=((6, b"\1\2\3"), (3, b"\1"), (1, b""), (51, b"\0"))),
-    "classless routes": Lease(options=((121, bytes([32, 100, 64, 0, 1, 10, 0, 2, 2, 0, 10, 0, 2, 2])),)),
+    "classless routes": Lease(options=((121, bytes([32, 100, 115, 92, 1, 10, 0, 2, 2, 0, 10, 0, 2, 2])),)),
 }
 
 

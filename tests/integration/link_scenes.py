@@ -17,7 +17,7 @@ from pathlib import Path
 from builder.host import links
 
 HOST = "10.9.9.9"
-MAC = bytes.fromhex("0ab3ec400001")
+MAC = bytes.fromhex("0ab3ec735c01")
 ALL = b"\xff" * 6
 
 
@@ -106,7 +106,7 @@ def flood() -> dict[str, object]:
 
 
 def router_mac() -> bytes:
-    return bytes.fromhex("0ab3ec400000")
+    return bytes.fromhex("0ab3ec735c00")
 
 
 def details() -> dict[str, object]:
