@@ -73,12 +73,13 @@ class Lan:
 
     def asks(self, answer: Answer | None) -> int:
         """The router asks anew, and gets this; a mark from before it did."""
-        self.world.upstream.ip("link", "set", "lan0", "down")
+        assert self.world.inside is not None
+        self.world.inside.ip("link", "set", "up0", "down")  # a cable that is out keeps the address for a while
         self.eventually(lambda: self.address, lambda found: found is None)
         self.answers.answer = answer
         self.answers.heard.clear()
         mark = len(self.world.events)
-        self.world.upstream.ip("link", "set", "lan0", "up")
+        self.world.inside.ip("link", "set", "up0", "up")
         return mark
 
     def leases(self, answer: Answer) -> dict[str, Any]:
@@ -277,6 +278,7 @@ def test_a_route_to_a_client_is_refused(lan: Lan) -> None:
     mark = lan.asks(replace(USUAL, more=option(ROUTES, CLASSLESS + route("100.115.92.33/32", "10.0.2.9"))))
     refused = lan.world.wait_for("uplink", mark, state="refused")
     assert "route to 100.115.92.33 is the clients' own" in refused["reason"]
+    mark = len(lan.world.events)
     assert client.pings("100.115.92.32")
     lan.answers.answer = USUAL
     lan.leased(mark)
@@ -296,7 +298,8 @@ def test_the_usual_mtu_is_known_after_connman_was_killed(lan: Lan) -> None:
     lan.eventually(lambda: lan.mtu, lambda found: found == 1400)
     mark = len(lan.world.events)
     lan.world.request("kill", service="connmand")
-    lan.leased(mark)
+    lan.world.wait_for("service", mark, name="connmand", state="started")
+    lan.leased(len(lan.world.events))
     lan.leases(USUAL)
     lan.eventually(lambda: lan.mtu, lambda found: found == 1500)
 
@@ -503,14 +506,15 @@ def random_answer(rng: random.Random) -> Answer:
 def test_random_answers_harm_nothing(lan: Lan) -> None:
     """As many leases as rounds, of which many are taken: connmand lives, and the next good answer is a lease."""
     rng = random.Random(3442)  # noqa: S311  (the same each time)
-    upstream, mark = lan.world.upstream, len(lan.world.events)
+    inside, mark = lan.world.inside, len(lan.world.events)
+    assert inside is not None
     lan.answers.make = lambda: random_answer(rng)
     before = {one["name"]: one["restarts"] for one in lan.world.request("status")["services"]}
     try:
         for _ in range(ROUNDS):
-            upstream.ip("link", "set", "lan0", "down")
+            inside.ip("link", "set", "up0", "down")
             lan.answers.heard.clear()
-            upstream.ip("link", "set", "lan0", "up")
+            inside.ip("link", "set", "up0", "up")
             end = time.monotonic() + 2
             while len(lan.answers.heard) < 2 and time.monotonic() < end:
                 time.sleep(0.01)
