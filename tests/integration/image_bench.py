@@ -30,6 +30,10 @@ ON_THE_IMAGE = (
     "errors_quote_no_client",
     "too_big_is_told_both_ways",
     "dns_goes_to_the_uplink_s_resolver",
+    "no_client_speaks_dhcp_on_an_uplink",
+    "source_ports_are_drawn_at_random",
+    "one_udp_port_is_one_port_for_all_servers",
+    "a_large_datagram_arrives",
 )
 
 
