@@ -101,6 +101,11 @@ REFUSALS: Mapping[str, Refusal] = {
         "arp", "ARP for another's address", "a client asked by ARP for an address that is not at its interface"
     ),
     "arp_too_fast": Refusal("arp", "ARP too fast", "a client sent more ARP a second than it may"),
+    "arp_leak": Refusal(
+        "arp",
+        "client-side address in ARP",
+        "the router's own ARP would have shown an uplink's network an address of the clients' space",
+    ),
     "ipv6": Refusal("ip6", "IPv6", "IPv6 is off"),
 }
 

@@ -94,7 +94,8 @@ def location(addresses: Sequence[str]) -> list[Message]:
 def ownership(addresses: Sequence[tuple[int, str]]) -> list[Message]:
     """What tells the uplinks' own addresses, each with its interface's index, in the place of those before."""
     elements: list[Element] = [(U32.pack(index) + packed(address), b"") for index, address in addresses]
-    return [flush(IP, "own"), *([add(IP, "own", elements)] if elements else [])]
+    parts = [flush(family, "own") for family in (IP, ARP)]
+    return parts + [add(family, "own", elements) for family in (IP, ARP) if elements]
 
 
 class Firewall:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from init import sysctl
 from scapy.layers.inet import IPOption_LSRR
 from shows import QUIET, of, opened, shown, syn
-from wires import GATEWAY, ICMP, IP, OTHER_RESOLVER, SERVER, TCP, UDP, UPLINK, inside
+from wires import GATEWAY, GATEWAY_MAC, ICMP, IP, OTHER_RESOLVER, SERVER, TCP, UDP, UPLINK, inside, leaked
 from workbench import Bench
 
 # ---- what an uplink may not
@@ -175,6 +175,27 @@ def nothing_leaves_without_its_masquerade(bench: Bench) -> None:
         time.sleep(QUIET)
         assert bench.moved(before) == {"unmasqueraded": 1}
         assert not bench.upstream.packets()
+
+
+@shown()
+def no_arp_on_an_uplink_shows_a_client_s_side(bench: Bench) -> None:
+    """An uplink without an address doesn't ask with another interface's; one in the shared space asks as itself."""
+    ask = f"neigh replace {GATEWAY} lladdr {GATEWAY_MAC} dev up0 nud probe"
+    try:
+        bench.ip("addr flush dev up0")
+        bench.clear()
+        before = bench.counters()
+        bench.ip(ask)
+        time.sleep(QUIET)
+        assert bench.moved(before)["arp_leak"] >= 1
+        assert not [one for one in bench.upstream.arp() if leaked(bytes(one))]
+        bench.ip("addr add 100.127.0.9/24 dev up0")
+        bench.tell_addresses()
+        bench.clear()
+        bench.ip(ask)
+        assert bench.upstream.wait_arp(lambda one: one.op == 1 and one.pdst == GATEWAY).psrc == "100.127.0.9"
+    finally:
+        bench.lease(UPLINK)
 
 
 @shown()

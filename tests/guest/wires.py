@@ -135,6 +135,16 @@ class Wire:
             time.sleep(0.002)
         raise AssertionError(f"{self.name}: it did not come; came: {[one.summary() for one in self.packets()]}")
 
+    def wait_arp(self, what: Callable[[ARP], Any]) -> ARP:
+        """The first ARP packet that is what we wait for."""
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            for frame in self.arp():
+                if what(frame[ARP]):
+                    return frame[ARP]
+            time.sleep(0.002)
+        raise AssertionError(f"{self.name}: it did not come; came: {[one.summary() for one in self.arp()]}")
+
     def warm_up(self) -> None:
         """Ask the router for its MAC until it answers: the first frames into a new link may be lost."""
         ask = Ether(src=self.mac, dst="ff:ff:ff:ff:ff:ff")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import struct
 from pathlib import Path
@@ -16,6 +17,9 @@ from bench.values import Setting, Unmeasured
 from bench.wires import Wire
 
 MAC = bytes.fromhex("525400123456")
+
+
+ROOT = Path(__file__).parents[2]
 
 
 def request(kind: int, cookie: bytes = b"\x63\x82\x53\x63") -> bytes:
@@ -113,6 +117,23 @@ def test_the_ruleset_beside_has_one_rule() -> None:
     rules = [line for line in lines if line.startswith(("iif", "oif", "ip ", "ct ", "fib", "tcp", "udp"))]
     assert rules == ['oifname "up*" masquerade']
     assert not any("drop" in line or "reject" in line for line in lines)
+
+
+def sets(text: str) -> dict[tuple[str, str], str]:
+    """(table's family, name) → what is between the braces of every set and map, in one line."""
+    found: dict[tuple[str, str], str] = {}
+    for family, body in re.findall(r"^table (\w+) netvm \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL):
+        for name, inner in re.findall(r"^\t(?:set|map) (\w+) \{\n(.*?)^\t\}", body, re.MULTILINE | re.DOTALL):
+            found[family, name] = re.sub(r"\s+size \d+", "", " ".join(inner.split()))
+    return found
+
+
+def test_the_ruleset_beside_has_the_sets_that_the_init_fills_in() -> None:
+    """Without one of them the init would report a firewall that fell behind, and fill in none of that transaction."""
+    ours = sets((ROOT / "tests/golden/tree/rootfs/etc/netvm/ruleset.nft").read_text())
+    filled = {key: inner for key, inner in ours.items() if "flags" not in inner and "elements" not in inner}
+    assert sets(variants.MASQUERADE.read_text()) == filled
+    assert len(filled) > 8
 
 
 def test_a_pair_is_measured_in_turns_and_a_first_turn_does_not_count(

@@ -360,7 +360,8 @@ def test_every_base_chain_that_decides_drops_by_default() -> None:
     ip, rest = EVERYTHING.split("\ntable arp ")
     arp, ip6 = rest.split("\ntable ip6 ")
     assert re.findall(deciding, ip) == [("input", "drop"), ("forward", "drop")]
-    assert re.findall(deciding, arp) == [("input", "accept")]  # what an uplink needs to find its neighbours
+    # What an uplink needs to find its neighbours, and what it asks them.
+    assert re.findall(deciding, arp) == [("input", "accept"), ("output", "accept")]
     assert re.findall(deciding, ip6) == [("nothing_out", "drop")]
     assert "chain nothing_in {\n\t\ttype filter hook prerouting priority -450; policy drop;" in ip6
 
