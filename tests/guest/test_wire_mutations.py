@@ -130,7 +130,7 @@ def runs(bench: Bench, scenario: Scenario, mend: Callable[[str], str] = lambda t
     return True
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", RULES, ids=list(RULES))
 def test_without_a_rule_a_wire_tells(bench: Bench, name: str) -> None:
     failing = fails(bench, RULES[name])
     print(f"{name} ← {failing or 'nothing'}")
