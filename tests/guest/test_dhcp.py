@@ -397,6 +397,16 @@ def test_answers_that_once_never_ended(lan: Lan, options: bytes) -> None:
     assert not [event for event in lan.world.events[mark:] if event["event"] == "service"]
 
 
+@pytest.mark.parametrize("code", [HOST_NAME, 15, 252])
+def test_texts_that_are_no_text_end_nothing(lan: Lan, code: int) -> None:
+    """ConnMan hands them on by D-Bus, whose library aborts a program that sends what is not UTF-8."""
+    mark = len(lan.world.events)
+    lan.leases(replace(USUAL, more=option(code, b"http://\xff\xfe/")))
+    lan.leases(USUAL)
+    assert code not in lan.answers.heard[-1][REQUESTED]
+    assert not [event for event in lan.world.events[mark:] if event["event"] == "service"]
+
+
 def test_the_host_name_that_a_server_gives_is_not_told_again(lan: Lan) -> None:
     lan.leases(replace(USUAL, more=option(HOST_NAME, b"tracked")))
     lan.leases(USUAL)
