@@ -1,6 +1,6 @@
 """How much each sender may make the router keep of datagrams that have not arrived whole.
 
-The kernel joins fragments before it tracks connections, in memory that all senders share.  docs/adr/0012-fragments.md
+The kernel joins fragments before it tracks connections, in memory that all senders share.  docs/adr/0014-fragments.md
 says why the limit is on what is kept and not on what passes.
 """
 

@@ -58,7 +58,7 @@ def test_killed_at_each_step(what: str, name: str, transport: str, host: Namespa
 def test_four_at_once_and_names_that_are_taken(host: Namespace, router: str, image: Image, qemu: Qemu) -> None:
     dry = host.build("client", "attach", "--dry-run").stdout.splitlines()
     assert dry[0].startswith("ip link add name nv735c02b ")
-    assert dry[-1] == "QMP: netdev_add t400002, device_add nic-t400002 0A:B3:EC:73:5C:02 in bus=port-spare0"
+    assert dry[-1] == "QMP: netdev_add t735c02, device_add nic-t735c02 0A:B3:EC:73:5C:02 in bus=port-spare0"
     assert host.links() == []
     host.run("ip", "tuntap", "add", "dev", "nv735c04c", "mode", "tap")  # somebody else's
     with ThreadPoolExecutor() as pool:
