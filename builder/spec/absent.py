@@ -86,7 +86,7 @@ ABSENT = (
         ("interface", "interfaces", "device", "ifname", "iface", "driver", "pci", "nic", "dev"),
         (UPLINK,),
         "uplinks are told apart by `mac`; `machine.nic` is the card that QEMU emulates, and a card of the host is given"
-        " with `run --device`",
+        " with `run --vfio`",
     ),
     Absent(
         "another MAC, by other names",

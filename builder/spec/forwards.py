@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError, collapse_addresses
 
-from builder.marks import Node, Scalar, shown
+from builder.marks import Items, Node, Scalar, shown
 from builder.model import Forward
 from builder.spec.names import NAME
 from builder.spec.readers import At, Json, Reader, choice, list_of, scalar, whole_number
@@ -74,6 +74,20 @@ SOURCE = scalar(
     lambda network: str(network.network_address) if network.prefixlen == 32 else str(network),
 )
 
+_SOURCES = list_of(SOURCE)
+
+
+def _read_sources(node: Node, at: At) -> tuple[IPv4Network, ...]:
+    """Networks, at least one: an empty list would read as nobody, and the ruleset would take it for everybody."""
+    if isinstance(node, Items) and not node.items:
+        raise ReadError("is empty: nobody could use the port", "remove it to let everybody use the port")
+    return _SOURCES.read(node, at)
+
+
+SOURCES: Reader[tuple[IPv4Network, ...]] = Reader(
+    _SOURCES.type, {"type": "array", "items": dict(SOURCE.schema), "minItems": 1}, _read_sources, _SOURCES.dump
+)
+
 _NOT_THERE: Mapping[str, str] = {
     "ports": "write the range as `port: 6000-6100`",
     "proto": "write `protocol: tcp` or `protocol: udp`, one entry for each",
@@ -98,7 +112,7 @@ _FORWARD = Record(
         "client": NAME,
         "to": PORTS,
         "protocol": choice(("tcp", "udp"), "a protocol with ports"),
-        "from": list_of(SOURCE),
+        "from": SOURCES,
     },
     ("port", "client"),
     "write {port: 8080, client: laptop, to: 80}",

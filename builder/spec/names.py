@@ -48,13 +48,20 @@ NONE = "none"
 
 
 def _parse_told_name(node: Scalar) -> str:
-    return NO_HOST_NAME if node.text == NONE else HOST_NAME.read(node, At(Log("", Path("/")), "", 0))
+    if node.text == NONE:
+        return NO_HOST_NAME
+    if node.text.lower() == NONE:
+        raise ReadError(f"{shown(node.text)} is written {NONE}", f"did you mean {NONE}?")
+    if node.kind == "bool" or not node.text:
+        what = f"YAML reads {node.text} as a boolean" if node.text else "an empty text is not a host name"
+        raise ReadError(what, f"write `hostname: {NONE}` to tell no name")
+    return HOST_NAME.read(node, At(Log("", Path("/")), "", 0))
 
 
 TOLD_NAME = scalar(
     f"a host name, or {NONE}",
     _parse_told_name,
-    {**HOST_NAME.schema},
+    {"type": "string", "pattern": f"^(?:{NONE}|(?![Nn][Oo][Nn][Ee]$){_HOST_NAME})$"},
     lambda name: NONE if name == NO_HOST_NAME else name,
 )
 SUITE = pattern(r"[a-z][a-z0-9-]{0,39}", "the name of a suite", "write a suite of Debian, such as trixie", str.lower)

@@ -160,6 +160,29 @@ def word(enum: type[E], what: str) -> Reader[E]:
     return Reader(words.type, words.schema, lambda node, at: enum(words.read(node, at)), lambda value: value.value)
 
 
+_UNITS: Mapping[str, Mapping[str, int]] = {
+    "s": {
+        **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1),
+        **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60),
+        **dict.fromkeys(("h", "hr", "hour", "hours"), 3600),
+        **dict.fromkeys(("d", "day", "days"), 86400),
+    },
+    "MiB": {**dict.fromkeys(("m", "mb", "mib"), 1), **dict.fromkeys(("g", "gb", "gib"), 1024)},
+    "bytes": dict.fromkeys(("b", "byte", "bytes"), 1),
+}
+"""How many of a key's own unit each unit is, in lower case."""
+
+
+def _in_unit(text: str, unit: str, low: int, high: int) -> str | None:
+    """What to write for a number with a unit behind it, or None if the text is something else."""
+    found = re.fullmatch(r"([0-9]{1,9}) ?([A-Za-z]{1,7})", text)
+    if not unit or not found:
+        return None
+    times = _UNITS[unit].get(found[2].lower())
+    number = int(found[1]) * times if times else -1
+    return f"the unit is {unit}: write {number if low <= number <= high else f'a number from {low} to {high}'}"
+
+
 def whole_number(low: int, high: int, unit: str = "") -> Reader[int]:
     """A reader of a plain decimal number; `unit` is for those who write it behind the number."""
     kind = f"a whole number from {low} to {high}" if low < high else f"the number {low}"
@@ -169,10 +192,7 @@ def whole_number(low: int, high: int, unit: str = "") -> Reader[int]:
         if digits and node.quoted:
             raise ReadError(f"{shown(node.text)} is text, not a number", "remove the quotes")
         if not digits or (len(node.text) > 1 and node.text[0] == "0"):
-            with_unit = re.fullmatch(r"([0-9]+) ?[A-Za-z]{1,4}", node.text) if unit else None
-            hint = (
-                f"the unit is {unit}: write {with_unit.group(1)}" if with_unit else "write it in plain decimal digits"
-            )
+            hint = _in_unit(node.text, unit, low, high) or "write it in plain decimal digits"
             raise ReadError(f"{shown(node.text)} is not {kind}", hint)
         if len(node.text) > 9 or not low <= int(node.text) <= high:
             raise ReadError(f"{node.text[:20]} is not {kind}", f"the least is {low}, the most {high}")

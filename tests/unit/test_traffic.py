@@ -27,6 +27,7 @@ from builder.model import (
     Router,
     Source,
 )
+from builder.spec.keys import KEYS
 
 ROOT = Path(__file__).parents[2]
 NO_OPTIONS = KernelConfig("6.12", (), (), {}, ())
@@ -216,6 +217,38 @@ def test_a_helper_that_there_is_not_has_an_answer(name: str, answer: str) -> Non
         parse(f"helpers: [{name}]")
     (problem,) = caught.value.problems
     assert answer in str(problem.hint)
+
+
+def hint(*lines: str) -> str:
+    """The hint to the one problem that these lines have."""
+    with pytest.raises(SpecError) as caught:
+        parse(*lines)
+    (problem,) = caught.value.problems
+    return str(problem.hint)
+
+
+def test_a_port_for_nobody_is_refused_and_not_open_to_everybody() -> None:
+    nobody = (TWO, "forwards:", "  - {port: 84, client: laptop, from: []}")
+    assert problems(*nobody) == [(5, "clients.forwards[0].from", "is empty: nobody could use the port")]
+    assert hint(*nobody) == "remove it to let everybody use the port"
+    (forwards,) = (key.reader.schema for key in KEYS if key.path == "clients.forwards")
+    assert forwards["items"]["properties"]["from"]["minItems"] == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "answer"),
+    [
+        ("2m", "the unit is s: write 120"),
+        ("2 min", "the unit is s: write 120"),
+        ("1h", "the unit is s: write 3600"),
+        ("90s", "the unit is s: write 90"),
+        ("1s", "the unit is s: write a number from 30 to 86400"),
+        ("5x", "the unit is s: write a number from 30 to 86400"),
+        ("long", "write it in plain decimal digits"),
+    ],
+)
+def test_a_time_in_another_unit_is_converted(written: str, answer: str) -> None:
+    assert hint(f"udp_timeout_s: {written}") == answer
 
 
 @pytest.mark.parametrize("value", ["nat66", "prefix", "on", "true", "'2001:db8::/64'"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
@@ -16,6 +17,7 @@ from builder.errors import SpecError
 from builder.model import NO_HOST_NAME, Route, Router, Uplink
 from builder.report import CheckResult, Status
 from builder.smoke import diagnose
+from builder.spec.keys import KEYS
 from tests.unit.test_qemu import IMAGE
 
 CABLE = Uplink(name="cable", mac="52:54:00:12:34:56")
@@ -217,6 +219,27 @@ def test_no_host_name_is_a_word_and_a_router_may_still_have_it() -> None:
     assert "hostname: none" in spec.show(spec.parse("version: 1\nuplink: {hostname: none}\n", "x", Path("/")))
     called = parse("version: 1\nname: none\n")
     assert (called.uplink.hostname, called.hostname) == (None, "none")
+
+
+@pytest.mark.parametrize(
+    ("written", "answer"),
+    [
+        ("None", "did you mean none?"),
+        ("'NONE'", "did you mean none?"),
+        *((word, "write `hostname: none` to tell no name") for word in ("no", "off", "false", "true", "''")),
+    ],
+)
+def test_a_host_name_that_was_meant_as_none(written: str, answer: str) -> None:
+    for text in (
+        f"uplink: {{hostname: {written}}}",
+        f"uplinks: [{{name: a, mac: '{CABLE.mac}', hostname: {written}}}]",
+    ):
+        (said,) = problems(f"version: 1\n{text}\n")
+        assert said.endswith(f"; {answer}"), said
+    (schema,) = (key.reader.schema for key in KEYS if key.path == "uplink.hostname")
+    fits = schema["anyOf"][0]["pattern"]
+    assert not any(re.search(fits, wrong) for wrong in ("None", "NONE", ""))
+    assert all(re.search(fits, good) for good in ("none", "nonesuch", "router.example"))
 
 
 SET = """\
