@@ -14,7 +14,7 @@ from builder.model import Forward, Router, Violation
 FIRST, LAST = 1024, 65535
 """Ports that may be given out: those below are services', DHCP's 68 among them."""
 OWN = 1024
-"""The router's own sockets have so many: ConnMan asks for names, the time, and whether there is a way online."""
+"""The router's own sockets have so many: ConnMan asks for names and the time, PID 1 asks resolvers."""
 LEAST = 8192
 """Clients' connections to any one server's port need as many at least."""
 DHCP_PORTS = (67, 68)

@@ -171,6 +171,12 @@ def find(name: str | None) -> Record:
     raise NoSuchVm(f"no VM named {name!r} is running", hint=f"running: {names}")
 
 
+def behind(record: Record) -> tuple[Record, ...]:
+    """The VMs whose uplink is a client network of this one."""
+    sockets = {network.socket for network in record.clients}
+    return tuple(other for other in running() if other.behind in sockets)
+
+
 def is_running(record: Record) -> bool:
     """Whether the very VM of a record still has its keeper."""
     return any((other.name, other.pid) == (record.name, record.pid) for other in running())

@@ -119,7 +119,8 @@ def _networks(screen: Screen, record: Record, *, as_json: bool) -> None:
     for client in record.clients:
         screen.result(escape(joined(client)))
     if record.ports:
-        screen.result(f"{len(record.ports)} free ports, for device_add on {record.monitor}: {' '.join(record.ports)}")
+        ports = " ".join(record.ports)
+        screen.result(f"{len(record.ports)} spare ports at the boot, for device_add on {record.monitor}: {ports}")
 
 
 def _snapshot(record: Record, conversation: Conversation) -> Snapshot:
@@ -267,6 +268,8 @@ def stop(screen: Screen, name: str | None, timeout: float, now: bool) -> None:
 
     put_right(screen)
     record = registry.find(name)
+    for one in registry.behind(record):
+        screen.say(f"{one.name} is behind {record.name}: until {record.name} runs again, its clients have no way out")
     off = engine.stop(record, timeout, now=now)
     put_right(screen)  # what a keeper had that had to be killed
     if off:

@@ -159,7 +159,9 @@ def test_clients_reach_the_outside_through_both(command: Command, images: tuple[
         assert [(one["address"], one["gateway"]) for one in now["uplinks"]] == [("100.64.0.1/31", "100.64.0.0")]
 
         # The driver VM is started anew, as after a crash; the firewall VM stays, and its uplink joins again.
-        assert command("stop", "driver").returncode == 0
+        stopped = command("stop", "driver")
+        assert stopped.returncode == 0
+        assert "firewall is behind driver: until driver runs again" in stopped.stderr
         assert command("run", str(driver.folder), "-d").returncode == 0
         assert command("events", "driver", "--until", "ready", "--timeout", "120").returncode == 0
         ping(peer, 2)

@@ -270,7 +270,7 @@ def test_a_boot_sector_that_runs_is_no_promise_that_linux_does(
     fault: str, trouble: str, device: Path, kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_QEMU", fault)
-    monkeypatch.setattr(accelerator.probe_linux, "__defaults__", (0.5,))
+    monkeypatch.setattr(accelerator.probe_linux, "__defaults__", (0.5 if fault == "kvm-no-linux" else 20.0,))
     fake = qemu.identify(FAKE)
     if fault != "kvm-aborts":
         assert accelerator.choose(fake, device=device, cache=tmp_path).kind == "kvm"
