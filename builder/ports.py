@@ -62,10 +62,14 @@ def rules(router: Router) -> Iterator[Violation]:
         taken = [port for port in DHCP_PORTS if port in one.ports and one.protocol == "udp"]
         if taken:
             message = f"UDP port {taken[0]} is DHCP's, and no client may speak DHCP on an uplink's network"
-            yield Violation(f"clients.forwards[{number}].port", message, "choose another port")
+            hint = "choose another port"
+            if one.count > 1:
+                hint = f"leave {' and '.join(map(str, taken))} out of the range"
+            yield Violation(f"clients.forwards[{number}].port", message, hint)
     low, high = largest_gap(router.clients.forwards)
     if high - low + 1 < LEAST + OWN:
-        message = f"the forwarded ports leave only {high - low + 1} ports in a row, from {low} to {high}"
+        left = f"only {high - low + 1} ports in a row, from {low} to {high}" if low <= high else "no port"
+        message = f"the forwarded ports leave {left}"
         hint = (
             f"leave {LEAST + OWN} ports in a row free between {FIRST} and {LAST}, such as 32768-65535: clients' own"
             " connections get their ports from there"

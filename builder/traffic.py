@@ -32,7 +32,7 @@ REFUSALS: Mapping[str, Refusal] = {
     "too_many_fragments": Refusal(
         "ip",
         "too many fragments",
-        "its sender has too many datagrams of which fragments are missing, or it is of one in more than 64 fragments",
+        "its sender has too many incomplete datagrams, or its datagram has more than 64 fragments",
     ),
     "pool_from_uplink": Refusal(
         "ip", "client address from an uplink", "it came from an uplink with an address of the clients' pool"
@@ -48,12 +48,12 @@ REFUSALS: Mapping[str, Refusal] = {
         "it was for a multicast group (mDNS, SSDP, IGMP), which the router neither joins nor forwards",
     ),
     "no_host": Refusal(
-        "ip", "to nobody's address", "a client sent it to an address that no host has (0.0.0.0/8, 127.0.0.0/8)"
+        "ip", "to nobody's address", "a client sent it to an address that no host can have (0.0.0.0/8, 127.0.0.0/8)"
     ),
     "needs_helper": Refusal(
         "ip",
         "no helper expected it",
-        "it was GRE, or came from port 20 as FTP data does, and belongs to no connection: see `clients.helpers`",
+        "it was GRE, or FTP data from port 20, and belongs to no known connection: see `clients.helpers`",
     ),
     "forward_expected": Refusal(
         "ip",
@@ -301,6 +301,8 @@ def _limit_fits(router: Router) -> Iterator[Violation]:
         )
         yield Violation("clients.connections", message, hint, ("machine.memory_mib",))
     if router.clients.udp_stream_timeout_s < router.clients.udp_timeout_s:
-        message = f"is less than clients.udp_timeout_s, {router.clients.udp_timeout_s}"
+        stream = router.clients.udp_stream_timeout_s
+        default = " (the default)" if stream == Clients().udp_stream_timeout_s else ""
+        message = f"{stream}{default} is less than clients.udp_timeout_s, {router.clients.udp_timeout_s}"
         hint = f"write at least {router.clients.udp_timeout_s}: UDP with answers is not forgotten before UDP without"
         yield Violation("clients.udp_stream_timeout_s", message, hint, ("clients.udp_timeout_s",))

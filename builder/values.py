@@ -109,6 +109,9 @@ def fragment_name(node: Scalar) -> str:
     """The name of a kernel fragment.  Raises ReadError."""
     if node.text and not re.fullmatch(FRAGMENT_NAME, node.text):
         hint = "a fragment is named after its file without `.yaml`: lower-case letters, digits and hyphens"
+        proposal = re.sub(r"[_ ]", "-", node.text.lower().removesuffix(".yaml"))
+        if re.fullmatch(FRAGMENT_NAME, proposal):
+            hint = f"did you mean {proposal}? {hint}"
         raise ReadError(f"{shown(node.text)} cannot be the name of a fragment", hint)
     if node.quoted and not node.text:
         raise ReadError("has no value", "give the name of a fragment")

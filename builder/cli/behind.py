@@ -30,11 +30,9 @@ class Front:
 
 def find(what: str, booted: Callable[[str], tuple[Image, Qemu]]) -> Front:
     """A running VM of this name, or the image that `booted` makes of a spec or a folder.  Raises NetvmError."""
-    from builder import registry
-
+    if _runs(what):  # before a folder of the same name, which ./NAME is
+        return Front(what)
     if not Path(what).exists():
-        if any(record.name == what for record in registry.running()):
-            return Front(what)
         raise NetvmError(
             f"--behind {what}: no VM of this name runs, and there is no such spec or image",
             hint="name a running router (netvm-build status), its spec, or its image's folder",
@@ -43,16 +41,25 @@ def find(what: str, booted: Callable[[str], tuple[Image, Qemu]]) -> Front:
     return Front(image.manifest.name, image, qemu)
 
 
+def _runs(name: str) -> bool:
+    from builder import registry
+
+    return any(record.name == name for record in registry.running())
+
+
 def check(front: Front, behind: Image, own_network: bool) -> None:
     """Raises NetvmError before anything is started, where the two don't fit together."""
     from builder.run import outer
 
     if front.image is not None:
-        outer.choose(behind, front.name, outer.offered_by(front.image))
         if front.name == behind.manifest.name:
             raise NetvmError(
                 f"both routers are named {front.name}", hint="give one of them another `name` in its spec, and build it"
             )
+        if _runs(front.name):
+            hint = f"use it with `--behind {front.name}`, or end it with `netvm-build stop {front.name}`"
+            raise NetvmError(f"a VM named {front.name!r} is running already", hint=hint)
+        outer.choose(behind, front.name, outer.offered_by(front.image))
     elif own_network:
         raise click.UsageError(f"--uplink and --vfio are for the router in front, and {front.name} runs already")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from builder import qemu, registry
 from builder.errors import LaunchError, NetvmError
@@ -15,6 +16,7 @@ from builder.manifest import Image
 from builder.run import outer
 
 USER, TAP, BRIDGE, ROUTER = "user", "tap", "bridge", "router"
+NET = Path("/sys/class/net")
 _NAME = re.compile(r"[^\s/,:%]{1,15}")
 
 
@@ -39,7 +41,18 @@ def parse(text: str) -> Uplink:
         return Uplink(kind, name)
     if kind == ROUTER and registry.VM_NAME.fullmatch(name):
         return Uplink(kind, name)
-    raise ValueError(f"{text!r} is none of user, tap:NAME, bridge:NAME, router:NAME")
+    meant = _kind_by_name(text)
+    better = f"; did you mean {meant}:{text}?" if meant and not colon else ""
+    raise ValueError(f"{text!r} is none of user, tap:NAME, bridge:NAME, router:NAME{better}")
+
+
+def _kind_by_name(name: str) -> str | None:
+    """What the name of an uplink without its kind stands for, by this host's links or by what such names mean."""
+    if not _NAME.fullmatch(name):
+        return None
+    if (NET / name / "bridge").exists() or re.match(r"(?:vir)?br|.*bridge", name):
+        return BRIDGE
+    return TAP if (NET / name / "tun_flags").exists() or name.startswith("tap") else None
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 UPLINK, CLIENTS, TOP = "uplink", "clients", ""
 ANYWHERE = (UPLINK, CLIENTS, TOP)
 
-SIP_NAMES = ("sip", "sip_alg", "h323", "rtsp", "irc")
+SIP_NAMES = ("sip", "sip_alg", "h323", "rtsp")
 SIP = (
     "there is no helper for SIP, H.323 and the like, which rewrite what clients say: phones work without one by STUN or"
     " by their provider's proxy, and ports can be forwarded as a range"
+)
+PPPOE = (
+    "PPPoE and other dial-in are not supported: let the modem or another router dial, and give the uplink an address"
+    " behind it"
 )
 
 
@@ -30,15 +34,20 @@ ABSENT = (
         "PPPoE",
         ("pppoe", "ppp", "dsl", "l2tp"),
         ANYWHERE,
-        "PPPoE and other dial-in is not supported: let the modem or another router dial, and give the uplink an address"
-        " behind it",
+        PPPOE,
+    ),
+    Absent(
+        "a login at the provider",
+        ("username", "password", "user", "login"),
+        (UPLINK,),
+        PPPOE,
     ),
     Absent(
         "VPNs",
         ("wireguard", "wg", "vpn", "openvpn", "ipsec", "tailscale", "tunnel", "tunnels", "gre", "6to4", "sit"),
         ANYWHERE,
-        "the router ends no VPN or tunnel, since it would hold its keys: run one in a client, or in a VM between the"
-        " router and its clients",
+        "the router terminates no VPN or tunnel, because it would have to hold its keys: run one in a client, or in a"
+        " VM between the router and its clients",
     ),
     Absent(
         "DHCP options to send",
@@ -176,7 +185,7 @@ ABSENT = (
         "PPTP as an uplink",
         ("pptp",),
         (UPLINK, TOP),
-        "the router ends no VPN: run it in a client, with `clients.helpers: [pptp]`",
+        "the router terminates no VPN: run it in a client, with `clients.helpers: [pptp]`",
     ),
     Absent(
         "VPN pass-through",
@@ -218,7 +227,7 @@ ABSENT = (
     ),
     Absent(
         "helpers, by other names",
-        ("alg", "algs", "helper", "nat_helpers", "conntrack_helpers", "ct_helpers", "ftp", "tftp"),
+        ("alg", "algs", "helper", "nat_helpers", "conntrack_helpers", "ct_helpers", "ftp", "tftp", "irc"),
         (CLIENTS, TOP),
         "write `clients.helpers: [ftp]`: helpers are ftp, pptp and tftp, for connections to the outside",
     ),
@@ -246,6 +255,16 @@ ABSENT = (
         (CLIENTS, TOP),
         "DNS is forwarded to the uplink's resolvers as it is: put names and filters into a resolver, and give it as"
         " `uplink.nameservers`",
+    ),
+    Absent(
+        "TCP's timeouts",
+        (
+            *("tcp_timeout_s", "tcp_timeout", "timeout", "timeouts", "timeout_s", "tcp_timeouts", "tcp_idle_timeout"),
+            *("tcp_established_timeout", "idle_timeout", "connection_timeout", "conntrack_timeout"),
+        ),
+        (CLIENTS, TOP),
+        "TCP's timeouts are fixed: 7440 s idle (RFC 5382); UDP's are `clients.udp_timeout_s` and"
+        " `clients.udp_stream_timeout_s`",
     ),
     Absent(
         "bandwidth",

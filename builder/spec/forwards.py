@@ -8,7 +8,7 @@ from ipaddress import AddressValueError, IPv4Network, NetmaskValueError, collaps
 
 from builder.marks import Items, Node, Scalar, shown
 from builder.model import Forward
-from builder.spec.names import NAME
+from builder.spec.names import CLIENT_NAME
 from builder.spec.readers import At, Json, Reader, choice, list_of, scalar, whole_number
 from builder.spec.records import Record
 from builder.values import ReadError, describe, text
@@ -28,6 +28,8 @@ def _read_ports(node: Node, at: At) -> range:
         if other:
             hint = f"write the first and the last with a hyphen: {other[1]}-{other[2]}"
             raise ReadError(f"{shown(node.text)} is not {_RANGE_KIND}", hint)
+        if re.fullmatch(r"[0-9]{1,5} *(?:-|:|\.\.|–)|(?:-|:|\.\.|–) *[0-9]{1,5}", node.text):
+            raise ReadError(f"{shown(node.text)} has one end only", "write the first and the last: 80-90")
         port = _PORT.read(node, at)
         return range(port, port + 1)
     first, last = int(between[1]), int(between[2])
@@ -88,6 +90,21 @@ SOURCES: Reader[tuple[IPv4Network, ...]] = Reader(
     _SOURCES.type, {"type": "array", "items": dict(SOURCE.schema), "minItems": 1}, _read_sources, _SOURCES.dump
 )
 
+_ONE_PROTOCOL = choice(("tcp", "udp"), "a protocol with ports")
+
+
+def _read_protocol(node: Node, at: At) -> str:
+    """One of the two: an entry is for one protocol."""
+    words = re.findall(r"[a-z]+", node.text.lower()) if isinstance(node, Scalar) else ()
+    several = isinstance(node, Items) and len(node.items) > 1
+    if several or {"tcp", "udp"} <= set(words) or set(words) & {"both", "all", "any", "tcpudp"}:
+        hint = "write two entries, one for each: one with `protocol: tcp` and one with `protocol: udp`"
+        raise ReadError(f"{describe(node)} is not one protocol", hint)
+    return _ONE_PROTOCOL.read(node, at)
+
+
+PROTOCOL: Reader[str] = Reader(_ONE_PROTOCOL.type, _ONE_PROTOCOL.schema, _read_protocol, _ONE_PROTOCOL.dump)
+
 _NOT_THERE: Mapping[str, str] = {
     "ports": "write the range as `port: 6000-6100`",
     "proto": "write `protocol: tcp` or `protocol: udp`, one entry for each",
@@ -109,14 +126,15 @@ _FORWARD = Record(
     "a forwarded port",
     {
         "port": PORTS,
-        "client": NAME,
+        "client": CLIENT_NAME,
         "to": PORTS,
-        "protocol": choice(("tcp", "udp"), "a protocol with ports"),
+        "protocol": PROTOCOL,
         "from": SOURCES,
     },
     ("port", "client"),
     "write {port: 8080, client: laptop, to: 80}",
     instead=lambda path: _NOT_THERE.get(path.rpartition(".")[2]),
+    examples={"from": "[192.168.1.0/24]"},
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -134,7 +134,7 @@ class _Values:
         if isinstance(node, Broken) or (key.reader.nullable and is_null(node)):
             return key.default
         try:
-            return key.reader.read(node, at)
+            return key.reader.read(node, replace(at, example=key.example))
         except ReadError as error:
             at.error(node, error)
             return key.default

@@ -43,6 +43,16 @@ NAME = pattern(
     "use up to 63 lower-case letters, digits and hyphens, with a letter first and no hyphen last",
     lambda value: re.sub(r"[^a-z0-9-]+", "-", value.lower()).strip("-"),
 )
+
+
+def _parse_client_name(node: Scalar) -> str:
+    """The name of a client; those who look for it by its address learn where names are given."""
+    if re.fullmatch(r"[0-9]+(?:\.[0-9]+){3}(?:/[0-9]+)?|(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}", node.text):
+        raise ReadError(f"{shown(node.text)} is not a name", "write the name of a client in clients.named")
+    return NAME.read(node, At(Log("", Path("/")), "", 0))
+
+
+CLIENT_NAME = scalar("a name", _parse_client_name, NAME.schema)
 HOST_NAME = pattern(_HOST_NAME, "a host name", "use letters, digits, hyphens and dots (RFC 1123)")
 NONE = "none"
 

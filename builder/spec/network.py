@@ -85,6 +85,9 @@ POOL = scalar(
 def _parse_destination(node: Scalar) -> IPv4Network:
     value = text(node)
     hint = "write the network and its prefix length: 10.0.0.0/8, or 192.0.2.1/32 for one host"
+    gateway = "that one is `gateway`, or comes by DHCP"
+    if value.lower() in ("default", "any", "0/0") or re.fullmatch(r"0(?:\.0){3}", value):
+        raise ReadError(f"{value} is the default route", gateway)
     if not re.fullmatch(_CIDR, value):
         _ipv4(value.partition("/")[0], hint)
         raise ReadError(f"{shown(value)} has no prefix length", hint)
@@ -95,7 +98,7 @@ def _parse_destination(node: Scalar) -> IPv4Network:
     if str(network) != value:
         raise ReadError(f"{shown(value)} has bits of a host beyond its prefix length", f"did you mean {network}?")
     if network.prefixlen == 0:
-        raise ReadError(f"{network} is the default route", "that one is `gateway`, or comes by DHCP")
+        raise ReadError(f"{network} is the default route", gateway)
     first = network.network_address
     if first.is_multicast or first.is_loopback or first.is_reserved or (first.is_unspecified and network.prefixlen > 7):
         raise ReadError(f"{network} is not a network of hosts", "give a unicast network, such as 10.0.0.0/8")

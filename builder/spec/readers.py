@@ -35,11 +35,12 @@ class Log:
 
 @dataclass(frozen=True)
 class At:
-    """Where a value stands: its dotted path and the line of its key."""
+    """Where a value stands: its dotted path and the line of its key; `example` is a value that it may have."""
 
     log: Log
     path: str
     line: int
+    example: str = ""
 
     @property
     def source(self) -> Source:
@@ -111,7 +112,11 @@ def list_of(item: Reader[T], *, unique: bool = False) -> Reader[tuple[T, ...]]:
 
     def read(node: Node, at: At) -> tuple[T, ...]:
         if not isinstance(node, marks.Items):
-            hint = f"write [{node.text}]" if isinstance(node, Scalar) and node.text else "write [a, b]"
+            example = at.example or "[a, b]"
+            if is_null(node):
+                raise ReadError("has no value", f"write {example}, or remove the key")
+            single = isinstance(node, Scalar) and node.text and item.schema.get("type") not in ("object", "array")
+            hint = f"write [{node.text}]" if isinstance(node, Scalar) and single else f"write {example}"
             raise ReadError(f"{describe(node)} is not a list", hint)
         values: dict[int, T] = {}
         seen: set[T] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from builder.marks import Node
@@ -15,7 +15,7 @@ from builder.values import ReadError, did_you_mean
 @dataclass(frozen=True)
 class Record:
     """`kind` is such as "an uplink", `hint` how one is written.  `instead` is what to do about a key that there is not,
-    by its path, where more can be said of it than which there are.
+    by its path, where more can be said of it than which there are.  `examples` are of the keys that are lists.
     """
 
     kind: str
@@ -23,6 +23,7 @@ class Record:
     needed: tuple[str, ...]
     hint: str
     instead: Callable[[str], str | None] = lambda _: None
+    examples: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -50,4 +51,4 @@ class Record:
             known = tuple(self.readers)
             hint = self.instead(here.path) or did_you_mean(key, known) or f"{self.kind} has the keys {', '.join(known)}"
             raise ReadError(f"is not a key of {self.kind}", hint, line=here.line)
-        return key, self.readers[key].read(value, here)
+        return key, self.readers[key].read(value, replace(here, example=self.examples.get(key, "")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from builder.marks import Items, Node, Scalar, shown
 from builder.model import HELPERS, AllowedPair
 from builder.spec.absent import SIP, SIP_NAMES
-from builder.spec.names import NAME
+from builder.spec.names import CLIENT_NAME
 from builder.spec.readers import At, Reader, scalar
 from builder.values import ReadError, describe
 
@@ -18,13 +18,13 @@ def _read_pair(node: Node, at: At) -> AllowedPair:
         raise ReadError(f"{describe(node)} is not a pair of named clients", hint)
     if len(node.items) != 2:
         raise ReadError(f"a list of {len(node.items)} is not a pair of named clients", hint)
-    opener, other = (NAME.read(item, at) for item in node.items)
+    opener, other = (CLIENT_NAME.read(item, at) for item in node.items)
     return AllowedPair(opener, other)
 
 
 ALLOWED_PAIR: Reader[AllowedPair] = Reader(
     _PAIR,
-    {"type": "array", "items": dict(NAME.schema), "minItems": 2, "maxItems": 2},
+    {"type": "array", "items": dict(CLIENT_NAME.schema), "minItems": 2, "maxItems": 2},
     _read_pair,
     lambda pair: list(pair.names),
 )
@@ -41,7 +41,7 @@ def _parse_ipv6(node: Scalar) -> str:
         "prefix-delegation": "ConnMan does not hand on delegated prefixes",
     }.get(node.text.lower(), "the router keeps clients apart and hidden for IPv4 alone")
     hint = "write `ipv6: off`, or remove the line: clients reach the outside by IPv4"
-    raise ReadError(f"{shown(node.text)} is not to be had: {why}", hint)
+    raise ReadError(f"{shown(node.text)} isn't available: {why}", hint)
 
 
 IPV6 = scalar(IPV6_OFF, _parse_ipv6, {"enum": [IPV6_OFF, False]})

@@ -18,7 +18,18 @@ LEAST_MTU, LARGEST_MTU = 576, 65535
 MTU = whole_number(LEAST_MTU, LARGEST_MTU, "bytes")
 
 _ROUTE_READERS: Mapping[str, Reader[Json]] = {"to": network.DESTINATION, "via": network.HOST_ADDRESS}
-_ROUTE = Record("a route", _ROUTE_READERS, ("to",), "write {to: 10.0.0.0/8, via: 192.168.1.1}")
+_ALSO_CALLED: Mapping[str, str] = {
+    **dict.fromkeys(("gateway", "gw", "next_hop", "nexthop", "next-hop", "router"), "via"),
+    **dict.fromkeys(("dest", "destination", "dst", "network", "net", "target", "prefix"), "to"),
+}
+
+
+def _route_key(path: str) -> str | None:
+    meant = _ALSO_CALLED.get(path.rpartition(".")[2].lower())
+    return f"did you mean {meant}?" if meant else None
+
+
+_ROUTE = Record("a route", _ROUTE_READERS, ("to",), "write {to: 10.0.0.0/8, via: 192.168.1.1}", instead=_route_key)
 
 ROUTE: Reader[Route] = Reader(
     "{to: a network, via: the next router}",
@@ -42,7 +53,16 @@ _READERS: Mapping[str, Reader[Json]] = {
     "routes": list_of(ROUTE, unique=True),
 }
 _UPLINK = Record(
-    "an uplink", _READERS, ("name", "mac"), "write {name: cable, mac: '52:54:00:12:34:56'}", instead=why_not
+    "an uplink",
+    _READERS,
+    ("name", "mac"),
+    "write {name: cable, mac: '52:54:00:12:34:56'}",
+    instead=why_not,
+    examples={
+        "nameservers": "[192.168.1.1]",
+        "timeservers": "[ntp.example]",
+        "routes": "[{to: 10.0.0.0/8, via: 192.168.1.1}]",
+    },
 )
 
 

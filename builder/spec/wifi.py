@@ -58,7 +58,7 @@ def _parse_security(node: Scalar) -> WifiSecurity:
     if node.text in words:
         return WifiSecurity(node.text)
     if lower in _NOT_TO_BE_HAD:
-        raise ReadError(f"{shown(node.text)} is not to be had: {_NOT_TO_BE_HAD[lower]}", "write psk, sae, eap or open")
+        raise ReadError(f"{shown(node.text)} isn't available: {_NOT_TO_BE_HAD[lower]}", "write psk, sae, eap or open")
     hint = "write psk (WPA2, and WPA3 where the access point offers it), sae (WPA3 alone), eap or open"
     if lower in _MEANS_EAP:
         hint = f"write eap, and the method in a key of its own: {eap.EXAMPLE}"

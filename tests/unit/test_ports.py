@@ -67,6 +67,12 @@ def test_forwards_that_leave_too_few_ports_are_refused_with_the_way_out() -> Non
     assert "leave 9216 ports in a row free between 1024 and 65535" in found.hint
 
 
+def test_forwards_of_all_ports_leave_none() -> None:
+    every = Router(clients=Clients(named=(LAPTOP,), forwards=(Forward(1, "laptop", 1, count=65535),)))
+    (found,) = ports.rules(every)
+    assert found.message == "the forwarded ports leave no port"
+
+
 @pytest.mark.parametrize("port", ports.DHCP_PORTS)
 def test_dhcp_is_never_forwarded(port: int) -> None:
     (found,) = ports.rules(router(port))

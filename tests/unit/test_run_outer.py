@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from builder import manifest
+from builder import manifest, registry
 from builder.cli import behind, main
 from builder.errors import LaunchError, NetvmError
 from builder.manifest import Image
@@ -65,6 +66,45 @@ def test_a_router_is_a_place_for_an_uplink() -> None:
     for wrong in ("router:", "router", "router:a/b", "router:-x"):
         with pytest.raises(ValueError, match="router:NAME"):
             uplink.parse(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("br0", "bridge:br0"),
+        ("virbr0", "bridge:virbr0"),
+        ("tap3", "tap:tap3"),
+        ("lab", "bridge:lab"),
+        ("up9", "tap:up9"),
+    ],
+)
+def test_an_uplink_without_its_kind(text: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lab" / "bridge").mkdir(parents=True)
+    (tmp_path / "up9").mkdir()
+    (tmp_path / "up9" / "tun_flags").touch()
+    monkeypatch.setattr(uplink, "NET", tmp_path)
+    with pytest.raises(ValueError, match=rf"did you mean {meant}\?$"):
+        uplink.parse(text)
+
+
+def test_nothing_is_proposed_for_other_uplinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uplink, "NET", tmp_path)
+    for wrong in ("eth0", "..", "bridge:", "br0:", ""):
+        with pytest.raises(ValueError, match=r"router:NAME$"):
+            uplink.parse(wrong)
+
+
+def test_a_front_that_runs_already(image: Image, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A spec or image is not started a second time; its running VM is found by name, whatever folder has it too."""
+    driver = replace(image, manifest=replace(image.manifest, name="driver"))
+    record = SimpleNamespace(name="driver")
+    monkeypatch.setattr(registry, "running", lambda: (record,))
+    with pytest.raises(NetvmError, match="a VM named 'driver' is running already") as caught:
+        behind.check(behind.Front("driver", driver), image, own_network=False)
+    assert "`--behind driver`" in (caught.value.hint or "")
+    (tmp_path / "driver").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert behind.find("driver", lambda what: pytest.fail(what)) == behind.Front("driver")
 
 
 def test_behind_a_router_that_is_not_there(

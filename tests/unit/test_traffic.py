@@ -210,7 +210,12 @@ def test_helpers_are_read_and_bring_their_fragment(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "answer"),
-    [("sip", "STUN"), ("H323", "STUN"), ("amanda", "the helpers are ftp, pptp, tftp")],
+    [
+        ("sip", "STUN"),
+        ("H323", "STUN"),
+        ("irc", "the helpers are ftp, pptp, tftp"),
+        ("amanda", "the helpers are ftp, pptp, tftp"),
+    ],
 )
 def test_a_helper_that_there_is_not_has_an_answer(name: str, answer: str) -> None:
     with pytest.raises(SpecError) as caught:
@@ -251,11 +256,55 @@ def test_a_time_in_another_unit_is_converted(written: str, answer: str) -> None:
     assert hint(f"udp_timeout_s: {written}") == answer
 
 
+ONE_EACH = "write two entries, one for each: one with `protocol: tcp` and one with `protocol: udp`"
+A_NAME = "write the name of a client in clients.named"
+
+
+@pytest.mark.parametrize(
+    ("forward", "answer"),
+    [
+        ("port: '80-', client: laptop", "write the first and the last: 80-90"),
+        ("port: -80, client: laptop", "write the first and the last: 80-90"),
+        ("port: 80, client: laptop, protocol: both", ONE_EACH),
+        ("port: 80, client: laptop, protocol: tcp/udp", ONE_EACH),
+        ("port: 80, client: laptop, protocol: [tcp, udp]", ONE_EACH),
+        ("port: 80, client: laptop, protocol: TCP", "did you mean tcp? write tcp or udp"),
+        ("port: 80, client: 100.64.0.1", A_NAME),
+        ("port: 80, client: '0A:B3:EC:40:00:01'", A_NAME),
+        ("port: 60-70, client: laptop, protocol: udp", "leave 67 and 68 out of the range"),
+        ("port: 68-70, client: laptop, protocol: udp", "leave 68 out of the range"),
+        ("port: 67, client: laptop, protocol: udp", "choose another port"),
+        ("port: 80, client: laptop, from: ~", "write [192.168.1.0/24], or remove the key"),
+        ("port: 80, client: laptop, from: {a: b}", "write [192.168.1.0/24]"),
+        ("port: 80, client: laptop, from: 10.0.0.0/8", "write [10.0.0.0/8]"),
+    ],
+)
+def test_a_wrong_forward_is_answered_by_what_to_write(forward: str, answer: str) -> None:
+    assert hint(TWO, f"forwards: [{{{forward}}}]") == answer
+
+
+def test_a_pair_of_addresses_is_answered_too() -> None:
+    assert hint(TWO, "allow: [[laptop, 100.64.0.3]]") == A_NAME
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("helpers: {ftp: true}", "write [ftp, pptp]"),
+        ("helpers: ftp", "write [ftp]"),
+        ("allow: laptop", "write [[laptop, printer]]"),
+        ("named: {name: a, router: 100.64.0.0}", "write [{name: laptop, router: 100.115.93.0}]"),
+    ],
+)
+def test_what_is_no_list_is_answered_by_one_of_its_own_kind(line: str, answer: str) -> None:
+    assert hint(line) == answer
+
+
 @pytest.mark.parametrize("value", ["nat66", "prefix", "on", "true", "'2001:db8::/64'"])
 def test_any_other_ipv6_is_refused_with_a_reason(value: str) -> None:
     ((line, path, message),) = problems(f"ipv6: {value}")
     assert (line, path) == (3, "clients.ipv6")
-    assert "is not to be had: " in message
+    assert "isn't available: " in message
 
 
 @pytest.mark.parametrize("value", ["off", "'off'", "no", "false"])
@@ -278,9 +327,14 @@ def test_what_comes_to_forwarded_ports_counts_for_the_table() -> None:
     assert parse(TWO, forwards, "connections: 2730").clients.connections == 2730
 
 
+LESS = "is less than clients.udp_timeout_s,"
+
+
 def test_udp_with_answers_is_not_forgotten_before_udp_without() -> None:
     ((line, path, message),) = problems("udp_timeout_s: 400")
-    assert (line, path, message) == (3, "clients.udp_stream_timeout_s", "is less than clients.udp_timeout_s, 400")
+    assert (line, path, message) == (3, "clients.udp_stream_timeout_s", f"300 (the default) {LESS} 400")
+    ((line, path, message),) = problems("udp_timeout_s: 400", "udp_stream_timeout_s: 60")
+    assert (line, path, message) == (4, "clients.udp_stream_timeout_s", f"60 {LESS} 400")
     router = parse("udp_timeout_s: 30", "udp_stream_timeout_s: 86400")
     settings = traffic.settings(router)
     assert settings["netfilter/nf_conntrack_udp_timeout"] == "30"

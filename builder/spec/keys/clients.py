@@ -69,7 +69,7 @@ HELPERS = Key(
     "clients.helpers",
     list_of(traffic.HELPER, unique=True),
     lambda r: r.clients.helpers,
-    "Protocols that open a second connection, which connection tracking is to expect: `ftp` (active), `pptp`, `tftp`."
+    "Protocols whose second connection is let in: `ftp` (active), `pptp`, `tftp`."
     " They serve clients' connections to the outside, and to the usual port only. The kernel then has the fragment"
     " `nat-helpers`. Without a helper such a connection is refused: see [security](security.md#decisions).",
     "[ftp, pptp]",
@@ -88,7 +88,8 @@ FRAGMENTS = Key(
     "clients.fragments",
     optional(whole_number(16, 1 << 16)),
     lambda r: r.clients.fragments,
-    "How many datagrams of each client may wait for missing fragments at once, made the next power of two; empty: 256."
+    "How many datagrams of each client may wait for missing fragments at once, rounded up to a power of two; empty:"
+    " 256."
     " Datagrams that arrive whole are not counted, however many there are.",
     "500",
 )
@@ -97,7 +98,8 @@ UDP_TIMEOUT = Key(
     "clients.udp_timeout_s",
     whole_number(30, 86400, "s"),
     lambda r: r.clients.udp_timeout_s,
-    "How long a client's UDP port stays open to a server that has not answered, or only once; DNS takes 3 seconds.",
+    "How long a client's UDP port stays open while no server has answered, or only one packet has come back; DNS takes"
+    " 3 seconds.",
     "120",
 )
 

@@ -57,8 +57,8 @@ HOSTNAME = Key(
     "uplink.hostname",
     optional(names.TOLD_NAME),
     lambda r: r.uplink.hostname,
-    "The host name that DHCP servers are told; empty: the router's name; `none`: they are told no name. A router that"
-    " is called none is `name: none`.",
+    "The host name that DHCP servers are told; empty: the router's name; `none`: they are told no name. To be called"
+    ' "none", set `name: none`.',
     "none",
 )
 
