@@ -304,5 +304,8 @@ def _limit_fits(router: Router) -> Iterator[Violation]:
         stream = router.clients.udp_stream_timeout_s
         default = " (the default)" if stream == Clients().udp_stream_timeout_s else ""
         message = f"{stream}{default} is less than clients.udp_timeout_s, {router.clients.udp_timeout_s}"
-        hint = f"write at least {router.clients.udp_timeout_s}: UDP with answers is not forgotten before UDP without"
+        hint = (
+            f"write `udp_stream_timeout_s: {router.clients.udp_timeout_s}` or more: UDP with answers is not forgotten"
+            " before UDP without"
+        )
         yield Violation("clients.udp_stream_timeout_s", message, hint, ("clients.udp_timeout_s",))

@@ -61,7 +61,7 @@ def _parse_told_name(node: Scalar) -> str:
     if node.text == NONE:
         return NO_HOST_NAME
     if node.text.lower() == NONE:
-        raise ReadError(f"{shown(node.text)} is written {NONE}", f"did you mean {NONE}?")
+        raise ReadError(f"{shown(node.text)} is not in lower case", f"did you mean {NONE}?")
     if node.kind == "bool" or not node.text:
         what = f"YAML reads {node.text} as a boolean" if node.text else "an empty text is not a host name"
         raise ReadError(what, f"write `hostname: {NONE}` to tell no name")

@@ -87,7 +87,7 @@ def _parse_destination(node: Scalar) -> IPv4Network:
     hint = "write the network and its prefix length: 10.0.0.0/8, or 192.0.2.1/32 for one host"
     gateway = "that one is `gateway`, or comes by DHCP"
     if value.lower() in ("default", "any", "0/0") or re.fullmatch(r"0(?:\.0){3}", value):
-        raise ReadError(f"{value} is the default route", gateway)
+        raise ReadError(f"{shown(value)} means the default route", gateway)
     if not re.fullmatch(_CIDR, value):
         _ipv4(value.partition("/")[0], hint)
         raise ReadError(f"{shown(value)} has no prefix length", hint)

@@ -47,7 +47,7 @@ _SSID = scalar(
     f"a name of at most {SSID_BYTES} bytes", _parse_ssid, {"type": "string", "minLength": 1, "maxLength": SSID_BYTES}
 )
 
-_NOT_TO_BE_HAD = {"wep": "WEP keeps nothing secret", "wpa": "WPA with TKIP is broken"}
+_UNAVAILABLE = {"wep": "WEP keeps nothing secret", "wpa": "WPA with TKIP is broken"}
 _MEANS_EAP = ("peap", "ttls", "tls", "pwd", "8021x", "802.1x", "ieee8021x", "wpa-eap", "wpa2-eap", "enterprise")
 _ALSO_CALLED = {"wpa2": "psk", "wpa2-psk": "psk", "wpa-psk": "psk", "psk+sae": "psk", "wpa3": "sae", "none": "open"}
 
@@ -57,8 +57,8 @@ def _parse_security(node: Scalar) -> WifiSecurity:
     lower = node.text.lower()
     if node.text in words:
         return WifiSecurity(node.text)
-    if lower in _NOT_TO_BE_HAD:
-        raise ReadError(f"{shown(node.text)} isn't available: {_NOT_TO_BE_HAD[lower]}", "write psk, sae, eap or open")
+    if lower in _UNAVAILABLE:
+        raise ReadError(f"{shown(node.text)} isn't available: {_UNAVAILABLE[lower]}", "write psk, sae, eap or open")
     hint = "write psk (WPA2, and WPA3 where the access point offers it), sae (WPA3 alone), eap or open"
     if lower in _MEANS_EAP:
         hint = f"write eap, and the method in a key of its own: {eap.EXAMPLE}"

@@ -333,6 +333,7 @@ LESS = "is less than clients.udp_timeout_s,"
 def test_udp_with_answers_is_not_forgotten_before_udp_without() -> None:
     ((line, path, message),) = problems("udp_timeout_s: 400")
     assert (line, path, message) == (3, "clients.udp_stream_timeout_s", f"300 (the default) {LESS} 400")
+    assert hint("udp_timeout_s: 400").startswith("write `udp_stream_timeout_s: 400` or more: ")
     ((line, path, message),) = problems("udp_timeout_s: 400", "udp_stream_timeout_s: 60")
     assert (line, path, message) == (4, "clients.udp_stream_timeout_s", f"60 {LESS} 400")
     router = parse("udp_timeout_s: 30", "udp_stream_timeout_s: 86400")
