@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 from builder.console import MAX_REPLY, note
@@ -54,6 +55,11 @@ class Reader:
 
 async def open_socket(path: Path, serve: Serve) -> asyncio.Server:
     """A socket that only we may connect to."""
-    server = await asyncio.start_unix_server(serve, str(path))
+
+    async def served(stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.CancelledError):  # asyncio 3.11 prints a traceback for a handler that ends cancelled
+            await serve(stream, writer)
+
+    server = await asyncio.start_unix_server(served, str(path))
     path.chmod(0o600)
     return server

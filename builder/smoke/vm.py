@@ -32,6 +32,8 @@ from builder.process import end_group, spawn
 
 CONSOLE_MAX_BYTES = 4 << 20
 TAIL_LINES = 30
+CONSOLE_LINES = 200
+"""A panic's call trace may have a hundred lines, and what the program said before it is the cause."""
 QUIT_S = 2.0
 CONNECT_S = 20.0
 _POLL_S = 0.02
@@ -67,7 +69,7 @@ class Vm:
         self.machine = machine
         self.console_log = folder / f"{prefix}console.log"
         self.qemu_log = folder / f"{prefix}qemu.log"
-        self.console_tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self.console_tail: deque[str] = deque(maxlen=CONSOLE_LINES)
         self.ended = asyncio.Event()
         self.barked = False
         self.powered_at = 0.0

@@ -32,10 +32,18 @@ class Active:
         """Hold clients to the routes of the uplink in use, before there is another; returns why not, or nothing."""
         try:
             self._routing.begin()
-            self._routing.follow(uplinks, self.uplink)
         except OSError as error:
             return f"uplinks cannot be kept apart: {error.strerror or error}"
+        self._follow(uplinks)
         return ""
+
+    def _follow(self, uplinks: Sequence[Uplink]) -> None:
+        """Bring the kernel's tables and rules up to date; say once what it refuses."""
+        try:
+            self._routing.follow(uplinks, self.uplink)
+            self._trouble = ""
+        except OSError as error:
+            self._complain(f"the uplinks' routes could not be followed: {error.strerror or error}")
 
     def choose(self, uplinks: Sequence[Uplink], leased: Sequence[Uplink]) -> Uplink | None:
         """Use the one with the best route of those with a lease; returns the one that was used before.
@@ -45,11 +53,7 @@ class Active:
         before, self.uplink = self.uplink, min(leased, key=rank, default=None)
         if self.uplink is not before and self.uplink is not None:
             self._regroup(self.uplink, UPLINK_GROUP)
-        try:
-            self._routing.follow(uplinks, self.uplink)
-            self._trouble = ""
-        except OSError as error:
-            self._complain(f"the uplinks' routes could not be followed: {error.strerror or error}")
+        self._follow(uplinks)
         if before is not None and before is not self.uplink and before in uplinks:
             self._regroup(before, STANDBY_GROUP)
         return before

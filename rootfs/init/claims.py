@@ -67,17 +67,25 @@ class Claims:
         return f"its {found[0][0]} {found[0][1]} is the clients' own: choose another clients.pool than {self._pool}"
 
 
-def conflict(address: str, length: int, others: Iterable[Uplink]) -> str:
-    """Why the kernel could not keep the routes of one of the `others` beside this address, or nothing.
+def conflict(address: str, length: int, gateway: str | None, others: Iterable[Uplink]) -> str:
+    """Why the kernel could not keep the routes of this uplink and of one of the `others` beside each other, or nothing.
 
-    It takes no gateway that is its own address, and no source address that is some network's broadcast address.
+    It takes no gateway that is an address or a broadcast address of its own, and no source address that is some
+    network's broadcast address.
     """
     last = broadcast(address, length) if length < 31 else ""
     for other in others:
         if other.lease is None:
             continue
-        if other.lease.gateway == address:
+        theirs = broadcast(other.lease.ip, other.lease.length) if other.lease.length < 31 else ""
+        if address == other.lease.gateway:
             return f"its address {address} is the gateway of {other.name}"
         if last in (other.lease.ip, other.lease.gateway):
             return f"its broadcast address {last} is a host's at {other.name}"
+        if theirs in (address, gateway):
+            return (
+                f"its {'address' if theirs == address else 'gateway'} {theirs} is the broadcast address of {other.name}"
+            )
+        if gateway == other.lease.ip:
+            return f"its gateway {gateway} is the address of {other.name}"
     return ""

@@ -22,6 +22,7 @@ CTA_TUPLE_IP, CTA_IP_V4_SRC, CTA_IP_V4_DST = 1, 1, 2
 CTA_TUPLE_PROTO, CTA_PROTO_NUM, CTA_PROTO_SRC_PORT = 2, 1, 2
 CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS = 1, 2
 FLAG_IP_SRC, FLAG_IP_DST, FLAG_PROTO_NUM, FLAG_PROTO_SRC_PORT = 1 << 0, 1 << 1, 1 << 3, 1 << 4
+CTA_STATUS, CTA_STATUS_MASK, IPS_DST_NAT = 3, 26, 1 << 5
 TCP, UDP, DOMAIN = 6, 17, 53
 
 
@@ -50,8 +51,15 @@ def forget_client(address: str) -> str:
 
 
 def forget_uplink(address: str) -> str:
-    """Delete the connections that went out by an uplink's address, or came in to it; returns why not, or nothing."""
-    return _send(address, [delete(direction, address, to=True) for direction in (CTA_TUPLE_REPLY, CTA_TUPLE_ORIG)])
+    """Delete the connections that went out by an uplink's address, or were forwarded from it; returns why not, or
+    nothing.
+
+    A client's connection to a server that had this address is not among them: its target is not translated.
+    """
+    forwarded = b"".join(attribute(kind, IPS_DST_NAT.to_bytes(4, "big")) for kind in (CTA_STATUS, CTA_STATUS_MASK))
+    return _send(
+        address, [delete(CTA_TUPLE_REPLY, address, to=True), delete(CTA_TUPLE_ORIG, address, to=True) + forwarded]
+    )
 
 
 def forget_resolver(address: str) -> str:

@@ -116,16 +116,21 @@ class Routing:
         self.begun = True
 
     def follow(self, uplinks: Sequence[Uplink], active: Uplink | None) -> None:
-        """Make tables and rules what the uplinks' routes are now.  Raises OSError.
+        """Make tables and rules what the uplinks' routes are now.  Raises OSError, once all that can be done is done.
 
         A switch to another uplink is one rule in the place of another, so that no packet follows some routes of each.
+        A route that the kernel refuses, such as one by a gateway that is the uplink's own address, costs that route.
         """
         if not self.begun:
             return
         inside = self._inside()
         self._fill(NOWHERE, inside)
+        refused: OSError | None = None
         for uplink in uplinks:
-            self._fill(NOWHERE + uplink.index, self._outside(uplink) | inside)
+            try:
+                self._fill(NOWHERE + uplink.index, self._outside(uplink) | inside)
+            except OSError as error:
+                refused = refused or error
         self._names += [uplink.name for uplink in uplinks if uplink.name not in self._names]
         addresses = [
             rule(BY_ADDRESS if one is active else BY_OTHER_ADDRESS, source=address, table=NOWHERE + one.index)
@@ -145,6 +150,8 @@ class Routing:
         for table in self._tables.keys() - {NOWHERE + uplink.index for uplink in uplinks} - {NOWHERE}:
             self._fill(table, {})
             del self._tables[table]
+        if refused is not None:
+            raise refused
 
     def _inside(self) -> dict[Key, Hop]:
         """What every table has: clients are looked for by other rules, and what has no route is told so."""
@@ -184,11 +191,17 @@ class Routing:
     def _fill(self, table: int, wanted: dict[Key, Hop]) -> None:
         """Make a table's routes these."""
         known = self._tables.setdefault(table, {})
+        refused: OSError | None = None
         for key, hop in wanted.items():
-            if known.get(key) != hop and self._change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, table, key, hop):
-                known[key] = hop
+            try:
+                if known.get(key) != hop and self._change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, table, key, hop):
+                    known[key] = hop
+            except OSError as error:
+                refused = refused or error
         for key in known.keys() - wanted.keys():
             self._change(RTM_DELROUTE, 0, table, key, known.pop(key))
+        if refused is not None:
+            raise refused
 
     def _change(self, kind: int, flags: int, table: int, key: Key, hop: Hop) -> bool:
         """Whether a route was added or taken away.  Raises OSError for what does not pass by itself."""

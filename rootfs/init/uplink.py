@@ -85,6 +85,11 @@ class Lease:
         return self.address.partition("/")[0]
 
     @property
+    def length(self) -> int:
+        """The prefix length."""
+        return int(self.address.partition("/")[2] or 32)
+
+    @property
     def fields(self) -> dict[str, object]:
         """What events and the status say of it."""
         return {"address": self.address, "gateway": self.gateway, "nameservers": self.nameservers}

@@ -10,7 +10,7 @@ from init.active import Active
 from init.claims import conflict
 from init.config import WantedUplink
 from init.firewall import STANDBY_GROUP
-from init.uplink import NO_ROUTE, PREFIX, Lease, Uplink, driver_of, is_radio, take_up
+from init.uplink import NO_ROUTE, PREFIX, Lease, Uplink, driver_of, is_radio, number_of, take_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -224,8 +224,9 @@ class Uplinks:
         if address is None or uplink.refused:
             return None
         problem = self._problem(address[0], gateway, network.targets_of(uplink.index))
-        others = [one for one in self._uplinks.values() if one is not uplink]
-        if problem := problem or conflict(*address, others):
+        # A less preferred uplink never throws out another: whatever it leases, it is the one to go.
+        others = [one for one in self._uplinks.values() if number_of(one.name) < number_of(uplink.name)]
+        if problem := problem or conflict(*address, gateway, others):
             self._refuse(uplink, f"{address[0]}/{address[1]}", gateway, problem)
             return None
         last_resort = address[0].startswith(LINK_LOCAL) and gateway is None

@@ -66,20 +66,25 @@ def test_what_is_nobody_s_here_may_be_claimed(address: str, gateway: str | None,
 
 
 @pytest.mark.parametrize(
-    ("address", "length", "why"),
+    ("address", "length", "gateway", "why"),
     [
-        ("10.0.2.2", 24, "its address 10.0.2.2 is the gateway of up0"),
-        ("10.0.2.9", 28, "its broadcast address 10.0.2.15 is a host's at up0"),
-        ("10.0.2.1", 30, ""),
-        ("10.0.2.14", 31, ""),
-        ("10.0.2.15", 24, ""),  # two home routers lease the same address
-        ("10.0.2.77", 24, ""),
+        ("10.0.2.2", 24, None, "its address 10.0.2.2 is the gateway of up0"),
+        ("10.0.2.9", 28, None, "its broadcast address 10.0.2.15 is a host's at up0"),
+        ("10.0.2.255", 16, None, "its address 10.0.2.255 is the broadcast address of up0"),
+        ("10.0.3.9", 24, "10.0.2.255", "its gateway 10.0.2.255 is the broadcast address of up0"),
+        ("10.0.3.9", 24, "10.0.2.15", "its gateway 10.0.2.15 is the address of up0"),
+        ("10.0.2.1", 30, None, ""),
+        ("10.0.2.14", 31, None, ""),
+        ("10.0.2.15", 24, "10.0.2.2", ""),  # two home routers lease the same address
+        ("10.0.2.77", 24, "10.0.2.2", ""),
     ],
 )
-def test_an_address_that_would_take_another_uplink_s_routes_is_refused(address: str, length: int, why: str) -> None:
+def test_an_address_that_would_take_another_uplink_s_routes_is_refused(
+    address: str, length: int, gateway: str | None, why: str
+) -> None:
     first = Uplink(2, "up0", "", "", WantedUplink())
     first.lease = Lease("10.0.2.15/24", "10.0.2.2", (), 0)
-    assert conflict(address, length, [Uplink(3, "up1", "", "", WantedUplink()), first]) == why
+    assert conflict(address, length, gateway, [Uplink(3, "up1", "", "", WantedUplink()), first]) == why
 
 
 class Loop:

@@ -6,12 +6,14 @@ What the lies do to the kernel's routes is ConnMan's; scenarios_standby.py has m
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 from dhcp_server import ROUTES, Answer, Server, option, route
 from test_several_uplinks import TOOLS, WORLD, Two
+from wires import inside
 from world import Namespace
 
 from tests.integration.conftest import need
@@ -46,6 +48,9 @@ LIES = {
     "it has a route to the server": routed(f"{WORLD}/32", "0.0.0.0/0"),
     "it has routes to all there is": routed("0.0.0.0/1", "128.0.0.0/1", "10.0.2.0/25", "0.0.0.0/0"),
     "it has a route around the pool": routed("100.115.0.0/16", "100.115.92.0/28", "0.0.0.0/0"),
+    "its address is the cable's broadcast address": lie("10.0.2.255/16", "10.0.3.2"),
+    "its gateway is the cable's broadcast address": lie("10.0.3.15/16", "10.0.2.255"),
+    "its gateway is the cable's own address": lie(router="10.0.2.15"),
 }
 
 
@@ -129,6 +134,35 @@ def test_clients_go_by_the_uplink_in_use_although(what: str, liar: Liar) -> None
     assert liar.of("cable")["active"] is True
     assert liar.of("backup")["active"] is False
     assert liar.came == []
+
+
+def test_a_gateway_that_the_kernel_refuses_is_nobody_else_s_trouble(liar: Liar) -> None:
+    """The backup's gateway is its own address: its route is refused, and a switch to the cable goes on all the same."""
+    mark = liar.says(OWN)
+    liar.world.wait_for("uplink", mark, state="lease", name="backup")
+    mark = len(liar.world.events)
+    liar.two.cable.cable("down")
+    liar.two.goes_by("backup", mark)
+    mark = liar.says(lie(router=OWN.address.partition("/")[0]))
+    liar.wait(lambda: liar.of("backup")["address"] is not None)
+    mark = len(liar.world.events)
+    liar.two.cable.cable("up")
+    liar.wait(lambda: liar.of("cable")["active"])
+    served_by_the_cable(liar.client)
+
+
+def test_no_lease_of_a_standby_ends_a_client_s_connection(liar: Liar) -> None:
+    """It leases the address of the client's server, and then another one."""
+    liar.wait(lambda: liar.of("cable")["active"])
+    with inside(liar.client), socket.create_connection((WORLD, 7), timeout=5) as connection:
+        connection.settimeout(4)
+        connection.sendall(b"1")
+        assert connection.recv(100) == b"cable 1"
+        for answer in (lie(f"{WORLD}/32", "10.0.3.2"), OWN):
+            mark = liar.says(answer)
+            liar.world.wait_for("uplink", mark, state="lease", name="backup")
+            connection.sendall(b"2")
+            assert connection.recv(100) == b"cable 2"
 
 
 def test_a_standby_s_own_lease_is_renewed(liar: Liar) -> None:
