@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 
 from builder.model import Forward, Router, Violation
 
@@ -22,11 +22,12 @@ def elements(forwards: Sequence[Forward], addresses: Mapping[str, IPv4Address]) 
     """The elements of the sets and maps of ruleset.nft.j2, by what the template calls them.
 
     `kept` are ports that stay the same, a range being one element; `moved` are the others, one element each;
-    `ports` are all of them, by protocol and range, without overlaps; `tcp` are those of TCP only.
+    `ports` are all of them, by protocol and range, without overlaps; `tcp` are those of TCP only.  Networks of `from`
+    that lie within one another are one: the kernel refuses intervals that overlap.
     """
     kept, moved = [], []
     for one in forwards:
-        for source in one.sources or ANYONE:
+        for source in list(collapse_addresses(one.sources)) or ANYONE:
             if one.port == one.to:
                 kept.append(f"{one.protocol} . {shown(one.ports)} . {source} : {addresses[one.client]}")
             else:

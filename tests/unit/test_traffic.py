@@ -523,3 +523,10 @@ def test_every_scenario_is_named_in_the_document() -> None:
     source = "".join(path.read_text() for path in (ROOT / "tests/guest").glob("scenarios_*.py"))
     for name in re.findall(r"^@shown\(.*\)\ndef (\w+)", source, re.MULTILINE):
         assert f"`{name}`" in SECURITY, name
+
+
+def test_networks_of_a_forward_within_one_another_are_one_element() -> None:
+    """The kernel refuses intervals that overlap, and the whole ruleset with them."""
+    sources = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "10.1.0.0/16", "192.168.1.0/24", "10.0.0.0/8"))
+    made = forwards.elements([Forward(84, "laptop", 84, sources=sources)], {"laptop": IPv4Address("100.64.0.1")})
+    assert made["kept"] == ["tcp . 84 . 10.0.0.0/8 : 100.64.0.1", "tcp . 84 . 192.168.1.0/24 : 100.64.0.1"]
