@@ -267,7 +267,7 @@ def test_a_version_of_any_text_is_judged(text: str) -> None:
     told(lambda: version_of({text: None}, "linux"), LockError)  # type: ignore[dict-item]
 
 
-WORDS = st.sampled_from(["http://deb.debian.org/debian", "mirror+file:/nosuch", "-security", "main", "Debian", ""])
+WORDS = st.sampled_from(["http://mirror.example/debian", "mirror+file:/nosuch", "-security", "main", "Debian", ""])
 
 
 @given(st.lists(st.builds(mirrors.Target, *[WORDS | st.text()] * 5), max_size=4))
