@@ -163,7 +163,7 @@ def probe_argv(qemu: Qemu, kind: str, sector_fd: int) -> list[str]:
 
 
 def linux_argv(qemu: Qemu, kind: str, kernel: Path) -> list[str]:
-    """The command line of a kernel's trial: no disk, so it panics for want of a root, and ``panic=-1`` reboots it."""
+    """The command line of a kernel's trial: without a root it panics, and ``panic=-1`` then reboots."""
     line = [*_bare(qemu, kind), "-m", "128", "-serial", "stdio"]
     return [*line, "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]
 

@@ -1,7 +1,7 @@
 """Which source ports clients' connections get on an uplink, and which the router's own sockets use.
 
-Neither may be a port that the router listens on or forwards: whoever speaks first from such a port would receive what
-is meant for its owner (CVE-2021-3773).
+Neither may be a port that the router listens on or forwards: a client that sends first from such a port would
+receive what is meant for its owner (CVE-2021-3773).
 """
 
 from __future__ import annotations

@@ -272,7 +272,7 @@ def _above() -> Iterator[Path]:
 def _clean_if_dead(folder: Path) -> bool:
     """Remove the folder of a VM whose keeper is gone, and end its QEMU if that still runs; False if it lives.
 
-    Returns once QEMU has ended: until then it holds cards and taps that whoever called wants to give back.
+    Returns once QEMU has ended: until then it holds cards and taps that the caller wants to give back.
     """
     descriptor = lock_folder(folder)
     if descriptor is None:

@@ -1,4 +1,4 @@
-"""A VM's event port: its lines to every reader, their requests to the guest, and the answers to whoever asked."""
+"""A VM's event port: its lines to every reader, their requests to the guest, and the answers to those requests."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class EventHub:
         self._hand_out(note(text), ours=True)
 
     def fail(self, why: str) -> None:
-        """Nobody listens to the guest any more: tell every reader, and whoever asks from now on."""
+        """The listener has ended: tell every reader, and answer later requests with the reason."""
         self._ended = why
         self.tell(why)
 

@@ -60,7 +60,7 @@ def find(explicit: Path | None = None, built: Path | None = None, again: str | N
 def in_store(store_path: Path) -> Path | None:
     """The QEMU in a path of the Nix store; None if it isn't there, or if others than root and we could change it.
 
-    An image's manifest names the path, and whoever may write to the image's folder must not choose what runs here.
+    An image's manifest names the path, and write access to the image's folder must not be enough to choose what runs.
     """
     program = store_path / "bin" / PROGRAM
     try:

@@ -44,10 +44,13 @@ from init.rtnetlink import (
     RTM_NEWROUTE,
     RTM_SETLINK,
     RTN_UNICAST,
+    RTNH_F_ONLINK,
+    RTPROT_STATIC,
+    SCOPE_LINK,
+    SCOPE_UNIVERSE,
 )
 
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_VLAN_ID = 1, 2, 1
-RTPROT_STATIC, RTNH_F_ONLINK, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 4, 4, 0, 253
 
 
 def set_link(index: int, *, name: str | None = None, group: int | None = None, up: bool | None = None) -> bytes:
@@ -68,7 +71,7 @@ def set_card(index: int, *, mac: str | None = None, mtu: int | None = None) -> b
 
 def new_route(index: int, destination: str, length: int, gateway: str | None, metric: int) -> bytes:
     """The payload of RTM_NEWROUTE for a static route of the main table; its gateway need not be a neighbour."""
-    scope = RT_SCOPE_LINK if gateway is None else RT_SCOPE_UNIVERSE
+    scope = SCOPE_LINK if gateway is None else SCOPE_UNIVERSE
     flags = 0 if gateway is None else RTNH_F_ONLINK
     head = ROUTE.pack(AF_INET, length, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, scope, RTN_UNICAST, flags)
     tail = attribute(RTA_DST, packed(destination)) + attribute(RTA_OIF, U32.pack(index))

@@ -83,6 +83,14 @@ class Liar:
             self.wait(lambda: len(self.server.heard) >= 2)
         return mark
 
+    def fails_over(self) -> None:
+        """The backup has its own lease, the cable is pulled, and clients go by the backup."""
+        mark = self.says(OWN)
+        self.world.wait_for("uplink", mark, state="lease", name="backup")
+        mark = len(self.world.events)
+        self.two.cable.cable("down")
+        self.two.goes_by("backup", mark)
+
     def of(self, name: str) -> dict[str, object]:
         """What `status` says of an uplink."""
         return {one["name"]: one for one in self.world.request("status")["uplinks"]}[name]
@@ -138,14 +146,9 @@ def test_clients_go_by_the_uplink_in_use_although(what: str, liar: Liar) -> None
 
 def test_a_gateway_that_the_kernel_refuses_is_nobody_else_s_trouble(liar: Liar) -> None:
     """The backup's gateway is its own address: its route is refused, and a switch to the cable goes on all the same."""
-    mark = liar.says(OWN)
-    liar.world.wait_for("uplink", mark, state="lease", name="backup")
-    mark = len(liar.world.events)
-    liar.two.cable.cable("down")
-    liar.two.goes_by("backup", mark)
-    mark = liar.says(lie(router=OWN.address.partition("/")[0]))
+    liar.fails_over()
+    liar.says(lie(router=OWN.address.partition("/")[0]))
     liar.wait(lambda: liar.of("backup")["address"] is not None)
-    mark = len(liar.world.events)
     liar.two.cable.cable("up")
     liar.wait(lambda: liar.of("cable")["active"])
     served_by_the_cable(liar.client)
@@ -178,11 +181,7 @@ def test_a_standby_s_own_lease_is_renewed(liar: Liar) -> None:
 
 
 def test_after_the_lies_a_pulled_cable_leads_to_the_other_one_and_back(liar: Liar) -> None:
-    mark = liar.says(OWN)
-    liar.world.wait_for("uplink", mark, state="lease", name="backup")
-    mark = len(liar.world.events)
-    liar.two.cable.cable("down")
-    liar.two.goes_by("backup", mark)
+    liar.fails_over()
     assert liar.client.ask("udp", WORLD, 7) == "backup 10.0.3.15"
     assert liar.client.ask("udp", "100.115.92.0", 53) == "backup 10.0.3.15"
     mark = len(liar.world.events)
