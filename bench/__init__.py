@@ -1,4 +1,4 @@
-"""What is measured, and beside what: `python -m bench`.  It reports and does not judge; docs/benchmarks.md explains.
+"""Benchmarks, and what each is compared with: `python -m bench`.  docs/reference/benchmarks.md explains the rows.
 
 It uses `builder` as any program would; `builder` knows nothing of it.
 """

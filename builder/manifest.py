@@ -1,6 +1,6 @@
 """The image folder: what ``manifest.json`` says, checked for shape (`load`) and against the files (`verify`).
 
-The folder holds the kernel, its final configuration and the root image beside the manifest: see docs/image.md.
+The folder holds the kernel, its final configuration and the root image beside the manifest: docs/reference/image.md.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ CMDLINE = (
     "rootfstype=erofs", "ro", "init=/usr/bin/python3", "panic=-1", "no_timer_check", "quiet",
 )  # fmt: skip
 
-# What hardens the kernel at no cost: docs/security.md.  Without the first, SHUFFLE_PAGE_ALLOCATOR shuffles nothing.
+# Hardening that costs nothing: docs/reference/security.md.  Without the first, SHUFFLE_PAGE_ALLOCATOR shuffles nothing.
 HARDENING = ("page_alloc.shuffle=1", "hardened_usercopy=1", "mitigations=auto,nosmt", "nosmt")
 
 PLAIN_ROOT = ("root=/dev/vda",)

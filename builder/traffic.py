@@ -21,7 +21,7 @@ class Refusal:
     reason: str
 
 
-# The one table of reasons: the ruleset's counters, what `status` says of them and docs/security.md follow it.
+# The one table of reasons: the ruleset's counters, what `status` says of them and docs/reference/security.md follow it.
 REFUSALS: Mapping[str, Refusal] = {
     "spoofed": Refusal("ip", "spoofed source", "a client sent it from an address that is not its own"),
     "client_dhcp": Refusal(

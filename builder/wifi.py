@@ -32,7 +32,7 @@ def rules(router: Router) -> Iterator[Violation]:
         yield Violation("wifi.networks", "Wi-Fi needs a network to join", hint, ("wifi.country",))
     if not wifi.networks:
         if wifi.country is None and FRAGMENT in router.kernel.fragments:
-            hint = f"add the section `wifi` (docs/wifi.md), or remove `{FRAGMENT}` from kernel.fragments"
+            hint = f"add the section `wifi` (docs/how-to/wifi.md), or remove `{FRAGMENT}` from kernel.fragments"
             yield Violation("kernel.fragments", f"the fragment {FRAGMENT} is of no use without networks to join", hint)
         return
     if wifi.country is None:

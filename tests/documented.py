@@ -7,8 +7,8 @@ A block's info string says what it is:
     ```yaml placeholder                 as a spec, with a path that the reader has to fill in: checked, but not built
 
 What a block leaves out is added by `complete`: `version` and a name; a network to join where the fragment wifi is named
-and no network is; the fragments of the first block of docs/wifi.md where networks are named and no kernel is.  Files
-that a spec names are made by the tests.
+and no network is; the fragments of the first block of docs/how-to/wifi.md where networks are named and no kernel is.
+Files that a spec names are made by the tests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXAMPLES = sorted([*(ROOT / "examples").glob("*.yaml"), *(ROOT / "examples").glo
 PLACEHOLDER = "placeholder"
 
 OPEN_NETWORK = "wifi: {country: DE, networks: [{ssid: open, security: open}]}\n"
-WITH_WIFI = "kernel: {fragments: [intel, virtio, wifi]}\n"  # as docs/wifi.md has it in its first block
+WITH_WIFI = "kernel: {fragments: [intel, virtio, wifi]}\n"  # as docs/how-to/wifi.md has it in its first block
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def events(
 ) -> None:
     """Show what a running router has said.
 
-    docs/boot-protocol.md lists the events.
+    docs/reference/boot-protocol.md lists the events.
     """
     from builder import console, registry
     from builder.listen import Conversation

@@ -1,7 +1,7 @@
 """What the guest says: boot protocol 1 into typed events, and the kernel's last words into causes.
 
 Every byte comes from a guest and is not trusted: lines are bounded, values are checked for type, and text is escaped
-before anyone shows it.  docs/boot-protocol.md defines the protocol.
+before anyone shows it.  docs/reference/boot-protocol.md defines the protocol.
 
 - events.py: each event as a value
 - lines.py: bytes → lines → events

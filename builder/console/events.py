@@ -1,4 +1,4 @@
-"""Every event of boot protocol 1 as a value; docs/boot-protocol.md defines them."""
+"""Every event of boot protocol 1 as a value; docs/reference/boot-protocol.md defines them."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ All problems are reported at once, each with its line. `netvm-build check` exits
 """
 
 _STARTER = """\
-# A router VM.  Every other key has a default: see docs/spec.md, or `netvm-build check --show`.
+# A router VM.  Every other key has a default: see docs/reference/spec.md, or `netvm-build check --show`.
 version: 1
 name: {name}
 
@@ -103,7 +103,7 @@ def _plain(doc: str) -> str:
 
 
 def reference() -> str:
-    """The reference of the format in Markdown: docs/spec.md."""
+    """The reference of the format in Markdown: docs/reference/spec.md."""
     parts = [_INTRODUCTION.format(version=VERSION_READ, starter=starter(Router().name))]
     defaults = full_spec(Router())
     parts.append(_table("", defaults))

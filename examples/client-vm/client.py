@@ -1,7 +1,8 @@
 """A client VM without an operating system: PID 1 of the router's own kernel and root, this file being its second disk.
 
 It takes the address that its MAC encodes, asks the router for the address of a name, fetches a page from there, says so
-on the console and ends.  docs/host.md starts it.  The root holds little of Python, so this uses little: no `socket`.
+on the console and ends.  docs/how-to/attach-clients.md starts it.  The root holds little of Python, so this uses
+little: no `socket`.
 """
 
 import _socket

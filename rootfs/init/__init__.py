@@ -1,1 +1,1 @@
-"""PID 1 of the router VM.  Standard library only; docs/boot-protocol.md is what it says to the host."""
+"""PID 1 of the router VM.  Standard library only; docs/reference/boot-protocol.md is what it says to the host."""

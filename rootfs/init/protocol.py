@@ -1,4 +1,4 @@
-"""Boot protocol 1: events to the host, requests from it.  docs/boot-protocol.md defines it."""
+"""Boot protocol 1: events to the host, requests from it.  docs/reference/boot-protocol.md defines it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers to the host's requests.  One row of the table each; docs/boot-protocol.md says what they answer."""
+"""Answers to the host's requests.  One row of the table each; docs/reference/boot-protocol.md says what they answer."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The length of a client interface's rings, which is most of the memory that a client costs.
 
 A receive ring is kept full of buffers of 1.5 KiB each.  QEMU offers rings of 256 or, whatever it is asked for, of 1024:
-0.4 or 1.6 MiB a client.  128 make it 0.2 MiB, and pass as much (docs/benchmarks.md): what comes faster than the router
-forwards waits in the host's queue all the same.  ethtool's ioctl (linux/ethtool.h) changes them while the interface is
-down, if the device can reset a single queue (VIRTIO_F_RING_RESET).
+0.4 or 1.6 MiB a client.  128 make it 0.2 MiB, and pass as much (docs/reference/benchmarks.md): what comes faster than
+the router forwards waits in the host's queue all the same.  ethtool's ioctl (linux/ethtool.h) changes them while the
+interface is down, if the device can reset a single queue (VIRTIO_F_RING_RESET).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What must and must not pass: docs/security.md names every scenario, test_wire.py runs them all."""
+"""What must and must not pass: docs/reference/security.md names every scenario, test_wire.py runs them all."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """PID 1's parsers of bytes that others wrote: any bytes in, bounded memory, and no exception but the declared one.
 
-An exception that escapes here would end PID 1, and with it the router: see "Bytes from others" in docs/security.md.
+An exception that escapes here would end PID 1, and with it the router: docs/reference/security.md, "Bytes from others".
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def test_a_request_is_read(request_: dict[str, Any]) -> None:
 
 
 def test_the_document_shows_exactly_the_vectors() -> None:
-    text = (ROOT / "docs/boot-protocol.md").read_text()
+    text = (ROOT / "docs/reference/boot-protocol.md").read_text()
     shown = [json.loads(line) for block in re.findall(r"```json\n(.*?)```", text, re.S) for line in block.splitlines()]
     expected = VECTORS["events"] + VECTORS["requests"]
     assert sorted(map(json.dumps, shown)) == sorted(map(json.dumps, expected))

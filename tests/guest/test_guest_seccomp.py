@@ -218,8 +218,8 @@ def test_each_row_was_seen_or_has_its_reason() -> None:
 
 
 def test_the_document_has_every_row() -> None:
-    """docs/security.md shows each service's table, and which calls are judged by their arguments."""
-    document = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    """docs/reference/security.md shows each service's table, and which calls are judged by their arguments."""
+    document = (Path(__file__).parents[2] / "docs" / "reference" / "security.md").read_text()
     section = document.split("\n## System calls\n")[1].split("\n## ")[0]
     shown: dict[str, dict[str, bool]] = {}
     for service, listed in re.findall(r"^\| ([^|]+) \| (`[^|]+) \| [^|]+ \|$", section, re.MULTILINE):

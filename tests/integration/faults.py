@@ -1,7 +1,7 @@
 """The table of faults: what is done to a running router, and what is expected of it.
 
 test_faults.py runs every row; around it, it looks at every frame that came out, and asks whether the clients are served
-afterwards.  docs/faults.md names every row.
+afterwards.  docs/reference/faults.md names every row.
 """
 
 from __future__ import annotations

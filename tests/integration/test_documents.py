@@ -65,7 +65,7 @@ def test_the_readme(image: Image, loaded: pipeline.Loaded, tmp_path: Path) -> No
 @pytest.mark.long
 def test_the_tutorial(tmp_path: Path) -> None:
     """Compiles a kernel with the fragment that the tutorial adds."""
-    done = follow("docs/tutorial.md", tmp_path)
+    done = follow("docs/tutorial/first-router.md", tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "BONDING=y" in done.stdout
     assert done.stdout.count("passed in") >= 3
@@ -73,7 +73,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
 
 def test_operating_a_router(image: Image, tmp_path: Path, short_runtime: Path) -> None:
     """The page from its top to its end: no command is refused because of one before it."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/operating.md").read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/how-to/operate.md").read_text(), re.MULTILINE | re.DOTALL)
     text, count = re.subn(
         r"^netvm-build run build/netvm$", LEAVE.format(what="build/netvm "), "".join(blocks), flags=re.M
     )

@@ -1,4 +1,4 @@
-"""docs/host.md as a new user goes through it, in a host made up of namespaces.
+"""docs/how-to/attach-clients.md as a new user goes through it, in a host made up of namespaces.
 
 The commands that are printed there are typed by an ordinary user, with root only where it says `sudo`.
 """
@@ -23,7 +23,7 @@ from tests.integration.conftest import need
 from tests.integration.host_world import ROOT, USER, Upstream, UserHost, eventually, need_namespaces, user_python
 
 pytestmark = pytest.mark.integration
-GUIDE = (ROOT / "docs" / "host.md").read_text()
+GUIDE = (ROOT / "docs" / "how-to" / "attach-clients.md").read_text()
 UNITS = ROOT / "examples" / "systemd"
 
 

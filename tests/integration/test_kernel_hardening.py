@@ -1,4 +1,4 @@
-"""Recommendations for a kernel's hardening over the running router: docs/security.md has a reason for each exception.
+"""Kernel hardening recommendations against the running router; docs/reference/security.md has each exception's reason.
 
 They are a table of our own, with its sources (tests/data/hardening/recommendations.txt).  The verdicts of
 kernel-hardening-checker are held against those on each line where it is on PATH; no registry has a package of it:
@@ -27,7 +27,7 @@ from tests.integration import hardening
 
 pytestmark = pytest.mark.integration
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "security.md"
 CHECKER = "kernel-hardening-checker"
 
 

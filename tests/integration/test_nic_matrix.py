@@ -71,7 +71,7 @@ def record(kernel: str, nic: str, image: Image, said: str, workshop: Path) -> No
 
 
 def table(found: Mapping[str, Mapping[str, str]]) -> str:
-    """As docs/hardware.md has it."""
+    """As docs/reference/hardware.md has it."""
     lines = [f"| model | driver | {' | '.join(KERNELS)} |", "|---|---" + "|---" * len(KERNELS) + "|"]
     for nic in NICS:
         said = [found.get(kernel, {}).get(nic, "not run") for kernel in KERNELS]

@@ -30,11 +30,11 @@ from builder.smoke.guest import Guest, Heard
 SCHEMA = json.loads((Path(document.__file__).parent / "schema.json").read_text())
 
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "benchmarks.md"
 
 
 def calls_in_the_document() -> list[str]:
-    """The arguments of every call that docs/benchmarks.md shows."""
+    """The arguments of every call that docs/reference/benchmarks.md shows."""
     calls = re.findall(r"(?:make\.sh bench|python -m bench)\b([^`\n]*)", DOCUMENT.read_text())
     assert len(calls) >= 5
     return calls

@@ -1,4 +1,4 @@
-"""docs/connman.md held against the spec's keys and against the tests that it names."""
+"""docs/reference/connman.md held against the spec's keys and against the tests that it names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from builder.spec.keys import KEYS
 from builder.spec.uplinks import UPLINK
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docs" / "connman.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "reference" / "connman.md").read_text(encoding="utf-8")
 
 
 def rows(heading: str) -> list[list[str]]:

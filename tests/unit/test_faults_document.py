@@ -1,4 +1,4 @@
-"""docs/faults.md against the table of faults: each row is there, and none that is not tested."""
+"""docs/reference/faults.md against the table of faults: each row is there, and none that is not tested."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def there() -> set[str]:
 
 
 def test_every_fault_is_in_the_document_and_no_other() -> None:
-    named = re.findall(r"`(\w+)` \|$", (ROOT / "docs/faults.md").read_text(), re.MULTILINE)
+    named = re.findall(r"`(\w+)` \|$", (ROOT / "docs/reference/faults.md").read_text(), re.MULTILINE)
     assert len(rows()) > 20
     assert {name for name in named if not name.startswith("test_")} == rows()
     assert {name for name in named if name.startswith("test_")} <= there()

@@ -419,7 +419,7 @@ def test_the_starter_quotes_a_name_that_yaml_would_misread(name: str) -> None:
 
 
 def test_the_reference_page_is_made_from_the_keys(golden: Callable[[Path | str, str], None]) -> None:
-    golden(ROOT / "docs" / "spec.md", spec.reference())
+    golden(ROOT / "docs" / "reference" / "spec.md", spec.reference())
 
 
 def test_the_reference_names_every_key_and_section() -> None:

@@ -492,7 +492,7 @@ def test_the_kernel_has_what_the_rules_need(tmp_path: Path) -> None:
 # ---- the document
 
 
-SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "docs" / "reference" / "security.md").read_text(encoding="utf-8")
 
 
 def test_the_document_has_every_refusal_with_its_reason() -> None:

@@ -85,7 +85,7 @@ def test_the_fragment_without_networks_is_refused_before_anything_is_built() -> 
         parse("version: 1\nkernel: {fragments: [virtio, wifi]}\n")
     (problem,) = raised.value.problems
     assert (problem.path, problem.line) == ("kernel.fragments", 2)
-    assert "docs/wifi.md" in (problem.hint or "")
+    assert "docs/how-to/wifi.md" in (problem.hint or "")
 
 
 def test_an_image_without_wifi_is_none_the_different() -> None:

@@ -19,7 +19,7 @@ SECTIONS = (
     Section(
         "wifi",
         "The Wi-Fi networks that the router may join as an uplink, where none of Ethernet is there. Their secrets are"
-        " read when a VM is started, and are in no file of the image: see [Wi-Fi](wifi.md).",
+        " read when a VM is started, and are in no file of the image: see [Wi-Fi](../how-to/wifi.md).",
     ),
     Section("machine", "The virtual machine the image is made for."),
     Section("image", "The image itself."),

@@ -1,4 +1,4 @@
-# The nixpkgs platform: every part of the image from a nixpkgs tree, which pins them all; see docs/nixpkgs.md.
+# The nixpkgs platform: every part of the image from a nixpkgs tree, which pins them all; see docs/how-to/nixpkgs.md.
 { nixpkgs, system ? "x86_64-linux" }:
 let
   # Not nixpkgs' default.nix, which refuses a Nix older than it is tested with: many work, and where one does not, the
