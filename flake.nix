@@ -19,7 +19,7 @@
         filter = path: _:
           let below = lib.removePrefix "${toString ./.}/" path; in
           builtins.elem (builtins.head (lib.splitString "/" below))
-            [ "pyproject.toml" "README.md" "builder" "templates" "kernel-configs" "rootfs" ];
+            [ "pyproject.toml" "README.md" "LICENSE" "LICENSES" "builder" "templates" "kernel-configs" "rootfs" ];
       };
 
       # As in pyproject.toml.

@@ -28,9 +28,9 @@ def flake(tmp_path: Path) -> Path:
     need("nix")
     copy = tmp_path / "netvm-build"
     copy.mkdir()
-    for name in ("flake.nix", "flake.lock", "pyproject.toml", "README.md"):
+    for name in ("flake.nix", "flake.lock", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
-    for name in ("builder", "templates", "kernel-configs", "rootfs", "examples"):
+    for name in ("LICENSES", "builder", "templates", "kernel-configs", "rootfs", "examples"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
 
@@ -62,7 +62,14 @@ def test_the_flakes_package_is_made_of_what_the_wheel_carries(flake: Path) -> No
     )
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     carried = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    assert {path.name for path in Path(asked["src"]).iterdir()} == {*carried, "builder", "pyproject.toml", "README.md"}
+    licences = {"LICENSE", *(str(Path(file).parent) for file in project["project"]["license-files"])} - {"."}
+    assert {path.name for path in Path(asked["src"]).iterdir()} == {
+        *carried,
+        *licences,
+        "builder",
+        "pyproject.toml",
+        "README.md",
+    }
     wanted = {re.split(r"[>=<]", text)[0].replace(".", "-") for text in project["project"]["dependencies"]}
     assert {name.removesuffix("-1") for name in asked["dependencies"]} == wanted
 
