@@ -13,6 +13,11 @@ MOST_MOVED = 4096
 """Ports that may become others of the client: each is an element of its own, of some 100 bytes in the kernel."""
 
 
+def senders(forward: Forward) -> Sequence[IPv4Network]:
+    """The networks that may use a forwarded port, as few as they can be."""
+    return list(collapse_addresses(forward.sources)) or ANYONE
+
+
 def shown(ports: range) -> str:
     """A port, or a range as nft and the spec write it."""
     return f"{ports.start}" if len(ports) == 1 else f"{ports.start}-{ports.stop - 1}"
@@ -27,7 +32,7 @@ def elements(forwards: Sequence[Forward], addresses: Mapping[str, IPv4Address]) 
     """
     kept, moved = [], []
     for one in forwards:
-        for source in list(collapse_addresses(one.sources)) or ANYONE:
+        for source in senders(one):
             if one.port == one.to:
                 kept.append(f"{one.protocol} . {shown(one.ports)} . {source} : {addresses[one.client]}")
             else:
@@ -53,7 +58,7 @@ def spans(forwards: Sequence[Forward], protocol: str) -> list[range]:
 def rules(router: Router) -> Iterator[Violation]:
     """Every rule about forwarded ports that the router breaks."""
     yield from _no_two_overlap(router.clients.forwards)
-    moved = sum(one.count * len(one.sources or ANYONE) for one in router.clients.forwards if one.port != one.to)
+    moved = sum(one.count * len(senders(one)) for one in router.clients.forwards if one.port != one.to)
     if moved > MOST_MOVED:
         message = f"{moved} ports become others of the client, counted once for each `from`; {MOST_MOVED} may"
         hint = "leave `to` out where the ports can stay the same: such a range takes no room"

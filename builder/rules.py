@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from builder import traffic, uplinks, wifi
+from builder import hosts, traffic, uplinks, wifi
 from builder.address import Pair
 from builder.model import PlatformKind, Router, Violation
 
@@ -12,7 +12,7 @@ from builder.model import PlatformKind, Router, Violation
 def rules(router: Router) -> tuple[Violation, ...]:
     """Every rule that spans fields and that the router breaks."""
     own = [violation for rule in RULES for violation in rule(router)]
-    return (*own, *uplinks.rules(router), *traffic.rules(router), *wifi.rules(router))
+    return (*own, *uplinks.rules(router), *hosts.rules(router), *traffic.rules(router), *wifi.rules(router))
 
 
 def _platform_has_its_own_keys(router: Router) -> Iterator[Violation]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
+from builder import hosts
 from builder.address import OUI
 from builder.model import RANDOM_MAC, Dns, Router, Uplink, Violation
 
@@ -14,8 +15,7 @@ ETHERNET_MTU = 1500
 def rules(router: Router) -> tuple[Violation, ...]:
     """Every rule about uplinks that the router breaks."""
     found: list[Violation] = []
-    for number, uplink in enumerate(router.all_uplinks):
-        path = f"uplinks[{number}]" if router.uplinks else "uplink"
+    for path, uplink in hosts.of_uplinks(router):
         for rule in EACH:
             found += rule(router, uplink, path)
     return (*found, *_several_differ(router), *_one_host_name(router), *_cards_are_set_once(router))
@@ -62,20 +62,11 @@ def _gateway_is_a_neighbour(_router: Router, uplink: Uplink, path: str) -> Itera
     address, gateway = uplink.address, uplink.gateway
     if address is None or gateway is None:
         return
-    network, key, involves = address.network, f"{path}.gateway", (f"{path}.address",)
+    network = address.network
     if gateway not in network and network.prefixlen < 32:  # with /32 the gateway need not be a neighbour
         hint = f"the gateway must be reachable from {address}: mend the gateway, the address or its prefix length"
-        yield Violation(key, f"{gateway} is outside the uplink's network {network}", hint, involves)
-    elif gateway == address.ip:
-        hint = "the gateway is the next router's address"
-        yield Violation(key, f"{gateway} is the uplink's own address", hint, involves)
-    elif network.prefixlen < 31 and gateway in (network.network_address, network.broadcast_address):
-        hint = "give the next router's address"
-        yield Violation(key, f"{gateway} is not a host's address in {network}", hint, involves)
-
-
-OTHER_POOLS = tuple(IPv4Network(one) for one in ("100.96.0.0/23", "100.80.0.0/23", "100.127.0.0/23"))
-"""What `clients.pool` may be where an uplink's network takes the default."""
+        message = f"{gateway} is outside the uplink's network {network}"
+        yield Violation(f"{path}.gateway", message, hint, (f"{path}.address",))
 
 
 def _uplink_and_clients_are_apart(router: Router, uplink: Uplink, path: str) -> Iterator[Violation]:
@@ -86,18 +77,13 @@ def _uplink_and_clients_are_apart(router: Router, uplink: Uplink, path: str) -> 
     if uplink.address is None:
         return
     network, involves = uplink.address.network, (f"{path}.address",)
-    pool, gateway = router.clients.pool, uplink.gateway
-    taken = [network, *([IPv4Network(gateway)] if gateway is not None else [])]
-    free = next((one for one in OTHER_POOLS if not any(one.overlaps(other) for other in taken)), None)
+    pool = router.clients.pool
     if network.overlaps(pool):
+        free = hosts.free_pool(router)
         hint = "give the address its real prefix length: no pool of 100.64.0.0/10 is outside this network"
         if free is not None:
             hint = f"choose a pool of 100.64.0.0/10 that the uplink's network does not hold: `pool: {free}` in clients"
         yield Violation("clients.pool", f"{pool} overlaps the uplink's network {network}", hint, involves)
-    elif gateway is not None and gateway in pool:
-        hint = f"choose a pool of 100.64.0.0/10 without the gateway: `pool: {free}` in clients"
-        message = f"{pool} holds the uplink's gateway {gateway}"
-        yield Violation("clients.pool", message, hint, (f"{path}.gateway",))
     for number, client in enumerate(router.clients.named):
         if client.pair.network.overlaps(network):
             hint = "give the client a router address outside the uplink's network"
@@ -106,7 +92,7 @@ def _uplink_and_clients_are_apart(router: Router, uplink: Uplink, path: str) -> 
 
 
 def _routes_lead_somewhere(router: Router, uplink: Uplink, path: str) -> Iterator[Violation]:
-    """A route has one next router, which the uplink can reach, and takes no client's packets."""
+    """A route has one next router, which is on the link, and takes no client's packets."""
     seen: set[IPv4Network] = set()
     taken = [router.clients.pool, *(client.pair.network for client in router.clients.named)]
     for number, route in enumerate(uplink.routes):
@@ -119,16 +105,9 @@ def _routes_lead_somewhere(router: Router, uplink: Uplink, path: str) -> Iterato
                 hint = "remove the route, or choose another clients.pool"
                 yield Violation(f"{key}.to", f"{route.to} lies among the clients' addresses {network}", hint, involves)
                 break
-        if route.via is None:
+        if route.via is None or uplink.address is None:
             continue
-        if any(route.via in network for network in taken):
-            yield Violation(f"{key}.via", f"{route.via} is a client's address", "give the next router", involves)
-        if uplink.address is None:
-            continue
-        if route.via == uplink.address.ip:
-            hint = "give the next router, or remove `via` if the destinations are on the link"
-            yield Violation(f"{key}.via", f"{route.via} is the uplink's own address", hint, (f"{path}.address",))
-        elif route.via not in uplink.address.network and uplink.address.network.prefixlen < 32:
+        if route.via not in uplink.address.network and uplink.address.network.prefixlen < 32:
             hint = f"give a router in {uplink.address.network}"
             message = f"{route.via} is outside the uplink's network {uplink.address.network}"
             yield Violation(f"{key}.via", message, hint, (f"{path}.address",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from ipaddress import AddressValueError, IPv4Network, NetmaskValueError, collapse_addresses
+from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 
 from builder.marks import Items, Node, Scalar, shown
 from builder.model import Forward
@@ -147,8 +147,8 @@ def _read_forward(node: Node, at: At) -> Forward:
         right = dump_ports(range(start, start + len(ports)))
         message = f"{dump_ports(to)} and port {dump_ports(ports)} differ in length: {len(to)} and {len(ports)}"
         raise ReadError(message, f"write `to: {right}`, or leave `to` out to keep the ports", path="to")
-    sources = tuple(collapse_addresses(values.get("from") or ()))
-    return Forward(ports.start, values["client"], to.start, values.get("protocol", "tcp"), len(ports), sources)
+    protocol, sources = values.get("protocol", "tcp"), values.get("from") or ()
+    return Forward(ports.start, values["client"], to.start, protocol, len(ports), sources)
 
 
 def _dump_forward(one: Forward) -> Json:

@@ -122,7 +122,7 @@ def test_ranges_and_senders_are_read_and_written_back() -> None:
         "  - {port: 7000-7002, client: printer, to: 8000-8002, protocol: udp}",
         "  - {port: 80, client: printer, from: [192.168.1.0/24, 192.168.0.0/24, 10.1.2.3]}",
     )
-    sources = (IPv4Network("10.1.2.3/32"), IPv4Network("192.168.0.0/23"))
+    sources = tuple(IPv4Network(one) for one in ("192.168.1.0/24", "192.168.0.0/24", "10.1.2.3/32"))
     assert router.clients.forwards == (
         Forward(6000, "laptop", 6000, count=101),
         Forward(7000, "printer", 8000, "udp", 3),
