@@ -1,6 +1,8 @@
 """Which of several resolvers answer, so that clients' DNS goes to none that does not: docs/adr/0013-dead-resolvers.md.
 
-Each is asked for the root's name servers (RFC 1034, 1035), from a socket and with a number of its own.
+Each is asked for the root's name servers (RFC 1034, 1035), from a socket and with a number of its own.  The socket is
+bound to the uplink in use, so that no route of another uplink leads the question away, and no packet that comes by
+another uplink answers it.
 """
 
 from __future__ import annotations
@@ -30,10 +32,11 @@ def is_answer(data: bytes, number: bytes) -> bool:
 
 
 class Question:
-    """One resolver is asked, twice at most; `done` is called once, with whether it answered."""
+    """One resolver is asked by an interface, twice at most; `done` is called once, with whether it answered."""
 
-    def __init__(self, loop: Loop, resolver: str, done: Callable[[bool], None]) -> None:
+    def __init__(self, loop: Loop, resolver: str, interface: str, done: Callable[[bool], None]) -> None:
         self._loop = loop
+        self._interface = interface.encode()
         self._done = done
         self._number = os.urandom(2)
         self._left = TRIES
@@ -51,6 +54,7 @@ class Question:
         self._left -= 1
         self._timer = self._loop.later(PATIENCE_S, self._send)
         try:
+            self._socket.setsockopt(native.SOL_SOCKET, native.SO_BINDTODEVICE, self._interface)
             self._socket.connect(self._to)
             self._socket.send(self._number + FLAGS_AND_COUNTS + ROOT_NS_IN)
         except OSError:  # there is no way to it now; there may be with the next try
@@ -79,22 +83,23 @@ class Question:
 
 
 class Health:
-    """Which resolvers answer; calls back whenever that changes.  One alone is not asked: there is no other to use."""
+    """Which resolvers answer; calls back whenever that changes.  A single one isn't asked: there is no other to use."""
 
     def __init__(self, loop: Loop, on_change: Callable[[], None], log: Callable[[str], None]) -> None:
         self._loop = loop
         self._on_change = on_change
         self._log = log
         self._resolvers: tuple[str, ...] = ()
+        self._interface = ""
         self._dead: set[str] = set()
         self._questions: list[Question] = []
         self._timer: Timer | None = None
 
-    def live(self, resolvers: Sequence[str]) -> tuple[str, ...]:
-        """Those of these resolvers that answer, as far as is known; all of them where none does."""
+    def live(self, resolvers: Sequence[str], interface: str) -> tuple[str, ...]:
+        """Those of an uplink's resolvers that answer there, as far as is known; all of them where none does."""
         now = tuple(resolvers)
-        if now != self._resolvers:
-            self._resolvers = now
+        if (now, interface) != (self._resolvers, self._interface):
+            self._resolvers, self._interface = now, interface
             self._dead.clear()
             self._ask()
         return tuple([one for one in now if one not in self._dead]) or now
@@ -110,7 +115,7 @@ class Health:
             return
         self._timer = self._loop.later(EVERY_S, self._ask)
         self._questions = [
-            Question(self._loop, one, lambda answered, one=one: self._learn(one, answered))  # type: ignore[misc]
+            Question(self._loop, one, self._interface, lambda answered, one=one: self._learn(one, answered))  # type: ignore[misc]
             for one in self._resolvers
         ]
 

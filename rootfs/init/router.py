@@ -175,26 +175,22 @@ class Router:
         service = self.connman.service_of(interface) if self.connman is not None else None
         return service is not None and service.connected
 
-    def _resolvers_now(self) -> tuple[str, ...]:
-        """Where clients' DNS goes: to the resolvers of the uplink that they go out by, and to no other's."""
-        active = self.uplinks.active
-        return active.lease.nameservers if active is not None and active.lease is not None else ()
-
     def _address_now(self) -> tuple[str, ...]:
         """The address of the uplink that clients go out by, if there is one."""
         active = self.uplinks.active
-        return (active.lease.address.partition("/")[0],) if active is not None and active.lease is not None else ()
+        return (active.lease.ip,) if active is not None and active.lease is not None else ()
 
     def _live_resolvers(self) -> tuple[str, ...]:
-        """Those of them that answer, where there are several."""
-        wanted = self._resolvers_now()
+        """Where clients' DNS goes: to resolvers of the uplink that they go out by; of several, to those that answer."""
+        active = self.uplinks.active
+        wanted = active.lease.nameservers if active is not None and active.lease is not None else ()
         if self._health is None:
             if len(wanted) < 2:
                 return wanted
             from init.resolver_health import Health
 
             self._health = Health(self.loop, self._network_changed, self._log)
-        return self._health.live(wanted)
+        return self._health.live(wanted, active.name if active is not None else "")
 
     def _follow_connman(self) -> None:
         """What only ConnMan itself can tell: what is wrong with an uplink, and whose resolvers are which."""

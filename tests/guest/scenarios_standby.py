@@ -14,7 +14,9 @@ from functools import partial
 from init import firewall, sysctl
 from init.active import Active
 from init.config import WantedUplink
+from init.loop import Loop
 from init.protocol import Voice
+from init.resolver_health import Question
 from init.routing import FROM_CLIENT, Routing
 from init.uplink import Lease, Uplink
 from shows import QUIET, of, opened, out, shown, syn
@@ -31,6 +33,7 @@ LIES: dict[str, tuple[str, Sequence[str]]] = {
     "it leases a network that covers the server": ("64.0.0.9/2", ()),
     "it leases the server's own address": (f"{SERVER}/32", ()),
     "the server is its network's broadcast address": (f"93.184.215.9/28 brd {SERVER}", ()),
+    "it leases the resolver's own address": (f"{RESOLVER}/32", ()),
     "it names the first one's resolver": (f"{STANDBY}/24", (f"{RESOLVER} via {NEIGHBOUR}",)),
     "it names a server as its resolver": (f"{STANDBY}/24", (f"{SERVER} via {NEIGHBOUR}",)),
     "it has routes to all there is": (f"{STANDBY}/24", (f"0.0.0.0/1 via {NEIGHBOUR}", f"128.0.0.0/1 via {NEIGHBOUR}")),
@@ -164,6 +167,48 @@ def a_standby_sees_no_client(bench: Bench) -> None:
                     served_by_the_first(bench, pair, 4000 + 2 * number + late)
                 except AssertionError as error:
                     raise AssertionError(f"{lie}{', and had it first' if late else ''}: {error}") from error
+
+
+@shown()
+def resolvers_are_asked_by_the_uplink_in_use(bench: Bench) -> None:
+    """By PID 1, whatever a standby's lease is; and no packet of the standby's network is an answer."""
+    with second(bench) as pair:
+        for lie, said in LIES.items():
+            for late in (False, True):
+                if late:
+                    bench.lease(UPLINK)
+                    pair.use(pair.first)
+                else:
+                    pair.lease(*said)
+                try:
+                    asked_by_the_first(bench, pair)
+                except AssertionError as error:
+                    raise AssertionError(f"{lie}{', and had it first' if late else ''}: {error}") from error
+
+
+def asked_by_the_first(bench: Bench, pair: Pair) -> None:
+    """A question of PID 1's leaves by the uplink in use, and only an answer by that one counts."""
+    answers: list[bool] = []
+    loop = Loop()
+    bench.clear()
+    pair.wire.collect()
+    pair.wire.seen.clear()
+    with inside(bench.router):
+        question = Question(loop, RESOLVER, "up0", answers.append)
+    try:
+        came = bench.upstream.wait(of(UDP, dport=53))
+        assert (came[IP].src, came[IP].dst) == (UPLINK, RESOLVER)
+        answer = bytes(came[UDP].payload)[:2] + bytes([0x81, 0x80]) + bytes(8)
+        packet = IP(src=RESOLVER, dst=UPLINK) / UDP(sport=53, dport=came[UDP].sport) / answer
+        for wire, so_far in ((pair.wire, []), (bench.upstream, [True])):
+            wire.send(packet)
+            end = time.monotonic() + QUIET
+            while time.monotonic() < end:
+                loop.step(0.01)
+            assert answers == so_far, f"after {wire.name}'s answer: {answers}"
+    finally:
+        question.cancel()
+    assert not pair.wire.packets(), [one.summary() for one in pair.wire.packets()]
 
 
 @shown(PAIRED)

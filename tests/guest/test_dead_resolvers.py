@@ -82,9 +82,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick")
 def test_those_that_answer_are_used_and_all_where_none_does() -> None:
     good, failing = Resolver("127.0.53.1"), Resolver("127.0.53.2", rcode=2)
+    by = ["lo"]
     here = ("127.0.53.1", "127.0.53.2", "127.0.53.3")
     loop, said, changes = Loop(), [], []
-    health = Health(loop, lambda: changes.append(health.live(here)), said.append)
+    health = Health(loop, lambda: changes.append(health.live(here, by[-1])), said.append)
 
     def run(seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -93,24 +94,28 @@ def test_those_that_answer_are_used_and_all_where_none_does() -> None:
             good.serve()
             failing.serve()
 
-    assert health.live(here) == here  # nothing is known yet
+    assert health.live(here, by[-1]) == here  # nothing is known yet
     run(0.2)
-    assert health.live(here) == ("127.0.53.1",)
+    assert health.live(here, by[-1]) == ("127.0.53.1",)
     assert changes[-1] == ("127.0.53.1",)
     failing.rcode = 0
     run(0.5)
-    assert health.live(here) == ("127.0.53.1", "127.0.53.2")
+    assert health.live(here, by[-1]) == ("127.0.53.1", "127.0.53.2")
     good.rcode = failing.rcode = 2
     run(0.6)
-    assert health.live(here) == here
+    assert health.live(here, by[-1]) == here
     dead, again = "does not answer, and is not used while another one does", "answers again"
     assert sorted(said[:2]) == [f"resolver {one} {dead}" for one in here[1:]]
     assert said[2] == f"resolver {here[1]} {again}"
     assert sorted(said[3:]) == [f"resolver {one} {dead}" for one in here[:2]]
     asked = good.asked
-    assert health.live(("127.0.53.1",)) == ("127.0.53.1",)
+    assert health.live(("127.0.53.1",), "lo") == ("127.0.53.1",)
     run(0.5)
-    assert good.asked == asked  # one alone is not asked
+    assert good.asked == asked  # a single one is not asked
+    by.append("absent0")
+    assert health.live(here, by[-1]) == here
+    run(0.2)
+    assert good.asked == asked  # by no other interface
     for one in (good, failing):
         one.socket.close()
 
@@ -158,7 +163,10 @@ def test_a_name_is_found_though_two_of_three_resolvers_are_dead(world: World, tm
     client = world.client(0)
     world.wait_for("client")
     world.processes.append(world.upstream.spawn(sys.executable, "-c", RESOLVER, LIVE))
+    after = len(world.events)
     resolve_by(world, SILENT, ABSENT, LIVE)
+    world.wait_for("uplink", after, state="lease", nameservers=[SILENT, ABSENT, LIVE])
+    world.request("ping")  # answered once the firewall has them
     took = [look_up(client, tmp_path, f"first{number}.example") for number in range(2)]
     assert max(took) < 6, took
     world.wait_for("log", text=f"resolver {SILENT} does not answer, and is not used while another one does")

@@ -328,6 +328,18 @@ def test_no_dear_module_comes_in_by_a_back_door() -> None:
     )
 
 
+def test_pid_1_sends_nothing_but_questions_to_resolvers() -> None:
+    """All other sockets lead to the kernel (netlink) or to another program (Unix)."""
+    families = {
+        (file.stem, ast.unparse(node.args[0]))
+        for file in INIT.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("native.Socket", "Socket")
+    }
+    inside = ("native.AF_NETLINK", "native.AF_UNIX")
+    assert {one for one in families if one[1] not in inside} == {("resolver_health", "native.AF_INET")}
+
+
 def test_the_script_the_kernel_starts() -> None:
     script = ROOT / "rootfs/static/sbin/init"
     first = script.read_text().splitlines()[0]
