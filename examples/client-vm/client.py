@@ -16,18 +16,18 @@ REPLACE = 0x100 | 0x400  # NLM_F_REPLACE, NLM_F_CREATE
 
 
 class Socket(_socket.socket):
-    def __enter__(self):
+    def __enter__(self) -> "Socket":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def attribute(kind, value):
+def attribute(kind: int, value: bytes) -> bytes:
     return pack("=HH", len(value) + 4, kind) + value + b"\0" * (-len(value) % 4)
 
 
-def rtnetlink(kind, body, flags=0):
+def rtnetlink(kind: int, body: bytes, flags: int = 0) -> None:
     """One request, and the kernel's word."""
     with Socket(_socket.AF_NETLINK, _socket.SOCK_RAW, 0) as netlink:
         netlink.send(pack("=IHHII", len(body) + 16, kind, 0x1 | 0x4 | flags, 1, 0) + body)
@@ -36,7 +36,7 @@ def rtnetlink(kind, body, flags=0):
         raise OSError(error, os.strerror(error))
 
 
-def configure():
+def configure() -> tuple[str, str]:
     """Address, gateway: a client's are its MAC's last three octets, its router's the number below."""
     index, name = next(link for link in _socket.if_nameindex() if link[1].startswith("eth"))
     with Socket(_socket.AF_PACKET, _socket.SOCK_RAW) as probe:
@@ -51,7 +51,7 @@ def configure():
     return _socket.inet_ntoa(address), _socket.inet_ntoa(router)
 
 
-def resolve(name, router):
+def resolve(name: str, router: str) -> str:
     """The first address of a name (RFC 1035), asked of the router."""
     question = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0" + pack("!HH", 1, 1)
     with Socket(_socket.AF_INET, _socket.SOCK_DGRAM) as channel:
@@ -71,7 +71,7 @@ def resolve(name, router):
     raise OSError(f"{name} has no address")
 
 
-def fetch(address, host, path):
+def fetch(address: str, host: str, path: str) -> tuple[str, bytes]:
     """The status line and the body of a page."""
     with Socket(_socket.AF_INET, _socket.SOCK_STREAM) as stream:
         stream.settimeout(10.0)
@@ -84,7 +84,7 @@ def fetch(address, host, path):
     return head.split(b"\r\n")[0].decode(), body
 
 
-def main():
+def main() -> None:
     host, _, path = sys.argv[1].removeprefix("http://").partition("/")
     me, router = configure()
     for _ in range(20):  # the link may need a moment

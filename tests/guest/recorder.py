@@ -56,7 +56,7 @@ class Recorder:
             except OSError:
                 return
 
-        Watch._judge = judge  # type: ignore[method-assign]
+        Watch._judge = judge  # type: ignore[assignment, method-assign]
 
     def note(self, pid: int, number: int) -> None:
         """Note a call of a process, known by what it executes."""

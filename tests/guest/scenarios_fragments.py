@@ -176,7 +176,7 @@ def a_datagram_has_so_many_fragments(bench: Bench) -> None:
 def a_large_datagram_arrives(bench: Bench) -> None:
     """The largest that there is, in fragments of an MTU of 1280."""
     laptop = bench.laptop
-    frames = pieces(laptop, SERVER, *fresh(1), udp(4100, 443, 65535 - 28), size=1256)
+    frames = pieces(laptop, SERVER, fresh(1)[0], udp(4100, 443, 65535 - 28), size=1256)
     arrive(bench, laptop, bench.upstream, frames, 1)
     seen = [packet for packet in bench.upstream.packets() if IP in packet]
     assert sum(len(packet[IP].payload) for packet in seen) == 65535 - 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from shows import DEAF, QUIET, of, shown
 from wires import ARP, GATEWAY, ICMP, IP, OTHER_RESOLVER, RESOLVER, SERVER, TCP, UDP, UPLINK, Ether, Packet
@@ -13,7 +14,7 @@ from builder.traffic import ARP_PER_SECOND
 # ---- ARP
 
 
-def who_has(sender: str, target: str, **fields: object) -> Packet:
+def who_has(sender: str, target: str, **fields: Any) -> Packet:
     return Ether(dst="ff:ff:ff:ff:ff:ff", **fields) / ARP(op=1, psrc=sender, pdst=target)
 
 
@@ -91,7 +92,8 @@ def dns_goes_to_the_uplink_s_resolver(bench: Bench) -> None:
     for layer in (UDP, TCP):
         came = bench.passes(laptop, question(bench, 1500, layer), bench.upstream, of(layer, dport=53))
         assert (came[IP].src, came[IP].dst) == (UPLINK, RESOLVER)
-        reply = layer(sport=53, dport=came[layer].sport, **({"flags": "SA", "ack": 1} if layer is TCP else {}))
+        flags: dict[str, Any] = {"flags": "SA", "ack": 1} if layer is TCP else {}
+        reply = layer(sport=53, dport=came[layer].sport, **flags)
         back = bench.passes(bench.upstream, IP(src=RESOLVER, dst=UPLINK) / reply, laptop)
         assert (back[IP].src, back[IP].dst) == (laptop.router, laptop.address)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from shows import DEFAULT, of, out, shown, syn
 from wires import GATEWAY, ICMP, IP, OTHER_RESOLVER, RESOLVER, SERVER, TCP, UDP, UPLINK, Packet, Wire, inside
@@ -47,7 +48,7 @@ def a_forwarded_port_cannot_be_taken(bench: Bench) -> None:
     printer, upstream, laptop = bench.printer, bench.upstream, bench.laptop
     low, high = ports.split(PAIRED).masquerade
     for layer, port, to in ((UDP, 5000, 5001), (TCP, 8080, 80)):
-        flags = {"flags": "S"} if layer is TCP else {}
+        flags: dict[str, Any] = {"flags": "S"} if layer is TCP else {}
         first = IP(src=printer.address, dst=SERVER) / layer(sport=port, dport=5000, **flags)
         assert low <= port_on_the_uplink(bench, printer, first, layer) <= high
         question = IP(src=SERVER, dst=UPLINK) / layer(sport=5000, dport=port, **flags)
@@ -84,7 +85,7 @@ def one_udp_port_is_one_port_for_all_servers(bench: Bench) -> None:
     laptop, printer = bench.laptop, bench.printer
     servers = (SERVER, OTHER_SERVER, "198.51.100.10")
     for sport in (500, 4500, 30000, 40000, 64000):
-        seen = []
+        seen: list[int] = []
         for wire in (laptop, printer):
             asked = [IP(src=wire.address, dst=server) / UDP(sport=sport, dport=3478) for server in servers]
             mapped = {port_on_the_uplink(bench, wire, one) for one in asked}

@@ -91,8 +91,8 @@ def errors_of_a_carrier_in_the_pool_are_taken(bench: Bench) -> None:
     laptop, upstream, hop = bench.laptop, bench.upstream, "100.115.92.77"
     port = opened(bench, 3600)
     sent = IP(src=UPLINK, dst=SERVER) / UDP(sport=port, dport=443) / b"hello"
-    for kind in ({"type": 11}, {"type": 3, "code": 4, "nexthopmtu": 1280}, {"type": 12}):
-        came = bench.passes(upstream, IP(src=hop, dst=UPLINK) / ICMP(**kind) / sent, laptop, of(ICMP))
+    for error in (ICMP(type=11), ICMP(type=3, code=4, nexthopmtu=1280), ICMP(type=12)):
+        came = bench.passes(upstream, IP(src=hop, dst=UPLINK) / error / sent, laptop, of(ICMP))
         assert (came[IP].src, came[IP].dst) == (hop, laptop.address)
     unknown = IP(src=UPLINK, dst=SERVER) / UDP(sport=9, dport=9) / b"none"
     bench.refused(upstream, IP(src=hop, dst=UPLINK) / ICMP(type=11) / unknown, by="invalid")

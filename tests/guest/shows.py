@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from wires import IP, SERVER, TCP, UDP, UPLINK, Packet
 from workbench import Bench
@@ -45,7 +46,7 @@ def out(bench: Bench, sport: int, dport: int = 443) -> Packet:
     return IP(src=bench.laptop.address, dst=SERVER) / UDP(sport=sport, dport=dport) / b"hello"
 
 
-def syn(source: str, target: str, sport: int, dport: int, flags: str = "S", **fields: object) -> Packet:
+def syn(source: str, target: str, sport: int, dport: int, flags: str = "S", **fields: Any) -> IP:
     return IP(src=source, dst=target) / TCP(sport=sport, dport=dport, flags=flags, seq=100, **fields)
 
 

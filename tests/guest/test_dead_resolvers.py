@@ -84,7 +84,9 @@ def test_those_that_answer_are_used_and_all_where_none_does() -> None:
     good, failing = Resolver("127.0.53.1"), Resolver("127.0.53.2", rcode=2)
     by = ["lo"]
     here = ("127.0.53.1", "127.0.53.2", "127.0.53.3")
-    loop, said, changes = Loop(), [], []
+    loop = Loop()
+    said: list[str] = []
+    changes: list[tuple[str, ...]] = []
     health = Health(loop, lambda: changes.append(health.live(here, by[-1])), said.append)
 
     def run(seconds: float) -> None:

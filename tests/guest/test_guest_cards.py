@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from errno import EINVAL, EOPNOTSUPP
 from typing import Any
 
@@ -20,7 +21,7 @@ def test_a_random_mac_is_local_of_one_interface_and_no_client_s(monkeypatch: pyt
     assert len(drawn) == 2000
     assert {int(mac[:2], 16) & 3 for mac in drawn} == {2}
     for first in range(256):
-        monkeypatch.setattr(cards.os, "urandom", lambda _, first=first: bytes([first, 0xB3, 0xEC, 1, 2, 3]))
+        monkeypatch.setattr(os, "urandom", lambda _, first=first: bytes([first, 0xB3, 0xEC, 1, 2, 3]))
         assert not cards.draw().startswith("0A:")
 
 

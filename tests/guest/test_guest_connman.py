@@ -218,7 +218,9 @@ def test_connman_is_asked_and_told_over_the_bus(tmp_path: Path, monkeypatch: pyt
     bus = StandinBus(tmp_path)
     bus.bodies["GetServices"] = ("a(oa{sv})", connman_answer(), RETURN)
     monkeypatch.setattr(Bus.__init__, "__kwdefaults__", {"path": bus.path, "user": os.getuid()})
-    loop, changes, trouble = Loop(), [], []
+    loop = Loop()
+    changes: list[int] = []
+    trouble: list[str] = []
     client = ConnMan(loop, lambda: changes.append(1), trouble.append, lambda _: 0)
     until(loop, lambda: client.heard)
     found = client.service_of("up0")
@@ -238,7 +240,8 @@ def test_connman_is_asked_and_told_over_the_bus(tmp_path: Path, monkeypatch: pyt
 
 def test_a_bus_that_talks_nonsense_is_left(tmp_path: Path) -> None:
     bus = StandinBus(tmp_path)
-    loop, lost = Loop(), []
+    loop = Loop()
+    lost: list[str] = []
     Bus(loop, lambda _: None, lost.append, path=bus.path, user=os.getuid())
     until(loop, lambda: len(bus.calls) == 1)
     bus.peer.sendall(b"x" * 64)

@@ -102,7 +102,7 @@ PROPERTIES = [
 ]
 SERVICES = answer("a(oa{sv})", [("/net/connman/service/a", PROPERTIES), ("/net/connman/service/b", PROPERTIES)])
 
-TYPED = st.deferred(
+TYPED: st.SearchStrategy[tuple[str, Any]] = st.deferred(
     lambda: st.one_of(
         st.tuples(st.just("s"), st.text("up0.²9/_é", max_size=12)),
         st.tuples(st.just("u"), st.integers(0, 1 << 32)),

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from init import interfaces, netlink, uevents
@@ -72,7 +73,7 @@ def test_a_default_route_is_read() -> None:
 
 
 @pytest.mark.parametrize("other", [{"table": 255}, {"table": 1000}, {"length": 24}])
-def test_other_routes_are_passed_over(other: dict[str, int]) -> None:
+def test_other_routes_are_passed_over(other: dict[str, Any]) -> None:
     assert rt.parse_default_route(route_message(4, "10.0.2.2", **other)) is None
 
 

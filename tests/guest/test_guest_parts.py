@@ -198,7 +198,7 @@ def test_forgetting_connections_always_names_an_exact_source(direction: int, pro
         numbers = netlink.attributes(tuple_[conntrack.CTA_TUPLE_PROTO], 0)
         assert numbers[conntrack.CTA_PROTO_NUM][0] == conntrack.UDP
         assert numbers[conntrack.CTA_PROTO_SRC_PORT][:2] == b"\0\x35"
-    assert conntrack.NESTED & netlink.NLA_TYPE_MASK == 0
+    assert nftables.NESTED & netlink.NLA_TYPE_MASK == 0
 
 
 def test_sysctl_writes_what_is_there_and_tells_what_refuses(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def test_a_wrong_configuration_of_networks_is_refused() -> None:
     good = {"version": 1, "name": "netvm", "oui": "0A:B3:EC", "dns": "none"}
     (network,) = parse(json.dumps({**good, "wifi": [{"ssid": "x", "security": "sae", "hidden": True}]})).wifi
     assert (network.ssid, network.security, network.hidden) == ("x", "sae", True)
-    for wrong in ("x", [7], [{"ssid": ""}], [{"ssid": "x", "security": "wep"}], {}):
+    bad: tuple[object, ...] = ("x", [7], [{"ssid": ""}], [{"ssid": "x", "security": "wep"}], {})
+    for wrong in bad:
         with pytest.raises(ValueError, match="wifi"):
             parse(json.dumps({**good, "wifi": wrong}))

@@ -260,6 +260,7 @@ def test_clients_reach_forwarded_ports_by_the_address_of_the_uplink_in_use(two: 
         two.cable.cable(state)
         two.goes_by(name, after)
         end = time.monotonic() + 10
+        assert two.world.inside is not None
         while ways[reached.index(True)] not in two.world.inside.run(
             "nft", "list", "set", "ip", "netvm", "uplink_addresses"
         ):

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 from dhcp_server import ROUTES, Answer, Server, option, route
-from test_several_uplinks import TOOLS, WORLD, Two
+from test_namespaces import TOOLS
+from test_several_uplinks import WORLD, Two
 from wires import inside
 from world import Namespace
 
@@ -93,7 +94,8 @@ class Liar:
 
     def of(self, name: str) -> dict[str, object]:
         """What `status` says of an uplink."""
-        return {one["name"]: one for one in self.world.request("status")["uplinks"]}[name]
+        found: dict[str, dict[str, object]] = {one["name"]: one for one in self.world.request("status")["uplinks"]}
+        return found[name]
 
     def wait(self, what: object, seconds: float = 20) -> None:
         end = time.monotonic() + seconds

@@ -35,7 +35,7 @@ def listen(namespace: Namespace, name: str) -> socket.socket:
 
 
 def collect(wire: socket.socket) -> list[bytes]:
-    found = []
+    found: list[bytes] = []
     while True:
         try:
             data, where = wire.recvfrom(65536)

@@ -61,7 +61,7 @@ def test_lone_fragments_of_one_sender_stop_nobody_else_s(
     arrived: list[int] = []
 
     def send(_: int) -> None:
-        wire.send(piece(wire, target, *fresh(1), bytes(1400), source=source))
+        wire.send(piece(wire, target, fresh(1)[0], bytes(1400), source=source))
 
     paced(seconds, per_second, send, lambda: arrived.append(fragmented_datagrams(bench, bench.printer)))
     assert arrived == [10] * (seconds - 1)
@@ -77,7 +77,7 @@ def test_a_tunnel_in_two_fragments_has_its_rate(bench: Bench) -> None:
         came = 0
 
         def send(_: int) -> None:
-            laptop.send(*pieces(laptop, SERVER, *fresh(1), udp(4400, 443, 1500)))
+            laptop.send(*pieces(laptop, SERVER, fresh(1)[0], udp(4400, 443, 1500)))
 
         def meanwhile() -> None:
             nonlocal came

@@ -140,8 +140,9 @@ class Wire:
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             for frame in self.arp():
-                if what(frame[ARP]):
-                    return frame[ARP]
+                found: ARP = frame[ARP]
+                if what(found):
+                    return found
             time.sleep(0.002)
         raise AssertionError(f"{self.name}: it did not come; came: {[one.summary() for one in self.arp()]}")
 

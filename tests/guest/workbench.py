@@ -23,7 +23,7 @@ from init.clients import FURNISHING
 from init.interfaces import Requests
 from init.netlink import NLM_F_ACK, NLM_F_REQUEST, transact
 from init.network import Network
-from init.nftables import Message, Tables, flush
+from init.nftables import NETLINK_NETFILTER, Message, Tables, flush
 from init.rtnetlink import Changes
 from scapy.layers.inet import IP
 from scapy.layers.l2 import Ether
@@ -244,7 +244,7 @@ class Bench:
     def forget_all(self) -> None:
         """Forget every connection, so that no test lives off another's."""
         with inside(self.router):
-            asking = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, conntrack.NETLINK_NETFILTER)
+            asking = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
             transact(asking, conntrack.IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST | NLM_F_ACK, 1, bytes(4))
             asking.close()
 

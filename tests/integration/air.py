@@ -84,6 +84,6 @@ def _entry(number: int, name: str, mode: int, data: bytes) -> bytes:
 
 def _libraries(root: Path, program: Path) -> list[Path]:
     """What a program of the root loads, as the root's own loader finds it."""
-    argv = [root / "usr" / LOADER, "--library-path", root / LIBRARIES, "--list", program]
+    argv: list[str | Path] = [root / "usr" / LOADER, "--library-path", root / LIBRARIES, "--list", program]
     listed = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     return [Path(line.split("=>")[1].split("(")[0].strip()) for line in listed.splitlines() if "=>" in line]

@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -51,7 +52,7 @@ class Namespace:
             "XDG_STATE_HOME": "/run/state",
         }
 
-    def __enter__(self) -> Namespace:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

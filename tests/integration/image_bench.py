@@ -55,10 +55,12 @@ class ImageBench(Bench):
             wire.open()
         for address in (RESOLVER, OTHER_RESOLVER):
             self.upstream.namespace.ip("addr", "add", f"{address}/24", "dev", "w0")
+        assert isinstance(self.upstream, Tap)
         self.dhcp = Dhcp(self.upstream, Lease(seconds=86_400))
         self.vm.plug(self.upstream, self.nic)
         for wire in self.clients:
-            self.vm.plug(wire)  # type: ignore[arg-type]
+            assert isinstance(wire, Tap)
+            self.vm.plug(wire)
         self.vm.wait("ready")
         self.vm.wait("uplink", state="lease", nameservers=[RESOLVER])
         for wire in self.wires:

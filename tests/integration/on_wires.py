@@ -33,6 +33,7 @@ from builder.manifest import Image
 from builder.pcie import Seat
 from builder.qemu import ClientNic, Machine, Qemu, nic_properties
 from builder.run import Wanted, detached, engine, stop
+from builder.run.networks import machine
 
 PATIENCE_S = 60.0
 """For what takes a second on a machine that is not busy with other things."""
@@ -188,7 +189,7 @@ def running(
     image: Image, qemu: Qemu, spare: int = 14, change: Callable[[Machine], Machine] = lambda machine: machine
 ) -> Iterator[Router]:
     """The image, run detached under TCG with no NIC and so many free ports, until its firewall stands."""
-    make = engine.machine
+    make = machine
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "machine", lambda *words: change(replace(make(*words), uplink=None)))
         record = detached(

@@ -25,6 +25,7 @@ from tests.integration.on_wires import Tap
 
 BODY = random.Random(7).randbytes(100_000)  # noqa: S311  (the same each time)
 NAME = "server.test"
+KINDS = {1: "discover", 3: "request", 4: "decline", 7: "release"}  # option 53 of RFC 2132
 
 
 class Page(http.server.BaseHTTPRequestHandler):
@@ -81,7 +82,7 @@ class Dhcp:
             if DHCP not in asked:  # anybody may send junk to this port
                 continue
             options = dict(one for one in asked[DHCP].options if isinstance(one, tuple) and len(one) == 2)
-            kind = {1: "discover", 3: "request", 4: "decline", 7: "release"}.get(options.get("message-type"), "other")
+            kind = KINDS.get(options.get("message-type", 0), "other")
             self.heard.append(kind)
             if kind in ("discover", "request") and self.lease is not None:
                 with suppress(OSError):

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from qemu.qmp import QMPClient
 
-from builder import accelerator, console, pipeline, qemu, report
+from builder import accelerator, console, nix, pipeline, qemu, report
 from builder.events import discard
 from builder.manifest import Image
 from builder.process import end_group, spawn
@@ -26,6 +26,7 @@ from builder.report import NicReport
 from builder.smoke import engine, smoke
 from builder.smoke.checks import CHECKS
 from builder.smoke.lab import Check, CheckFailed, Lab
+from builder.smoke.rig import Rig
 from tests.integration.conftest import tell
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
@@ -85,9 +86,7 @@ def only_the_driver_of(nic: str) -> Check:
 
 
 def boot(image: Image, program: Qemu, nic: str, folder: Path, *extra: Check) -> NicReport:
-    rig = engine.Rig(
-        image, program, accelerator.choose(program, "tcg"), folder, discard, (*CHECKS[:-3], *extra, *CHECKS[-3:])
-    )
+    rig = Rig(image, program, accelerator.choose(program, "tcg"), folder, discard, (*CHECKS[:-3], *extra, *CHECKS[-3:]))
     return asyncio.run(engine.boot(rig, nic))
 
 
@@ -205,7 +204,7 @@ def firmware_of(image: Image) -> set[str]:
     """The files of firmware that an image has."""
     work = pipeline.work_folder(image.folder)
     loaded = pipeline.load(image.folder.parent / "netvm.yaml")
-    (drivers,) = pipeline.nix.build(
+    (drivers,) = nix.build(
         pipeline.prepare(loaded, work, discard), ["drivers"], discard, stage="drivers", out_link=work / "drivers"
     )
     folder = drivers / "tree/usr/lib/firmware"

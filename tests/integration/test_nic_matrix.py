@@ -22,6 +22,7 @@ from builder.qemu import Qemu
 from builder.report import NicReport
 from builder.smoke import engine
 from builder.smoke.diagnose import DRIVERS
+from builder.smoke.rig import Rig
 from tests.integration.conftest import tell
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
@@ -103,7 +104,7 @@ def test_a_card_routes(
     kernel: str, nic: str, images: dict[str, Image], workshop: Path, qemu: Qemu, tmp_path: Path
 ) -> None:
     image = image_of(kernel, images, workshop)
-    rig = engine.Rig(image, qemu, accelerator.choose(qemu, "tcg"), tmp_path, discard)
+    rig = Rig(image, qemu, accelerator.choose(qemu, "tcg"), tmp_path, discard)
     entry = asyncio.run(engine.boot(rig, nic))
     record(kernel, nic, image, outcome(entry), workshop)
     assert entry.passed, entry.diagnosis or entry

@@ -37,7 +37,7 @@ from builder.smoke import clients, engine, smoke
 from builder.smoke.checks import CHECKS
 from builder.smoke.diagnose import DRIVERS
 from builder.smoke.lab import Check, CheckFailed, Lab
-from builder.smoke.rig import AGENT
+from builder.smoke.rig import AGENT, Rig
 
 pytestmark = pytest.mark.integration
 
@@ -182,7 +182,7 @@ def test_connmand_killed_is_back_and_the_lease_holds(image: Image, qemu: Qemu, t
         replace(reach, needs=("connmand killed",)),
         by_name["power-down"],
     )
-    rig = engine.Rig(image, qemu, accelerator.choose(qemu, "tcg"), tmp_path, discard, rows)
+    rig = Rig(image, qemu, accelerator.choose(qemu, "tcg"), tmp_path, discard, rows)
     entry = asyncio.run(engine.boot(rig, "virtio-net-pci"))
     assert entry.passed, entry
 

@@ -23,6 +23,7 @@ from builder.run import Wanted, detached, stop
 from builder.smoke import engine
 from builder.smoke.checks import CHECKS
 from builder.smoke.lab import Check, CheckFailed, Lab
+from builder.smoke.rig import Rig
 from builder.smoke.through import isolation
 from tests.integration.surgery import altered, replace_text
 
@@ -34,7 +35,7 @@ CLOSING = tuple(replace(ROWS[name], needs=()) for name in ("power-down", "uplink
 
 def boot(image: Image, program: Qemu, folder: Path, *rows: Check, nic: str = "virtio-net-pci") -> NicReport:
     """The rows over one boot, with client VMs beside it."""
-    rig = engine.Rig(image, program, accelerator.choose(program, "tcg"), folder, discard, rows)
+    rig = Rig(image, program, accelerator.choose(program, "tcg"), folder, discard, rows)
     return asyncio.run(engine.boot(rig, nic))
 
 

@@ -40,6 +40,7 @@ def refusal(where: str) -> list[str]:
         return [error.message, error.hint or ""]
     assert plugged.descriptor is not None
     os.close(plugged.descriptor)
+    assert plugged.netdev is not None
     return ["plugged", plugged.netdev.partition("=")[0]]
 
 

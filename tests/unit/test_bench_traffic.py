@@ -13,6 +13,7 @@ import pytest
 
 from bench import clients, dhcp, load, traffic, variants, wires
 from bench.clients import Growth
+from bench.routers import Shape
 from bench.values import Setting, Unmeasured
 from bench.wires import Wire
 
@@ -159,7 +160,7 @@ def test_a_pair_is_measured_in_turns_and_a_first_turn_does_not_count(
 
     monkeypatch.setattr(traffic, "Routed", Routed)
     setting = Setting(None, 2, tmp_path, print)  # type: ignore[arg-type]
-    theirs, ours = (traffic.Side(name, None, traffic.Shape()) for name in ("theirs", "ours"))  # type: ignore[arg-type]
+    theirs, ours = (traffic.Side(name, None, Shape()) for name in ("theirs", "ours"))  # type: ignore[arg-type]
     measured = traffic.beside(setting, theirs, ours, lambda *_: 0.0)
     assert turns[:12] == ["theirs-0", "ours-0"] * 6
     assert turns[12:14] == ["ours-0 ends", "theirs-0 ends"]

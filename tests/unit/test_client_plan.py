@@ -24,7 +24,7 @@ from builder.cli.client_commands import VMM_NAMES
 from builder.clients import Attachment, ClientError, changes, plan, vmm
 from builder.console import Degraded, Firewall, Init, Ready
 from builder.errors import LaunchError
-from builder.host import links
+from builder.host import links, rights
 from builder.host.journal import Change, Journal
 from builder.host.links import MAX_NAME, Link, LinkError, bridge_commands, port_commands
 from builder.manifest import Image
@@ -202,7 +202,7 @@ def test_a_tap_that_goes_as_it_is_removed_is_removed(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(links, "mac_of", there.get)
     monkeypatch.setattr(links, "_do", gone)
-    monkeypatch.setattr(links.rights, "may_change_links", lambda: True)
+    monkeypatch.setattr(rights, "may_change_links", lambda: True)
     links.remove(Link("tap", there["tap"]), tap=True)
     assert "tap" not in there
     with pytest.raises(LinkError, match="stays"):

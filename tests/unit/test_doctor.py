@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,7 @@ def test_debians_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, keys: boo
 )
 def test_disk(monkeypatch: pytest.MonkeyPatch, free_gib: float, state: State) -> None:
     usage = type("Usage", (), {"free": int(free_gib * doctor.GIB)})
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
     assert doctor.check_disk(Path("/nonexistent/store")).state is state
 
 

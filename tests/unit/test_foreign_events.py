@@ -10,6 +10,7 @@ import threading
 import time
 import unicodedata
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,14 +92,14 @@ def test_the_longest_lines_take_bounded_memory_and_time(filler: str) -> None:
         body = (filler * (room // len(filler)))[: room - 60].rpartition(",")[0]
         text = f'{{"v": 1, "t": 1, "event": "reply", "id": 1, "x": [{body}]}}'
         started = time.process_time()
-        assert peak_mib(lambda text=text: parse(text)) < most_mib
+        assert peak_mib(partial(parse, text)) < most_mib
         assert time.process_time() - started < 4
 
 
 @given(st.lists(st.binary(max_size=30) | st.just(b"\n") | st.just(b"\r\n"), max_size=30))
 def test_lines_are_the_same_however_they_come(pieces: list[bytes]) -> None:
     lines = Lines(limit=40)
-    got = []
+    got: list[str] = []
     for piece in pieces:
         got += lines.feed(piece)
         assert len(lines._partial) <= 40
@@ -246,7 +247,12 @@ def test_a_line_longer_than_an_event_is_not_even_read_unless_somebody_asked(
     from builder.hub import events
 
     seen: list[int] = []
-    monkeypatch.setattr(events, "parse", lambda text: seen.append(len(text)) or parse(text))
+
+    def counted(text: str) -> object:
+        seen.append(len(text))
+        return parse(text)
+
+    monkeypatch.setattr(events, "parse", counted)
     guest.say(line(event="reply", id=1, x="y" * 900_000))
     guest.boot()
     with Conversation(Path(guest.record.events)) as talk:

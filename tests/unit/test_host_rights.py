@@ -8,6 +8,7 @@ import pwd
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,14 +29,14 @@ print(json.dumps(said))
 NET_ADMIN = 1 << 12
 
 
-def scene(lines: str, **environment: str) -> list[list[int]]:
+def scene(lines: str, **environment: str) -> list[Any]:
     """What a process says of itself: [what, uid, effective, permitted, ambient, bounding]."""
     done = subprocess.run(
         [sys.executable, "-c", SCENE.format(root=str(ROOT), lines=lines)],
         env={"PATH": os.environ["PATH"], **environment}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found: list[list[int]] = json.loads(done.stdout)
+    found: list[Any] = json.loads(done.stdout)
     return found
 
 

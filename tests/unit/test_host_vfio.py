@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import traceback
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 
 from builder.errors import HostError
 from builder.host import access, vfio
-from builder.host.journal import Journal, ours
+from builder.host.journal import Journal, JournalError, ours
 from builder.host.pci import VFIO, Bus, full_address
 from builder.host.routes import default_interfaces
 from builder.host.steps import describe_undo, wait_until_free
@@ -276,11 +277,11 @@ def test_a_full_disk_stops_before_the_change(
         nonlocal records
         records += 1
         if records == 2:
-            raise vfio.JournalError("the journal cannot be used: No space left on device")
+            raise JournalError("the journal cannot be used: No space left on device")
         record(self, change)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Journal, "record", full)
-    with pytest.raises(vfio.JournalError):
+    with pytest.raises(JournalError):
         vfio.bind(machine.host, journal, [CARD], Consent(), quiet)
     assert (machine.state(), journal.pending()) == (before, ())
 
@@ -352,8 +353,8 @@ def test_memory_that_may_not_be_locked(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = (8 << 20, 64 << 20)
     raised: list[tuple[int, int]] = []
     monkeypatch.setattr(access, "_may_lock", lambda: False)
-    monkeypatch.setattr(access.resource, "getrlimit", lambda _: limits)
-    monkeypatch.setattr(access.resource, "setrlimit", lambda _, new: raised.append(new))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, new: raised.append(new))
     with pytest.raises(HostError, match="may lock 64 MiB of memory; a VM of 96 MiB with a card needs 128") as caught:
         access.check_memory(96)
     assert "memlock 131072" in (caught.value.hint or "")
@@ -438,10 +439,11 @@ def test_killed_while_putting_right_what_a_kill_left(
 def test_there_are_as_many_steps_as_are_killed(machine: FakeMachine, journal: Journal) -> None:
     """Else the tables above would miss some."""
     machine.modprobe("-r", VFIO)
-    for work in (
+    works: tuple[Callable[[], object], ...] = (
         lambda: vfio.bind(machine.host, journal, PORTS, Consent(), quiet),
         lambda: vfio.release(machine.host, journal, PORTS, quiet),
-    ):
+    )
+    for work in works:
         machine.writes = 0
         work()
         assert machine.writes == STEPS

@@ -248,7 +248,8 @@ def test_what_cannot_be_collected(
 
 def archived(packed: bytes) -> dict[str, tuple[int, bytes]]:
     """The files of a cpio archive in the "newc" format."""
-    files, at = {}, 0
+    files: dict[str, tuple[int, bytes]] = {}
+    at = 0
     while True:
         fields = [int(packed[at + 6 + 8 * number : at + 14 + 8 * number], 16) for number in range(13)]
         mode, size, length = fields[1], fields[6], fields[11]

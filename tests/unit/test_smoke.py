@@ -28,7 +28,8 @@ from builder.manifest import Image, load
 from builder.model import NICS
 from builder.process import end_group, spawn
 from builder.report import BootReport, CheckResult, Status, from_json
-from builder.smoke import checks, client_agent, clients, diagnose, engine, evidence, smoke, upstream
+from builder.smoke import checks, client_agent, clients, diagnose, evidence, smoke, upstream
+from builder.smoke.rig import Rig
 from tests.unit.test_manifest import folder
 from tests.unit.test_qemu import FAKE
 
@@ -156,7 +157,7 @@ def test_a_warning_fails_the_console(image: Image, tmp_path: Path, monkeypatch: 
 
 def test_a_power_button_that_does_nothing(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = tuple(replace(row, deadline_s=0.3) if row.name == "power-down" else row for row in checks.CHECKS)
-    monkeypatch.setattr("builder.smoke.engine.Rig", partial(engine.Rig, checks=rows))
+    monkeypatch.setattr("builder.smoke.engine.Rig", partial(Rig, checks=rows))
     report = run(image, tmp_path, monkeypatch, "stubborn")
     check = next(check for check in report.nics[0].checks if check.name == "power-down")
     assert (check.status, check.detail) == (Status.FAILED, "not done in 0.3 s")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from builder import pipeline, spec
+from builder import debian, pipeline, spec
 from builder.debian import packages
 from builder.debian.apt import sources
 from builder.errors import SpecError
@@ -93,7 +94,7 @@ def test_nixpkgs_has_neither_debians_kernel_nor_its_firmware() -> None:
     assert "firmware comes from Debian's packages alone" in said
 
 
-def request(**settings: object) -> packages.Request:
+def request(**settings: Any) -> packages.Request:
     return packages.request_for(Router(kernel=replace(Kernel(), **settings)))
 
 
@@ -125,6 +126,6 @@ def test_firmware_is_a_set_of_its_own_and_another_component() -> None:
 def test_a_stock_kernel_of_another_series_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "netvm.yaml").write_text("version: 1\nkernel:\n  stock: yes\n  version: '6.18'\n")
     loaded = pipeline.load(tmp_path / "netvm.yaml")
-    monkeypatch.setattr(pipeline.debian, "load_lock", lambda *_: a_lock())
+    monkeypatch.setattr(debian, "load_lock", lambda *_: a_lock())
     with pytest.raises(SpecError, match=r"the stock kernel of trixie is Linux 6\.12\.117, not 6\.18"):
         pipeline.prepare(loaded, tmp_path / "work", discard)

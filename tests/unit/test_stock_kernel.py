@@ -38,7 +38,8 @@ def take(folder: Path, requests: dict[str, tuple[str, bool]]) -> tuple[int, str]
     (unpacked / "boot/vmlinuz-6.12.1-amd64").write_bytes(b"kernel")
     asked = [{"name": name, "value": value, "optional": maybe} for name, (value, maybe) in requests.items()]
     (folder / "requests.json").write_text(json.dumps(asked))
-    argv = [sys.executable, "-I", "-B", SCRIPT, unpacked, folder / "requests.json", folder / "out", "IGB"]
+    paths = (SCRIPT, unpacked, folder / "requests.json", folder / "out")
+    argv = [sys.executable, "-I", "-B", *map(str, paths), "IGB"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 

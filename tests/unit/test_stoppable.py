@@ -151,6 +151,8 @@ def test_a_task_that_fails_as_it_is_ended_ends_all_the_same() -> None:
 
 
 def test_who_waits_for_an_end_can_be_cancelled() -> None:
+    waiting: asyncio.Task[None]
+
     async def slow() -> None:
         try:
             await asyncio.sleep(10)
@@ -168,7 +170,6 @@ def test_who_waits_for_an_end_can_be_cancelled() -> None:
         waiting = asyncio.create_task(main())
         await waiting
 
-    waiting: asyncio.Task[None]
     started = time.monotonic()
     with pytest.raises(asyncio.CancelledError):
         stoppable.run(outer())

@@ -20,7 +20,7 @@ import pytest
 
 from builder import registry, status
 from builder.cli import main
-from builder.cli.entry import netvm_build
+from builder.cli.app import netvm_build
 from tests.unit.standin_guest import StandIn, client, honest, line
 from tests.unit.test_cli_build import write_image
 
@@ -179,14 +179,16 @@ def test_the_state_is_the_guest_s_own_where_it_tells(guest: StandIn) -> None:
 
 
 def test_watch_in_a_log_prints_one_after_another_until_the_end(capsys: Capture) -> None:
-    def passing(request: dict[str, Any]) -> bytes:
-        if len(guest.asked) > 6:
-            guest.port.shutdown(socket.SHUT_RDWR)
-            threading.Thread(target=guest.end).start()
-            return b""
-        return line(**json.loads(honest(request)) | {"uptime_s": time.monotonic()})
+    with StandIn() as vm:
 
-    with StandIn(answers=passing) as guest:
+        def passing(request: dict[str, Any]) -> bytes:
+            if len(vm.asked) > 6:
+                vm.port.shutdown(socket.SHUT_RDWR)
+                threading.Thread(target=vm.end).start()
+                return b""
+            return line(**json.loads(honest(request)) | {"uptime_s": time.monotonic()})
+
+        vm.answers = passing
         assert main(["status", "--watch", "--every", "0.2"]) == 0
     out, err = capsys.readouterr()
     assert out.count("firewall loaded") == 3

@@ -121,7 +121,7 @@ def install_python(parts: list[Path], root: Path, scripts: list[Path], modules: 
         finder.run_script(str(script))
     for module in (*BOOT_MODULES, *modules):
         finder.import_hook(module, fromlist=["*"] if module == "encodings" else None)
-    for found in sorted(filter(None, (module.__file__ for module in finder.modules.values()))):
+    for found in sorted(filter(None, (vars(module)["__file__"] for module in finder.modules.values()))):
         file = Path(found)
         if not file.is_relative_to(source):
             continue

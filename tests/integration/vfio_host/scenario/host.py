@@ -3,6 +3,8 @@
 Results go to the second serial port as JSON, what programs print to the console.  Whatever happens, the machine ends.
 """
 
+from __future__ import annotations
+
 import ctypes
 import fcntl
 import json
@@ -14,6 +16,12 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from builder.host.steps import Host
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 POWER_OFF = 0x4321FEDC  # reboot(2)
@@ -33,14 +41,14 @@ ENVIRONMENT = {
     "COLUMNS": "110",
 }
 REPORTS = open("/dev/ttyS1", "wb", buffering=0)  # noqa: SIM115  # for as long as the machine runs
-SETTINGS = {}  # words of the kernel's command line: card=0000:00:08.0
+SETTINGS: dict[str, str] = {}  # words of the kernel's command line: card=0000:00:08.0
 
 
-def tell(step, **fields):
+def tell(step: str, **fields: Any) -> None:
     REPORTS.write(json.dumps({"step": step, "t": round(time.monotonic(), 1), **fields}).encode() + b"\n")
 
 
-def prepare():
+def prepare() -> None:
     for source, target, kind in MOUNTS:
         if LIBC.mount(source.encode(), target.encode(), kind.encode(), 0, None) != 0:
             raise OSError(ctypes.get_errno(), "mount", target)
@@ -50,7 +58,7 @@ def prepare():
     interface("lo", "127.0.0.1", "255.0.0.0")
 
 
-def interface(name, address, mask):
+def interface(name: str, address: str, mask: str) -> None:
     """Bring an interface up with an address (netdevice(7))."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for number, value in ((0x8916, address), (0x891C, mask)):  # SIOCSIFADDR, SIOCSIFNETMASK
@@ -59,7 +67,7 @@ def interface(name, address, mask):
         fcntl.ioctl(sock, 0x8914, struct.pack("=16sh22x", name.encode(), 0x1 | 0x40))  # SIOCSIFFLAGS: UP, RUNNING
 
 
-def default_route(gateway):
+def default_route(gateway: str) -> None:
     """SIOCADDRT of route(7): struct rtentry."""
     zero = struct.pack("=HH4s8x", socket.AF_INET, 0, bytes(4))
     to = struct.pack("=HH4s8x", socket.AF_INET, 0, socket.inet_aton(gateway))
@@ -68,7 +76,7 @@ def default_route(gateway):
         fcntl.ioctl(sock, 0x890B, entry.ljust(128, b"\0"))
 
 
-def netvm(*arguments, user=None, deadline_s=900):
+def netvm(*arguments: str, user: int | None = None, deadline_s: float = 900) -> dict[str, Any]:
     """One command of ours: status, stdout, stderr."""
     began = time.monotonic()
     argv = ["python3", "-B", "-m", "builder", *arguments]
@@ -79,20 +87,20 @@ def netvm(*arguments, user=None, deadline_s=900):
     return {"argv": arguments, "status": done.returncode, "out": done.stdout, "err": done.stderr, "seconds": took}
 
 
-def drivers():
+def drivers() -> dict[str, list[str | None]]:
     """Address → driver, override and interfaces of every network card, as the kernel has it."""
     from builder.host.pci import Bus
 
     return {one.address: [one.driver, one.override, *one.interfaces] for one in Bus().network()}
 
 
-def killed_at(number, when, work):
+def killed_at(number: int, when: str, work: Callable[[Host], object]) -> int:
     """Do work in a child that is killed before or after its write of this number; its exit status."""
     from builder.host.steps import Host, write_attribute
 
     count = 0
 
-    def write(path, value):
+    def write(path: Path, value: str) -> None:
         nonlocal count
         count += 1
         if (count, when) == (number, "before"):
@@ -112,7 +120,7 @@ def killed_at(number, when, work):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def kill_table(addresses, steps):
+def kill_table(addresses: Sequence[str], steps: int) -> None:
     """Bind, give back and put right, each killed at each of its writes: is the host as it was?"""
     from builder.host import vfio
     from builder.host.journal import Journal, state_folder
@@ -144,12 +152,12 @@ def kill_table(addresses, steps):
                 )
 
 
-def nameless(cards):
+def nameless(cards: Mapping[str, Sequence[str | None]]) -> dict[str, tuple[str | None, str | None, int]]:
     """The same with the number of each card's interfaces: for want of udev here, names go to whoever comes first."""
     return {address: (driver, override, len(rest)) for address, (driver, override, *rest) in cards.items()}
 
 
-def settled(before, deadline_s=20):
+def settled(before: Mapping[str, Sequence[str | None]], deadline_s: float = 20) -> bool:
     """Whether the drivers are as before, once interfaces had time to appear."""
     end = time.monotonic() + deadline_s
     while nameless(drivers()) != nameless(before):
@@ -160,11 +168,11 @@ def settled(before, deadline_s=20):
     return True
 
 
-def main(words):
+def main(words: Iterable[str]) -> None:
     prepare()
     import steps
 
-    SETTINGS.update(word.split("=", 1) for word in words if "=" in word)
+    SETTINGS.update((key, value) for key, equals, value in (word.partition("=") for word in words) if equals)
     for name in (word for word in words if "=" not in word):
         try:
             getattr(steps, name)()

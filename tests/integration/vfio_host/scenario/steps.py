@@ -8,35 +8,36 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from client import Client, fetch
 from host import SETTINGS, default_route, drivers, interface, kill_table, netvm, settled, tell
+from namespace_client import Client, fetch
 
 CARD, PAIR = "0000:00:08.0", ("0000:01:01.0", "0000:01:02.0")
 IMAGE = "/opt/image"
 
 
-def cards():
+def cards() -> None:
     """What is there, and what is refused on a real IOMMU."""
     tell("list", **netvm("vfio", "list", "--json"))
     tell("table", **netvm("vfio", "list"))
     tell("dry-run", **netvm("vfio", "bind", CARD, "--dry-run"))
     tell("shared", **netvm("vfio", "bind", PAIR[0]))
     tell("no-reset", **netvm("vfio", "bind", *PAIR))
-    name = drivers()[CARD][2]
+    name = _interface_of(CARD)
     interface(name, "192.0.2.2", "255.255.255.0")
     default_route("192.0.2.1")
     tell("default-route", **netvm("vfio", "bind", CARD))
     tell("untouched", drivers=drivers())
 
 
-def kills():
+def kills() -> None:
     """Killed at each step, and the host as it was: one card, and two that share a group."""
     kill_table((CARD,), 3)
     kill_table(PAIR, 6)
 
 
-def by_hand():
+def by_hand() -> None:
     """Bound, listed, given back; the same as another user, with what the udev rules give."""
     before = drivers()
     tell("bind", **netvm("vfio", "bind", CARD, "--yes-take-my-network"))
@@ -59,15 +60,15 @@ def by_hand():
     tell("given-back-by-user", as_before=settled(before))
 
 
-def qemu():
+def qemu() -> tuple[str, str]:
     return ("--qemu", Path("/opt/qemu").read_text().strip())
 
 
-def patience():
+def patience() -> tuple[str, str]:
     return ("--patience", SETTINGS["patience"])
 
 
-def smoke():
+def smoke() -> None:
     """The router on the card, to a lease and its clients' packets upstream; then the card is the host's again."""
     before, out = drivers(), Path("/tmp/smoke")
     said = netvm("smoke", IMAGE, "--vfio", SETTINGS["card"], *patience(), *qemu(), "--out", str(out))
@@ -78,7 +79,7 @@ def smoke():
     tell("after-smoke", as_before=settled(before), drivers=drivers())
 
 
-def running():
+def running() -> None:
     """A router that runs: a client's way out is the card, which goes to the host and comes again."""
     before, card = drivers(), SETTINGS["card"]
     with Client(_run(before, card)) as client:
@@ -94,7 +95,7 @@ def running():
     tell("stopped", as_before=settled(before), drivers=drivers())
 
 
-def killed():
+def killed() -> None:
     """The keeper of a router that runs is killed, and cards are asked back."""
     before = drivers()
     _run(before, CARD)
@@ -109,33 +110,41 @@ def killed():
     tell("released", as_before=settled(before))
 
 
-def _run(before, card):
+def _run(before: dict[str, list[str | None]], card: str) -> dict[str, str]:
     """A router that has its lease by the card; its client's network."""
     began = time.monotonic()
     tell("run", **netvm("run", IMAGE, "--detach", "--name", "r", "--vfio", card, *qemu(), "--clients", "1"))
     tell("ready", **netvm("events", "r", "--until", "ready", "--timeout", "300"))
     tell("in-use", drivers=drivers(), before=before, leases=_leases(1, 0), seconds=round(time.monotonic() - began, 1))
-    return _record()["clients"][0]
+    client: dict[str, str] = _record()["clients"][0]
+    return client
 
 
-def _record():
+def _record() -> Any:
     return json.loads(netvm("status", "r", "--json", "--networks")["out"])
 
 
-def _server():
+def _server() -> tuple[str, int]:
     """Where the web server beyond the card is."""
     return f"{SETTINGS['network']}.2", int(SETTINGS["port"])
 
 
-def _upstream(client, path):
+def _upstream(client: Client, path: str) -> dict[str, Any]:
     """What a client gets from beyond the router, by ICMP and by TCP."""
     host, port = _server()
     return {"ping": client.ask("ping", host), "fetch": client.ask("fetch", host, port, f"/{path}")}
 
 
-def _by_host(card):
-    """What the host gets by the card itself, now that it has it."""
+def _interface_of(card: str) -> str:
+    """The name of a card's interface."""
     name = drivers()[card][2]
+    assert name is not None
+    return name
+
+
+def _by_host(card: str) -> dict[str, Any]:
+    """What the host gets by the card itself, now that it has it."""
+    name = _interface_of(card)
     interface(name, f"{SETTINGS['network']}.77", "255.255.255.0")
     end = time.monotonic() + 60
     while True:
@@ -146,11 +155,11 @@ def _by_host(card):
         time.sleep(1)
 
 
-def _leases(wanted, deadline_s):
+def _leases(wanted: int, deadline_s: float) -> list[str | None]:
     """What the router leased by each card that it found, in their order, once there are so many."""
     end = time.monotonic() + deadline_s
     while True:
-        found = []
+        found: list[str | None] = []
         for line in netvm("events", "r", "--json")["out"].splitlines():
             match json.loads(line):
                 case {"event": "uplink", "state": "found"}:
@@ -162,7 +171,7 @@ def _leases(wanted, deadline_s):
         time.sleep(1)
 
 
-def interrupted():
+def interrupted() -> None:
     """Ctrl-C in the middle of a smoke boot, and a QEMU that is killed."""
     before = drivers()
     argv = [sys.executable, "-B", "-m", "builder", "smoke", IMAGE, "--vfio", CARD, *patience(), *qemu()]
@@ -183,7 +192,7 @@ def interrupted():
         tell(name, status=child.returncode, found=bool(pids), out=said, as_before=settled(before))
 
 
-def _with_the_card():
+def _with_the_card() -> list[int]:
     """The processes that have a group open."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
