@@ -10,7 +10,7 @@ usage: ./make.sh [COMMAND]
 
   all          build the default router VM and prove that it boots and routes (the default)
   test         all tests but the longest, with real Nix and QEMU
-  test-quick   the tests that need neither, in a minute
+  test-quick   the linters, and the tests that need neither
   test-long    the tests that take minutes each
   bench        measure, beside others on the same work
   setup        install what is missing, and make .venv
@@ -102,8 +102,9 @@ install_missing() {
     # Old lists, or none, are the usual reason for a failure: fetch them then, and then only.
     if ! apt-get install -s --no-install-recommends "$@" >/dev/null 2>&1 || ! apt_install "$@"; then
         say "updating apt's lists"
-        as_root apt-get update -q </dev/null >&2 && apt_install "$@" ||
+        if ! as_root apt-get update -q </dev/null >&2 || ! apt_install "$@"; then
             fail "apt-get could not install: $*" "see its messages above; then run the same command again"
+        fi
     fi
 }
 

@@ -74,7 +74,8 @@ rec {
     };
   };
 
-  # The guest's root as a file system image: what `tree` holds with the ruleset, and the programs it runs with the libraries they need.
+  # The guest's root as a file system image: what `tree` holds with the ruleset, and the programs it runs with the
+  # libraries they need.
   # With verity, the hash tree follows it, and a file `verity` tells the kernel of both.
   buildRootfs = { tree, ruleset, programs, modules, verity, drivers }: packages.runIn {
     name = "rootfs";
@@ -88,7 +89,7 @@ rec {
     regdb = if wireless then "${packages.root "guest"}/usr/lib/firmware/regulatory.db" else "";
   };
 
-  # → { manifest.json, kernel, kernel.config, rootfs.img }, and initrd if the kernel is stock.  The manifest names `qemu`,
+  # → { manifest.json, kernel, kernel.config, rootfs.img }, and initrd if the kernel is stock; it names `qemu`,
   # so whatever keeps the image from the garbage collector keeps that too.
   assemble = { manifest, kernel, rootfs, drivers, qemu }: packages.runIn {
     name = "image";

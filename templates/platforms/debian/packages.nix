@@ -1,6 +1,6 @@
 # Debian packages, fetched as the lock pins them, and roots unpacked from them.
 #
-# The builder of everything is the lock's static busybox, which holds sh, dpkg-deb, unshare, chroot and mount.  It is the
+# The builder of everything is the lock's static busybox, which holds sh, dpkg-deb, unshare, chroot and mount. It is the
 # one file that cannot be unpacked inside the sandbox: `netvm-build` takes it out of its package and puts it into
 # bootstrap/; the hash below is the lock's, so nothing else can take its place.
 { lock, system }:

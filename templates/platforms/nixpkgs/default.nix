@@ -11,7 +11,9 @@ let
     else [ ];
   noted =
     if missing == [ ] then (value: value)
-    else builtins.trace "netvm-note: this nixpkgs asks for a newer Nix than ${builtins.nixVersion}: ${builtins.concatStringsSep ", " missing}";
+    else
+      let what = builtins.concatStringsSep ", " missing; in
+      builtins.trace "netvm-note: this nixpkgs asks for a newer Nix than ${builtins.nixVersion}: ${what}";
 
   # Nothing of the user's own configuration gets in.
   pkgs = noted (import (nixpkgs + "/pkgs/top-level/impure.nix") { inherit system; config = { }; overlays = [ ]; });
@@ -48,7 +50,8 @@ in
     {
       nativeBuildInputs = [ python pkgs.nftables ];
       inherit ruleset compiler;
-      netfilterSocket = pkgs.runCommandCC "netfilter_socket.so" { source = netfilterSocket; } ". ${../shared/netfilter_socket.sh}";
+      netfilterSocket = pkgs.runCommandCC "netfilter_socket.so" { source = netfilterSocket; }
+        ". ${../shared/netfilter_socket.sh}";
     } ". ${../shared/ruleset.sh}";
 
   # → { tree }: the modules for the root
@@ -63,7 +66,8 @@ in
       busybox = "";
     } ". ${../shared/drivers.sh}";
 
-  # The guest's root as a file system image: what `tree` holds with the ruleset, and the programs it runs with the libraries they need.
+  # The guest's root as a file system image: what `tree` holds with the ruleset, and the programs it runs with the
+  # libraries they need.
   # With verity, the hash tree follows it, and a file `verity` tells the kernel of both.
   buildRootfs = { tree, ruleset, programs, modules, verity, drivers }: pkgs.runCommand "rootfs"
     {

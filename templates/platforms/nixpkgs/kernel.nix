@@ -19,15 +19,17 @@ let
   seed = builtins.toFile "seed" (kernelRequests.seed structuredExtraConfig);
   requests = builtins.toFile "requests.json" (builtins.toJSON (kernelRequests.requests structuredExtraConfig));
 
-  ours = (kernels."linux_${lib.replaceStrings [ "." ] [ "_" ] version}" or (throw ''
+  found = kernels."linux_${lib.replaceStrings [ "." ] [ "_" ] version}" or (throw ''
     this nixpkgs has no Linux ${version}
-    hint: set kernel.version to one that it has (${lib.concatStringsSep ", " series}), or take another nixpkgs'')).override {
+    hint: set kernel.version to one that it has (${lib.concatStringsSep ", " series}), or take another nixpkgs'');
+  ours = found.override {
     inherit structuredExtraConfig;
     # The router's kernel is what is asked for, and no more.
     enableCommonConfig = false;
     autoModules = false;
     defconfig = "allnoconfig";
-    # nixpkgs' own check stops before ours could say what was missing, and at every `no` of an option that is not there.
+    # nixpkgs' own check stops before ours could say what was missing, and at every `no` of an option that is not
+    # there.
     ignoreConfigErrors = true;
   };
 
@@ -45,7 +47,7 @@ let
 in
 # → { kernel, kernel.config }
 kernel.overrideAttrs (old: {
-  # For KERNEL_LZ4 and KERNEL_LZO; those of the other ways to compress a kernel are nixpkgs' own choice or in its stdenv.
+  # For KERNEL_LZ4 and KERNEL_LZO; programs for other compressions are nixpkgs' own choice or in its stdenv.
   nativeBuildInputs = old.nativeBuildInputs ++ [ pkgs.buildPackages.lz4 pkgs.buildPackages.lzop ];
   # What is compiled is what is checked.
   postConfigure = (old.postConfigure or "") + ''

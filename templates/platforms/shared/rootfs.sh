@@ -2,6 +2,7 @@
 fresh=$NIX_BUILD_TOP/root
 mkdir -p "$out" "$fresh"
 # The kernel starts python by this file, so what is compiled here must be what runs there.
+# shellcheck disable=SC2086 # $parts is a list
 python3 -I -B "$maker" "$fresh" "$tree" "$programs" "$modules" $parts
 [ -z "$drivers" ] || cp -r "$drivers/tree/." "$fresh/"
 # What each country allows on the air.

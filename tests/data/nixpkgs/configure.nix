@@ -1,5 +1,5 @@
-# The configuration that nixpkgs' own script makes of our options, on Debian's kernel source of the same series: nixpkgs'
-# toolchain would have to be downloaded, and its script is what there is doubt about.
+# The configuration that nixpkgs' own script makes of our options, on Debian's kernel source of the same series:
+# nixpkgs' toolchain would have to be downloaded, and its script is what there is doubt about.
 { debianTree, nixpkgsTree }:
 let
   lock = builtins.fromJSON (builtins.readFile (debianTree + "/netvm.lock"));
@@ -7,7 +7,8 @@ let
   router = import (nixpkgsTree + "/router.nix");
   inherit ((import nixpkgsTree).kernel) configfile;
   kernelRequests = import (nixpkgsTree + "/kernel/requests.nix");
-  options = import (nixpkgsTree + "/kernel/options.nix") { lib.kernel = import (debianTree + "/platforms/debian/kernel-lib.nix"); };
+  kernelLib = import (debianTree + "/platforms/debian/kernel-lib.nix");
+  options = import (nixpkgsTree + "/kernel/options.nix") { lib.kernel = kernelLib; };
 in
 packages.runIn {
   name = "nixpkgs-configuration";

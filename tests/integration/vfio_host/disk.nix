@@ -1,5 +1,5 @@
-# The root of the VFIO test's host, from the same lock as a router's image: Debian's Python, the locked QEMU, our builder,
-# what it imports, and a router image.
+# The root of the VFIO test's host, from the same lock as a router's image: Debian's Python, the locked QEMU, our
+# builder, what it imports, and a router image.
 { tree, builder, imported, image, scenario }:
 let
   lock = builtins.fromJSON (builtins.readFile (tree + "/netvm.lock"));

@@ -1,5 +1,6 @@
-# A nixpkgs in miniature: the names, functions and arguments that the nixpkgs platform uses, with nixpkgs' meaning, and no
-# package that could be built.  Each package remembers in `asked` what it was made with, and its derivation says it too.
+# A nixpkgs in miniature: the names, functions and arguments that the nixpkgs platform uses, with nixpkgs' meaning, and
+# no package that could be built.  Each package remembers in `asked` what it was made with, and its derivation says it
+# too.
 let
   # As in nixpkgs: what the user has set up, unless it is given.
   users = name: default:
@@ -69,9 +70,11 @@ let
   };
 
   python3Packages = builtins.listToAttrs (map (name: { inherit name; value = package { inherit name; }; }) [
-    "click" "hatchling" "jinja2" "jsonschema" "kconfiglib" "mypy" "pytest" "pyyaml" "qemu-qmp" "rich" "scapy" "types-pyyaml"
+    "click" "hatchling" "hypothesis" "jinja2" "jsonschema" "kconfiglib" "mypy" "pytest" "pyyaml" "qemu-qmp" "rich"
+    "scapy" "types-pyyaml"
   ]) // {
-    buildPythonApplication = { pname, version, pyproject, src, build-system, dependencies, pythonImportsCheck, postInstallCheck, meta }:
+    buildPythonApplication =
+      { pname, version, pyproject, src, build-system, dependencies, pythonImportsCheck, postInstallCheck, meta }:
       package { name = pname; inherit version; asked = { inherit pyproject src build-system dependencies; }; };
   };
 in
