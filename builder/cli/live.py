@@ -14,9 +14,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from builder.cli.draw import counted, duration, ended
 from builder.cli.escape import escape
 from builder.cli.screen import Screen
+from builder.cli.stage_text import counted, duration, ended
 from builder.events import Event, Note, Output, Progress, Sink, StageEnded, StageStarted
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from builder.cli.draw import duration
 from builder.cli.escape import escape
 from builder.cli.screen import table
+from builder.cli.stage_text import duration
 from builder.status import Client, Snapshot, Traffic, Uplink
 
 CELL = 60

@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,12 @@ def rooms_of_table(text: str) -> dict[str, set[str]]:
     return rooms
 
 
+@cache
+def walked(source: str) -> tuple[ast.AST, ...]:
+    """All nodes of a file: several tests look at each."""
+    return tuple(ast.walk(ast.parse(source)))
+
+
 def room_of(path: Path, package: Path) -> str:
     return path.relative_to(package).parts[0].removesuffix(".py")
 
@@ -55,7 +62,7 @@ def modules(package: Path) -> Iterator[Path]:
 
 def imported(source: str, package: str) -> Iterator[str]:
     """Every module a file imports, anywhere in it, dotted; names taken from the package itself are modules."""
-    for node in ast.walk(ast.parse(source)):
+    for node in walked(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -93,7 +100,7 @@ STARTERS = re.compile(r"os\.(system|popen|fork|forkpty|exec\w+|spawn\w+|posix_sp
 
 def starters(source: str) -> Iterator[str]:
     """Whatever in a file could start a program."""
-    for node in ast.walk(ast.parse(source)):
+    for node in walked(source):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             if STARTERS.fullmatch(called) or called in ("Popen", "subprocess.Popen"):
@@ -108,6 +115,51 @@ def starters(source: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def table() -> dict[str, set[str]]:
     return rooms_of_table(TABLE.read_text(encoding="utf-8"))
+
+
+def module_graph(package: Path) -> dict[str, set[str]]:
+    """Module → the modules of the same package that it imports, anywhere in the file; `package.room.file`."""
+    files = {".".join(path.relative_to(package.parent).with_suffix("").parts): path for path in modules(package)}
+    files = {name.removesuffix(".__init__"): path for name, path in files.items()}
+    graph: dict[str, set[str]] = {}
+    for name, path in files.items():
+        graph[name] = set()
+        for node in walked(path.read_text(encoding="utf-8")):
+            if isinstance(node, ast.Import):
+                graph[name] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inside = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+                graph[name] |= {full if full in files else node.module for full in inside.values()}
+        graph[name] = (graph[name] & files.keys()) - {name}
+    return graph
+
+
+def children_graph(graph: dict[str, set[str]], parent: str) -> dict[str, set[str]]:
+    """The imports between what lies directly in a package: its files, and its sub-packages as a whole."""
+    depth = parent.count(".") + 2
+    found: dict[str, set[str]] = {}
+    for name, imports in graph.items():
+        if name.startswith(f"{parent}."):
+            child = ".".join(name.split(".")[:depth])
+            others = {".".join(one.split(".")[:depth]) for one in imports if one.startswith(f"{parent}.")}
+            found.setdefault(child, set()).update(others - {child})
+    return found
+
+
+def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of nodes that reach each other."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        ahead = [start]
+        while ahead:
+            ahead += (new := graph.get(ahead.pop(), set()) - seen)
+            seen |= new
+        return seen
+
+    reach = {name: reached(name) for name in graph}
+    groups = {frozenset(other for other in reach[name] if name in reach[other]) for name in graph}
+    return sorted(sorted(group) for group in groups if group)
 
 
 def ours() -> list[tuple[str, str]]:
@@ -138,6 +190,15 @@ def test_the_table_allows_no_more_than_is_used(table: dict[str, set[str]]) -> No
     unused = {room: sorted(may - used[room]) for room, may in table.items() if may - used[room]}
     unused.pop("cli")  # all above: it draws what any of them says
     assert unused == {}
+
+
+@pytest.mark.parametrize("package", ["builder", "rootfs/init", "bench", "tests"])
+def test_no_files_and_no_folders_import_each_other(package: str) -> None:
+    """Not directly and not by way of others, neither files nor, at any level, what lies in one folder."""
+    graph = module_graph(ROOT / package)
+    folders = {name.rpartition(".")[0] for name in graph if "." in name}
+    assert cycles(graph) == []
+    assert {folder: cycles(children_graph(graph, folder)) for folder in folders} == {folder: [] for folder in folders}
 
 
 def test_the_guest_knows_nothing_but_the_standard_library() -> None:
@@ -198,3 +259,31 @@ def test_a_violation_is_seen(room: str, source: str, said: str) -> None:
 def test_what_is_allowed_is_no_violation() -> None:
     source = "import json\nfrom builder import __version__, errors\nfrom builder.model import Router"
     assert violations([("cli", source), ("model", "from builder.errors import Problem")], rooms_of_table(EXAMPLE)) == []
+
+
+def package_of(folder: Path, **sources: str) -> Path:
+    """A package `made`; `room_file` is made/room/file.py."""
+    for name, source in sources.items():
+        path = folder / "made" / f"{name.replace('_', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    return folder / "made"
+
+
+def test_files_that_import_each_other_are_seen(tmp_path: Path) -> None:
+    sources = {
+        "a": "from made import b",
+        "b": "def f():\n    from made.c import x",
+        "c": "import made.a",
+        "d": "import made.a",
+    }
+    graph = module_graph(package_of(tmp_path, **sources))
+    assert graph["made.b"] == {"made.c"}
+    assert cycles(graph) == [["made.a", "made.b", "made.c"]]
+
+
+def test_folders_that_import_each_other_by_different_files_are_seen(tmp_path: Path) -> None:
+    sources = {"one_a": "import made.two.a", "one_b": "", "two_a": "", "two_b": "from made.one import b"}
+    graph = module_graph(package_of(tmp_path, **sources))
+    assert cycles(graph) == []
+    assert cycles(children_graph(graph, "made")) == [["made.one", "made.two"]]

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli.draw import drawing, duration, plain_sink
+from builder.cli.draw import drawing, plain_sink
 from builder.cli.escape import escape, escape_lines
 from builder.cli.screen import Screen, table
+from builder.cli.stage_text import duration
 from builder.events import Event, Note, Output, Progress, StageEnded, StageStarted
 
 ROOT = Path(__file__).parents[2]
