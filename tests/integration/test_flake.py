@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 import builder
 from builder import pipeline
@@ -95,6 +99,59 @@ def test_the_flake_makes_the_same_router_as_the_command_line(
     outputs = f"(import ({example})).outputs {{ self = {{ }}; netvm-build = flake; }}"
     made = evaluated_flake(flake, there, f"toString ({outputs}).packages.x86_64-linux.default.asked.kernel.configfile")
     assert made == evaluated(tree, "toString router.kernel.configfile")
+
+
+def test_the_flakes_check_passes(tmp_path: Path) -> None:
+    """Its own command, in an empty folder, with the programs and the Python packages that it asks for and no others."""
+    need("nix")
+    tree = tmp_path / "netvm-build"
+    made_here = shutil.ignore_patterns(".*", "__pycache__", "build", "*.egg-info")
+    shutil.copytree(ROOT, tree, ignore=made_here, symlinks=True)
+    check = "flake.checks.x86_64-linux.tests.asked"
+    python = f"(builtins.head {check}.nativeBuildInputs).asked.packages"
+    asked = evaluated_flake(
+        tree, MINIATURE, f"{{ inherit ({check}) script; packages = map (one: one.name) {python}; }}"
+    )
+    folder = python_with(tmp_path / "python", [name.removesuffix("-1") for name in asked["packages"]]).parent
+    for name in STDENV:
+        found = shutil.which(name)
+        assert found
+        (folder / name).symlink_to(found)
+    (tmp_path / "empty").mkdir()
+    environment = {
+        "PATH": str(folder),
+        "HOME": "/homeless-shelter",
+        "out": str(tmp_path / "out"),
+        "TMPDIR": str(tmp_path),
+    }
+    done = subprocess.run(
+        ["bash", "-euc", asked["script"]],
+        cwd=tmp_path / "empty", env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
+    assert (tmp_path / "out").exists()
+
+
+# Of what every build in nixpkgs has, what a test or Python itself could start.
+STDENV = ("bash", "sh", "cat", "chmod", "cp", "env", "ln", "ls", "mkdir", "mv", "rm", "sleep", "touch", "uname")
+
+
+def python_with(folder: Path, names: list[str]) -> Path:
+    """An environment of these of our Python's packages, and of what they need."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    (site,) = (folder / "lib").glob("python3.*/site-packages")
+    ahead, known = list(names), set[str]()
+    while ahead:
+        package = metadata.distribution(ahead.pop())
+        if package.name in known:
+            continue
+        known.add(package.name)
+        for top in {file.parts[0] for file in package.files or () if file.parts[0] != ".."} - {"__pycache__"}:
+            if not (site / top).exists():  # namespace packages have several owners
+                (site / top).symlink_to(Path(str(package.locate_file(top))))
+        needs = [Requirement(text) for text in package.requires or ()]
+        ahead += [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
+    return folder / "bin" / "python3"
 
 
 def evaluated_flake(flake: Path, nixpkgs: Path, expression: str) -> Any:
