@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -84,6 +85,7 @@ PAIRED = Spec(
 """Laptop may reach printer, and both outsider; forwarded ports, one of them by its senders; a limit soon reached."""
 
 
+@cache
 def ruleset(spec: Spec, ipv6: bool = True) -> str:
     """The ruleset as the builder renders it, for a kernel with IPv6, as that of the tests' machine is."""
     names = ("IPV6", "NF_TABLES_IPV6") if ipv6 else ()
