@@ -89,6 +89,7 @@ def dhcp_answers_reach_the_uplink(bench: Bench) -> None:
     client.close()
     for none_yet in ("route del default", "addr flush dev up0"):  # no way to the server; and no address
         bench.ip(none_yet)
+        bench.tell_addresses()
         bench.forget_all()  # so that each is a connection's first packet
         before = bench.counters()
         try:
