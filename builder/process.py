@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import selectors
 import shutil
 import signal
@@ -49,18 +50,33 @@ def find_tool(name: str, package: str) -> str:
 def end_group(child: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> None:
     """End a child and all its descendants that stayed in its group: TERM, then KILL after `grace_s` seconds."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(child.pid, number)
-        except ProcessLookupError:
+        if not signal_group(child, number) or ends_within(child, grace_s):
             break
-        try:
-            child.wait(grace_s)
-            break
-        except subprocess.TimeoutExpired:
-            continue
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
+    with contextlib.suppress(PermissionError):
+        signal_group(child, signal.SIGKILL)
     child.wait()
+
+
+def signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> bool:
+    """Send a signal to a child and its descendants that stayed in its group; False if nobody is left."""
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def ends_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether a child ends within so many seconds.  Waits on a pidfd, where Popen.wait would look every 50 ms."""
+    if child.poll() is None:
+        descriptor = os.pidfd_open(child.pid)
+        try:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            poll.poll(seconds * 1000)
+        finally:
+            os.close(descriptor)
+    return child.poll() is not None
 
 
 def spawn(

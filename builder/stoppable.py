@@ -1,4 +1,6 @@
-"""asyncio that signals may end: `run` in place of asyncio.run, and `ended` for tasks that nobody wants any more.
+"""asyncio that signals may end: `run` in place of asyncio.run, `ended` for tasks that nobody wants any more.
+
+`exited` and `end_group` wait for a program while other tasks run.
 
 A signal's handler that raises does so wherever Python happens to be.  Inside the event loop's own code that loses the
 callback which was to run next, and the task that waited for it never ends, not even when it is cancelled.
@@ -8,12 +10,17 @@ asyncio.Runner takes care of SIGINT where its handler is Python's own; this take
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any, TypeVar
+
+from builder import process
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
@@ -85,3 +92,31 @@ async def ended(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def exited(child: subprocess.Popen[bytes]) -> int:
+    """Wait for a child to end; its exit status, or the negative number of the signal that killed it."""
+    if child.poll() is None:
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        descriptor = os.pidfd_open(child.pid)
+        loop.add_reader(descriptor, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+    return child.wait()
+
+
+async def end_group(child: subprocess.Popen[bytes], grace_s: float = process.GRACE_S) -> None:
+    """process.end_group, with other tasks running meanwhile.  When cancelled it blocks until the child has ended."""
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if not process.signal_group(child, number):
+                break
+            with suppress(TimeoutError):
+                await asyncio.wait_for(exited(child), grace_s)
+                break
+    finally:
+        process.end_group(child, grace_s)

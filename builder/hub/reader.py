@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -60,6 +61,16 @@ async def open_socket(path: Path, serve: Serve) -> asyncio.Server:
         with suppress(asyncio.CancelledError):  # asyncio 3.11 prints a traceback for a handler that ends cancelled
             await serve(stream, writer)
 
-    server = await asyncio.start_unix_server(served, str(path))
-    path.chmod(0o600)
-    return server
+    return await asyncio.start_unix_server(served, sock=_bound(path))
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket at this path, which nobody can connect to before it is only ours."""
+    bound = socket.socket(socket.AF_UNIX)
+    try:
+        bound.bind(str(path))
+        path.chmod(0o600)
+    except OSError:
+        bound.close()
+        raise
+    return bound

@@ -9,7 +9,6 @@ import select
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -210,6 +209,7 @@ async def _alone(launch: Launch, on_up: Callable[[registry.Record], None]) -> in
 
 async def _on_terminal(launch: Launch, say: Callable[[str], None]) -> int:
     """The keeper here, and its console's screen in a thread: a terminal that is held up holds up nobody else."""
+    loop, screen_ended = asyncio.get_running_loop(), asyncio.Event()
     screens: list[threading.Thread] = []
 
     def on_up(record: registry.Record) -> None:
@@ -219,14 +219,18 @@ async def _on_terminal(launch: Launch, say: Callable[[str], None]) -> int:
         screens[0].start()
 
     def show(console: Path) -> None:
-        with suppress(BootError, OSError):
-            if attach(console, IN_RUN) is Left.LEFT:
-                keeper.leave()
+        try:
+            with suppress(BootError, OSError):
+                if attach(console, IN_RUN) is Left.LEFT:
+                    keeper.leave()
+        finally:
+            with suppress(RuntimeError):  # nobody waits any more, and the loop is closed
+                loop.call_soon_threadsafe(screen_ended.set)
 
     keeper = Keeper(launch, on_up)
     try:
         return await keeper.keep()
     finally:
-        end = time.monotonic() + _WAIT_FOR_SCREEN_S
-        while any(screen.is_alive() for screen in screens) and time.monotonic() < end:
-            await asyncio.sleep(0.01)
+        if screens:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(screen_ended.wait(), _WAIT_FOR_SCREEN_S)

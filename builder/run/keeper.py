@@ -25,7 +25,6 @@ from builder import qemu, registry, stoppable
 from builder.console import Firewall, GuestEvent, escape
 from builder.errors import BootError, LaunchError, QmpLost
 from builder.hub import ConsoleHub, EventHub, open_socket
-from builder.process import end_group
 from builder.run.console_log import ConsoleLog
 from builder.run.launch import Launch, describe, start_qemu, trim
 from builder.run.notify import notify, of_event
@@ -37,7 +36,8 @@ CONNECT_S = 30.0
 FIREWALL_S = 60.0
 HUNG = "PID 1 hung: the watchdog resets the machine, which ends it"
 HUNG_HINT = "the end of the console is what it did last; a host that is too busy needs a larger machine.watchdog_s"
-_POLL_S = 0.05
+LAST_WORDS_S = 0.1
+TRIM_S = 1.0
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # what it would log, it also raises
@@ -129,7 +129,7 @@ class Keeper:
         self._child = start_qemu(launch, argv, said, [*theirs.values(), *trunks.inherited])
         for end in theirs.values():
             end.close()
-        self._tasks.append(asyncio.create_task(self._watch(said)))
+        self._tasks += [asyncio.create_task(self._watch(self._child)), asyncio.create_task(self._trim(said))]
         events = EventHub(ours["port"], self._heard)
         console = ConsoleHub(ours["console"], lambda data: self._printed(data, events))
         self._hubs = {registry.EVENTS: events, registry.CONSOLE: console}
@@ -182,17 +182,24 @@ class Keeper:
                     await self._ended.wait()
         finally:
             await stoppable.ended(*waits)
+        raise self._launch_error(argv, said)
+
+    def _launch_error(self, argv: list[str], said: Path) -> LaunchError:
         status = self._child.poll() if self._child else None
         ended = f"does not answer within {CONNECT_S:g} s" if status is None else f"ended with status {status}"
         printed = said.read_text(errors="replace").splitlines()[-20:]
         details = "\n".join([shlex.join(argv), *(escape(line) for line in printed)])
-        raise LaunchError(f"QEMU {ended} at its start", details=details)
+        return LaunchError(f"QEMU {ended} at its start", details=details)
 
-    async def _watch(self, said: Path) -> None:
-        while self._child is not None and self._child.poll() is None:
-            trim(said)
-            await asyncio.sleep(_POLL_S)
+    async def _watch(self, child: Popen[bytes]) -> None:
+        await stoppable.exited(child)
         self._ended.set()
+
+    async def _trim(self, said: Path) -> None:
+        while not self._ended.is_set():
+            trim(said)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), TRIM_S)
 
     async def _hear_watchdog(self, events: EventHub) -> None:
         with self._qmp.listener("WATCHDOG") as barks:
@@ -233,7 +240,7 @@ class Keeper:
         for hub in self._hubs.values():
             hub.hurry()
         if self._ended.is_set():  # what it printed last is still on its way to the readers
-            await asyncio.sleep(2 * _POLL_S)
+            await asyncio.sleep(LAST_WORDS_S)
 
     async def _power_down(self) -> None:
         """Press the power button, and give the guest a while to end."""
@@ -244,7 +251,7 @@ class Keeper:
 
     async def _close(self) -> None:
         if self._child is not None:
-            end_group(self._child, grace_s=1.0)
+            await stoppable.end_group(self._child, grace_s=1.0)
         for hub in self._hubs.values():
             hub.close()
         await stoppable.ended(*self._tasks)

@@ -28,7 +28,7 @@ from builder import qemu, stoppable
 from builder.console import MAX_LINE, Lines, escape
 from builder.errors import LaunchError, QmpLost
 from builder.handover import Handed
-from builder.process import end_group, spawn
+from builder.process import spawn
 
 CONSOLE_MAX_BYTES = 4 << 20
 TAIL_LINES = 30
@@ -36,7 +36,6 @@ CONSOLE_LINES = 200
 """A panic's call trace may have a hundred lines, and what the program said before it is the cause."""
 QUIT_S = 2.0
 CONNECT_S = 20.0
-_POLL_S = 0.02
 _SAID = "# what QEMU said:"
 
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # what it would log, it also raises
@@ -129,7 +128,7 @@ class Vm:
                 end.close()
         for name in names[1:]:
             self._tasks.append(asyncio.create_task(self._read(name, self._ours[name])))
-        self._tasks.append(asyncio.create_task(self._watch()))
+        self._tasks.append(asyncio.create_task(self._watch(self._child)))
         await self._connect(CONNECT_S)
         self._tasks.append(asyncio.create_task(self._hear_watchdog()))
 
@@ -252,16 +251,15 @@ class Vm:
         except OSError:
             return b""
 
-    async def _watch(self) -> None:
-        while self._child is not None and self._child.poll() is None:
-            await asyncio.sleep(_POLL_S)
+    async def _watch(self, child: Popen[bytes]) -> None:
+        await stoppable.exited(child)
         self.ended.set()
 
     async def close(self) -> None:
         """End QEMU, which takes SIGTERM as its order to quit, and close all that is ours.  May be called twice."""
         self._closing = True
         if self._child is not None:
-            end_group(self._child, grace_s=1.0)
+            await stoppable.end_group(self._child, grace_s=1.0)
         await stoppable.ended(*self._tasks)
         with suppress(QMPError, EOFError, OSError, TimeoutError):
             async with asyncio.timeout(QUIT_S):

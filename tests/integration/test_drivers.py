@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from qemu.qmp import QMPClient
 
-from builder import accelerator, console, nix, pipeline, qemu, report
+from builder import accelerator, console, nix, pipeline, qemu, report, stoppable
 from builder.events import discard
 from builder.manifest import Image
-from builder.process import end_group, spawn
+from builder.process import spawn
 from builder.qemu import Qemu
 from builder.report import NicReport
 from builder.smoke import engine, smoke
@@ -156,7 +156,7 @@ async def plugged(image: Image, program: Qemu, folder: Path) -> list[tuple[str, 
         )
     finally:
         await monitor.disconnect()
-        end_group(child, grace_s=1)
+        await stoppable.end_group(child, grace_s=1)
         child.stdout.close()
     said = [event for event in events if isinstance(event, console.Modules)]
     return [tuple(name for name in event.loaded if name in CARDS) for event in said]

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from qemu.qmp import QMPClient
 
-from builder import console, qemu
+from builder import console, qemu, stoppable
 from builder.address import allocate
 from builder.manifest import Image
 from builder.pcie import Seat
-from builder.process import end_group, spawn
+from builder.process import spawn
 from builder.qemu import ClientNic, Qemu
 
 pytestmark = pytest.mark.integration
@@ -76,5 +76,5 @@ async def scene(
         return (attached, detached), heard.decode(errors="replace")
     finally:
         await monitor.disconnect()
-        end_group(child, grace_s=1)
+        await stoppable.end_group(child, grace_s=1)
         child.stdout.close()

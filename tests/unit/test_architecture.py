@@ -93,6 +93,31 @@ def violations(files: Iterable[tuple[str, str]], rooms: dict[str, set[str]]) -> 
     return sorted(set(found))
 
 
+# What waits for a program, and has a counterpart in `stoppable` that lets other tasks run.
+BLOCKING = {"builder.process.run", "builder.process.end_group", "builder.process.ends_within"}
+
+
+def blocking(source: str) -> Iterator[str]:
+    """The calls in coroutines that keep the event loop waiting for a program."""
+    known = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in walked(source)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    for coroutine in (node for node in walked(source) if isinstance(node, ast.AsyncFunctionDef)):
+        ahead: list[ast.AST] = list(coroutine.body)
+        while ahead:
+            node = ahead.pop()
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                continue
+            ahead += ast.iter_child_nodes(node)
+            if isinstance(node, ast.Call):
+                first, dot, rest = ast.unparse(node.func).partition(".")
+                if f"{known.get(first, first)}{dot}{rest}" in BLOCKING:
+                    yield f"{coroutine.name} calls {ast.unparse(node.func)}"
+
+
 # What names a program that runs is no program started.
 HARMLESS = {"Popen", "TimeoutExpired"}
 STARTERS = re.compile(r"os\.(system|popen|fork|forkpty|exec\w+|spawn\w+|posix_spawn\w*)|asyncio\.create_subprocess_\w+")
@@ -201,6 +226,12 @@ def test_no_files_and_no_folders_import_each_other(package: str) -> None:
     assert {folder: cycles(children_graph(graph, folder)) for folder in folders} == {folder: [] for folder in folders}
 
 
+def test_no_coroutine_blocks_to_wait_for_a_program() -> None:
+    files = [path for package in ("builder", "bench") for path in modules(ROOT / package)]
+    found = {path: list(blocking(path.read_text())) for path in files if path.name != "stoppable.py"}
+    assert {path: calls for path, calls in found.items() if calls} == {}
+
+
 def test_the_guest_knows_nothing_but_the_standard_library() -> None:
     package = ROOT / "rootfs" / "init"
     for path in modules(package):
@@ -259,6 +290,19 @@ def test_a_violation_is_seen(room: str, source: str, said: str) -> None:
 def test_what_is_allowed_is_no_violation() -> None:
     source = "import json\nfrom builder import __version__, errors\nfrom builder.model import Router"
     assert violations([("cli", source), ("model", "from builder.errors import Problem")], rooms_of_table(EXAMPLE)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("from builder.process import end_group\nasync def f():\n    end_group(1)", ["f calls end_group"]),
+        ("from builder import process\nasync def f():\n    with a:\n        process.run([])", ["f calls process.run"]),
+        ("from builder import process\nasync def f():\n    def g():\n        process.run([])\n    await h(g)", []),
+        ("from builder import stoppable\nasync def f():\n    await stoppable.end_group(1)", []),
+    ],
+)
+def test_a_coroutine_that_blocks_is_seen(source: str, said: list[str]) -> None:
+    assert list(blocking(source)) == said
 
 
 def package_of(folder: Path, **sources: str) -> Path:

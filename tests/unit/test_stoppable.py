@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import selectors
 import signal
 import subprocess
 import sys
@@ -14,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from builder import stoppable
+from builder import process, stoppable
 from builder.cli.signals import LOOK_S, Stopped, stopping_once
 
 HAMMER = """
 import asyncio, random, signal, sys
-from builder import stoppable
+from builder import process, stoppable
 from builder.cli.signals import LOOK_S, Stopped, stopping_once
 run = {run}
 async def busy():
@@ -174,3 +175,63 @@ def test_who_waits_for_an_end_can_be_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         stoppable.run(outer())
     assert time.monotonic() - started < 5
+
+
+class Counted(selectors.DefaultSelector):
+    """How often an event loop has looked for something to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.looks += 1
+        return super().select(timeout)
+
+
+def test_a_loop_that_waits_for_a_program_does_nothing_else() -> None:
+    selector = Counted()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        child = process.spawn(["sh", "-c", "sleep 1; exit 3"])
+        assert runner.run(stoppable.exited(child)) == 3
+        assert runner.run(stoppable.exited(child)) == 3  # it is known
+    assert selector.looks < 20  # half of them to start and close the loop
+
+
+DEAF = ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.1; done"]
+
+
+async def deaf_child() -> subprocess.Popen[bytes]:
+    """A program that only SIGKILL ends."""
+    child = process.spawn(DEAF, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    await asyncio.to_thread(child.stdout.readline)
+    child.stdout.close()
+    return child
+
+
+def test_others_run_while_a_program_is_ended() -> None:
+    async def main() -> tuple[int, int]:
+        child = await deaf_child()
+        ending, turns = asyncio.create_task(stoppable.end_group(child, grace_s=0.5)), 0
+        while not ending.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+        return child.returncode, turns
+
+    status, turns = stoppable.run(main())
+    assert status == -signal.SIGKILL
+    assert turns > 5
+
+
+def test_a_program_is_ended_even_if_who_waits_for_that_is_cancelled() -> None:
+    async def main() -> subprocess.Popen[bytes]:
+        child = await deaf_child()
+        ending = asyncio.create_task(stoppable.end_group(child, grace_s=0.2))
+        await asyncio.sleep(0.05)
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        return child
+
+    assert stoppable.run(main()).returncode == -signal.SIGKILL
