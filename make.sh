@@ -54,6 +54,7 @@ missing_packages() {
         if [ "$(id -u)" -eq 0 ]; then echo nix-bin; else echo nix-setup-systemd; fi
     fi
     case $1 in test*) test_packages ;; esac
+    case $1 in test-long) bare_machine_packages ;; esac
 }
 
 # What the guest's tests run, in namespaces of their own.  None of these packages starts a service.
@@ -65,6 +66,12 @@ test_packages() {
     have dnsmasq || echo dnsmasq-base
     have systemd-analyze || echo systemd
     have veritysetup || echo cryptsetup-bin
+}
+
+# What the long tests make a Debian with on which nothing is installed.
+bare_machine_packages() {
+    have debootstrap || echo debootstrap
+    have git || echo git
 }
 
 # Runs a command as root: as we are, or by sudo, which may ask for a password on a terminal alone.
@@ -185,7 +192,7 @@ main() {
         setup) setup all '' ;;
         test) setup test '[test]'; exec .venv/bin/python -m pytest -m 'not long' "$@" ;;
         test-quick) setup test '[test]'; exec .venv/bin/python -m pytest -m 'not long and not integration' "$@" ;;
-        test-long) setup test '[test]'; exec .venv/bin/python -m pytest -m long "$@" ;;
+        test-long) setup test-long '[test]'; exec .venv/bin/python -m pytest -m long "$@" ;;
         bench) setup all ''; exec .venv/bin/python -m bench "$@" ;;
         clean) rm -rf build .venv .cache ;;
         *) say "error: no such command: $command"; usage >&2; exit 2 ;;

@@ -43,6 +43,7 @@ for package in "$@"; do
     dnsmasq-base) cp "$FAKES/nix" "$BIN/dnsmasq" ;;
     systemd) cp "$FAKES/nix" "$BIN/systemd-analyze" ;;
     cryptsetup-bin) cp "$FAKES/nix" "$BIN/veritysetup" ;;
+    debootstrap | git) cp "$FAKES/nix" "$BIN/$package" ;;
   esac
 done
 exit "${APT_INSTALL:-0}"
@@ -327,6 +328,8 @@ def test_the_test_commands(command: str, marks: str, computer: Computer) -> None
     assert done.returncode == 5
     assert computer.log[-1] == f"python -m pytest -m {marks} -k a b"
     wanted = {"nftables", "dbus-daemon", "iproute2", "iputils-ping", "dnsmasq-base", "systemd", "cryptsetup-bin"}
+    if command == "test-long":
+        wanted |= {"debootstrap", "git"}
     assert wanted <= set(installed(computer.log))
 
 
