@@ -162,6 +162,13 @@ class Image:
         return sum(path.stat().st_size for path in (self.kernel, self.rootfs, self.initrd) if path is not None)
 
 
+def expected(folder: Path, spec: Mapping[str, Any]) -> Image:
+    """An image that is still to be built from a full spec: its parts have no hash, and nothing is in the folder."""
+    part = Part("", "")
+    machine = Wanted(**{key: spec["machine"][key] for key in ("memory_mib", "cpus", "nic", "watchdog_s")})
+    return Image(folder, Manifest(spec["name"], part, part, part, "", {}, {}, spec, machine))
+
+
 def load(folder: Path) -> Image:
     """Read an image folder's manifest.  Raises ManifestError with everything that is wrong with it."""
     file = folder / FILE

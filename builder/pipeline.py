@@ -140,6 +140,18 @@ def work_folder(out: Path) -> Path:
     return real.parent / WORK_NAME / real.name
 
 
+def expected(loaded: Loaded, out: Path) -> manifest.Image:
+    """The image that `build` will make, as far as the spec says: its files aren't there yet, and have no hash.
+
+    Raises what `build` would before it asks Nix.
+    """
+    _refuse_foreign(out)
+    if not loaded.locked:
+        _require_nixpkgs(loaded)
+    render(loaded)
+    return manifest.expected(out, spec.full_spec(loaded.router))
+
+
 def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, rebuild: bool = False) -> manifest.Image:
     """Build the image into a folder.  What was there stays until the new image is whole.
 

@@ -141,6 +141,11 @@ def claim(name: str) -> Place:
         return Place(name, folder, descriptor)
 
 
+def check(name: str) -> None:
+    """Raises what `claim` would now; the name stays free."""
+    claim(name).leave()
+
+
 def running() -> tuple[Record, ...]:
     """Every VM that runs, by name.  What dead keepers left is cleaned up on the way."""
     if not root_folder().exists():

@@ -145,6 +145,12 @@ def _exchange(fresh: Path, path: Path) -> None:
     old.rename(fresh)
 
 
+def may_write(path: Path) -> bool:
+    """Whether this user may write a file there, or make a folder, with those above it if need be."""
+    there = next(one for one in (path, *path.absolute().parents) if one.exists())
+    return (there == path or there.is_dir()) and os.access(there, os.W_OK)
+
+
 @contextmanager
 def claim(folder: Path, option: str = "-o") -> Iterator[None]:
     """Be the only one at work in a folder; the claim ends with the process, however that ends.

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.app import FILE, FOLDER, PROGRAM_FILE, netvm_build, spec_path
-from builder.cli.build_commands import default_out
+from builder.cli.app import FILE, FOLDER, PROGRAM_FILE, netvm_build
 from builder.cli.draw import drawing
 from builder.cli.left_behind import put_right
 from builder.cli.screen import Screen
 from builder.cli.vfio_commands import TAKE_NETWORK, consent_of
-from builder.errors import NetvmError, Problem, SpecError
 from builder.model import NICS
 
 if TYPE_CHECKING:
@@ -81,22 +79,26 @@ def smoke(
     A SPEC is built first.  Needs no privileges, but for --vfio.  Exits with 1 if the router fails a check.
     """
     from builder import report as reporting
-    from builder.smoke import smoke as boot
+    from builder import smoke as smoking
+    from builder.cli import targets
 
     screen: Screen = context.obj
     if card is not None and nics:
         raise click.UsageError("--nic and --vfio exclude each other: a router has an emulated uplink or a real one")
     put_right(screen)
     consent = consent_of(take_network=take_network)
-    _check_cards(() if card is None else (card,), consent)
-    if out is not None:
-        _writable(out)
+    target = targets.find(what, program)
+    folder = out or target.image.folder.parent / f"{target.image.folder.name}-smoke"
+    wanted = () if card else nics or (target.image.manifest.machine.nic,)
+    smoking.check(target.qemu, wanted, accel, folder, junit)
+    _check_card(card, target.image, consent)
     with drawing(screen) as sink:
-        image, qemu = _booted(what, program, sink)
-        folder = _writable(out or image.folder.parent / f"{image.folder.name}-smoke")
+        image, qemu = targets.ready(target, sink)
+        nics = nics or (image.manifest.machine.nic,)
         with _borrowed(card, image, consent, sink) as lent:
-            nics = nics or (image.manifest.machine.nic,)
-            report = boot(image, qemu, nics=nics, card=lent, accel=accel, patience=patience, out=folder, sink=sink)
+            report = smoking.smoke(
+                image, qemu, nics=nics, card=lent, accel=accel, patience=patience, out=folder, sink=sink
+            )
     if junit is not None:
         _write(junit, reporting.junit(report))
     if as_json:
@@ -107,13 +109,13 @@ def smoke(
     context.exit(report.exit_code)
 
 
-def _check_cards(addresses: tuple[str, ...], consent: Consent) -> None:
-    """Raises HostError for a card that can't be handed over: before a build, which may take long."""
-    if addresses:
+def _check_card(address: str | None, image: Image, consent: Consent) -> None:
+    """Raises HostError for a card that can't be handed over to the image's VM."""
+    if address is not None:
         from builder.host import vfio
         from builder.host.steps import Host
 
-        vfio.plan(Host().bus, addresses, consent)
+        vfio.check(Host(), (address,), consent, image.manifest.machine.memory_mib)
 
 
 @contextmanager
@@ -131,51 +133,6 @@ def _borrowed(address: str | None, image: Image, consent: Consent, sink: Sink) -
     journal, memory_mib = Journal(state_folder()), image.manifest.machine.memory_mib
     with vfio.borrowed(Host(), journal, (address,), consent, memory_mib, lambda line: sink(Note(line))) as (device,):
         yield Card(device.address, device.pci_id)
-
-
-def _writable(folder: Path) -> Path:
-    """A folder for the report, made if need be.  Raises NetvmError before a long boot instead of after it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        usable = os.access(folder, os.W_OK)
-    except OSError:
-        usable = False
-    if not usable:
-        raise NetvmError(f"the report cannot be written to {folder}", hint="name another folder with --out DIR")
-    return folder
-
-
-def _booted(what: str, program: Path | None, sink: Sink) -> tuple[Image, Qemu]:
-    """The image to boot, built if a spec was named, and the QEMU to boot it in.
-
-    Secrets that the boot needs are looked for before a build, which may take long.
-    """
-    from builder import handover, manifest, pipeline, qemu, spec
-
-    if (Path(what) / manifest.FILE).exists():
-        image = manifest.load(Path(what))
-        manifest.verify(image)
-    else:
-        loaded = pipeline.load(_spec(Path(what)))
-        handover.check(spec.full_spec(loaded.router), os.environ)
-        image = pipeline.build(loaded, default_out(loaded.router.name, None), sink)
-    again = f"netvm-build build -o {image.folder}, where its spec is"
-    return image, qemu.find(program, image.manifest.qemu, again)
-
-
-def _spec(what: Path) -> Path:
-    """The spec that an argument names which is no image.  Raises SpecError where it is clear that it is neither."""
-    from builder import manifest
-
-    path = spec_path(str(what))
-    if path.exists() or (what.suffix in (".yaml", ".yml") and not what.is_dir()):
-        return path  # or an error that names the file
-    hint = f"build an image there, in the folder of its spec: netvm-build build -o {what}"
-    message = "there is neither an image's folder nor a spec of this name"
-    if what.is_dir():
-        message = f"this folder holds neither an image ({manifest.FILE}) nor a spec (netvm.yaml)"
-        hint += f"; or write a spec: netvm-build init {what}"
-    raise SpecError([Problem(str(what), 0, "", message, hint)])
 
 
 def _text(report: BootReport, screen: Screen) -> str:
@@ -231,6 +188,7 @@ def run(
     """
     from builder import run as running
     from builder.cli import behind as tiers
+    from builder.cli import targets
 
     screen: Screen = context.obj
     if cards and nic is not None and behind is None:
@@ -238,19 +196,21 @@ def run(
     if cards and uplink is not None:
         raise click.UsageError("--uplink and --vfio exclude each other: a card leads where its cable does")
     put_right(screen)
-    consent = consent_of(take_network=take_network)
-    where = uplink or running.USER_NETWORK
-    running.check_uplink(where)
-    _check_cards(cards, consent)
-    with drawing(screen) as sink:
-        image, qemu = _booted(what, program, sink)
-        front = tiers.find(behind, lambda other: _booted(other, program, sink)) if behind is not None else None
-    wanted = running.Wanted(name, nic, accel, clients, spare_ports, where, cards, consent)
-    if front is None:
+    target = targets.find(what, program)
+    wanted = running.Wanted(name, nic, accel, clients, spare_ports, uplink or running.USER_NETWORK, cards)
+    wanted = replace(wanted, consent=consent_of(take_network=take_network))
+    if behind is None:
+        running.check(target.image, target.qemu, wanted, detach=detach)
+        with drawing(screen) as sink:
+            image, qemu = targets.ready(target, sink)
         context.exit(_run(screen, image, qemu, wanted, detach=detach))
-    tiers.check(front, image, own_network=bool(cards) or uplink is not None)
-    before = running.Wanted(accel=accel, spare=0, uplink=where, cards=cards, consent=consent)
-    inner = running.Wanted(name, nic, accel, clients, spare_ports, running.Uplink("router", front.name))
+    front = tiers.find(behind, program, own_network=bool(cards) or uplink is not None)
+    before = replace(wanted, name=None, nic=None, clients=None, spare=0)
+    inner = replace(wanted, uplink=running.Uplink("router", front.name), cards=())
+    tiers.check(front, before, target, inner, detach=detach)
+    with drawing(screen) as sink:
+        image, qemu = targets.ready(target, sink)
+        front = tiers.ready(front, sink)
     with tiers.running(front, lambda its, program: _detached(screen, its, program, before), screen, keep=detach):
         status = _run(screen, image, qemu, inner, detach=detach)
     context.exit(status)

@@ -102,6 +102,12 @@ def plan(bus: Bus, addresses: Iterable[str], consent: Consent = Consent()) -> tu
     return tuple(steps_for(bus, tuple(wanted.values())))
 
 
+def check(host: Host, addresses: Iterable[str], consent: Consent, memory_mib: int) -> None:
+    """Raises what `borrowed` would, as far as that can be known before a card changes hands."""
+    plan(host.bus, addresses, consent)
+    access.check_memory(memory_mib)
+
+
 def _refuse_shared(device: Device, group: tuple[Device, ...], named: set[str]) -> None:
     busy = [one for one in group if not one.is_bridge and one.driver not in (None, VFIO) and one.address not in named]
     if not busy:

@@ -11,8 +11,7 @@ notify    what a service manager is told
 engine    on this terminal, or detached from it; and how a VM is stopped
 """
 
-from builder.run.engine import Wanted, detached, run, stop
+from builder.run.engine import Wanted, check, detached, run, stop
 from builder.run.uplink import USER_NETWORK, Uplink, cautions
-from builder.run.uplink import check as check_uplink
 
-__all__ = ["USER_NETWORK", "Uplink", "Wanted", "cautions", "check_uplink", "detached", "run", "stop"]
+__all__ = ["USER_NETWORK", "Uplink", "Wanted", "cautions", "check", "detached", "run", "stop"]

@@ -27,7 +27,9 @@ from builder.run.keeper import STOP_S, Keeper
 from builder.run.launch import Launch
 from builder.run.networks import machine, networks, spare_ports
 from builder.run.uplink import USER_NETWORK, Uplink, plug, told_mtu
+from builder.run.uplink import check as check_uplink
 from builder.terminal import IN_RUN, Left, attach
+from builder.workspace import may_write
 
 WAIT_S = 20.0
 _WAIT_FOR_SCREEN_S = 2.0
@@ -153,6 +155,34 @@ def log_file(name: str) -> Path:
 
 def _error_file(log: Path) -> Path:
     return log.with_suffix(".err")
+
+
+def check(image: Image, program: qemu.Qemu | None, wanted: Wanted, *, detach: bool = False) -> None:
+    """Raises what `run` or `detached` would as far as it can be known while the image is not built yet.
+
+    `program` is None where it comes with the image.
+    """
+    name = wanted.name or image.manifest.name
+    registry.check(name)
+    accelerator.check(wanted.accel)
+    handover.check(image.manifest.spec, os.environ)
+    if program is not None:
+        _check(image, program, wanted)
+    if wanted.cards:
+        vfio.check(Host(), wanted.cards, wanted.consent, image.manifest.machine.memory_mib)
+    else:
+        check_uplink(wanted.uplink, image)
+    _check_room(image, wanted)
+    if detach and not may_write(log := log_file(name)):
+        hint = "let this user write there, or set XDG_STATE_HOME to another folder"
+        raise NetvmError(f"the console cannot be kept in {log}", hint=hint)
+
+
+def _check_room(image: Image, wanted: Wanted) -> None:
+    """Raises LaunchError where the clients or the cards are too many."""
+    offered = networks(image, Path(), wanted.clients)
+    described = machine(image, accelerator.TCG, None, offered, spare_ports(len(offered), wanted.spare), wanted.cards)
+    qemu.argv(qemu.Qemu(Path(qemu.PROGRAM), "0"), described)
 
 
 def _check(image: Image, program: qemu.Qemu, wanted: Wanted) -> None:

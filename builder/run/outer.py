@@ -66,6 +66,15 @@ def uplink_address(image: Image) -> IPv4Address | None:
 def join(outer: str, image: Image, program: qemu.Qemu) -> tuple[str, str]:
     """(the uplink as -netdev takes it without an id, the socket) of an image behind a running router.
 
+    Raises as `free_socket` does.
+    """
+    socket = free_socket(outer, image)
+    return netdev(socket, program.release), socket
+
+
+def free_socket(outer: str, image: Image) -> str:
+    """The socket of a running router's client network that is meant for an image.
+
     Raises NoSuchVm, or LaunchError where no client network is meant for the image or another VM is on it.
     """
     record = registry.find(outer)
@@ -77,7 +86,7 @@ def join(outer: str, image: Image, program: qemu.Qemu) -> tuple[str, str]:
                 f"{other.name} is on {record.name}'s client network {chosen.name} already",
                 hint=f"end it: netvm-build stop {other.name}",
             )
-    return netdev(socket, program.release), socket
+    return socket
 
 
 def netdev(socket: str, release: tuple[int, ...]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,11 +99,17 @@ def plug(uplink: Uplink, image: Image, program: qemu.Qemu) -> Plugged:
     return Plugged(f"tap,fd={tap.descriptor}", tap.descriptor, mtu=way.mtu)
 
 
-def check(uplink: Uplink) -> None:
-    """Raises LaunchError for a tap or bridge that can't be used, NoSuchVm for a router that isn't running."""
+def check(uplink: Uplink, image: Image) -> None:
+    """Raises what `plug` would, and opens the tap, or makes one, only to let it go again.
+
+    `image` need not be built yet.
+    """
     if uplink.kind == ROUTER:
-        registry.find(uplink.name)
-    _way(uplink)
+        outer.free_socket(uplink.name, image)
+    way = _way(uplink)
+    if way is not None:
+        tap = _opened(uplink, way.link) if uplink.kind == TAP else _made(uplink, way.link)
+        tap.close()
 
 
 def cautions(uplink: Uplink, image: Image, nic: str) -> list[str]:
@@ -228,11 +236,25 @@ def _opened(uplink: Uplink, link: LinkInfo) -> links.Tap:
 
 def _port(uplink: Uplink, bridge: LinkInfo) -> links.Tap:
     """A new tap in a bridge, with the bridge's MTU before it becomes a port: a bridge takes the least of its ports'."""
-    try:
-        tap = links.make_tap("nvup%d", links.open_tun())
+    tap = _made(uplink, bridge)
+    with _told(uplink, bridge):
         links.ipv6_off(tap.link)
         links.set_mtu(tap.link, bridge.mtu)
         links.put_into(tap.link, bridge.name)
+    return tap
+
+
+def _made(uplink: Uplink, bridge: LinkInfo) -> links.Tap:
+    """A new tap, in no bridge yet."""
+    with _told(uplink, bridge):
+        return links.make_tap("nvup%d", links.open_tun())
+
+
+@contextmanager
+def _told(uplink: Uplink, bridge: LinkInfo) -> Iterator[None]:
+    """What goes wrong with a tap for a bridge, as a LaunchError with what to do instead."""
+    try:
+        yield
     except rights.NotPermitted as error:
         hint = (
             "a tap of yours does without CAP_NET_ADMIN: sudo ip tuntap add dev uplink1 mode tap user $USER &&"
@@ -241,4 +263,3 @@ def _port(uplink: Uplink, bridge: LinkInfo) -> links.Tap:
         raise LaunchError(f"--uplink {uplink} needs CAP_NET_ADMIN: {error.message}", hint=hint) from error
     except NetvmError as error:
         raise LaunchError(f"--uplink {uplink}: {error.message}", hint=error.hint) from error
-    return tap

@@ -11,6 +11,6 @@ upstream  what they reach: servers on this host's loopback
 diagnose  from evidence to cause and hint
 """
 
-from builder.smoke.engine import smoke
+from builder.smoke.engine import check, smoke
 
-__all__ = ["smoke"]
+__all__ = ["check", "smoke"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from builder import accelerator as accelerators
 from builder import console, qemu, report, stoppable
-from builder.errors import QmpLost
+from builder.errors import NetvmError, QmpLost
 from builder.events import Note, Progress, Sink, StageEnded, StageStarted
 from builder.manifest import Image
 from builder.report import BootReport, CheckResult, ImageFacts, NicReport, Status
@@ -26,7 +26,7 @@ from builder.smoke.lab import Check, Lab, NotApplicable
 from builder.smoke.rig import Rig, set_up
 from builder.smoke.timeline import timeline
 from builder.smoke.vm import Vm
-from builder.workspace import claim
+from builder.workspace import claim, may_write
 
 
 def smoke(
@@ -72,6 +72,26 @@ def smoke(
     except OSError as error:
         raise unrecorded(error, out) from error
     return result
+
+
+def check(
+    program: qemu.Qemu | None, nics: Sequence[str], accel: str | None, out: Path, junit: Path | None = None
+) -> None:
+    """Raises what `smoke` would as far as it can be known while the image is not built yet.
+
+    `program` is None where it comes with the image; `junit` is one more file for the report.
+    """
+    if program is not None:
+        for nic in nics:
+            qemu.require_nic(program, nic)
+    accelerators.check(accel)
+    if not may_write(out):
+        raise NetvmError(f"the report cannot be written to {out}", hint="name another folder with --out DIR")
+    if junit is not None and not may_write(junit):
+        raise NetvmError(f"the report cannot be written to {junit}", hint="name another file with --junit FILE")
+    if out.exists():
+        with claim(out, "--out"):
+            pass  # nobody else writes there
 
 
 def _facts(image: Image) -> ImageFacts:

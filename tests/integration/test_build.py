@@ -31,6 +31,13 @@ def test_the_image_is_whole_and_small(image: Image) -> None:
     assert image.size_bytes < 20 * 2**20
 
 
+def test_what_is_expected_of_a_build_comes_out(image: Image, loaded: pipeline.Loaded) -> None:
+    """What `run` and `smoke` refuse before a build they would refuse after it."""
+    expected, built = pipeline.expected(loaded, image.folder).manifest, image.manifest
+    assert (expected.name, expected.machine) == (built.name, built.machine)
+    assert dict(expected.spec) == {**built.spec, "wifi": expected.spec["wifi"]}
+
+
 def test_the_kernel_has_what_was_asked(image: Image, loaded: pipeline.Loaded) -> None:
     config = image.config.read_text()
     assert kconfig.compare(loaded.kernel.options, config) == ()

@@ -13,7 +13,7 @@ from builder.errors import LaunchError
 from builder.host import inspect, links
 from builder.manifest import Card, Image, Manifest, Part, Wanted
 from builder.qemu import Qemu
-from builder.run.uplink import Plugged, cautions, parse, plug, told_mtu
+from builder.run.uplink import Plugged, cautions, check, parse, plug, told_mtu
 
 PART = Part("file", "0" * 64)
 QEMU = Qemu(Path("nowhere"), "10.0.2")
@@ -32,12 +32,26 @@ def image(mtu: int | None = None) -> Image:
     return Image(Path("nowhere"), manifest)
 
 
+def interfaces() -> list[str]:
+    return os.listdir("/proc/sys/net/ipv4/conf")  # noqa: PTH208
+
+
 def refusal(where: str) -> list[str]:
-    """What `plug` refuses with, and its hint; "plugged" where it does not."""
+    """What `plug` refuses with, and its hint; "plugged" where it does not.  `check` has said the same before."""
+    before = interfaces()
+    try:
+        check(parse(where), image())
+        early = None
+    except LaunchError as error:
+        early = [error.message, error.hint or ""]
+    assert interfaces() == before
     try:
         plugged = plug(parse(where), image(), QEMU)
     except LaunchError as error:
-        return [error.message, error.hint or ""]
+        said = [error.message, error.hint or ""]
+        assert early == said
+        return said
+    assert early is None
     assert plugged.descriptor is not None
     os.close(plugged.descriptor)
     assert plugged.netdev is not None
@@ -76,7 +90,7 @@ def devices() -> dict[str, object]:
 
 
 def _mtus(bridge: str, plugged: Plugged) -> dict[str, object]:
-    tap = next(name for name in os.listdir("/proc/sys/net/ipv4/conf") if name.startswith("nvup"))  # noqa: PTH208
+    tap = next(name for name in interfaces() if name.startswith("nvup"))
     during = [links.mtu_of(bridge), links.mtu_of(tap), plugged.mtu]
     assert plugged.descriptor is not None
     os.close(plugged.descriptor)

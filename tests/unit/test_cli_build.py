@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builder import manifest, pipeline, qemu, run, smoke, spec
+from builder import accelerator, manifest, pipeline, qemu, registry, run, smoke, spec, workspace
 from builder.cli import main
 from builder.events import Note, Sink
 from builder.manifest import Image
 from builder.qemu import Qemu
 from builder.report import BootReport, CheckResult, ImageFacts, Moment, NicReport, Status
+from builder.run import engine
 
 STORE_PATH = Path(f"/nix/store/{'0' * 32}-qemu-10.0.2")
 
@@ -84,7 +86,8 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engines:
 
     def found(explicit: Path | None = None, built: Path | None = None, again: str | None = None) -> Qemu:
         made.asked["find"] = (explicit, built, again)
-        return Qemu(explicit or built or Path("/usr/bin/qemu-system-x86_64"), "9.0.0")
+        version = "7.2.0" if explicit == Path("file") else "9.0.0"
+        return Qemu(explicit or built or Path("/usr/bin/qemu-system-x86_64"), version)
 
     monkeypatch.setattr(pipeline, "build", build)
     monkeypatch.setattr(pipeline, "plan", plan)
@@ -217,21 +220,91 @@ def test_secrets_are_looked_for_before_a_build(engines: Engines, capsys: pytest.
         (["run", "--vfio", "ffff:ff:1f.7"], 8, "ffff:ff:1f.7 is not there"),
         (["smoke", "--vfio", "ffff:ff:1f.7"], 8, "ffff:ff:1f.7 is not there"),
         (["smoke", "--out", "file/x"], 1, "the report cannot be written to file/x"),
+        (["smoke", "--junit", "file/x"], 1, "the report cannot be written to file/x"),
+        (["smoke", "--out", "busy"], 1, "busy: another netvm-build"),
+        (["smoke", "--accel", "kvm"], 7, "--accel kvm: /nowhere/kvm is not there"),
+        (["run", "--accel", "kvm"], 7, "--accel kvm: /nowhere/kvm is not there"),
+        (["smoke", "--nic", "igb", "--qemu", "file"], 7, "QEMU 7.2.0 () has no igb: it came in 8.0"),
+        (["run", "--nic", "igb", "--qemu", "file"], 7, "QEMU 7.2.0 () has no igb: it came in 8.0"),
         (["run", "--vfio", "00:00.0", "--uplink", "user"], 2, "--uplink and --vfio exclude each other"),
+        (["run", "--name", "a/b"], 7, "'a/b' cannot be a VM's name"),
+        (["run", "--name", "front"], 7, "a VM named 'front' is running already"),
+        (["run", "--clients", "257"], 7, "257 clients do not fit"),
+        (["run", "--spare-ports", "500"], 7, "1 clients and 500 spare ports are 501"),
+        (["run", "--uplink", "router:front"], 7, "netvm can't be behind front: its uplink has no static address"),
+        (["run", "--behind", "nosuch"], 1, "--behind nosuch: no VM of this name runs, and there is no such spec"),
+        (["run", "--behind", "nosuch.yaml"], 1, "--behind nosuch.yaml: no VM of this name runs"),
+        (["run", "--behind", "front"], 7, "netvm can't be behind front: its uplink has no static address"),
+        (["run", "inner.yaml", "--behind", "front"], 7, "front's client network one already"),
+        (["run", "--behind", "front", "--uplink", "user"], 2, "and front runs already"),
+        (["run", "--behind", "netvm.yaml"], 1, "both routers are named netvm"),
+        (["run", "--name", "x", "--behind", "other.yaml"], 7, "netvm can't be behind other: its uplink has no static"),
+        (["run", "inner.yaml", "--behind", "other.yaml", "--uplink", "tap:nvt-none"], 7, "no tap named nvt-none"),
+        (["run", "inner.yaml", "--behind", "other.yaml", "--name", "other"], 1, "both routers are named other"),
+        (["run", "inner.yaml", "--behind", "front.yaml"], 1, "use it with `--behind front`"),
+        (["run", "inner.yaml", "--behind", "wifi.yaml"], 7, "the secrets of the Wi-Fi networks are not all there"),
+        (["run", "foreign.yaml"], 1, "build/foreign is there and is not an image"),
+        (["run", "inner.yaml", "--behind", "foreign.yaml"], 1, "build/foreign is there and is not an image"),
+        (["run", "inner.yaml", "--behind", "wrong.yaml"], 2, "wrong.yaml:1: version: "),
+        (["run", "--detach"], 1, "the console cannot be kept in"),
     ],
 )
-def test_what_this_machine_has_not_is_said_before_a_build(
+def test_what_cannot_be_run_is_said_before_a_build(
     arguments: list[str],
     code: int,
     said: str,
     engines: Engines,
-    short_runtime: Path,
+    running_front: None,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("file").touch()
-    assert main(arguments) == code
+    for name, text in SPECS.items():
+        Path(f"{name}.yaml").write_text(text)
+    Path("build/foreign").mkdir(parents=True)
+    Path("build/foreign/thesis.txt").touch()
+    monkeypatch.setattr(accelerator.check, "__defaults__", (Path("/nowhere/kvm"),))
+    if "--detach" in arguments:
+        monkeypatch.setattr(engine, "log_file", lambda name: Path("file") / f"{name}.log")
+    Path("busy").mkdir()
+    with workspace.claim(Path("busy")):
+        assert main(arguments) == code
     assert said in capsys.readouterr().err
     assert "build" not in engines.asked
+
+
+def test_a_router_is_called_by_its_name_on_the_command_line(engines: Engines, running_front: None) -> None:
+    """Not by its spec's: two routers of one spec's name can stand behind each other."""
+    Path("inner.yaml").write_text(SPECS["inner"])
+    Path("outer.yaml").write_text(SPECS["other"].replace("other", "inner"))
+    assert main(["run", "inner.yaml", "--name", "x", "--behind", "outer.yaml"]) == 7
+    assert engines.asked["build"][0] == Path("build/inner")
+
+
+@pytest.fixture
+def running_front(short_runtime: Path) -> Iterator[None]:
+    """A VM called front whose one client network, .0/31, is taken by the router behind it."""
+    places = [registry.claim(name) for name in ("front", "behind")]
+    network = registry.Network("one", "100.64.0.0", "100.64.0.1", "", "", "socket")
+    for place, clients, behind in ((places[0], (network,), ""), (places[1], (), "socket")):
+        texts = {key: "" for key, kind in registry.Record.__annotations__.items() if kind == "str"}
+        numbers = {key: 0 for key, kind in registry.Record.__annotations__.items() if kind == "int"}
+        known: dict[str, Any] = {**texts, **numbers, "name": place.name, "detached": True, "clients": clients, "behind": behind}
+        place.publish(registry.Record(**known, ports=()))
+    yield
+    for place in places:
+        place.leave()
+
+
+STATIC = "uplink: {dhcp: false, address: 100.64.0.1/31, gateway: 100.64.0.0, nameservers: [100.64.0.0]}\n"
+SPECS = {
+    "inner": f"version: 1\nname: inner\n{STATIC}",
+    "other": "version: 1\nname: other\nclients: {named: [{name: one, router: 100.64.0.0}]}\n",
+    "front": "version: 1\nname: front\n",
+    "foreign": "version: 1\nname: foreign\n",
+    "wifi": WIFI_SPEC,
+    "wrong": "version: 2\n",
+}
 
 
 def test_an_altered_image_is_not_booted(engines: Engines, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

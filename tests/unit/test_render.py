@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builder import pipeline, render, spec
+from builder import data, pipeline, render, rules, spec
 from builder.errors import RenderError
 from builder.model import OptionKind, OptionValue, Router, Uplink
 
@@ -63,6 +65,18 @@ def test_a_stock_kernel_is_told_that_nothing_disarms_the_watchdog(loaded: pipeli
     stock = replace(loaded.router, kernel=replace(loaded.router.kernel, stock=True))
     lines = [render.render(router, loaded.kernel).files["router.nix"].decode() for router in (loaded.router, stock)]
     assert [" i6300esb.nowayout=1 " in line for line in lines] == [False, True]
+
+
+def test_the_longest_parameters_fit_the_command_line(loaded: pipeline.Loaded) -> None:
+    """Linux on x86 takes 2047 bytes (COMMAND_LINE_SIZE): those of the spec come beside the most that are ours."""
+    kernel = replace(loaded.router.kernel, stock=True, parameters=("a" * rules.LONGEST_PARAMETERS,))
+    router = replace(loaded.router, kernel=kernel, image=replace(loaded.router.image, verity=True))
+    assert not list(rules.rules(replace(router, image=loaded.router.image)))
+    line = re.search(r'cmdline = "(.*)";', render.render(router, loaded.kernel).files["router.nix"].decode())
+    assert line is not None
+    maker = runpy.run_path(str(data.folder("templates") / "platforms" / "shared" / "make_verity.py"))
+    table = maker["table"](1 << 30, "0" * 64)
+    assert 1500 < len(line[1].replace('\\"', '"').replace("@verity@", table)) <= 2047
 
 
 def test_a_line_end_cannot_enter_a_configuration_file(loaded: pipeline.Loaded) -> None:

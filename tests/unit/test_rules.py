@@ -111,6 +111,7 @@ def test_a_sound_router_breaks_no_rule(router: Router) -> None:
             ["clients.named[1].router"],
         ),
         (Router(machine=Machine(watchdog_s=9)), ["machine.watchdog_s"]),
+        (Router(kernel=Kernel(parameters=("a" * 500,) * 3)), ["kernel.parameters"]),
         (Router(kernel=Kernel(stock=True), image=RootImage(verity=True)), ["image.verity"]),
         (Router(uplink=routed("10.0.0.0/8 192.168.2.1")), ["uplink.routes[0].via"]),
         (Router(uplink=routed("10.0.0.0/8 192.168.1.2")), ["uplink.routes[0].via"]),

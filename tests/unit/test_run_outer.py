@@ -10,7 +10,7 @@ import pytest
 
 from builder import manifest, registry
 from builder.cli import behind, main
-from builder.errors import LaunchError, NetvmError
+from builder.errors import LaunchError
 from builder.manifest import Image
 from builder.run import outer, uplink
 from tests.unit.test_cli_build import write_image
@@ -94,17 +94,12 @@ def test_nothing_is_proposed_for_other_uplinks(tmp_path: Path, monkeypatch: pyte
             uplink.parse(wrong)
 
 
-def test_a_front_that_runs_already(image: Image, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A spec or image is not started a second time; its running VM is found by name, whatever folder has it too."""
-    driver = replace(image, manifest=replace(image.manifest, name="driver"))
-    record = SimpleNamespace(name="driver")
-    monkeypatch.setattr(registry, "running", lambda: (record,))
-    with pytest.raises(NetvmError, match="a VM named 'driver' is running already") as caught:
-        behind.check(behind.Front("driver", driver), image, own_network=False)
-    assert "`--behind driver`" in (caught.value.hint or "")
+def test_a_front_that_runs_already(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its VM is found by name, whatever folder has that name, too."""
+    monkeypatch.setattr(registry, "running", lambda: (SimpleNamespace(name="driver"),))
     (tmp_path / "driver").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert behind.find("driver", lambda what: pytest.fail(what)) == behind.Front("driver")
+    assert behind.find("driver", None, own_network=False) == behind.Front("driver")
 
 
 def test_behind_a_router_that_is_not_there(
@@ -114,10 +109,3 @@ def test_behind_a_router_that_is_not_there(
     assert "no VM of this name runs, and there is no such spec or image" in capsys.readouterr().err
     assert main(["run", str(image.folder), "--uplink", "router:driver", "--accel", "tcg", "--qemu", str(FAKE)]) == 7
     assert "no VM named 'driver' is running" in capsys.readouterr().err
-
-
-def test_two_routers_of_one_name(image: Image, short_runtime: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The image in front is the same one: its pool has no network for itself, and the names would clash."""
-    static = with_uplink(image, address="100.64.0.1/31")
-    with pytest.raises(NetvmError, match="both routers are named netvm"):
-        behind.check(behind.Front("netvm", static), static, own_network=False)
