@@ -289,7 +289,8 @@ def running_front(short_runtime: Path) -> Iterator[None]:
     for place, clients, behind in ((places[0], (network,), ""), (places[1], (), "socket")):
         texts = {key: "" for key, kind in registry.Record.__annotations__.items() if kind == "str"}
         numbers = {key: 0 for key, kind in registry.Record.__annotations__.items() if kind == "int"}
-        known: dict[str, Any] = {**texts, **numbers, "name": place.name, "detached": True, "clients": clients, "behind": behind}
+        given = {"name": place.name, "detached": True, "clients": clients, "behind": behind}
+        known: dict[str, Any] = {**texts, **numbers, **given}
         place.publish(registry.Record(**known, ports=()))
     yield
     for place in places:
