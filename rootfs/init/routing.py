@@ -34,7 +34,7 @@ from init.rtnetlink import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from init.interfaces import Requests
     from init.network import Network
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     Key = tuple[str, int, int]
     """(destination, prefix length, metric)"""
-    Hop = tuple[int, int, str | None]
-    """(RTN_UNICAST or another type, the interface's index or 0, the gateway if there is one)"""
+    Hop = tuple[int, int, str | None, int]
+    """(RTN_UNICAST or another type, the interface's index or 0, the gateway if there is one, flags)"""
 
 RTM_NEWRULE, RTM_DELRULE = 32, 33
 RULE = Struct("=BBBBBBBBI")  # fib_rule_hdr
@@ -52,6 +52,7 @@ FR_ACT_TO_TBL, FR_ACT_GOTO, FR_ACT_NOP = 1, 2, 3
 RTN_UNREACHABLE, RTN_THROW = 7, 9
 LOCAL = 255
 ANYWHERE = "0.0.0.0"
+THROW = RTN_THROW, 0, None, 0
 
 NOWHERE = 1000
 """The table without an uplink; an uplink's is this number and its interface's index."""
@@ -78,16 +79,23 @@ def rule(priority: int, *, table: int = 0, target: int = 0, source: str = "", in
 
 
 def route(table: int, key: Key, hop: Hop) -> bytes:
-    """The payload of RTM_NEWROUTE or RTM_DELROUTE.  Whatever other routes say, a gateway is at its link's other end."""
-    (destination, length, metric), (kind, index, gateway) = key, hop
+    """The payload of RTM_NEWROUTE or RTM_DELROUTE."""
+    (destination, length, metric), (kind, index, gateway, flags) = key, hop
     tail = attribute(RTA_TABLE, U32.pack(table))
     tail += attribute(RTA_DST, packed(destination)) if length else b""
     tail += attribute(RTA_OIF, U32.pack(index)) if index else b""
     tail += attribute(RTA_GATEWAY, packed(gateway)) if gateway is not None else b""
     tail += attribute(RTA_PRIORITY, U32.pack(metric)) if metric else b""
     scope = SCOPE_LINK if index and gateway is None else SCOPE_UNIVERSE
-    flags = RTNH_F_ONLINK if gateway is not None else 0
     return ROUTE.pack(AF_INET, length, 0, 0, 0, RTPROT_STATIC, scope, kind, flags) + tail
+
+
+def near(gateway: str, paths: Mapping[tuple[str, int], str | None]) -> bool:
+    """Whether one of these routes leads to a gateway directly."""
+    return any(
+        via is None and number(gateway) >> 32 - length == number(destination) >> 32 - length
+        for (destination, length), via in paths.items()
+    )
 
 
 class Routing:
@@ -158,9 +166,9 @@ class Routing:
     def _inside(self) -> dict[Key, Hop]:
         """What every table has: clients are looked for by other rules, and what has no route is told so."""
         pairs = {number(one) & ~1 for one in self._others if not self._in_pool(one)}
-        found: dict[Key, Hop] = {(dotted(one.to_bytes(4, "big")), 31, 0): (RTN_THROW, 0, None) for one in pairs}
-        found[(*self._pool, 0)] = RTN_THROW, 0, None
-        found[ANYWHERE, 0, WORST] = RTN_UNREACHABLE, 0, None
+        found: dict[Key, Hop] = {(dotted(one.to_bytes(4, "big")), 31, 0): THROW for one in pairs}
+        found[(*self._pool, 0)] = THROW
+        found[ANYWHERE, 0, WORST] = RTN_UNREACHABLE, 0, None, 0
         return found
 
     def _in_pool(self, address: str) -> bool:
@@ -176,18 +184,28 @@ class Routing:
             table = self._tables.get(NOWHERE + index, {})
             for key in [key for key, hop in table.items() if hop[0] == RTN_UNICAST]:  # the kernel took them away
                 del table[key]
-        found: dict[Key, Hop] = {}
-        for (destination, length), gateway in network.paths_of(index).items():
-            if length < self._pool[1] or not self._in_pool(destination):
-                found[destination, length, 0] = RTN_UNICAST, index, gateway
+        paths = network.paths_of(index)
         default = network.default_route_of(index)
         if default is not None:
-            found[ANYWHERE, 0, 0] = RTN_UNICAST, index, default[1]
+            paths[ANYWHERE, 0] = default[1]
         elif uplink.lease is not None and uplink.lease.gateway is not None:  # ConnMan sets it anew, or waits with it
-            found[ANYWHERE, 0, 0] = RTN_UNICAST, index, uplink.lease.gateway
-        for address, length in network.addresses.get(index, {}).items():
-            for own in {address, broadcast(address, length) if length < 31 else address}:
-                found[own, 32, 0] = RTN_THROW, 0, None
+            paths[ANYWHERE, 0] = uplink.lease.gateway
+        own = network.addresses.get(index, {})
+        for (
+            address,
+            length,
+        ) in own.items():
+            paths.setdefault((dotted((number(address) >> 32 - length << 32 - length).to_bytes(4, "big")), length), None)
+        found: dict[Key, Hop] = {}
+        for (destination, length), gateway in sorted(paths.items(), key=lambda one: one[1] is not None):
+            # Other uplinks' routes must not make a gateway invalid.  By a route of this table the kernel finds even one
+            # that is another uplink's address, which it refuses as `onlink`.
+            onlink = gateway is not None and (gateway in own or not near(gateway, paths))
+            if length < self._pool[1] or not self._in_pool(destination):
+                found[destination, length, 0] = RTN_UNICAST, index, gateway, RTNH_F_ONLINK if onlink else 0
+        for address, length in own.items():
+            for one in {address, broadcast(address, length) if length < 31 else address}:
+                found[one, 32, 0] = THROW
         return found
 
     def _fill(self, table: int, wanted: dict[Key, Hop]) -> None:

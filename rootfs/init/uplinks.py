@@ -198,7 +198,7 @@ class Uplinks:
         `connected` is whether ConnMan calls an uplink so: then it needs no route of its own.
         """
         wavering = False
-        for uplink in self._uplinks.values():
+        for uplink in sorted(self._uplinks.values(), key=lambda one: number_of(one.name)):
             route = network.default_route_of(uplink.index)
             address = self._usable_address(uplink, network, route[1] if route is not None else None)
             if route is not None:

@@ -40,6 +40,9 @@ LIES: dict[str, tuple[str, Sequence[str]]] = {
     "it has a default route too": (f"{STANDBY}/24", (f"default via {NEIGHBOUR} metric 5",)),
     "it is the first one's network": ("10.0.2.16/24", ()),
     "its gateway is the first one's": ("10.0.2.16/32", (f"{GATEWAY} scope link", f"default via {GATEWAY} metric 5")),
+    "it leases the first one's gateway's address": (f"{GATEWAY}/24", ()),
+    "it leases that address alone": (f"{GATEWAY}/32", ()),
+    "the first one's gateway is its network's broadcast address": (f"10.0.2.9/27 brd {GATEWAY}", ()),
     "it leases the first one's address": (f"{UPLINK}/24", ()),
     "it has routes into the pool": (f"{STANDBY}/24", [f"{one} via {NEIGHBOUR}" for one in INTO_THE_POOL]),
 }  # fmt: skip

@@ -179,6 +179,18 @@ def test_a_route_that_is_set_anew_is_no_loss_and_one_that_stays_away_is() -> Non
     assert heard.forgotten == ["10.0.2.15"]
 
 
+def test_the_less_preferred_is_refused_at_once_whichever_came_first() -> None:
+    """It leases the address that is the other's gateway, and has it when the other comes by its lease."""
+    heard = two()
+    heard.has(3, "10.0.0.1", 0)
+    heard.compare()
+    heard.has(2, "10.0.2.15", 0)
+    said = [(one.get("state"), one.get("name"), one.get("reason")) for one in heard.compare()]
+    assert said[:2] == [("lease", "cable", None), ("refused", "backup", "its address 10.0.0.1 is the gateway of up0")]
+    assert heard.uplinks.active is not None
+    assert heard.uplinks.active.name == "up0"
+
+
 def test_an_uplink_that_waits_its_turn_is_not_lost() -> None:
     """ConnMan gives it no route, and calls it connected; clients do not go by it."""
     heard = two()

@@ -146,6 +146,34 @@ def test_clients_go_by_the_uplink_in_use_although(what: str, liar: Liar) -> None
     assert liar.came == []
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (lie("10.0.2.2/24", "10.0.2.9"), "its address 10.0.2.2 is the gateway of up0"),
+        (lie("10.0.2.2/32", "10.0.3.2"), "its address 10.0.2.2 is the gateway of up0"),
+        (lie("10.0.2.9/28", "10.0.2.1"), "its broadcast address 10.0.2.15 is a host's at up0"),
+        (lie("10.0.3.15/16", "10.0.2.255"), "its gateway 10.0.2.255 is the broadcast address of up0"),
+    ],
+    ids=["gateway", "gateway alone", "broadcast", "gateway is broadcast"],
+)
+def test_a_lease_that_was_there_first_takes_no_route_from_a_preferred_uplink(
+    answer: Answer, reason: str, liar: Liar
+) -> None:
+    """The cable's routes are all there once it has its lease, and the backup is refused."""
+    liar.fails_over()
+    mark = liar.says(answer)
+    liar.world.wait_for("uplink", mark, state="lease", name="backup", gateway=answer.router)
+    mark = len(liar.world.events)
+    liar.two.cable.cable("up")
+    liar.two.goes_by("cable", mark)
+    served_by_the_cable(liar.client)
+    assert liar.world.wait_for("uplink", mark, state="refused", name="backup")["reason"] == reason
+    assert not [one for one in liar.world.events[mark:] if one["event"] == "degraded"]
+    assert liar.world.inside is not None
+    neighbour = ("10.0.2.77", "from", "100.115.92.1", "iif", "c735c00")
+    assert "10.0.2.77 from 100.115.92.1 dev up0" in liar.world.inside.ip("route", "get", *neighbour)
+
+
 def test_a_gateway_that_the_kernel_refuses_is_nobody_else_s_trouble(liar: Liar) -> None:
     """The backup's gateway is its own address: its route is refused, and a switch to the cable goes on all the same."""
     liar.fails_over()
