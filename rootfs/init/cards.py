@@ -70,6 +70,8 @@ class Cards:
         self._requests = requests
         self._voice = voice
         self._routed: dict[int, tuple[str, int] | None] = {}
+        self._refused: dict[tuple[int, str, int], str] = {}
+        """Static routes that the kernel doesn't take: (index, destination, length), and why."""
 
     def set_up(self, link: Link, mac: str, mtu: int | None) -> None:
         """The MAC and MTU of a link that is still down.  Raises OSError if its driver does not take the MAC."""
@@ -94,10 +96,21 @@ class Cards:
         self._routed[uplink.index] = address
 
     def _add_route(self, uplink: Uplink, destination: str, length: int, gateway: str | None) -> None:
+        """Log a failure once, until the reason is another, and that the route is there after all."""
         try:
             self._requests.add_route(uplink.index, destination, length, gateway, ROUTE_METRIC + uplink.index)
+            trouble = ""
         except OSError as error:
-            self._log(f"{uplink.name}: no route to {destination}/{length}: {error.strerror}")
+            trouble = error.strerror or str(error)
+        key = uplink.index, destination, length
+        if trouble != self._refused.get(key, ""):
+            what = (
+                f"no route to {destination}/{length}: {trouble}"
+                if trouble
+                else f"route to {destination}/{length} added"
+            )
+            self._log(f"{uplink.name}: {what}")
+            self._refused[key] = trouble
 
     def _log(self, text: str) -> None:
         self._voice.say("log", source="init", text=text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from errno import EINVAL, EOPNOTSUPP
+from errno import EINVAL, ENETUNREACH, EOPNOTSUPP
 from typing import Any
 
 import pytest
@@ -104,6 +104,22 @@ def test_static_routes_are_added_where_they_are_missing_and_for_each_address() -
         assert heard.asked == asked
 
 
+def test_a_static_route_that_the_kernel_refuses_is_logged_once() -> None:
+    """Until the reason is another, or the route is there after all."""
+    routes = (("10.0.0.0", 8, "10.9.0.1"), ("192.0.2.1", 32, None))
+    heard = Settable(WantedUplink(routes=routes))
+    one = Uplink(4, "up0", MAC, "e1000e", WantedUplink(routes=routes))
+    made = cards.Cards(heard, heard)  # type: ignore[arg-type]
+    said = []
+    for refusal in (ENETUNREACH, ENETUNREACH, ENETUNREACH, EINVAL, EINVAL, 0, 0, EINVAL):
+        heard.refuses = {"10.0.0.0": refusal} if refusal else {}
+        heard.events.clear()
+        made.keep_routes(one, ("10.9.0.2", 24), set())
+        said.append([event["text"] for event in heard.events])
+    unreachable, invalid = (f"up0: no route to 10.0.0.0/8: {os.strerror(one)}" for one in (ENETUNREACH, EINVAL))
+    assert said == [[unreachable], [], [], [invalid], [], ["up0: route to 10.0.0.0/8 added"], [], [invalid]]
+
+
 def test_what_is_asked_of_the_kernel() -> None:
     assert interfaces.set_card(2, mac=SENT, mtu=1400) == (
         rt.LINK.pack(0, 0, 2, 0, 0)
@@ -131,3 +147,5 @@ class Settable(Heard):
 
     def add_route(self, *arguments: Any) -> None:
         self.asked.append(("add_route", *arguments))
+        if refusal := self.refuses.get(arguments[1]):
+            raise OSError(refusal, os.strerror(refusal))
