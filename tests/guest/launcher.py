@@ -4,6 +4,8 @@ usage: launcher.py SETTINGS   (a JSON file: etc, connmand, dbus_daemon, bus, por
 
 What differs: veths stand in for physical interfaces, the event port is an inherited socket, /tmp stays the machine's,
 the files of /etc lie in a folder of the test, and the ruleset is compiled by this machine's nft as it is loaded.
+Folders below /run and /var that are needed, such as a clone of the project, are bound to their places in what the init
+mounts there.
 """
 
 from __future__ import annotations
@@ -15,14 +17,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "rootfs"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "rootfs"))
 
 from init import connman as connman_client
 from init import firewall, main, mounts, native, ports, services, uplink
 from init.services import Service
 
+ROOT = Path(__file__).resolve().parents[2]
 BUS_CONFIG = "/run/system.conf"
 CONNMAN_CONFIG = "/run/main.conf"
+MOUNTED = ("/sys", "/run", "/var")
+"""Where the init mounts file systems of its own here."""
+MS_BIND, MS_REC = 0x1000, 0x4000
 
 
 def table(connmand: list[str], dbus_daemon: list[str], other_bus: list[str]) -> tuple[Service, ...]:
@@ -65,6 +71,30 @@ def restrict(rows: tuple[Service, ...], settings: dict[str, object]) -> None:
         Recorder(str(settings["record"])).install()
 
 
+def hidden_by(folder: Path) -> str:
+    """The mount point that a folder lies below, or nothing."""
+    return next((point for point in MOUNTED if folder.is_relative_to(point)), "")
+
+
+def keep(*folders: Path) -> list[tuple[Path, int]]:
+    """Hold the folders that the mounts are about to hide, for `show`.  Ends the launcher if one can't be shown."""
+    hidden = sorted({folder for folder in folders if hidden_by(folder)})
+    for folder in hidden:
+        if hidden_by(folder) == "/sys":
+            sys.exit(f"launcher.py: {folder} can't be used below /sys, where the init mounts sysfs: use another folder")
+    return [(folder, os.open(folder, os.O_PATH | os.O_CLOEXEC)) for folder in hidden]
+
+
+def show(kept: list[tuple[Path, int]]) -> None:
+    """Bind what is held to its place again."""
+    for folder, descriptor in kept:
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            source = f"/proc/self/fd/{descriptor}".encode()
+            native._call("mount", source, str(folder).encode(), None, MS_BIND | MS_REC, None)
+        os.close(descriptor)
+
+
 def crash() -> None:
     """A mistake of ours, deep in the event loop."""
     raise ZeroDivisionError("a mistake")
@@ -72,14 +102,16 @@ def crash() -> None:
 
 def launch(settings: dict[str, object]) -> None:
     """Set what differs, and be PID 1."""
-    etc = str(settings["etc"])
+    etc = str(Path(str(settings["etc"])).resolve())
+    kept = keep(ROOT, Path(etc), Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve())
     for name in ("passwd", "group"):
-        native._call("mount", f"{etc}/{name}".encode(), f"/etc/{name}".encode(), None, 4096, None)  # MS_BIND
-    table_of_mounts = tuple(row for row in mounts.MOUNTS if row[1] in ("/sys", "/run", "/var"))
+        native._call("mount", f"{etc}/{name}".encode(), f"/etc/{name}".encode(), None, MS_BIND, None)
+    table_of_mounts = tuple(row for row in mounts.MOUNTS if row[1] in MOUNTED)
     real_mount_all = mounts.mount_all
 
     def mount_all() -> None:
         real_mount_all(table_of_mounts)
+        show(kept)
         shutil.copy(f"{etc}/dbus-1/system.conf", BUS_CONFIG)  # where another user than root may read it
         shutil.copy(f"{etc}/connman/main.conf", CONNMAN_CONFIG)
         if rows[-1].program.owner == 0:
