@@ -33,6 +33,13 @@ def commands(heading: str) -> str:
     return "".join(re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
 
 
+def shown(command: str) -> str:
+    """What docs/how-to/connect-a-client.md shows a command to print."""
+    text = (ROOT / "docs" / "how-to" / "connect-a-client.md").read_text()
+    (found,) = re.findall(rf"^```console\n\$ {command}[^\n]*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
 @pytest.fixture
 def host(image: Image, qemu: Qemu) -> Iterator[UserHost]:
     need_namespaces("setpriv", "dnsmasq")
@@ -71,7 +78,9 @@ def test_without_privileges(host: UserHost) -> None:
 
 
 def test_a_router_without_the_capability_leaves_a_bridge_to_the_next_command(host: UserHost) -> None:
-    host.type("netvm-build run build/netvm -d --clients 0; sudo netvm-build client attach --address 100.115.92.5")
+    host.type("netvm-build run build/netvm -d --clients 0")
+    assert host.type("sudo netvm-build client attach --name web").stdout == shown("sudo netvm-build client attach")
+    host.type("sudo netvm-build client detach --name web; sudo netvm-build client attach --address 100.115.92.5")
     assert host.links() == ["nv735c04b", "nv735c04c", "nv735c04r"]
     stopped = host.type("netvm-build stop")
     assert "hint: sudo netvm-build client detach --all" in stopped.stderr
