@@ -1,4 +1,4 @@
-# What a router image is, whoever makes its parts.
+# What a router image is, on any platform.
 { platform, router }:
 let
   stock = router.drivers != null && router.drivers.stock;

@@ -77,7 +77,7 @@ def services(body: list[object]) -> list[Service]:
 
 
 def is_path(path: str) -> bool:
-    """Whether a text is an object's path: the bus ends the connection of whoever calls by another."""
+    """Whether a text is an object's path (D-Bus specification): the bus disconnects a program that sends any other."""
     words = path.removeprefix("/").replace("_", "a").split("/")
     return path.startswith("/") and path.isascii() and all(word.isalnum() for word in words)
 

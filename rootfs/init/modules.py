@@ -154,7 +154,7 @@ def _write(path: str, text: str) -> bool:
 def parameters_of(cmdline: str) -> dict[str, str]:
     """Module → its parameters, from a kernel's command line: ``nf_conntrack.hashsize=2048`` is one of nf_conntrack's.
 
-    The kernel itself sets those of what is built in; of a module, it leaves them to whoever loads it (modprobe(8)).
+    The kernel sets those of built-in code itself; those of a module are set by the program that loads it (modprobe(8)).
     """
     found: dict[str, str] = {}
     for word in cmdline.partition(" -- ")[0].split():

@@ -1,6 +1,6 @@
 """What a service waits for before its first start: device nodes and files that appear once a driver is loaded.
 
-Nothing is polled: whoever hears of a new device asks again, and a timer ends the wait.
+Nothing is polled: a uevent of a new device leads to another look, and a timer ends the wait.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class UeventSocket:
                 message, sender = self._socket.recvfrom(MAX_BYTES)
             except BlockingIOError:
                 return found
-            except OSError:  # ENOBUFS: some were lost; whoever listens also looks at what is there
+            except OSError:  # ENOBUFS: some were lost; callers look at what is there anyway
                 continue
             if sender[0] == 0 and (event := parse(message)) is not None:
                 found.append(event)

@@ -1,4 +1,4 @@
-"""The hardware watchdog: whoever stops writing to it is taken for hung, and the machine is reset.
+"""The hardware watchdog: it resets the machine when PID 1 stops writing to it.
 
 PID 1 writes from its loop and nowhere else, so that a loop that hangs is caught.  With the kernel's WATCHDOG_NOWAYOUT
 it is a promise for good: closing the device does not disarm it (Documentation/watchdog/watchdog-api.rst of Linux).
