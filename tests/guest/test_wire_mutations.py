@@ -18,9 +18,8 @@ import pytest
 import wires
 import workbench
 from scenarios import SCENARIOS, Scenario
-from shows import DEFAULT
 from wires import inside
-from workbench import PAIRED, Bench, ruleset, standing
+from workbench import Bench, ruleset, standing
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -88,7 +87,9 @@ def rules(text: str) -> dict[int, Rule]:
     return found
 
 
-RULES = {rule.name: rule for spec in (PAIRED, DEFAULT) for rule in rules(ruleset(spec)).values()}
+SPECS = tuple(dict.fromkeys(scenario.spec for scenario in SCENARIOS.values()))
+RULES = {rule.name: rule for spec in SPECS for rule in rules(ruleset(spec)).values()}
+"""Each rule that any scenario's ruleset has; test_wire_rules.py says that the template has no others."""
 
 STATEMENT = re.compile(
     r"\b(accept|drop|counter|jump|goto|return|reject|dnat (ip )?to|masquerade|update|add|delete|limit|"

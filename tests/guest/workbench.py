@@ -88,9 +88,14 @@ PAIRED = Spec(
 @cache
 def ruleset(spec: Spec, ipv6: bool = True) -> str:
     """The ruleset as the builder renders it, for a kernel with IPv6, as that of the tests' machine is."""
+    return render(spec, kernel(ipv6)).files["rootfs/etc/netvm/ruleset.nft"].decode()
+
+
+def kernel(ipv6: bool = True) -> KernelConfig:
+    """A kernel with or without IPv6."""
     names = ("IPV6", "NF_TABLES_IPV6") if ipv6 else ()
     asked = tuple(RequestedOption(name, OptionValue(OptionKind.YES), Origin("test")) for name in names)
-    return render(spec, KernelConfig("6.12", asked, (), {}, ())).files["rootfs/etc/netvm/ruleset.nft"].decode()
+    return KernelConfig("6.12", asked, (), {}, ())
 
 
 class Bench:
