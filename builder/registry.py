@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import re
-import select
 import shutil
 import signal
 import stat
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from builder.errors import BootError
+from builder.process import has_ended
 from builder.workspace import lock_folder
 
 VERSION = 1
@@ -200,40 +200,6 @@ def read(folder: Path) -> Record | None:
         return record if all(isinstance(port, str) for port in ports) else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-
-
-def started(pid: int) -> int:
-    """When a process began, in clock ticks since the host's boot (field 22 of proc_pid_stat(5)); 0 if it is gone."""
-    state, began = _stat(pid)
-    return began if state not in ("Z", "X") else 0
-
-
-def has_ended(pid: int, began: int, patience_s: float = 0.0) -> bool:
-    """Whether the process that began then has ended, with all its threads; waits for that as long as told.
-
-    A process whose first thread has ended is a zombie in /proc while others still hold its files: pidfd_open(2) knows.
-    """
-    try:
-        descriptor = os.pidfd_open(pid)
-    except OSError:
-        return True
-    try:
-        if _stat(pid)[1] != began:
-            return True
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        return bool(poll.poll(patience_s * 1000))
-    finally:
-        os.close(descriptor)
-
-
-def _stat(pid: int) -> tuple[str, int]:
-    """A process's state, and when it began; X and 0 if there is none.  A process gives itself a name of any bytes."""
-    try:
-        words = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return "X", 0
-    return words[0].decode(), int(words[19])
 
 
 def _typed(value: T) -> T:

@@ -118,7 +118,7 @@ def bind(
     network cards too); the card of this machine's default route; a card that cannot be reset.  It needs root, or the
     udev rules that `netvm-build doctor` prints.
     """
-    from builder import registry
+    from builder import process, registry
     from builder.host import vfio as cards
     from builder.host.journal import Journal, state_folder
     from builder.host.steps import Host
@@ -130,7 +130,7 @@ def bind(
         return
     record = registry.find(vm) if vm is not None else None
     made = cards.bind(host, journal, addresses, consent, screen.say)
-    owner = (record.pid, registry.started(record.pid)) if record is not None else (0, 0)
+    owner = (record.pid, process.started(record.pid)) if record is not None else (0, 0)
     journal.adopt(made, *owner)
     if record is not None:
         try:

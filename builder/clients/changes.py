@@ -19,7 +19,8 @@ from builder.errors import NetvmError, QmpLost
 from builder.host import links
 from builder.host.journal import Change, Journal, ours, state_folder
 from builder.host.links import Link
-from builder.registry import Record, has_ended
+from builder.process import has_ended
+from builder.registry import Record
 
 ENDING_S = 2.0  # for a QEMU that no longer answers to end
 

@@ -33,7 +33,8 @@ from builder.host import links
 from builder.host.journal import Journal, ours
 from builder.host.links import Link
 from builder.listen import Conversation
-from builder.registry import Record, started
+from builder.process import started
+from builder.registry import Record
 
 WAIT_S = 60.0
 STATUS_S = 5.0

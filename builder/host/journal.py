@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import NetvmError
-from builder.registry import started
+from builder.process import started
 
 FILE = "journal"
 LOCK = "lock"

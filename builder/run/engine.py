@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from builder import accelerator, clients, handover, qemu, registry, stoppable
+from builder import accelerator, clients, handover, process, qemu, registry, stoppable
 from builder.clients import changes
 from builder.clients.vmm import joining
 from builder.errors import BootError, LaunchError, NetvmError
@@ -209,7 +209,7 @@ def _launch(
 def _give_back(say: Callable[[str], None]) -> None:
     """Undo what was made for clients that were attached, as far as we may; the rest is for the next command."""
     try:
-        results = clients.sweep(clients.journal(), (os.getpid(), registry.started(os.getpid())))
+        results = clients.sweep(clients.journal(), (os.getpid(), process.started(os.getpid())))
     except NetvmError as error:
         say(f"what was made for clients could not be looked at: {error.message}")
         return

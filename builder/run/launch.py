@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import Popen
 
-from builder import qemu, registry
+from builder import process, qemu, registry
 from builder.accelerator import Accelerator
 from builder.handover import Handed
 from builder.host import rights
@@ -68,7 +68,7 @@ def describe(launch: Launch, qemu_pid: int) -> registry.Record:
         name=launch.place.name,
         pid=os.getpid(),
         qemu_pid=qemu_pid,
-        qemu_started=registry.started(qemu_pid),
+        qemu_started=process.started(qemu_pid),
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         image=str(launch.image.folder.absolute()),
         accelerator=launch.accelerator.kind,

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from qemu.qmp import QMPClient
 
-from builder import console, registry
+from builder import console, process, registry
 from builder.address import Pair, allocate, parse_pool
 from builder.listen import Conversation
 from builder.manifest import Image
@@ -70,7 +70,7 @@ def test_a_detached_router_is_looked_into_and_stopped(command: Command, image: I
         assert other.ask("status")["services"][1]["pid"] == pid
     stopped = command("stop")
     assert (stopped.returncode, stopped.stderr) == (0, "netvm is off\n")
-    assert not registry.started(record.qemu_pid)
+    assert not process.started(record.qemu_pid)
     assert registry.running() == ()
 
 
@@ -78,7 +78,7 @@ def test_a_killed_keeper_takes_its_qemu_along(command: Command, image: Image, qe
     record = detached(image, qemu, Wanted(accel="tcg"))
     os.kill(record.pid, signal.SIGKILL)
     deadline = time.monotonic() + 5
-    while registry.started(record.qemu_pid):  # before any other command could clean up
+    while process.started(record.qemu_pid):  # before any other command could clean up
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert Path(record.events).exists()

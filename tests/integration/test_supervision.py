@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from builder import accelerator, console, pipeline, registry
+from builder import accelerator, console, pipeline, process
 from builder.events import discard
 from builder.listen import Conversation, Unanswered
 from builder.manifest import Image
@@ -229,7 +229,7 @@ def test_run_ends_and_says_why(
                 talk.ask("hang", timeout_s=0.5)
             last = [one.event for one in talk.follow(end)]
         assert any(isinstance(event, console.Log) and "PID 1 hung" in event.text for event in last), last
-        assert not registry.started(record.qemu_pid)
+        assert not process.started(record.qemu_pid)
         assert "PID 1 hung" in (tmp_path / "netvm-build" / "netvm.log").read_text()  # for whoever looks later
     finally:
         stop(record, now=True)

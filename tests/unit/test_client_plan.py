@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from builder import manifest, registry
+from builder import manifest, process, registry
 from builder.address import Pair
 from builder.cli import main
 from builder.cli.client_commands import VMM_NAMES
@@ -217,7 +217,7 @@ def test_what_a_qemu_had_is_undone_as_it_ends(
     monkeypatch.setattr(changes, "ENDING_S", 5.0 if ends else 0.1)
     qemu, book = subprocess.Popen(["sleep", "600"]), Journal(tmp_path / "book")
     known = attached.to_strings() | {"token": "1", "namespace": links.namespace()}
-    vm = {"monitor": str(tmp_path / "none"), "qemu": f"{qemu.pid} {registry.started(qemu.pid)}"}
+    vm = {"monitor": str(tmp_path / "none"), "qemu": f"{qemu.pid} {process.started(qemu.pid)}"}
     book.record(Change(changes.CLIENT, attached.client, known, 2**22 + 1, 5))
     book.record(Change(changes.NIC, attached.nic, known | {"file": "", "socket": ""} | vm, 2**22 + 1, 5))
     later = threading.Timer(0.5, qemu.kill)

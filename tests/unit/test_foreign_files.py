@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from builder import manifest, marks, nixlog, pem, registry, spec, trunk
+from builder import manifest, marks, nixlog, pem, process, registry, spec, trunk
 from builder.clients.monitor import seats_in
 from builder.debian import bootstrap, lock, mirrors, packages
 from builder.debian.apt import Apt
@@ -108,7 +108,7 @@ def test_when_a_process_began_is_known_whatever_it_calls_itself() -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        assert registry.started(child.pid) > 0
+        assert process.started(child.pid) > 0
         child.communicate()
 
 

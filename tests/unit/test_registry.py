@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import registry
+from builder import process, registry
 from builder.errors import BootError
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def record(place: registry.Place, qemu_pid: int) -> registry.Record:
         name=place.name,
         pid=os.getpid(),
         qemu_pid=qemu_pid,
-        qemu_started=registry.started(qemu_pid),
+        qemu_started=process.started(qemu_pid),
         started_at="2026-01-01T00:00:00+00:00",
         image="/image",
         accelerator="tcg",
@@ -77,9 +77,9 @@ def keeper(name: str) -> tuple[subprocess.Popen[str], int]:
 
 def gone(pid: int) -> bool:
     deadline = time.monotonic() + 5
-    while registry.started(pid) and time.monotonic() < deadline:
+    while process.started(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return registry.started(pid) == 0
+    return process.started(pid) == 0
 
 
 def test_a_vm_is_found_and_read_back(runtime: Path) -> None:
@@ -111,10 +111,10 @@ def test_what_a_killed_keeper_left_is_cleaned_with_its_qemu() -> None:
     other, other_qemu = keeper("other")
     child.send_signal(signal.SIGKILL)
     child.wait()
-    assert registry.started(qemu)
+    assert process.started(qemu)
     assert [found.name for found in registry.running()] == ["other"]
     assert gone(qemu)
-    assert registry.started(other_qemu)
+    assert process.started(other_qemu)
     other.kill()
     other.wait()
     assert registry.running() == ()
@@ -124,12 +124,12 @@ def test_what_a_killed_keeper_left_is_cleaned_with_its_qemu() -> None:
 def test_a_qemu_has_ended_once_it_is_cleaned_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever cleans up gives back its taps and cards next, and a QEMU has those until its end."""
     child, qemu = keeper("netvm")
-    began, kill = registry.started(qemu), os.kill
+    began, kill = process.started(qemu), os.kill
     child.send_signal(signal.SIGKILL)
     child.wait()
     monkeypatch.setattr(os, "kill", lambda *args: threading.Timer(0.3, kill, args).start())
     assert registry.running() == ()
-    assert registry.has_ended(qemu, began)
+    assert process.has_ended(qemu, began)
 
 
 FIRST_THREAD_ENDS = """
@@ -142,15 +142,15 @@ ctypes.CDLL(None).syscall(60, 0)
 
 def test_a_program_has_ended_with_its_last_thread() -> None:
     child = subprocess.Popen([sys.executable, "-c", FIRST_THREAD_ENDS], stdout=subprocess.PIPE)
-    began = registry.started(child.pid)
+    began = process.started(child.pid)
     assert child.stdout is not None
     child.stdout.read(1)
     assert gone(child.pid)  # a zombie in /proc, with its files open
-    assert not registry.has_ended(child.pid, began)
-    assert registry.has_ended(child.pid, began + 1)  # another process
-    assert registry.has_ended(child.pid, began, 5.0)
+    assert not process.has_ended(child.pid, began)
+    assert process.has_ended(child.pid, began + 1)  # another process
+    assert process.has_ended(child.pid, began, 5.0)
     child.wait()
-    assert registry.has_ended(child.pid, began)
+    assert process.has_ended(child.pid, began)
 
 
 def test_another_process_with_qemu_s_number_is_left_alone() -> None:

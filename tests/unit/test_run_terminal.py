@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import registry
+from builder import process, registry
 from builder.run import stop
 from tests.unit.test_cli_build import write_image
 
@@ -92,7 +92,7 @@ def test_leaving_by_keys(start: Callable[..., Terminal]) -> None:
     assert not record.detached
     terminal.type(b"\x01x")
     assert terminal.ended() == 0
-    assert not registry.started(record.qemu_pid)
+    assert not process.started(record.qemu_pid)
     assert registry.running() == ()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from builder import doctor, qemu, registry
+from builder import doctor, process, qemu, registry
 from builder.cli import main
 from builder.doctor import State
 from builder.errors import BootError
@@ -51,7 +51,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_runtime: Path
 def dead() -> tuple[int, int]:
     """A process that is gone: its number, and when it began."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    began = registry.started(child.pid)
+    began = process.started(child.pid)
     child.communicate(b"\n")
     return child.pid, began
 
@@ -178,7 +178,7 @@ def test_a_detached_vm_has_the_card_until_its_keeper_ends(
     assert main(["vfio", "list"]) == 0
     assert machine.state()[CARD] == (VFIO, VFIO, ())
     os.kill(told.pid, number)
-    eventually(lambda: not registry.started(told.pid) and not registry.started(told.qemu_pid))
+    eventually(lambda: not process.started(told.pid) and not process.started(told.qemu_pid))
     if number == signal.SIGKILL:
         assert machine.state()[CARD] == (VFIO, VFIO, ())
         assert main(["vfio", "list"]) == 0

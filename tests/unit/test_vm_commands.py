@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from builder import registry, status
+from builder import process, registry, status
 from builder.cli import main
 from builder.cli.app import netvm_build
 from tests.unit.standin_guest import StandIn, client, honest, line
@@ -389,7 +389,7 @@ def test_a_detached_vm_from_start_to_stop(command: Callable[..., Any], tmp_path:
     assert record.detached
     stopped = command("stop", "netvm")
     assert (stopped.returncode, stopped.stderr) == (0, "netvm is off\n")
-    assert not registry.started(record.qemu_pid)
+    assert not process.started(record.qemu_pid)
     assert [vm.name for vm in registry.running()] == ["second"]
     assert command("stop", "--now").returncode == 0
     assert registry.running() == ()
@@ -415,7 +415,7 @@ def test_a_router_that_does_not_go_is_ended(command: Callable[..., Any]) -> None
     stopped = command("stop", "--timeout", "0.5")
     assert stopped.returncode == 1
     assert "did not power off within 0.5 s, and was ended" in stopped.stderr
-    eventually(lambda: not registry.started(record.qemu_pid))
+    eventually(lambda: not process.started(record.qemu_pid))
     assert registry.running() == ()
 
 
@@ -429,7 +429,7 @@ def test_whatever_is_killed_nothing_is_left(
     assert command(*RUN, FAKE_QEMU="orphan").returncode == 0
     record = registry.find(None)
     os.kill(getattr(record, whom), number)
-    eventually(lambda: not registry.started(record.pid) and not registry.started(record.qemu_pid))
+    eventually(lambda: not process.started(record.pid) and not process.started(record.qemu_pid))
     assert registry.running() == ()
     assert command(*RUN).returncode == 0  # the name is free
     assert command("stop").returncode == 0
