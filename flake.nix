@@ -11,7 +11,7 @@
       inherit (pkgs) lib python3Packages;
 
       version = builtins.head
-        (builtins.match ".*__version__ = \"([^\"]+)\".*" (builtins.readFile ./builder/__init__.py));
+        (builtins.match ".*__version__ = \"([^\"]+)\".*" (builtins.readFile ./builder/netvm_build/__init__.py));
 
       # What the wheel is made of, so that a change of a document or a test builds nothing.
       source = builtins.path {
@@ -33,7 +33,7 @@
         src = source;
         build-system = [ python3Packages.hatchling ];
         dependencies = dependencies python3Packages;
-        pythonImportsCheck = [ "builder.cli" ];
+        pythonImportsCheck = [ "netvm_build.cli" ];
         # A spec that is rendered needs all that the wheel carries.
         postInstallCheck = ''
           $out/bin/netvm-build init spec

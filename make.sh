@@ -141,7 +141,7 @@ check_nix() {
 # interrupted run left is made again.
 make_venv() { # "" or "[test]"
     python=$(find_python)
-    wanted=$("$python" -c 'import sys; print(sys.version)' | cat - pyproject.toml builder/__init__.py | cksum)
+    wanted=$("$python" -c 'import sys; print(sys.version)' | cat - pyproject.toml builder/netvm_build/__init__.py | cksum)
     # The folder's own path is in the scripts of a virtual environment.
     wanted="$wanted $PWD"
     if [ "$(cat ".venv/stamp$1" 2>/dev/null)" = "$wanted" ]; then return; fi

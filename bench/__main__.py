@@ -9,6 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from netvm_build.cli.signals import stopping_once
+from netvm_build.image import manifest
+from netvm_build.util.errors import NetvmError
 from rich.console import Console
 
 from bench.document import document, surroundings
@@ -16,9 +19,6 @@ from bench.rows import ROWS
 from bench.subject import prepare
 from bench.table import draw
 from bench.values import Result, Row, Setting, Unmeasured
-from builder import manifest
-from builder.cli.signals import stopping_once
-from builder.errors import NetvmError
 
 RUNS = 5
 QUICK_RUNS = 1

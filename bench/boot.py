@@ -10,11 +10,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from netvm_build import guest as console
+from netvm_build.smoke.guest import Guest
+from netvm_build.smoke.vm import Vm
+from netvm_build.util import stoppable
+from netvm_build.vmm import qemu
+
 from bench import erofs, static_init
 from bench.values import Measured, Setting, Subject, Unmeasured
-from builder import console, qemu, stoppable
-from builder.smoke.guest import Guest
-from builder.smoke.vm import Vm
 
 DEADLINE_S = 120.0
 

@@ -6,14 +6,17 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from netvm_build import guest
+from netvm_build.smoke.guest import Unanswered
+from netvm_build.util import stoppable
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import ClientNic
+
 from bench.load import Ping
 from bench.routers import Routed, Shape
 from bench.traffic import MANY, ROOM_MIB, roomy
 from bench.values import Measured, Setting, Subject, Unmeasured
 from bench.wires import Wire
-from builder import console, qemu, stoppable
-from builder.qemu import ClientNic
-from builder.smoke.guest import Unanswered
 
 PATIENCE_S = 10.0
 PING_EACH_S = 0.005
@@ -63,7 +66,7 @@ async def _detach(router: Routed, nic: ClientNic, since: int) -> None:
         await router.vm.execute("device_del", {"id": f"nic-{nic.id}"})
         while (await asyncio.wait_for(deleted.get(), PATIENCE_S)).get("data", {}).get("device") != f"nic-{nic.id}":
             pass
-    await asyncio.wait_for(router.guest.wait(console.ClientGone, since=since), PATIENCE_S)
+    await asyncio.wait_for(router.guest.wait(guest.ClientGone, since=since), PATIENCE_S)
 
 
 # ---- what one more costs a boot
@@ -136,7 +139,7 @@ def init_time(setting: Setting) -> Measured:
 async def _admission(setting: Setting, subject: Subject, number: int) -> float:
     shape = Shape(MANY, ROOM_MIB, at_boot=True)
     async with Routed(subject, shape, setting.folder / f"boot-{number}") as router:
-        came = [heard.event.t for heard in router.guest.heard if isinstance(heard.event, console.Client)]
+        came = [heard.event.t for heard in router.guest.heard if isinstance(heard.event, guest.Client)]
         return (max(came) - min(came)) / (MANY - 1) * 1000
 
 

@@ -9,10 +9,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import builder
+from netvm_build import __file__ as package_file
+from netvm_build.build import nix
+from netvm_build.util import data
+from netvm_build.util.process import find_tool, run
+
 from bench.values import Measured, Setting, Unmeasured
-from builder import data, nix
-from builder.process import find_tool, run
 
 FLOOR = (sys.executable, "-c", "pass")
 """What any Python program takes."""
@@ -47,12 +49,12 @@ def alternately(
 
 def netvm_build(*arguments: str) -> list[str]:
     """A call of the command line, by this very interpreter."""
-    return [sys.executable, "-m", "builder", *arguments]
+    return [sys.executable, "-m", "netvm_build", *arguments]
 
 
 def source(folder: Path | None = None) -> dict[str, str]:
-    """The environment in which `python -m builder` is the package in `folder` (default: the one we use)."""
-    return {"PYTHONPATH": str(folder or Path(builder.__file__).resolve().parents[1])}
+    """The environment in which `python -m netvm_build` is the package in `folder` (default: the one we use)."""
+    return {"PYTHONPATH": str(folder or Path(package_file).resolve().parents[1])}
 
 
 def spec_copy(setting: Setting) -> str:
@@ -97,12 +99,12 @@ def build_again(setting: Setting) -> Measured:
 def build_changed_init(setting: Setting) -> Measured:
     """`netvm-build build` after a change to the guest's init, in a copy of the program: a new line each time."""
     copy = setting.folder / "source"
-    package = Path(builder.__file__).resolve().parent
-    shutil.copytree(package, copy / "builder", ignore=shutil.ignore_patterns("__pycache__", "data"))
+    package = Path(package_file).resolve().parent
+    shutil.copytree(package, copy / "builder/netvm_build", ignore=shutil.ignore_patterns("__pycache__", "data"))
     for name in ("templates", "kernel-configs", "rootfs"):
         shutil.copytree(data.folder(name), copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     ours = netvm_build("build", spec_copy(setting), "-o", "image")
-    run(ours, cwd=setting.folder, env=source(copy))
+    run(ours, cwd=setting.folder, env=source(copy / "builder"))
     init = copy / "rootfs" / "init" / "main.py"
     original = init.read_text()
     taken: list[float] = []
@@ -110,9 +112,9 @@ def build_changed_init(setting: Setting) -> Measured:
     for number in range(setting.runs):
         # A change that no build has seen, or Nix would have it in its store.
         init.write_text(f"{original}\n# {time.time_ns()}\n")
-        said = run([*ours, "--dry-run", "--json"], cwd=setting.folder, env=source(copy)).stdout
+        said = run([*ours, "--dry-run", "--json"], cwd=setting.folder, env=source(copy / "builder")).stdout
         rebuilt.append(sorted(json.loads(said)["derivations"]))
-        taken.append(seconds(ours, setting.folder, source(copy)))
+        taken.append(seconds(ours, setting.folder, source(copy / "builder")))
         setting.say(f"{number + 1} of {setting.runs}: {taken[-1]:.2f} s, built {', '.join(rebuilt[-1])}")
     if not all(rebuilt):
         raise Unmeasured("a changed init changed nothing that is built")

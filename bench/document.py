@@ -7,8 +7,9 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
+from netvm_build import __version__
+
 from bench.values import Result, Subject, Summary
-from builder import __version__
 
 VERSION = 1
 

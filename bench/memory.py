@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from netvm_build.smoke.checks import CHECKS
+from netvm_build.smoke.engine import boot
+from netvm_build.smoke.lab import Check
+from netvm_build.smoke.report import Status
+from netvm_build.smoke.rig import Rig
+from netvm_build.util import stoppable
+from netvm_build.util.events import discard
+
 from bench.values import Measured, Setting, Unmeasured
-from builder import stoppable
-from builder.events import discard
-from builder.report import Status
-from builder.smoke.checks import CHECKS
-from builder.smoke.engine import boot
-from builder.smoke.lab import Check
-from builder.smoke.rig import Rig
 
 NIC = "e1000e"
 STEP_MIB = 1

@@ -10,14 +10,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from netvm_build import guest
+from netvm_build.model.address import Pair, allocate
+from netvm_build.smoke.guest import Guest
+from netvm_build.smoke.vm import Vm
+from netvm_build.vmm import qemu
+
 from bench import boot
 from bench.dhcp import SERVER, Dhcp
 from bench.values import Subject, Unmeasured
 from bench.wires import Wire
-from builder import console, qemu
-from builder.address import Pair, allocate
-from builder.smoke.guest import Guest
-from builder.smoke.vm import Vm
 
 T = TypeVar("T")
 UPLINK_NIC = "virtio-net-pci"
@@ -99,7 +101,7 @@ class Routed:
             on_console=self.guest.on_console,
             on_port=self.guest.on_port,
             port_name=qemu.EVENTS_PORT,
-            max_line=console.MAX_REPLY,
+            max_line=guest.MAX_REPLY,
             inherited=(self.upstream.tap, self.client.tap),
         )
         await self._stack.enter_async_context(self.vm)
@@ -109,7 +111,7 @@ class Routed:
         if not arriving.done() or arriving.cancelled():
             raise Unmeasured(f"the router does not boot with all its clients{boot.last_words(self.vm)}")
         arriving.result()
-        wanted = (console.Ready, console.Client)
+        wanted = (guest.Ready, guest.Client)
         last = max(heard.at for heard in self.guest.heard if isinstance(heard.event, wanted))
         self.ready_s = last - self.vm.powered_at
         """From power-on until the host has read that it is ready, and of the last client."""
@@ -118,14 +120,14 @@ class Routed:
     async def _arrive(self, crowd: bool) -> None:
         """All is there: the router, and the clients it is to boot with."""
         if crowd:
-            await self.guest.wait(console.Firewall)
+            await self.guest.wait(guest.Firewall)
             for nic, seat in zip(self.machine.nics, self.machine.seats.seats, strict=True):
                 await self.vm.execute("device_add", qemu.nic_properties(nic, seat))
-        await self.guest.wait(console.Ready)
+        await self.guest.wait(guest.Ready)
         if not self.shape.plug_later:
             there: set[str] = set()
             while len(there) < len(self.pairs):
-                event = await self.guest.wait(console.Client, lambda event: event.client not in there)
+                event = await self.guest.wait(guest.Client, lambda event: event.client not in there)
                 there.add(event.client)
 
     def _nic(self, number: int, pair: Pair) -> qemu.ClientNic:

@@ -9,9 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+from netvm_build.util.process import find_tool, run
+
 from bench.commands import netvm_build, source
 from bench.values import Measured, Setting, Unmeasured
-from builder.process import find_tool, run
 
 SPEC = "version: 1\nname: stock\nkernel:\n  stock: true\n  nics: [intel, realtek, virtio]\n"
 

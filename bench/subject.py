@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from netvm_build import spec
+from netvm_build.build import pipeline
+from netvm_build.image import manifest
+from netvm_build.util.events import Event, Note, StageEnded
+from netvm_build.vmm.qemu import accelerator
+
 from bench.values import Subject
-from builder import accelerator, manifest, pipeline, spec
-from builder.events import Event, Note, StageEnded
 
 
 def prepare(path: Path, accel: str | None, say: Callable[[str], None]) -> Subject:

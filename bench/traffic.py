@@ -9,12 +9,13 @@ from functools import partial
 from ipaddress import IPv4Network
 from statistics import median
 
+from netvm_build.util import stoppable
+
 from bench import load
 from bench.routers import Routed, Shape
 from bench.values import Measured, Setting, Subject, Unmeasured
 from bench.variants import with_pool, with_ruleset
 from bench.wires import Wire
-from builder import stoppable
 
 TURNS = 5
 """Of each side in a pair of boots: a sample is their median."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from builder.accelerator import Accelerator
-from builder.manifest import Image
-from builder.qemu import Qemu
+from netvm_build.image.manifest import Image
+from netvm_build.vmm.qemu import Qemu
+from netvm_build.vmm.qemu.accelerator import Accelerator
 
 Unit = Literal["s", "ms", "MiB", "MiB/s", "/s"]
 Of = Literal["median", "ratio"]

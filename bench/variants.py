@@ -6,9 +6,11 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from netvm_build.build import nix, pipeline
+from netvm_build.image import manifest
+from netvm_build.util.events import discard
+
 from bench.values import Setting, Subject, Unmeasured
-from builder import manifest, nix, pipeline
-from builder.events import discard
 
 MASQUERADE = Path(__file__).with_name("masquerade.nft")
 """One masquerade rule and no filter."""

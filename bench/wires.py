@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from netvm_build.util.errors import NetvmError
+from netvm_build.util.process import find_tool, run
+
 from bench.values import Unmeasured
-from builder.errors import NetvmError
-from builder.process import find_tool, run
 
 TUN = "/dev/net/tun"
 LINK = "wire0"

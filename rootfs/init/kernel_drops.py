@@ -26,7 +26,10 @@ COUNTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("no_free_port", ("insert_failed",)),
     ("no_room", ("drop",)),
 )
-"""A counter's name, and which of the kernel's are added up for it.  builder/traffic.py has the words for each."""
+"""A counter's name, and which of the kernel's are added up for it.
+
+builder/netvm_build/spec/rules/traffic.py has the words for each.
+"""
 
 
 def pairs(text: str) -> dict[str, int]:

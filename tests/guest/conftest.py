@@ -6,8 +6,9 @@ import json
 import os
 
 import pytest
+from netvm_build.build import nix, nixlit, pipeline
+from netvm_build.util import process
 
-from builder import nix, nixlit, pipeline, process
 from tests.integration.conftest import loaded, need, tell, workshop
 
 __all__ = ["loaded", "need", "workshop"]

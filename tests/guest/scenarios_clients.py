@@ -5,11 +5,10 @@ from __future__ import annotations
 import subprocess
 import time
 
+from netvm_build.spec.rules.traffic import NEIGHBOURS_AT_ONCE, NEIGHBOURS_PER_SECOND, QUESTIONS_PER_SECOND
 from shows import DEFAULT, NOBODY, QUIET, of, opened, out, shown, syn
 from wires import ARP, GATEWAY, ICMP, IP, SERVER, TCP, UDP, UPLINK, Ether, inside
 from workbench import Bench, limited
-
-from builder.traffic import NEIGHBOURS_AT_ONCE, NEIGHBOURS_PER_SECOND, QUESTIONS_PER_SECOND
 
 # ---- what passes
 

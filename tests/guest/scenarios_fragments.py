@@ -7,11 +7,10 @@ import time
 from itertools import count, islice
 
 from fuzz import checksum, octets
+from netvm_build.spec.rules.fragments import FEW, LARGE, MANY, WAITING
 from shows import QUIET, opened, shown
 from wires import GATEWAY, IP, SERVER, UDP, UPLINK, Wire
 from workbench import Bench
-
-from builder.fragments import FEW, LARGE, MANY, WAITING
 
 MORE, WHOLE = 300, 2000
 ICMP = 1

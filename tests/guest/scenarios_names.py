@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from netvm_build.spec.rules.traffic import ARP_PER_SECOND
 from shows import DEAF, QUIET, of, shown
 from wires import ARP, GATEWAY, ICMP, IP, OTHER_RESOLVER, RESOLVER, SERVER, TCP, UDP, UPLINK, Ether, Packet
 from workbench import Bench
-
-from builder.traffic import ARP_PER_SECOND
 
 # ---- ARP
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from netvm_build.spec.rules import ports
 from shows import DEFAULT, of, out, shown, syn
 from wires import GATEWAY, ICMP, IP, OTHER_RESOLVER, RESOLVER, SERVER, TCP, UDP, UPLINK, Packet, Wire, inside
 from workbench import PAIRED, Bench
-
-from builder import ports
 
 OTHER_SERVER = "198.51.100.9"
 RANDOM = 6

@@ -19,11 +19,10 @@ from init.protocol import Voice
 from init.resolver_health import Question
 from init.routing import FROM_CLIENT, Routing
 from init.uplink import Lease, Uplink
+from netvm_build.model import DEFAULT_POOL
 from shows import QUIET, of, opened, out, shown, syn
 from wires import ARP, GATEWAY, ICMP, IP, RESOLVER, SERVER, TCP, UDP, UPLINK, Ether, Wire, inside
 from workbench import PAIRED, Bench
-
-from builder.model import DEFAULT_POOL
 
 STANDBY, NEIGHBOUR = "10.0.3.15", "10.0.3.2"
 STANDBY_MAC, NEIGHBOUR_MAC = "52:54:00:12:34:57", "52:54:00:00:00:03"

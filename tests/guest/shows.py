@@ -10,11 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from netvm_build.model import Clients, Dns
+from netvm_build.model import Router as Spec
 from wires import IP, SERVER, TCP, UDP, UPLINK, Packet
 from workbench import Bench
-
-from builder.model import Clients, Dns
-from builder.model import Router as Spec
 
 QUIET = 0.05
 NOBODY = "0.0.0.0"  # noqa: S104  (a sender without an address)

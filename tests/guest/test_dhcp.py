@@ -34,12 +34,12 @@ from dhcp_server import (
     option,
     route,
 )
+from netvm_build.model import NO_HOST_NAME, RANDOM_MAC, Route, Router, Uplink
 from test_dhcp_options import some_field
 from test_namespaces import TOOLS
 from test_several_uplinks import BACKUP, CABLE, Two
 from world import World
 
-from builder.model import NO_HOST_NAME, RANDOM_MAC, Route, Router, Uplink
 from tests.integration.conftest import need
 
 pytestmark = [

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from netvm_build.build import nix, nixlit, pipeline
+from netvm_build.util import process
 
-from builder import nix, nixlit, pipeline, process
 from tests.integration.conftest import tell
 
 pytestmark = pytest.mark.integration

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from netvm_build.guest import privilege
+from netvm_build.model import Clients, Dns, Router, Uplink
 from world import Namespace, World
 
-from builder import privilege
-from builder.model import Clients, Dns, Router, Uplink
 from tests.integration.conftest import need
 
 HERE = Path(__file__).parent

@@ -10,10 +10,10 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import pytest
+from netvm_build.model import Router, Uplink
 from test_namespaces import TOOLS
 from world import World
 
-from builder.model import Router, Uplink
 from tests.integration.conftest import need
 
 pytestmark = [

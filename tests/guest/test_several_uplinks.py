@@ -16,12 +16,12 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from netvm_build.model import Clients, Forward, NamedClient, Router, Uplink
+from netvm_build.model.address import Pair
 from test_namespaces import TOOLS
 from wires import inside
 from world import Namespace, World
 
-from builder.address import Pair
-from builder.model import Clients, Forward, NamedClient, Router, Uplink
 from tests.integration.conftest import need
 
 pytestmark = [

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 from init import sysctl
+from netvm_build.model import Router as Spec
+from netvm_build.spec.rules import traffic
 from scenarios import SCENARIOS
 from wires import IP, SERVER, UDP, UPLINK, Packet, Wire, inside
 from workbench import Bench, standing
-
-from builder import traffic
-from builder.model import Router as Spec
 
 pytestmark = pytest.mark.integration
 

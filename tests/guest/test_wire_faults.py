@@ -17,12 +17,11 @@ import pytest
 from fuzz import checksum, octets
 from init import conntrack
 from init.firewall import UPLINK_GROUP
+from netvm_build.model import Router as Spec
 from scenarios import SCENARIOS
 from shows import of, opened, syn
 from wires import GATEWAY, IP, LAPTOP, OTHER_RESOLVER, RESOLVER, SERVER, TCP, UDP, UPLINK, Wire, inside, leaked, odd
 from workbench import PAIRED, Bench, limited, standing
-
-from builder.model import Router as Spec
 
 pytestmark = pytest.mark.integration
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 from fuzz import Dice
+from netvm_build.model import Router as Spec
 from scenarios import SCENARIOS
 from wires import Ether, inside, leaked
 from workbench import Bench, standing
-
-from builder.model import Router as Spec
 
 pytestmark = pytest.mark.integration
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from netvm_build.build import render
+from netvm_build.util import data
 from scenarios import SCENARIOS
 from workbench import kernel
-
-from builder import data, render
 
 PATH = "rootfs/etc/netvm/ruleset.nft.j2"
 MARK = " # line "

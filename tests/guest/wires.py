@@ -15,13 +15,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from init import sysctl
+from netvm_build.model import DEFAULT_POOL
+from netvm_build.model.address import mac_of
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 from world import Namespace
-
-from builder.address import mac_of
-from builder.model import DEFAULT_POOL
 
 __all__ = ["ARP", "ICMP", "IP", "TCP", "UDP", "Ether", "Packet"]
 

@@ -26,6 +26,13 @@ from init.netlink import NLM_F_ACK, NLM_F_REQUEST, transact
 from init.network import Network
 from init.nftables import NETLINK_NETFILTER, Message, Tables, flush
 from init.rtnetlink import Changes
+from netvm_build.build.render import render
+from netvm_build.kconfig import KernelConfig
+from netvm_build.model import AllowedPair, Clients, Forward, NamedClient, OptionKind, OptionValue, RequestedOption
+from netvm_build.model import Router as Spec
+from netvm_build.model import Source as Origin
+from netvm_build.model.address import Pair
+from netvm_build.spec.rules import traffic
 from scapy.layers.inet import IP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
@@ -47,14 +54,6 @@ from wires import (
     odd,
 )
 from world import Namespace
-
-from builder import traffic
-from builder.address import Pair
-from builder.kconfig import KernelConfig
-from builder.model import AllowedPair, Clients, Forward, NamedClient, OptionKind, OptionValue, RequestedOption
-from builder.model import Router as Spec
-from builder.model import Source as Origin
-from builder.render import render
 
 
 def named(name: str, mac: str) -> NamedClient:

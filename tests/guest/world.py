@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from builder.kconfig import KernelConfig
-from builder.model import Router
-from builder.render import render, write
+from netvm_build.build.render import render, write
+from netvm_build.kconfig import KernelConfig
+from netvm_build.model import Router
 
 HERE = Path(__file__).parent
 UPSTREAM, RESOLVER = "10.0.2.2", "10.0.2.3"

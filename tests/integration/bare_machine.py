@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.debian import mirrors
+from netvm_build.build.debian import mirrors
 
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 PIP = (Path("/etc/pip.conf"), Path("~/.config/pip/pip.conf").expanduser())

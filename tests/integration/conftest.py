@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from netvm_build import spec
+from netvm_build.build import debian, nix, pipeline, render
+from netvm_build.image.manifest import Image
+from netvm_build.util.events import Event, Note, StageEnded, discard
+from netvm_build.vmm.qemu import Qemu
 
-from builder import debian, nix, pipeline, render, spec
-from builder.events import Event, Note, StageEnded, discard
-from builder.manifest import Image
-from builder.qemu import Qemu
 from tests.integration import air, certificates, radio
 
 ROOT = Path(__file__).resolve().parents[2]

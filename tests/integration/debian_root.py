@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from builder import debian, nix, pipeline
-from builder.errors import LockError
-from builder.events import discard
+from netvm_build.build import debian, nix, pipeline
+from netvm_build.util.errors import LockError
+from netvm_build.util.events import discard
+
 from tests.integration.conftest import tell
 
 SET = "guides"

@@ -47,7 +47,7 @@ class Namespace:
         self.environment = {
             **os.environ,
             "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{ROOT}/builder:{ROOT}",
             "XDG_RUNTIME_DIR": "/run",
             "XDG_STATE_HOME": "/run/state",
         }
@@ -75,7 +75,7 @@ class Namespace:
 
     def build(self, *argv: str, check: bool = True, **extra: str) -> subprocess.CompletedProcess[str]:
         """netvm-build in here."""
-        return self.run(sys.executable, "-m", "builder", *argv, check=check, **extra)
+        return self.run(sys.executable, "-m", "netvm_build", *argv, check=check, **extra)
 
     def start(self, *argv: str, log: Path) -> subprocess.Popen[bytes]:
         """A program in here that goes on until the end."""
@@ -95,8 +95,8 @@ def user_python() -> list[str]:
     as_user = ["setpriv", f"--reuid={USER.pw_uid}", f"--regid={USER.pw_gid}", "--clear-groups", "--"]
     packages = next(path for path in map(Path, sys.path) if (path / "click").is_dir())
     for program in (sys.executable, "/usr/bin/python3"):
-        environment = ["env", f"PYTHONPATH={ROOT}:{packages}", program]
-        trial = [*as_user, *environment, "-c", "import builder.cli, qemu.qmp, yaml"]
+        environment = ["env", f"PYTHONPATH={ROOT}/builder:{ROOT}:{packages}", program]
+        trial = [*as_user, *environment, "-c", "import netvm_build.cli, qemu.qmp, yaml"]
         with suppress(OSError):
             if subprocess.run(trial, cwd="/", capture_output=True, check=False).returncode == 0:
                 return environment
@@ -115,7 +115,7 @@ class UserHost(Namespace):
         drop += f" XDG_RUNTIME_DIR=/run/user/{uid}"
         scripts = {
             "netvm-build": f'[ -n "$SUDO_UID" ] || [ $(id -u) != 0 ] || exec {drop} "$0" "$@"\n'
-            f'exec {" ".join(user_python())} -m builder "$@"',
+            f'exec {" ".join(user_python())} -m netvm_build "$@"',
             "sudo": f'export SUDO_UID={uid} SUDO_GID={gid} SUDO_COMMAND="$(command -v "$1")"; exec "$@"',
             "qemu-system-x86_64": f'[ $(id -u) != 0 ] || exec {drop} "$0" "$@"\nexec {qemu} "$@"',
         }

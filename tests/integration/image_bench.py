@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from netvm_build.model import Router as Spec
 from wires import GATEWAY, GATEWAY_MAC, LAPTOP, OTHER_RESOLVER, OUTSIDER, PRINTER, RESOLVER, UPLINK, UPLINK_MAC
 from workbench import Bench
 
-from builder.model import Router as Spec
 from tests.integration.on_wires import Router, Tap
 from tests.integration.outside import Dhcp, Lease, host
 

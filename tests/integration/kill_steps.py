@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from builder import clients, registry
-from builder.clients.monitor import Monitor
-from builder.host import journal, links
-from builder.listen import Conversation
+from netvm_build.guest.listen import Conversation
+from netvm_build.host import journal, links
+from netvm_build.vm import clients, registry
+from netvm_build.vm.clients.monitor import Monitor
 
 STEPS = (
     (journal.Journal, "record"),

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from builder.host import links
+from netvm_build.host import links
 
 HOST = "10.9.9.9"
 MAC = bytes.fromhex("0ab3ec735c01")

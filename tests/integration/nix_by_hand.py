@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from builder import nix, pipeline
-from builder.nixlit import string
+from netvm_build.build import nix, pipeline
+from netvm_build.build.nixlit import string
 
 ROOT = Path(__file__).resolve().parents[2]
 MINIATURE = ROOT / "tests" / "fakes" / "nixpkgs"

@@ -23,17 +23,16 @@ from typing import Any
 
 import pytest
 from demands import require
+from netvm_build.guest import TROUBLE
+from netvm_build.image.manifest import Image
+from netvm_build.vm import engine, registry
+from netvm_build.vm.engine import Wanted, detached, stop
+from netvm_build.vm.networks import machine
+from netvm_build.vmm.qemu import ClientNic, Machine, Qemu, nic_properties
+from netvm_build.vmm.qemu.pcie import Seat
 from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 from wires import Wire, inside
-
-from builder import registry
-from builder.console import TROUBLE
-from builder.manifest import Image
-from builder.pcie import Seat
-from builder.qemu import ClientNic, Machine, Qemu, nic_properties
-from builder.run import Wanted, detached, engine, stop
-from builder.run.networks import machine
 
 PATIENCE_S = 60.0
 """For what takes a second on a machine that is not busy with other things."""

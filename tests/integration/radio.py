@@ -13,14 +13,17 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder import console, handover, pipeline, qemu
-from builder.address import allocate
-from builder.manifest import Image
-from builder.smoke import clients
-from builder.smoke.clients import Client, ClientError
-from builder.smoke.guest import Guest
-from builder.smoke.rig import AGENT, audible
-from builder.smoke.vm import Vm
+from netvm_build import guest as console
+from netvm_build.build import pipeline
+from netvm_build.image.manifest import Image
+from netvm_build.model.address import allocate
+from netvm_build.smoke import clients
+from netvm_build.smoke.clients import Client, ClientError
+from netvm_build.smoke.guest import Guest
+from netvm_build.smoke.rig import AGENT, audible
+from netvm_build.smoke.vm import Vm
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import handover
 
 SECRETS = {
     "psk": "correct horse \\ battery",

@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from builder import manifest, nix, pipeline
-from builder.manifest import Image
+from netvm_build.build import nix, pipeline
+from netvm_build.image import manifest
+from netvm_build.image.manifest import Image
+
 from tests.integration.conftest import tell
 
 Wound = Callable[[Path], None]

@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from netvm_build.build import pipeline
+from netvm_build.image import manifest
+from netvm_build.image.manifest import Image
+from netvm_build.vmm.qemu import Qemu, accelerator
 
-from builder import accelerator, manifest, pipeline
-from builder.manifest import Image
-from builder.qemu import Qemu
 from tests.integration.conftest import need
 from tests.integration.mirror import misbehaving
 from tests.integration.world_of_trouble import (

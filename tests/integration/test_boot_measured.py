@@ -6,12 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from netvm_build.image.manifest import Image
+from netvm_build.vmm.qemu import Qemu, accelerator
 
 from bench import boot, erofs, static_init
 from bench.values import Setting, Subject, Unmeasured
-from builder import accelerator
-from builder.manifest import Image
-from builder.qemu import Qemu
 
 pytestmark = pytest.mark.integration
 

@@ -12,12 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-
-from builder import kconfig, manifest, nix, pipeline, process, qemu
-from builder.errors import KernelConfigError, LockError
-from builder.events import discard
-from builder.manifest import Image
-from builder.workspace import WorkspaceBusy, claim
+from netvm_build import kconfig
+from netvm_build.build import nix, pipeline
+from netvm_build.image import manifest
+from netvm_build.image.manifest import Image
+from netvm_build.util import process
+from netvm_build.util.errors import KernelConfigError, LockError
+from netvm_build.util.events import discard
+from netvm_build.util.workspace import WorkspaceBusy, claim
+from netvm_build.vmm import qemu
 
 pytestmark = pytest.mark.integration
 
@@ -142,9 +145,9 @@ def test_a_killed_build_leaves_nothing_behind(
     image: Image, variant: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
     variant("IP_NF_NAT: yes", "NET_PKTGEN: yes")
-    argv = [sys.executable, "-m", "builder", "build", "-o", "out"]
+    argv = [sys.executable, "-m", "netvm_build", "build", "-o", "out"]
     root = Path(__file__).resolve().parents[2]
-    env = {**os.environ, "PYTHONPATH": str(root)}
+    env = {**os.environ, "PYTHONPATH": str(root / "builder")}
     child = subprocess.Popen(argv, cwd=tmp_path, env=env, stderr=subprocess.PIPE)
     time.sleep(8)
     child.send_signal(2)

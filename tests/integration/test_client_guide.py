@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 
 import pytest
+from netvm_build.build import pipeline
 
-from builder import pipeline
 from tests.integration import debian_root
 from tests.integration.conftest import ROOT, need
 from tests.integration.host_world import need_namespaces

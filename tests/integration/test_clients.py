@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from netvm_build.image.manifest import Image
+from netvm_build.vmm.qemu import Qemu
 
-from builder.manifest import Image
-from builder.qemu import Qemu
 from tests.integration.host_world import Namespace, eventually, need_namespaces
 
 pytestmark = pytest.mark.integration

@@ -13,15 +13,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+from netvm_build import kconfig
+from netvm_build.build import debian, nix, pipeline
+from netvm_build.image.manifest import Image
+from netvm_build.model import RequestedOption
+from netvm_build.smoke import report
+from netvm_build.smoke.engine import smoke
+from netvm_build.smoke.report import BootReport, Status
+from netvm_build.util.errors import LockError
+from netvm_build.util.events import discard
+from netvm_build.vmm.qemu import Qemu
 
-from builder import debian, kconfig, nix, pipeline, report
-from builder.errors import LockError
-from builder.events import discard
-from builder.manifest import Image
-from builder.model import RequestedOption
-from builder.qemu import Qemu
-from builder.report import BootReport, Status
-from builder.smoke import smoke
 from tests.documented import SPECS, Documented
 from tests.integration import certificates
 from tests.integration.conftest import tell

@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from builder import pipeline
-from builder.manifest import Image
+from netvm_build.build import pipeline
+from netvm_build.image.manifest import Image
 
 pytestmark = pytest.mark.integration
 
@@ -45,7 +44,7 @@ def typed(script: str, folder: Path, **extra: str) -> subprocess.CompletedProces
     """Type commands; the first that fails ends it."""
     program = folder / "bin" / "netvm-build"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m builder "$@"\n')
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT}/builder exec {sys.executable} -m netvm_build "$@"\n')
     program.chmod(0o755)
     env = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", **extra}
     return subprocess.run(

@@ -15,18 +15,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from netvm_build import guest
+from netvm_build.build import nix, pipeline
+from netvm_build.image.manifest import Image
+from netvm_build.smoke import engine, report
+from netvm_build.smoke.checks import CHECKS
+from netvm_build.smoke.engine import smoke
+from netvm_build.smoke.lab import Check, CheckFailed, Lab
+from netvm_build.smoke.report import NicReport
+from netvm_build.smoke.rig import Rig
+from netvm_build.util import stoppable
+from netvm_build.util.events import discard
+from netvm_build.util.process import spawn
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import Qemu, accelerator
 from qemu.qmp import QMPClient
 
-from builder import accelerator, console, nix, pipeline, qemu, report, stoppable
-from builder.events import discard
-from builder.manifest import Image
-from builder.process import spawn
-from builder.qemu import Qemu
-from builder.report import NicReport
-from builder.smoke import engine, smoke
-from builder.smoke.checks import CHECKS
-from builder.smoke.lab import Check, CheckFailed, Lab
-from builder.smoke.rig import Rig
 from tests.integration.conftest import tell
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
@@ -90,9 +94,9 @@ def boot(image: Image, program: Qemu, nic: str, folder: Path, *extra: Check) -> 
     return asyncio.run(engine.boot(rig, nic))
 
 
-def told(image: Image, folder: Path, nic: str) -> list[console.Modules]:
+def told(image: Image, folder: Path, nic: str) -> list[guest.Modules]:
     lines = (folder / nic / "console.log").read_text(errors="replace").splitlines()
-    return [event for event in map(console.from_console, lines) if isinstance(event, console.Modules)]
+    return [event for event in map(guest.from_console, lines) if isinstance(event, guest.Modules)]
 
 
 @pytest.mark.parametrize("nic", ["e1000e", "igb", "virtio-net-pci"])
@@ -136,29 +140,29 @@ async def plugged(image: Image, program: Qemu, folder: Path) -> list[tuple[str, 
     os.set_blocking(child.stdout.fileno(), False)
     monitor, heard = QMPClient(), bytearray()
 
-    async def wait_for(good: Callable[[list[console.GuestEvent]], bool], patience_s: float) -> list[console.GuestEvent]:
+    async def wait_for(good: Callable[[list[guest.GuestEvent]], bool], patience_s: float) -> list[guest.GuestEvent]:
         for _ in range(int(patience_s / 0.1)):
             heard.extend(child.stdout.read() or b"")  # type: ignore[union-attr]
             lines = heard.decode(errors="replace").splitlines()
-            events = [event for event in map(console.from_console, lines) if event is not None]
+            events = [event for event in map(guest.from_console, lines) if event is not None]
             if good(events):
                 return events
             await asyncio.sleep(0.1)
         raise AssertionError(heard.decode(errors="replace"))
 
     try:
-        await wait_for(lambda events: any(isinstance(event, console.Ready) for event in events), 60)
+        await wait_for(lambda events: any(isinstance(event, guest.Ready) for event in events), 60)
         await monitor.connect(f"{folder}/qmp")
         await monitor.execute("netdev_add", {"type": "user", "id": "late"})
         await monitor.execute("device_add", {"driver": "igb", "netdev": "late", "bus": "port-c1", "romfile": ""})
         events = await wait_for(
-            lambda events: any(isinstance(event, console.Uplink) and event.driver == "igb" for event in events), 30
+            lambda events: any(isinstance(event, guest.Uplink) and event.driver == "igb" for event in events), 30
         )
     finally:
         await monitor.disconnect()
         await stoppable.end_group(child, grace_s=1)
         child.stdout.close()
-    said = [event for event in events if isinstance(event, console.Modules)]
+    said = [event for event in events if isinstance(event, guest.Modules)]
     return [tuple(name for name in event.loaded if name in CARDS) for event in said]
 
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from netvm_build.build import nix, pipeline
+from netvm_build.build.nixlit import string
 
-from builder import nix, pipeline
-from builder.nixlit import string
 from tests.integration.conftest import need, tell
 
 pytestmark = pytest.mark.integration

@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from netvm_build.image.manifest import Image
+from netvm_build.vmm.qemu import Qemu
 
-from builder.manifest import Image
-from builder.qemu import Qemu
 from tests.integration.faults import FAULTS, Fault
 from tests.integration.on_wires import require_taps, running
 from tests.integration.scene import Scene, scene

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from fuzz import checksum, octets
+from netvm_build.image.manifest import Image
+from netvm_build.vm import registry
+from netvm_build.vm.keeper import HUNG
+from netvm_build.vmm.qemu import Machine, Qemu
 from qemu.qmp import QMPError
 from wires import SERVER, UPLINK, leaked
 
-from builder import registry
-from builder.manifest import Image
-from builder.qemu import Machine, Qemu
-from builder.run.keeper import HUNG
 from tests.integration.debugger import Debugger
 from tests.integration.on_wires import PATIENCE_S, Router, require_taps, running
 from tests.integration.outside import Dhcp, Host, Lease, Upstream, datagram_of, equals, eventually, host

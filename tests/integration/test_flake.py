@@ -13,11 +13,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import netvm_build
 import pytest
+from netvm_build.build import pipeline
 from packaging.requirements import Requirement
 
-import builder
-from builder import pipeline
 from tests.integration.conftest import need
 from tests.integration.nix_by_hand import MINIATURE, ROOT, evaluated, path, told, value, with_change
 
@@ -52,7 +52,7 @@ def test_the_flake_offers_what_it_says(flake: Path) -> None:
         f"path:{MINIATURE}",
     ]
     shown = json.loads(told(argv))
-    assert shown["packages"]["x86_64-linux"]["default"]["name"] == f"netvm-build-{builder.__version__}"
+    assert shown["packages"]["x86_64-linux"]["default"]["name"] == f"netvm-build-{netvm_build.__version__}"
     assert shown["apps"]["x86_64-linux"]["default"]["type"] == "app"
     assert shown["devShells"]["x86_64-linux"]["default"]["type"] == "derivation"
     assert set(shown["checks"]["x86_64-linux"]) == {"package", "tests"}
@@ -173,4 +173,4 @@ def test_the_flake_evaluates_on_a_real_nixpkgs(nixpkgs: Path, flake: Path) -> No
     parts = ("packages.x86_64-linux.default", "devShells.x86_64-linux.default", "checks.x86_64-linux.tests")
     made = evaluated_flake(flake, nixpkgs, f"map toString [ {' '.join(f'flake.{part}' for part in parts)} ]")
     names = [path.split("-", 1)[1] for path in made]
-    assert names == [f"netvm-build-{builder.__version__}", "nix-shell", "netvm-build-tests"]
+    assert names == [f"netvm-build-{netvm_build.__version__}", "nix-shell", "netvm-build-tests"]

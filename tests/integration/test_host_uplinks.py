@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from netvm_build.image.manifest import Image
+from netvm_build.vmm.qemu import Qemu
 
-from builder.manifest import Image
-from builder.qemu import Qemu
 from tests.integration.host_world import Namespace, Upstream, need_namespaces
 
 pytestmark = pytest.mark.integration

@@ -9,14 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from netvm_build import guest
+from netvm_build.image.manifest import Image
+from netvm_build.model.address import allocate
+from netvm_build.util import stoppable
+from netvm_build.util.process import spawn
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import ClientNic, Qemu
+from netvm_build.vmm.qemu.pcie import Seat
 from qemu.qmp import QMPClient
-
-from builder import console, qemu, stoppable
-from builder.address import allocate
-from builder.manifest import Image
-from builder.pcie import Seat
-from builder.process import spawn
-from builder.qemu import ClientNic, Qemu
 
 pytestmark = pytest.mark.integration
 
@@ -54,25 +55,25 @@ async def scene(
     os.set_blocking(child.stdout.fileno(), False)
     monitor, heard = QMPClient(), bytearray()
 
-    async def says(kind: type[console.GuestEvent], patience_s: float) -> bool:
+    async def says(kind: type[guest.GuestEvent], patience_s: float) -> bool:
         for _ in range(int(patience_s / 0.05)):
             heard.extend(child.stdout.read() or b"")  # type: ignore[union-attr]
-            events = map(console.from_console, heard.decode(errors="replace").splitlines())
+            events = map(guest.from_console, heard.decode(errors="replace").splitlines())
             if any(isinstance(event, kind) for event in events):
                 return True
             await asyncio.sleep(0.05)
         return False
 
     try:
-        assert await says(console.Ready, 60), heard.decode(errors="replace")
+        assert await says(guest.Ready, 60), heard.decode(errors="replace")
         await monitor.connect(f"{folder}/qmp")
         await monitor.execute("netdev_add", {"type": "user", "id": nic.id})
         await monitor.execute("device_add", dict(qemu.nic_properties(nic, Seat("port-c1"))))
-        attached = await says(console.Client, 20)
+        attached = await says(guest.Client, 20)
         detached = False
         if attached:
             await monitor.execute("device_del", {"id": f"nic-{nic.id}"})
-            detached = await says(console.ClientGone, 20)  # native PCIe waits 5 s, as its button asks
+            detached = await says(guest.ClientGone, 20)  # native PCIe waits 5 s, as its button asks
         return (attached, detached), heard.decode(errors="replace")
     finally:
         await monitor.disconnect()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from fuzz import Dice
+from netvm_build.image.manifest import Image
+from netvm_build.vmm.qemu import Qemu
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import ARP
 from scapy.packet import Packet
@@ -15,8 +17,6 @@ from scenarios import SCENARIOS
 from test_wire_fuzz import strange
 from wires import GATEWAY, Wire
 
-from builder.manifest import Image
-from builder.qemu import Qemu
 from tests.integration.image_bench import ON_THE_IMAGE, ImageBench, standing
 from tests.integration.on_wires import require_taps, running
 

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from netvm_build import guest
+from netvm_build.guest.listen import Conversation
+from netvm_build.image.manifest import Image
+from netvm_build.vm import registry
+from netvm_build.vm.engine import Wanted, detached, stop
+from netvm_build.vmm.qemu import Qemu
 
-from builder import console, registry
-from builder.listen import Conversation
-from builder.manifest import Image
-from builder.qemu import Qemu
-from builder.run import Wanted, detached, stop
 from tests.integration import hardening
 
 pytestmark = pytest.mark.integration
@@ -34,7 +35,7 @@ CHECKER = "kernel-hardening-checker"
 def settings(record: registry.Record) -> dict[str, str]:
     """What the running router says of its settings, by the names that sysctl(8) has for them."""
     with Conversation(Path(record.events)) as talk:
-        assert any(isinstance(told.event, console.Ready) for told in talk.follow(time.monotonic() + 120))
+        assert any(isinstance(told.event, guest.Ready) for told in talk.follow(time.monotonic() + 120))
         rows = talk.ask("settings")["settings"]
     return {row["name"].replace("/", "."): row["is"] for row in rows if row["is"] is not None}
 

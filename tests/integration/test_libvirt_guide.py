@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from netvm_build.build import pipeline
+from netvm_build.image.manifest import Image
+from netvm_build.vm.clients import plan, vmm
 
-from builder import pipeline
-from builder.clients import plan, vmm
-from builder.manifest import Image
 from tests.integration import debian_root
 from tests.integration.conftest import ROOT
 from tests.integration.host_world import need_namespaces

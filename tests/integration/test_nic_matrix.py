@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from netvm_build.build import pipeline
+from netvm_build.image.manifest import Image
+from netvm_build.model import NICS
+from netvm_build.smoke import engine
+from netvm_build.smoke.diagnose import DRIVERS
+from netvm_build.smoke.report import NicReport
+from netvm_build.smoke.rig import Rig
+from netvm_build.util.events import discard
+from netvm_build.vmm.qemu import Qemu, accelerator
 
-from builder import accelerator, pipeline
-from builder.events import discard
-from builder.manifest import Image
-from builder.model import NICS
-from builder.qemu import Qemu
-from builder.report import NicReport
-from builder.smoke import engine
-from builder.smoke.diagnose import DRIVERS
-from builder.smoke.rig import Rig
 from tests.integration.conftest import tell
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]

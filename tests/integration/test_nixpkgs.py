@@ -14,11 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from netvm_build import kconfig
+from netvm_build.build import nix, pipeline
+from netvm_build.image.manifest import Image
+from netvm_build.util import data
+from netvm_build.util.errors import KernelConfigError, NixEvalError, SpecError
+from netvm_build.util.events import discard
 
-from builder import data, kconfig, nix, pipeline
-from builder.errors import KernelConfigError, NixEvalError, SpecError
-from builder.events import discard
-from builder.manifest import Image
 from tests.integration.nix_by_hand import (
     MINIATURE,
     ROOT,

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from builder import nix, pipeline
-from builder.events import discard
-from builder.manifest import Image
+from netvm_build.build import nix, pipeline
+from netvm_build.image.manifest import Image
+from netvm_build.util.events import discard
 
 pytestmark = [
     pytest.mark.integration,

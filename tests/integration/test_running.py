@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from netvm_build import guest
+from netvm_build.guest.listen import Conversation
+from netvm_build.image.manifest import Image
+from netvm_build.model.address import Pair, allocate, parse_pool
+from netvm_build.util import process
+from netvm_build.vm import registry
+from netvm_build.vm.engine import Wanted, detached, stop
+from netvm_build.vmm.qemu import ClientNic, Qemu, nic_properties
+from netvm_build.vmm.qemu.pcie import Seat
 from qemu.qmp import QMPClient
-
-from builder import console, process, registry
-from builder.address import Pair, allocate, parse_pool
-from builder.listen import Conversation
-from builder.manifest import Image
-from builder.pcie import Seat
-from builder.qemu import ClientNic, Qemu, nic_properties
-from builder.run import Wanted, detached, stop
 
 pytestmark = pytest.mark.integration
 
@@ -39,10 +40,10 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def command(short_runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
     """netvm-build as a process; whatever VM a failing test leaves is ended."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "builder"))
 
     def call(*argv: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "builder", *argv]
+        line = [sys.executable, "-m", "netvm_build", *argv]
         return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
     yield call
@@ -90,7 +91,7 @@ def test_the_refused_packets_are_counted(command: Command, image: Image, qemu: Q
     """A frame with a source that is not the client's, sent into the client's network by hand."""
     record = detached(image, qemu, Wanted(accel="tcg"))
     with Conversation(Path(record.events)) as talk:
-        until(talk, console.Ready)
+        until(talk, guest.Ready)
         before = {drop["name"]: drop["packets"] for drop in talk.ask("counters")["drops"]}
         (client,) = record.clients
         with socket.socket(socket.AF_UNIX) as wire:
@@ -111,7 +112,7 @@ def test_the_refused_packets_are_counted(command: Command, image: Image, qemu: Q
     assert stop(record)
 
 
-def until(talk: Conversation, kind: type[console.GuestEvent], where: Callable[[Any], bool] = lambda _: True) -> Any:
+def until(talk: Conversation, kind: type[guest.GuestEvent], where: Callable[[Any], bool] = lambda _: True) -> Any:
     """The first event of a kind.  Fails when the VM ends or two minutes pass."""
     for told in talk.follow(time.monotonic() + 120):
         if isinstance(told.event, kind) and where(told.event):
@@ -171,7 +172,7 @@ def all_there(talk: Conversation) -> None:
     """Every client has been admitted, in whatever order."""
     there: set[str] = set()
     for told in talk.follow(time.monotonic() + 240):
-        if isinstance(told.event, console.Client):
+        if isinstance(told.event, guest.Client):
             there.add(told.event.client)
         if len(there) == MANY:
             return
@@ -194,7 +195,7 @@ def test_many_clients_hot_plugged(nic: str, command: Command, image: Image, qemu
     record = detached(roomy(image, nic), qemu, Wanted(accel="tcg", clients=0, spare=MANY))
     pairs = allocate(parse_pool("100.115.92.0/23"), (), MANY)
     with Conversation(Path(record.events)) as talk:
-        until(talk, console.Ready)
+        until(talk, guest.Ready)
         base = talk.ask("status")["meminfo"]
         started = time.monotonic()
         asyncio.run(plug(record, pairs))

@@ -23,21 +23,21 @@ from pathlib import Path
 from subprocess import Popen
 
 import pytest
-
-from builder import accelerator, console, report
-from builder import qemu as module_qemu
-from builder.address import allocate
-from builder.events import discard
-from builder.manifest import Image
-from builder.model import Router
-from builder.process import end_group, spawn
-from builder.qemu import Qemu
-from builder.report import BootReport, Status
-from builder.smoke import clients, engine, smoke
-from builder.smoke.checks import CHECKS
-from builder.smoke.diagnose import DRIVERS
-from builder.smoke.lab import Check, CheckFailed, Lab
-from builder.smoke.rig import AGENT, Rig
+from netvm_build import guest
+from netvm_build.image.manifest import Image
+from netvm_build.model import Router
+from netvm_build.model.address import allocate
+from netvm_build.smoke import clients, engine, report
+from netvm_build.smoke.checks import CHECKS
+from netvm_build.smoke.diagnose import DRIVERS
+from netvm_build.smoke.engine import smoke
+from netvm_build.smoke.lab import Check, CheckFailed, Lab
+from netvm_build.smoke.report import BootReport, Status
+from netvm_build.smoke.rig import AGENT, Rig
+from netvm_build.util.events import discard
+from netvm_build.util.process import end_group, spawn
+from netvm_build.vmm import qemu as module_qemu
+from netvm_build.vmm.qemu import Qemu, accelerator
 
 pytestmark = pytest.mark.integration
 
@@ -154,13 +154,11 @@ def test_a_nic_without_a_driver(image: Image, qemu: Qemu, tmp_path: Path) -> Non
 
 async def kill_connmand(lab: Lab) -> str:
     """connmand is back within seconds, and the lease is as it was."""
-    before = await lab.guest.wait(console.Uplink, lambda uplink: uplink.state == "lease" and uplink.address is not None)
+    before = await lab.guest.wait(guest.Uplink, lambda uplink: uplink.state == "lease" and uplink.address is not None)
     since, started = len(lab.guest.heard), time.monotonic()
     await lab.ask("kill", service="connmand")
-    await lab.guest.wait(console.Service, lambda service: service.state == "exited", since)
-    await lab.guest.wait(
-        console.Service, lambda service: (service.name, service.state) == ("connmand", "started"), since
-    )
+    await lab.guest.wait(guest.Service, lambda service: service.state == "exited", since)
+    await lab.guest.wait(guest.Service, lambda service: (service.name, service.state) == ("connmand", "started"), since)
     seconds = time.monotonic() - started
     status: dict[str, list[dict[str, object]]] = {}
     for _ in range(60):
@@ -188,7 +186,7 @@ def test_connmand_killed_is_back_and_the_lease_holds(image: Image, qemu: Qemu, t
 
 
 def test_interrupted_with_real_vms(image: Image, qemu: Qemu, tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "builder", "smoke", str(image.folder), "--accel", "tcg"]
+    argv = [sys.executable, "-m", "netvm_build", "smoke", str(image.folder), "--accel", "tcg"]
     argv += ["--qemu", str(qemu.path), "--out", str(tmp_path / "out")]
     child = spawn(argv, cwd=ROOT)
     try:
@@ -256,8 +254,8 @@ def test_by_hand_with_three_clients(image: Image, qemu: Qemu) -> None:
     try:
         seen = until(here, b'"event": "ready"').decode(errors="replace")
         assert '"event": "ready"' in seen, seen[-2000:]
-        events = [console.from_console(line) for line in seen.splitlines()]
-        served = {event.client for event in events if isinstance(event, console.Client)}
+        events = [guest.from_console(line) for line in seen.splitlines()]
+        served = {event.client for event in events if isinstance(event, guest.Client)}
         assert served == {str(pair.client) for pair in pairs}
     finally:
         end_group(child)
@@ -267,7 +265,17 @@ def test_by_hand_with_three_clients(image: Image, qemu: Qemu) -> None:
 def start_run(image: Image, program: Qemu, folder: Path) -> tuple[Popen[bytes], int]:
     """`run` on a terminal of its own, with its sockets below `folder`."""
     here, there = pty.openpty()
-    argv = [sys.executable, "-m", "builder", "run", str(image.folder), "--accel", "tcg", "--qemu", str(program.path)]
+    argv = [
+        sys.executable,
+        "-m",
+        "netvm_build",
+        "run",
+        str(image.folder),
+        "--accel",
+        "tcg",
+        "--qemu",
+        str(program.path),
+    ]
     child = spawn(argv, cwd=ROOT, env={"XDG_RUNTIME_DIR": str(folder)}, stdin=there, stdout=there, stderr=there)
     os.close(there)
     return child, here

@@ -6,13 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from netvm_build.build import pipeline
+from netvm_build.image.manifest import Image
+from netvm_build.smoke import report
+from netvm_build.smoke.engine import smoke
+from netvm_build.smoke.report import Status
+from netvm_build.util.events import discard
+from netvm_build.vmm.qemu import Qemu
 
-from builder import pipeline, report
-from builder.events import discard
-from builder.manifest import Image
-from builder.qemu import Qemu
-from builder.report import Status
-from builder.smoke import smoke
 from tests.integration.conftest import tell
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]

@@ -9,11 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from netvm_build import kconfig
+from netvm_build.build import nix, pipeline
+from netvm_build.kconfig.modular import BY_PARAMETER, NOT_IN_STOCK, OURS_ALONE
+from netvm_build.model import Kernel
+from netvm_build.util import data
+from netvm_build.util.errors import SpecError
 
-from builder import data, kconfig, nix, pipeline
-from builder.errors import SpecError
-from builder.kconfig.modular import BY_PARAMETER, NOT_IN_STOCK, OURS_ALONE
-from builder.model import Kernel
 from tests.integration.conftest import tell
 
 pytestmark = pytest.mark.integration

@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from netvm_build import guest
+from netvm_build.build import pipeline
+from netvm_build.guest.listen import Conversation, Unanswered
+from netvm_build.image.manifest import Image
+from netvm_build.smoke import engine
+from netvm_build.smoke.checks import CHECKS
+from netvm_build.smoke.lab import Check, CheckFailed, Lab
+from netvm_build.smoke.report import NicReport
+from netvm_build.smoke.rig import Rig
+from netvm_build.smoke.through import isolation
+from netvm_build.util import process
+from netvm_build.util.events import discard
+from netvm_build.vm.engine import Wanted, detached, stop
+from netvm_build.vmm.qemu import Qemu, accelerator
 
-from builder import accelerator, console, pipeline, process
-from builder.events import discard
-from builder.listen import Conversation, Unanswered
-from builder.manifest import Image
-from builder.qemu import Qemu
-from builder.report import NicReport
-from builder.run import Wanted, detached, stop
-from builder.smoke import engine
-from builder.smoke.checks import CHECKS
-from builder.smoke.lab import Check, CheckFailed, Lab
-from builder.smoke.rig import Rig
-from builder.smoke.through import isolation
 from tests.integration.surgery import altered, replace_text
 
 pytestmark = pytest.mark.integration
@@ -48,10 +50,10 @@ def told(entry: NicReport) -> str:
     return "\n".join(f"{check.name}: {check.status.value}: {check.detail}" for check in entry.checks)
 
 
-def of(lab: Lab, name: str, state: str) -> list[console.Service]:
+def of(lab: Lab, name: str, state: str) -> list[guest.Service]:
     """What was heard of a service's changes to a state."""
     heard = [one.event for one in lab.guest.heard]
-    return [one for one in heard if isinstance(one, console.Service) and (one.name, one.state) == (name, state)]
+    return [one for one in heard if isinstance(one, guest.Service) and (one.name, one.state) == (name, state)]
 
 
 def pauses(lab: Lab, name: str) -> list[float]:
@@ -78,7 +80,7 @@ async def killed_time_and_again(lab: Lab) -> str:
         while len(of(lab, "connmand", "started")) <= number:
             await asyncio.sleep(0.05)
         await lab.ask("kill", service="connmand")
-    degraded = await lab.guest.wait(console.Degraded)
+    degraded = await lab.guest.wait(guest.Degraded)
     if "connmand keeps dying" not in degraded.reason:
         raise CheckFailed(degraded.reason)
     client, wait_s = lab.clients[0], 0.5 * lab.accelerator.patience
@@ -89,7 +91,7 @@ async def killed_time_and_again(lab: Lab) -> str:
     if len(of(lab, "connmand", "started")) != 8:
         raise CheckFailed("connmand was started before its time, so this has shown nothing")
     doubled(pauses(lab, "connmand"))
-    recovered = await lab.guest.wait(console.Recovered)
+    recovered = await lab.guest.wait(guest.Recovered)
     while not (await lab.ask("status"))["uplinks"][0]["address"]:
         await asyncio.sleep(0.25)
     return f"without connmand {apart}; then {recovered.reason}, with a lease"
@@ -131,7 +133,7 @@ def flaky(tree: Path) -> None:
 
 async def closed_and_alive(lab: Lab) -> str:
     """Nothing is forwarded without an uplink's address; the router itself answers, and clients stay apart."""
-    degraded = await lab.guest.wait(console.Degraded)
+    degraded = await lab.guest.wait(guest.Degraded)
     if "connmand keeps dying" not in degraded.reason:
         raise CheckFailed(degraded.reason)
     client, wait_s = lab.clients[0], 0.5 * lab.accelerator.patience
@@ -141,16 +143,16 @@ async def closed_and_alive(lab: Lab) -> str:
         raise CheckFailed(f"{own['received']} pings of the router and {outside['received']} of upstream were answered")
     apart = await isolation(lab)
     status = await lab.ask("status")
-    if status["firewall"] is not True or lab.guest.find(console.Ready) is not None:
+    if status["firewall"] is not True or lab.guest.find(guest.Ready) is not None:
         raise CheckFailed("the firewall is gone, or the router says it is ready")
     return apart
 
 
 async def recovers(lab: Lab) -> str:
     """ConnMan runs in the end: the router is ready and says so, without having booted again."""
-    await lab.guest.wait(console.Ready)
-    recovered = await lab.guest.wait(console.Recovered)
-    boots = [one for one in lab.guest.heard if isinstance(one.event, console.Init)]
+    await lab.guest.wait(guest.Ready)
+    recovered = await lab.guest.wait(guest.Recovered)
+    boots = [one for one in lab.guest.heard if isinstance(one.event, guest.Init)]
     doubled(pauses(lab, "connmand"))
     if len(boots) != 1 or len(pauses(lab, "connmand")) != 8:
         raise CheckFailed(f"{len(boots)} boots, pauses of {pauses(lab, 'connmand')}")
@@ -224,11 +226,11 @@ def test_run_ends_and_says_why(
     try:
         end = time.monotonic() + 120
         with Conversation(Path(record.events)) as talk:
-            assert any(isinstance(one.event, console.Ready) for one in talk.follow(end))
+            assert any(isinstance(one.event, guest.Ready) for one in talk.follow(end))
             with suppress(Unanswered):
                 talk.ask("hang", timeout_s=0.5)
             last = [one.event for one in talk.follow(end)]
-        assert any(isinstance(event, console.Log) and "PID 1 hung" in event.text for event in last), last
+        assert any(isinstance(event, guest.Log) and "PID 1 hung" in event.text for event in last), last
         assert not process.started(record.qemu_pid)
         assert "PID 1 hung" in (tmp_path / "netvm-build" / "netvm.log").read_text()  # for whoever looks later
     finally:

@@ -13,14 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from netvm_build.build import pipeline
+from netvm_build.image.manifest import Image
+from netvm_build.vm import registry
+from netvm_build.vm.engine import stop
+from netvm_build.vmm.qemu import Qemu
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
-from builder import pipeline, registry
-from builder.manifest import Image
-from builder.qemu import Qemu
-from builder.run import stop
 from tests.integration.conftest import tell
 
 pytestmark = pytest.mark.integration
@@ -58,12 +59,12 @@ def images(request: pytest.FixtureRequest, workshop: Path, image: Image) -> tupl
 @pytest.fixture
 def command(qemu: Qemu, short_runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "builder"))
 
     def call(*argv: str) -> subprocess.CompletedProcess[str]:
         if argv[0] == "run":
             argv = (*argv, "--accel", "tcg", "--qemu", str(qemu.path))
-        line = [sys.executable, "-m", "builder", *argv]
+        line = [sys.executable, "-m", "netvm_build", *argv]
         return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
     yield call

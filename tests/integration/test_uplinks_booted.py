@@ -15,15 +15,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from netvm_build import guest
+from netvm_build.build import pipeline
+from netvm_build.guest.listen import Conversation
+from netvm_build.image.manifest import Image
+from netvm_build.smoke import report
+from netvm_build.smoke.engine import smoke
+from netvm_build.smoke.report import Status
+from netvm_build.util.events import discard
+from netvm_build.vm import registry
+from netvm_build.vm.engine import Wanted, detached, stop
+from netvm_build.vmm.qemu import Qemu
 
-from builder import console, pipeline, registry, report
-from builder.events import discard
-from builder.listen import Conversation
-from builder.manifest import Image
-from builder.qemu import Qemu
-from builder.report import Status
-from builder.run import Wanted, detached, stop
-from builder.smoke import smoke
 from tests.integration.conftest import tell
 
 pytestmark = pytest.mark.integration
@@ -142,7 +145,7 @@ def test_the_clock_is_set_by_the_time_servers_of_the_spec(
     record = detached(twoways, qemu, Wanted(accel="tcg"))
     try:
         with Conversation(Path(record.events)) as talk:
-            until(talk, lambda event: isinstance(event, console.Route) and event.name == "fibre")
+            until(talk, lambda event: isinstance(event, guest.Route) and event.name == "fibre")
             deadline = time.monotonic() + 60
             while abs(talk.ask("status")["clock"] - (time.time() + AHEAD_S)) > 5:
                 assert time.monotonic() < deadline, "the clock was not set"
@@ -155,7 +158,7 @@ def test_the_clock_is_set_by_the_time_servers_of_the_spec(
             stop(left, now=True)
 
 
-def until(talk: Conversation, what: Callable[[console.GuestEvent], bool]) -> None:
+def until(talk: Conversation, what: Callable[[guest.GuestEvent], bool]) -> None:
     for told in talk.follow(time.monotonic() + 120):
         if told.event is not None and what(told.event):
             return

@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 
 import pytest
+from netvm_build.build import pipeline
+from netvm_build.smoke.evidence import leaked
+from netvm_build.vmm.qemu import Qemu
 
-from builder import pipeline
-from builder.qemu import Qemu
-from builder.smoke.evidence import leaked
 from tests.integration.vfio_world import (
     CARD,
     IGB,

@@ -11,12 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+from netvm_build import guest
+from netvm_build.image.manifest import Image
+from netvm_build.smoke.engine import smoke
+from netvm_build.util.errors import BootError
+from netvm_build.util.events import discard
+from netvm_build.vmm import qemu
 
-from builder import console, qemu
-from builder.errors import BootError
-from builder.events import discard
-from builder.manifest import Image
-from builder.smoke import smoke
 from tests.integration.conftest import tell
 from tests.integration.radio import (
     BEHIND,
@@ -61,7 +62,7 @@ async def wrong_passphrase(world: World) -> None:
     started = time.monotonic()
     since = await world.change("netvm psk", *WPA2, "wpa_passphrase=something else altogether")
     async with asyncio.timeout(120):
-        told = await world.guest.wait(console.Degraded, lambda event: "cannot be joined" in event.reason, since)
+        told = await world.guest.wait(guest.Degraded, lambda event: "cannot be joined" in event.reason, since)
     assert told.reason.startswith("the Wi-Fi network 'netvm psk' ")
     assert told.reason.endswith("check wifi.networks[0].secret")
     world.tell("wrong passphrase", told.reason, started)
@@ -74,7 +75,7 @@ async def wpa3(world: World) -> None:
         while int(await world.air.run("asked")) == 0:  # the router has not looked yet
             await asyncio.sleep(0.5)
     await asyncio.sleep(15)  # `sae` is never joined by WPA2, even where the passphrase is right
-    assert world.guest.find(console.Uplink, lambda up: up.state == "lease", since) is None
+    assert world.guest.find(guest.Uplink, lambda up: up.state == "lease", since) is None
     world.tell("WPA2 for `sae`", "not joined, though the passphrase is right", started)
     started = time.monotonic()
     since = await world.change("netvm-sae", *WPA3, f"sae_password={SECRETS['sae']}")

@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from netvm_build import guest
+from netvm_build.image.manifest import Image
+from netvm_build.vmm import qemu
 
-from builder import console, qemu
-from builder.manifest import Image
 from tests.integration.radio import World, nothing_is_told, nowhere, play
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
@@ -100,8 +101,8 @@ async def refused(world: World, what: str, network: tuple[int, str], said: str, 
     started = time.monotonic()
     since = await world.change(ssid, *WPA2, *lines)
     async with asyncio.timeout(180):
-        told = await world.guest.wait(console.Degraded, lambda event: "cannot be joined" in event.reason, since)
+        told = await world.guest.wait(guest.Degraded, lambda event: "cannot be joined" in event.reason, since)
     assert told.reason.startswith(f"the Wi-Fi network {ssid!r} cannot be joined: {said}"), told.reason
     assert told.reason.endswith(f": check wifi.networks[{number}].{key}"), told.reason
-    assert world.guest.find(console.Uplink, lambda up: up.state == "lease", since) is None
+    assert world.guest.find(guest.Uplink, lambda up: up.state == "lease", since) is None
     world.tell(what, told.reason, started)

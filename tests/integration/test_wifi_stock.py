@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from netvm_build import guest
+from netvm_build.image.manifest import Image
+from netvm_build.vmm import qemu
 
-from builder import console, qemu
-from builder.manifest import Image
 from tests.integration.radio import World, nothing_is_told, nowhere, play
 from tests.integration.test_wifi import hidden, wpa2
 from tests.integration.test_wifi_eap import peap, pwd, tls
@@ -37,7 +38,7 @@ def test_debians_kernel_joins_networks_with_secrets_and_with_certificates(
 async def nothing_is_missing(world: World) -> None:
     """No word of a module, a secret or a service that is not there."""
     heard = [entry.event for entry in world.guest.heard]
-    assert [event for event in heard if isinstance(event, console.Degraded)] == []
-    assert [event for event in heard if isinstance(event, console.Service) and event.state != "started"] == []
-    failed = [name for event in heard if isinstance(event, console.Modules) for name in event.failed]
+    assert [event for event in heard if isinstance(event, guest.Degraded)] == []
+    assert [event for event in heard if isinstance(event, guest.Service) and event.state != "started"] == []
+    failed = [name for event in heard if isinstance(event, guest.Modules) for name in event.failed]
     assert [name for name in failed if not name.startswith("crc32c_intel:")] == []  # which this processor lacks

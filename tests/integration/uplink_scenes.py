@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from builder.errors import LaunchError
-from builder.host import inspect, links
-from builder.manifest import Card, Image, Manifest, Part, Wanted
-from builder.qemu import Qemu
-from builder.run.uplink import Plugged, cautions, check, parse, plug, told_mtu
+from netvm_build.host import inspect, links
+from netvm_build.image.manifest import Card, Image, Manifest, Part, Wanted
+from netvm_build.util.errors import LaunchError
+from netvm_build.vm.uplink import Plugged, cautions, check, parse, plug, told_mtu
+from netvm_build.vmm.qemu import Qemu
 
 PART = Part("file", "0" * 64)
 QEMU = Qemu(Path("nowhere"), "10.0.2")

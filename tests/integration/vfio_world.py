@@ -20,10 +20,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from builder import nix, pipeline, spec
-from builder.manifest import Image
-from builder.nixlit import string
-from builder.qemu import Qemu
+from netvm_build import spec
+from netvm_build.build import nix, pipeline
+from netvm_build.build.nixlit import string
+from netvm_build.image.manifest import Image
+from netvm_build.vmm.qemu import Qemu
+
 from tests.integration.conftest import ROOT, tell
 
 HERE = Path(__file__).with_name("vfio_host")
@@ -69,7 +71,7 @@ def build_disk(loaded: pipeline.Loaded, image: Image) -> Path:
     tree = pipeline.prepare(loaded, work / "work", tell)
     arguments = {
         "tree": tree,
-        "builder": ROOT / "builder",
+        "program": ROOT / "builder/netvm_build",
         "imported": work / "imported",
         "image": image.folder,
         "scenario": HERE / "scenario",

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = (sys.executable, "-m", "builder")
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+PROGRAM = (sys.executable, "-m", "netvm_build")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "builder"), "PYTHONDONTWRITEBYTECODE": "1"}
 Done = subprocess.CompletedProcess[str]
 
 

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from builder.errors import CommandError
-from builder.host.pci import VFIO, Bus, Device
-from builder.host.steps import Host
+from netvm_build.host.pci import VFIO, Bus, Device
+from netvm_build.host.steps import Host
+from netvm_build.util.errors import CommandError
 
 PCI_IDS = """# A few lines as pci.ids(5) has them.
 8086  Intel Corporation

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from builder import registry
-from builder.hub import ConsoleHub, EventHub, open_socket
+from netvm_build.vm import registry
+from netvm_build.vm.hub import ConsoleHub, EventHub, open_socket
 
 Answers = Callable[[dict[str, Any]], bytes]
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from builder import spec
-from builder.errors import SpecError
-from builder.spec.absent import ABSENT, UPLINK
-from builder.spec.keys import KEYS, SECTIONS
-from builder.spec.uplinks import UPLINK as ENTRY
+from netvm_build import spec
+from netvm_build.spec.absent import ABSENT, UPLINK
+from netvm_build.spec.fields.uplinks import UPLINK as ENTRY
+from netvm_build.spec.keys import KEYS, SECTIONS
+from netvm_build.util.errors import SpecError
 
 EVERY = [(section, name, one.answer) for one in ABSENT for section in one.sections for name in one.names]
 

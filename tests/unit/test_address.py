@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from builder.address import (
+from netvm_build.model.address import (
     OUI,
     SHARED,
     AddressError,

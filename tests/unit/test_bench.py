@@ -17,15 +17,18 @@ from typing import Any
 import jsonschema
 import pytest
 from click.testing import CliRunner
+from netvm_build import guest as console
+from netvm_build.image import manifest
+from netvm_build.smoke.checks import CHECKS
+from netvm_build.smoke.guest import Guest, Heard
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import accelerator
 from rich.console import Console
 
 from bench import __main__ as cli
 from bench import boot, commands, document, erofs, memory, static_init, table
 from bench.rows import ROWS
 from bench.values import Aim, Measured, Result, Row, Setting, Summary, Unmeasured, summarize
-from builder import accelerator, console, manifest, qemu
-from builder.smoke.checks import CHECKS
-from builder.smoke.guest import Guest, Heard
 
 SCHEMA = json.loads((Path(document.__file__).parent / "schema.json").read_text())
 

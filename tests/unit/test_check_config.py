@@ -10,10 +10,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-from builder import data, kconfig
-from builder.errors import OptionMismatch
-from builder.model import OptionKind, OptionValue, RequestedOption, Source
+from netvm_build import kconfig
+from netvm_build.model import OptionKind, OptionValue, RequestedOption, Source
+from netvm_build.util import data
+from netvm_build.util.errors import OptionMismatch
 
 TREE = Path(__file__).parents[1] / "data" / "kconfig"
 SCRIPT = data.folder("templates") / "kernel" / "check_config.py"

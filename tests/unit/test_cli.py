@@ -13,11 +13,12 @@ from typing import Any
 import click
 import jsonschema
 import pytest
-
-from builder import errors, pipeline, spec
-from builder.cli import failure, main
-from builder.cli.app import ORDER, netvm_build
-from builder.errors import NetvmError, OptionMismatch, Problem
+from netvm_build import spec
+from netvm_build.build import pipeline
+from netvm_build.cli import failure, main
+from netvm_build.cli.app import ORDER, netvm_build
+from netvm_build.util import errors
+from netvm_build.util.errors import NetvmError, OptionMismatch, Problem
 
 STARTER = spec.starter("netvm")
 

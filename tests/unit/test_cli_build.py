@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from builder import accelerator, manifest, pipeline, qemu, registry, run, smoke, spec, workspace
-from builder.cli import main
-from builder.events import Note, Sink
-from builder.manifest import Image
-from builder.qemu import Qemu
-from builder.report import BootReport, CheckResult, ImageFacts, Moment, NicReport, Status
-from builder.run import engine
+from netvm_build import spec
+from netvm_build.build import pipeline
+from netvm_build.cli import main
+from netvm_build.image import manifest
+from netvm_build.image.manifest import Image
+from netvm_build.smoke import engine as smoke
+from netvm_build.smoke.report import BootReport, CheckResult, ImageFacts, Moment, NicReport, Status
+from netvm_build.util import workspace
+from netvm_build.util.events import Note, Sink
+from netvm_build.vm import engine, registry
+from netvm_build.vm import engine as run
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import Qemu, accelerator
 
 STORE_PATH = Path(f"/nix/store/{'0' * 32}-qemu-10.0.2")
 

@@ -11,12 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-
-from builder.cli.draw import drawing, plain_sink
-from builder.cli.escape import escape, escape_lines
-from builder.cli.screen import Screen, table
-from builder.cli.stage_text import duration
-from builder.events import Event, Note, Output, Progress, StageEnded, StageStarted
+from netvm_build.cli.draw import drawing, plain_sink
+from netvm_build.cli.escape import escape, escape_lines
+from netvm_build.cli.screen import Screen, table
+from netvm_build.cli.stage_text import duration
+from netvm_build.util.events import Event, Note, Output, Progress, StageEnded, StageStarted
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,8 +97,8 @@ def test_quiet_draws_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 SCRIPT = """
 import sys, time
 from tests.unit.test_cli_draw import EVENTS
-from builder.cli.draw import drawing
-from builder.cli.screen import Screen
+from netvm_build.cli.draw import drawing
+from netvm_build.cli.screen import Screen
 with drawing(Screen(verbosity=int(sys.argv[1]))) as sink:
     for event in EVENTS:
         sink(event)

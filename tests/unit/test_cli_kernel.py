@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-
-from builder.cli import main
+from netvm_build.cli import main
 
 MINE = "description: A thing of my own\nrequires: [packet]\noptions: {DUMMY: yes}\n"
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "builder")}
 
 # `build` stands for any long command: its engine starts a program and cleans up after it, which takes a while.
 LONG = """
 import sys, time
 from pathlib import Path
-from builder import pipeline, process
-from builder.cli import main
+from netvm_build.build import pipeline; from netvm_build.util import process
+from netvm_build.cli import main
 
 def load(path):
     try:
@@ -36,7 +36,7 @@ sys.exit(main(["build"]))
 
 def run(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "builder", *argv],
+        [sys.executable, "-m", "netvm_build", *argv],
         cwd=cwd,
         env=ENVIRONMENT,
         stdin=subprocess.DEVNULL,
@@ -98,8 +98,8 @@ def test_a_signal_ends_us_with_all_clean_up(number: signal.Signals, tmp_path: Pa
 STARTING = """
 import subprocess, sys, time
 from pathlib import Path
-from builder import pipeline, process
-from builder.cli import main
+from netvm_build.build import pipeline; from netvm_build.util import process
+from netvm_build.cli import main
 
 class Slow(subprocess.Popen):
     def __init__(self, *args, **kwargs):
@@ -139,7 +139,7 @@ def test_a_second_ctrl_c_does_not_cut_the_clean_up_short(tmp_path: Path) -> None
 @pytest.mark.parametrize("argv", [["schema"], ["address", "100.64.0.0"], ["--help"]], ids=" ".join)
 def test_a_closed_pipe_ends_us_quietly(argv: list[str], tmp_path: Path) -> None:
     ours = subprocess.Popen(
-        [sys.executable, "-m", "builder", *argv],
+        [sys.executable, "-m", "netvm_build", *argv],
         cwd=tmp_path,
         env=ENVIRONMENT,
         stdin=subprocess.DEVNULL,
@@ -155,7 +155,7 @@ def test_a_closed_pipe_ends_us_quietly(argv: list[str], tmp_path: Path) -> None:
 
 def test_the_reader_of_a_list_may_go(tmp_path: Path) -> None:
     run("init", cwd=tmp_path)
-    pipe = '"$0" -m builder kernel list | head -1; "$0" -m builder schema | head -c 1 >/dev/null'
+    pipe = '"$0" -m netvm_build kernel list | head -1; "$0" -m netvm_build schema | head -c 1 >/dev/null'
     done = subprocess.run(
         ["sh", "-c", pipe, sys.executable], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True
     )
@@ -167,9 +167,9 @@ def test_ctrl_c_while_python_still_imports_us_is_silent(tmp_path: Path) -> None:
     slow = tmp_path / "click.py"
     slow.write_text("from pathlib import Path\nimport time\nPath('importing').touch()\ntime.sleep(60)\n")
     ours = subprocess.Popen(
-        [sys.executable, "-m", "builder", "--help"],
+        [sys.executable, "-m", "netvm_build", "--help"],
         cwd=tmp_path,
-        env={**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        env={**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{ROOT}/builder"},
         stderr=subprocess.PIPE,
     )
     await_file(tmp_path / "importing")
@@ -211,7 +211,7 @@ def test_any_locale_will_do(locale: str, tmp_path: Path) -> None:
     run("init", cwd=tmp_path)
     for argv in (["check", "--show"], ["kernel", "list"], ["doctor"], ["check", "nowhere-☃.yaml"]):
         done = subprocess.run(
-            [sys.executable, "-m", "builder", *argv],
+            [sys.executable, "-m", "netvm_build", *argv],
             cwd=tmp_path,
             env={**ENVIRONMENT, "LC_ALL": locale, "LANG": locale},
             stdin=subprocess.DEVNULL,
@@ -228,7 +228,7 @@ def test_an_ascii_terminal_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "kernel-configs").mkdir()
     (tmp_path / "kernel-configs" / "snow.yaml").write_text("description: ☃\noptions: {DUMMY: yes}\n", encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "builder", "kernel", "list"],
+        [sys.executable, "-m", "netvm_build", "kernel", "list"],
         cwd=tmp_path,
         env={**ENVIRONMENT, "PYTHONIOENCODING": "ascii"},
         stdin=subprocess.DEVNULL,
@@ -250,7 +250,7 @@ SLOW = ("rich", "asyncio", "qemu", "jinja2", "yaml", "xml")
 )
 def test_a_command_imports_no_more_than_it_needs(argv: list[str], allowed: tuple[str, ...], tmp_path: Path) -> None:
     run("init", cwd=tmp_path)
-    script = f"import sys; from builder.cli import main; main({argv!r}); print(*sys.modules, file=sys.stderr)"
+    script = f"import sys; from netvm_build.cli import main; main({argv!r}); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True
     )

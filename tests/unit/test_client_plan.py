@@ -16,22 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from netvm_build.cli import main
+from netvm_build.cli.client_commands import VMM_NAMES
+from netvm_build.guest import Degraded, Firewall, Init, Ready
+from netvm_build.host import links, rights
+from netvm_build.host.journal import Change, Journal
+from netvm_build.host.links import MAX_NAME, Link, LinkError, bridge_commands, port_commands
+from netvm_build.image import manifest
+from netvm_build.image.manifest import Image
+from netvm_build.model.address import Pair
+from netvm_build.util import process
+from netvm_build.util.errors import LaunchError
+from netvm_build.vm import notify, registry, uplink
+from netvm_build.vm.clients import Attachment, ClientError, changes, plan, vmm
+from netvm_build.vm.networks import spare_ports
+from netvm_build.vmm.qemu import Qemu
+from netvm_build.vmm.qemu.pcie import Seat
 
-from builder import manifest, process, registry
-from builder.address import Pair
-from builder.cli import main
-from builder.cli.client_commands import VMM_NAMES
-from builder.clients import Attachment, ClientError, changes, plan, vmm
-from builder.console import Degraded, Firewall, Init, Ready
-from builder.errors import LaunchError
-from builder.host import links, rights
-from builder.host.journal import Change, Journal
-from builder.host.links import MAX_NAME, Link, LinkError, bridge_commands, port_commands
-from builder.manifest import Image
-from builder.pcie import Seat
-from builder.qemu import Qemu
-from builder.run import notify, uplink
-from builder.run.networks import spare_ports
 from tests.unit.standin_guest import StandIn
 from tests.unit.test_cli_build import write_image
 
@@ -239,7 +240,7 @@ def test_what_a_qemu_had_is_undone_as_it_ends(
 @pytest.fixture
 def no_journal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, short_runtime: Path) -> None:
     monkeypatch.setattr(changes, "state_folder", lambda: tmp_path / "state")
-    monkeypatch.setattr("builder.host.rights.confine", lambda: None)
+    monkeypatch.setattr("netvm_build.host.rights.confine", lambda: None)
 
 
 @pytest.mark.usefixtures("no_journal")
@@ -278,7 +279,7 @@ def test_networks_since_the_boot_are_listed(capsys: Capture) -> None:
 
 @pytest.mark.usefixtures("no_journal")
 def test_without_the_capability(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builder.host.rights.may_change_links", lambda: False)
+    monkeypatch.setattr("netvm_build.host.rights.may_change_links", lambda: False)
     with StandIn():
         assert main(["client", "attach"]) == 1
     err = capsys.readouterr().err

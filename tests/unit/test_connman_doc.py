@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from builder.spec.absent import why_not
-from builder.spec.keys import KEYS
-from builder.spec.uplinks import UPLINK
+from netvm_build.spec.absent import why_not
+from netvm_build.spec.fields.uplinks import UPLINK
+from netvm_build.spec.keys import KEYS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "reference" / "connman.md").read_text(encoding="utf-8")

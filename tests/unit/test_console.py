@@ -6,16 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
-
-from builder import console
+from netvm_build import guest
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "events.json").read_text())
 
 
 @pytest.mark.parametrize("vector", VECTORS["events"], ids=lambda vector: f"{vector['event']}-{vector['t']}")
 def test_every_vector_is_understood(vector: dict[str, object]) -> None:
-    event = console.parse(json.dumps(vector))
-    assert type(event) is console.EVENTS[str(vector["event"])]
+    event = guest.parse(json.dumps(vector))
+    assert type(event) is guest.EVENTS[str(vector["event"])]
     assert event.t == vector["t"]
     for key, value in vector.items():
         if hasattr(event, key) and key != "event":
@@ -24,7 +23,7 @@ def test_every_vector_is_understood(vector: dict[str, object]) -> None:
 
 
 def test_every_event_has_a_vector() -> None:
-    assert {vector["event"] for vector in VECTORS["events"]} == set(console.EVENTS)
+    assert {vector["event"] for vector in VECTORS["events"]} == set(guest.EVENTS)
 
 
 @pytest.mark.parametrize(
@@ -41,30 +40,30 @@ def test_every_event_has_a_vector() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_event(text: str) -> None:
-    assert console.parse(text) is None
+    assert guest.parse(text) is None
 
 
 def test_an_event_after_the_kernel_s_words() -> None:
-    event = console.from_console('[    1.2] link is up netvm: {"v": 1, "t": 1.5, "event": "mounts"}')
-    assert event == console.Mounts(1.5)
-    assert console.from_console("netvm: starting") is None
-    assert console.from_console('netvm: {"v": 1, "t": 46.6, "ev[   46.6] e1000e: EEE') is None
+    event = guest.from_console('[    1.2] link is up netvm: {"v": 1, "t": 1.5, "event": "mounts"}')
+    assert event == guest.Mounts(1.5)
+    assert guest.from_console("netvm: starting") is None
+    assert guest.from_console('netvm: {"v": 1, "t": 46.6, "ev[   46.6] e1000e: EEE') is None
 
 
 def test_lines_are_cut_and_bounded() -> None:
-    lines = console.Lines(limit=10)
+    lines = guest.Lines(limit=10)
     got = [*lines.feed(b"one\r\ntw"), *lines.feed(b"o\n" + b"x" * 25), *lines.feed(b"xx\nthree\n"), *lines.feed(b"end")]
     assert got == ["one", "two", "three"]
     assert lines.rest() == "end"
 
 
 def test_a_long_line_in_one_piece_is_dropped() -> None:
-    assert list(console.Lines(limit=3).feed(b"abcd\nabc\n")) == ["abc"]
+    assert list(guest.Lines(limit=3).feed(b"abcd\nabc\n")) == ["abc"]
 
 
 def test_escape() -> None:
-    assert console.escape("\x1b[1;35mNameError\x1b[0m: a\tb\x07\x1b]") == "NameError: a    b\\x07\\x1b]"
-    assert console.escape("x" * 20, 5) == "xxxx…"
+    assert guest.escape("\x1b[1;35mNameError\x1b[0m: a\tb\x07\x1b]") == "NameError: a    b\\x07\\x1b]"
+    assert guest.escape("x" * 20, 5) == "xxxx…"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +82,7 @@ def test_escape() -> None:
     ],
 )
 def test_causes(line: str, cause: str) -> None:
-    pattern = next(pattern for pattern in console.PATTERNS if pattern.match.search(line))
+    pattern = next(pattern for pattern in guest.PATTERNS if pattern.match.search(line))
     match = pattern.match.search(line)
     assert match is not None
     assert cause in pattern.cause.format_map(match.groupdict())
@@ -93,9 +92,9 @@ def test_causes(line: str, cause: str) -> None:
     "line", ["Oops: 0002 [#1]", "BUG: kernel NULL", "WARNING: CPU: 0", "Call Trace:", "Kernel panic"]
 )
 def test_trouble(line: str) -> None:
-    assert console.TROUBLE.search(f"[    1.0] {line}")
+    assert guest.TROUBLE.search(f"[    1.0] {line}")
 
 
 @pytest.mark.parametrize("line", ["debug: fine", "warning: x", "[ 0.1] Spectre V2 : WARN", "no bugs"])
 def test_no_trouble(line: str) -> None:
-    assert not console.TROUBLE.search(line)
+    assert not guest.TROUBLE.search(line)

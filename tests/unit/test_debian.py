@@ -11,11 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from builder.debian import bootstrap, lock, mirrors, packages
-from builder.debian.apt import Apt, configuration, sources
-from builder.errors import LockError
-from builder.model import Platform, Router
+from netvm_build.build.debian import bootstrap, lock, mirrors, packages
+from netvm_build.build.debian.apt import Apt, configuration, sources
+from netvm_build.model import Platform, Router
+from netvm_build.util.errors import LockError
 
 REQUEST = packages.request_for(Router())
 DIGEST = "ab" * 32

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-
-from builder import data, detect, kconfig, pipeline, spec
-from builder.cli import main
-from builder.errors import NetvmError, SpecError
+from netvm_build import kconfig, spec
+from netvm_build.build import detect, pipeline
+from netvm_build.cli import main
+from netvm_build.util import data
+from netvm_build.util.errors import NetvmError, SpecError
 
 DATA = Path(__file__).parents[1] / "data"
 FRAGMENTS = kconfig.load_fragments((data.folder("kernel-configs"),))
@@ -68,7 +69,7 @@ def test_a_machine_without_sysfs_has_none(tmp_path: Path) -> None:
 
 
 def test_every_family_leads_to_a_fragment_with_drivers() -> None:
-    from builder.model import NIC_FAMILIES
+    from netvm_build.model import NIC_FAMILIES
 
     for family, fragment in NIC_FAMILIES.items():
         assert FRAGMENTS[fragment].modules, family

@@ -14,8 +14,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-
-from builder.cli.app import netvm_build
+from netvm_build.cli.app import netvm_build
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -161,13 +160,15 @@ def test_the_tutorial_works_as_far_as_it_needs_no_nix(tmp_path: Path) -> None:
                 continue
             lines.append(line)
     assert sum(line.startswith("netvm-build") for line in lines) >= 8
-    script = f'set -eu\nnetvm-build() {{ "{sys.executable}" -m builder "$@"; }}\n'.replace("netvm-build()", "tool()")
+    script = f'set -eu\nnetvm-build() {{ "{sys.executable}" -m netvm_build "$@"; }}\n'.replace(
+        "netvm-build()", "tool()"
+    )
     script += "\n".join(re.sub(r"^netvm-build ", "tool ", line) for line in lines)
     done = subprocess.run(
         ["sh"],
         input=script,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT / "builder")},
         capture_output=True,
         text=True,
         check=False,

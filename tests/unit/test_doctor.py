@@ -10,15 +10,15 @@ from typing import Any
 
 import jsonschema
 import pytest
-
-from builder import accelerator, doctor, process, qemu
-from builder.accelerator import Accelerator
-from builder.cli import main
-from builder.debian import mirrors
-from builder.doctor import Finding, State
-from builder.errors import CommandError, LaunchError, ToolMissing
-from builder.process import Completed
-from builder.qemu import Qemu
+from netvm_build.build.debian import mirrors
+from netvm_build.cli import doctor, main
+from netvm_build.cli.doctor import Finding, State
+from netvm_build.util import process
+from netvm_build.util.errors import CommandError, LaunchError, ToolMissing
+from netvm_build.util.process import Completed
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import Qemu, accelerator
+from netvm_build.vmm.qemu.accelerator import Accelerator
 
 OK = Finding("Nix", State.OK, "2.8.0")
 WARN = Finding("taps", State.WARN, "none", "sudo modprobe tun")

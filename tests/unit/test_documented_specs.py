@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from netvm_build.build import pipeline
+from netvm_build.util import pem
 
-from builder import pem, pipeline
 from tests.documented import DOCUMENTS, SPECS, Documented, blocks, complete
 
 CERTIFICATE = pem.Block(pem.CERTIFICATE, b"authority" * 9).text

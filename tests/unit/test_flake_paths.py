@@ -19,5 +19,5 @@ def paths(text: str) -> set[str]:
 
 def test_every_path_exists() -> None:
     named = paths((ROOT / "flake.nix").read_text(encoding="utf-8"))
-    assert {"builder/__init__.py", "examples/flake", "pyproject.toml", "tests/unit/test_spec.py"} <= named
+    assert {"builder/netvm_build/__init__.py", "examples/flake", "pyproject.toml", "tests/unit/test_spec.py"} <= named
     assert sorted(path for path in named if not (ROOT / path).exists()) == []

@@ -18,21 +18,22 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from netvm_build import guest as console
+from netvm_build.cli.status_view import lines as shown
+from netvm_build.cli.vm_commands import _line
+from netvm_build.guest import PATTERNS, TROUBLE, History, Lines, escape, from_console, parse
+from netvm_build.guest.history import KEPT_NOTES
+from netvm_build.guest.listen import Conversation, Told, Unanswered
+from netvm_build.guest.privilege import told
+from netvm_build.util.errors import BootError
+from netvm_build.util.printable import Printable
+from netvm_build.vm import registry, status
+from netvm_build.vm.console_log import ConsoleLog
+from netvm_build.vm.hub import Pace
+from netvm_build.vm.hub.pace import LONGEST_S
+from netvm_build.vm.keeper import Keeper
+from netvm_build.vm.notify import of_event
 
-from builder import console, registry, status
-from builder.cli.status_view import lines as shown
-from builder.cli.vm_commands import _line
-from builder.console import PATTERNS, TROUBLE, History, Lines, escape, from_console, parse
-from builder.console.history import KEPT_NOTES
-from builder.errors import BootError
-from builder.hub import Pace
-from builder.hub.pace import LONGEST_S
-from builder.listen import Conversation, Told, Unanswered
-from builder.printable import Printable
-from builder.privilege import told
-from builder.run.console_log import ConsoleLog
-from builder.run.keeper import Keeper
-from builder.run.notify import of_event
 from tests.foreign import JSON, mutations, peak_mib, replaced
 from tests.unit.standin_guest import StandIn, line
 
@@ -244,7 +245,7 @@ def test_a_guest_can_t_speak_as_the_host(guest: StandIn) -> None:
 def test_a_line_longer_than_an_event_is_not_even_read_unless_somebody_asked(
     guest: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from builder.hub import events
+    from netvm_build.vm.hub import events
 
     seen: list[int] = []
 
@@ -316,8 +317,8 @@ def test_lines_are_kept_within_bounds() -> None:
 
 FLOOD = """
 import re
-from builder import listen
-from builder.cli import main
+from netvm_build.guest import listen
+from netvm_build.cli import main
 ask = listen.Conversation.ask
 listen.Conversation.ask = lambda self, asked, **more: ask(self, asked, 20.0 if asked == "sync" else 1.0, **more)
 code = main(["status"])

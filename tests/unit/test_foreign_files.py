@@ -17,19 +17,25 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from netvm_build import spec
+from netvm_build.build import nixlog
+from netvm_build.build.debian import bootstrap, lock, mirrors, packages
+from netvm_build.build.debian.apt import Apt
+from netvm_build.build.debian.resolve import version_of
+from netvm_build.host import pci, routes
+from netvm_build.host.journal import Change, Journal, JournalError
+from netvm_build.image import manifest
+from netvm_build.kconfig.mismatches import mismatches_in
+from netvm_build.smoke import evidence, hardening, upstream
+from netvm_build.smoke.guest import MAX_HEARD_BYTES, Guest
+from netvm_build.spec import marks
+from netvm_build.spec.keys import KEYS, Key
+from netvm_build.util import pem, process
+from netvm_build.util.errors import LockError, ManifestError, QmpLost, SpecError
+from netvm_build.vm import registry
+from netvm_build.vm.clients.monitor import seats_in
+from netvm_build.vmm.qemu import trunk
 
-from builder import manifest, marks, nixlog, pem, process, registry, spec, trunk
-from builder.clients.monitor import seats_in
-from builder.debian import bootstrap, lock, mirrors, packages
-from builder.debian.apt import Apt
-from builder.debian.resolve import version_of
-from builder.errors import LockError, ManifestError, QmpLost, SpecError
-from builder.host import pci, routes
-from builder.host.journal import Change, Journal, JournalError
-from builder.kconfig.mismatches import mismatches_in
-from builder.smoke import evidence, hardening, upstream
-from builder.smoke.guest import MAX_HEARD_BYTES, Guest
-from builder.spec.keys import KEYS, Key
 from tests.foreign import JSON, mutations, peak_mib, replaced
 from tests.unit.test_cli_build import write_image
 from tests.unit.test_debian import REQUEST, a_deb, a_lock

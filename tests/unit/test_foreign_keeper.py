@@ -13,12 +13,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from netvm_build.guest.listen import Conversation, Unanswered
+from netvm_build.vm import launch, registry
+from netvm_build.vm.keeper import Keeper
 from qemu.qmp.message import Message
 
-from builder import registry
-from builder.listen import Conversation, Unanswered
-from builder.run import launch
-from builder.run.keeper import Keeper
 from tests.unit.test_vm_commands import RUN, command
 
 __all__ = ["command"]

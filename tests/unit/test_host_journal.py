@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from builder.host import journal as journals
-from builder.host.journal import Change, Journal, JournalError, ours
+from netvm_build.host import journal as journals
+from netvm_build.host.journal import Change, Journal, JournalError, ours
 
 ONE = Change("driver", "0000:00:02.0", {"driver": "e1000e"})
 TWO = Change("override", "0000:00:03.0", {"driver_override": ""}, 1, 2)
@@ -120,7 +119,7 @@ def test_a_record_outlives_its_process(journal: Journal) -> None:
     program = """
 import os, signal, sys
 from pathlib import Path
-from builder.host.journal import Journal, ours
+from netvm_build.host.journal import Journal, ours
 Journal(Path(sys.argv[1])).record(ours("driver", "x", {"driver": "igb"}))
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -163,7 +162,7 @@ def test_only_one_at_a_time_changes_the_host(journal: Journal) -> None:
     program = """
 import sys
 from pathlib import Path
-from builder.host.journal import Journal
+from netvm_build.host.journal import Journal
 with Journal(Path(sys.argv[1])).exclusive():
     print("in", flush=True)
     sys.stdin.read()

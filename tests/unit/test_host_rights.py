@@ -18,7 +18,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="capabilities are root
 SCENE = """
 import json, os, sys
 sys.path[:0] = [{root!r}]
-from builder.host import rights
+from netvm_build.host import rights
 said = []
 def tell(what):
     sets = rights._sets()

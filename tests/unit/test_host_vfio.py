@@ -10,14 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from netvm_build.host import access, vfio
+from netvm_build.host.journal import Journal, JournalError, ours
+from netvm_build.host.pci import VFIO, Bus, full_address
+from netvm_build.host.routes import default_interfaces
+from netvm_build.host.steps import describe_undo, wait_until_free
+from netvm_build.host.vfio import Consent
+from netvm_build.util.errors import HostError
 
-from builder.errors import HostError
-from builder.host import access, vfio
-from builder.host.journal import Journal, JournalError, ours
-from builder.host.pci import VFIO, Bus, full_address
-from builder.host.routes import default_interfaces
-from builder.host.steps import describe_undo, wait_until_free
-from builder.host.vfio import Consent
 from tests.unit.fake_sysfs import FakeMachine, gone, standard
 
 CARD, OTHER, PORTS = "0000:01:00.0", "0000:03:00.0", ("0000:02:00.0", "0000:02:00.1")
@@ -289,7 +289,7 @@ def test_a_full_disk_stops_before_the_change(
 def test_a_card_in_use_waits_and_then_says_by_whom(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     device = machine.bus.device(CARD)
     assert device is not None
-    monkeypatch.setattr("builder.host.steps._busy", lambda _: True)
+    monkeypatch.setattr("netvm_build.host.steps._busy", lambda _: True)
     holder = machine.root / "proc/77"
     (holder / "fd").mkdir(parents=True)
     (holder / "fd/9").symlink_to(machine.root / "dev/vfio/2")
@@ -325,7 +325,7 @@ def test_a_card_that_another_vm_has_is_not_borrowed(
     machine: FakeMachine, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal.adopt(vfio.bind(machine.host, journal, [CARD], Consent(), quiet))
-    monkeypatch.setattr("builder.host.steps._busy", lambda _: True)
+    monkeypatch.setattr("netvm_build.host.steps._busy", lambda _: True)
     with (
         pytest.raises(HostError, match=f"{CARD} is in use"),
         vfio.borrowed(machine.host, journal, (CARD,), Consent(), 96, quiet),

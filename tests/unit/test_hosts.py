@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from builder import hosts, spec
-from builder.address import SHARED, Pair
-from builder.errors import SpecError
-from builder.model import Clients, Forward, NamedClient, Route, Router, Uplink
-from builder.rules import rules
+from netvm_build import spec
+from netvm_build.model import Clients, Forward, NamedClient, Route, Router, Uplink
+from netvm_build.model.address import SHARED, Pair
+from netvm_build.spec.rules import hosts, rules
+from netvm_build.util.errors import SpecError
 
 GATEWAY, RESOLVER = IPv4Address("192.168.1.1"), IPv4Address("198.51.100.53")
 BASE = Uplink(dhcp=False, address=IPv4Interface("192.168.1.2/24"), gateway=GATEWAY, nameservers=(RESOLVER,))

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from netvm_build.guest import HEAD_LINES, TAIL_LINES, History
+from netvm_build.guest.listen import Conversation, Unanswered
+from netvm_build.util.errors import QmpLost
 
-from builder.console import HEAD_LINES, TAIL_LINES, History
-from builder.errors import QmpLost
-from builder.listen import Conversation, Unanswered
 from tests.unit.standin_guest import StandIn, honest, line
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from builder import data, kconfig
-from builder.errors import OptionMismatch, SpecError
-from builder.kconfig import Fragment, KernelConfig
-from builder.model import Kernel, OptionKind, OptionValue, RequestedOption, Source
+from netvm_build import kconfig
+from netvm_build.kconfig import Fragment, KernelConfig
+from netvm_build.model import Kernel, OptionKind, OptionValue, RequestedOption, Source
+from netvm_build.util import data
+from netvm_build.util.errors import OptionMismatch, SpecError
 
 SPEC = Source("netvm.yaml", 3)
 OURS = data.folder("kernel-configs")

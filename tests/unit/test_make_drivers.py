@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from builder import data
+from netvm_build.util import data
 
 SCRIPT = data.folder("templates") / "platforms" / "shared" / "make_drivers.py"
 TAKER = SCRIPT.with_name("take_firmware.py")

@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from builder import data
+from netvm_build.util import data
 
 SCRIPT = data.folder("templates") / "platforms" / "shared" / "make_rootfs.py"
 PYTHON = Path("/usr/bin/python3").resolve()

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from builder import data
+from netvm_build.util import data
 
 SCRIPT = data.folder("templates") / "platforms" / "shared" / "make_verity.py"
 MAKER: dict[str, Any] = runpy.run_path(str(SCRIPT))

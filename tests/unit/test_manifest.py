@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from builder import manifest
-from builder.errors import ManifestError
+from netvm_build.image import manifest
+from netvm_build.util.errors import ManifestError
 
 CONTENT = {"kernel": b"K" * 100, "rootfs": b"R" * 5000, "config": b"CONFIG_PACKET=y\n"}
 NAMES = {"kernel": "kernel", "rootfs": "rootfs.img", "config": "kernel.config"}

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from builder import marks
-from builder.errors import SpecError
-from builder.marks import Broken, Entry, Items, Mapping, Scalar, compose, joined, read, shown, written
+from netvm_build.spec import marks
+from netvm_build.spec.marks import Broken, Entry, Items, Mapping, Scalar, compose, joined, read, shown, written
+from netvm_build.util.errors import SpecError
 
 
 def problems(text: str) -> list[tuple[int, str, str]]:

@@ -7,9 +7,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 import pytest
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu.networks import imitate, user_networks
 
-from builder import qemu
-from builder.qemu.networks import imitate, user_networks
 from tests.unit.test_qemu import IMAGE, PROGRAM
 
 

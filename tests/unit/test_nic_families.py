@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
-
-from builder import data, kconfig
-from builder.model import NIC_FAMILIES, Kernel
-from builder.smoke.checks import CHECKS
+from netvm_build import kconfig
+from netvm_build.model import NIC_FAMILIES, Kernel
+from netvm_build.smoke.checks import CHECKS
+from netvm_build.util import data
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAGMENTS = kconfig.load_fragments([data.folder("kernel-configs")])

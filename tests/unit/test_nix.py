@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-
-from builder import nix
-from builder.errors import CommandError, KernelConfigError, LockError, NixBuildError, NixEvalError
-from builder.events import Event, Output, Progress
-from builder.nixlog import NixLog
+from netvm_build.build import nix
+from netvm_build.build.nixlog import NixLog
+from netvm_build.util.errors import CommandError, KernelConfigError, LockError, NixBuildError, NixEvalError
+from netvm_build.util.events import Event, Output, Progress
 
 
 def test_the_command_lines() -> None:

@@ -4,9 +4,8 @@ import shutil
 import subprocess
 
 import pytest
-
-from builder import nixlit
-from builder.errors import RenderError
+from netvm_build.build import nixlit
+from netvm_build.util.errors import RenderError
 
 
 @pytest.mark.parametrize(

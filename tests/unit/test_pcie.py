@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from builder import pcie
-from builder.errors import LaunchError
+from netvm_build.util.errors import LaunchError
+from netvm_build.vmm.qemu import pcie
 
 Golden = Callable[[Path | str, str], None]
 

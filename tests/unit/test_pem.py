@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from builder import pem
+from netvm_build.util import pem
 
 BLOCK = pem.Block(pem.CERTIFICATE, bytes(range(100)))
 

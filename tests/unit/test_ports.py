@@ -7,10 +7,9 @@ from ipaddress import IPv4Address
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from builder import ports, traffic
-from builder.address import Pair
-from builder.model import Clients, Forward, NamedClient, Router
+from netvm_build.model import Clients, Forward, NamedClient, Router
+from netvm_build.model.address import Pair
+from netvm_build.spec.rules import ports, traffic
 
 LAPTOP = NamedClient("laptop", Pair(IPv4Address("100.64.0.0")))
 

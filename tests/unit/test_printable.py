@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-
-from builder.printable import Printable
-from builder.terminal import IN_CONSOLE, IN_RUN, Keys
+from netvm_build.util.printable import Printable
+from netvm_build.vm.terminal import IN_CONSOLE, IN_RUN, Keys
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from builder import privilege
-from builder.smoke import hardening
+from netvm_build.guest import privilege
+from netvm_build.smoke import hardening
 
 NUMBERS = [10, 12, 13]
 WITH_NTP = [*NUMBERS, 25]

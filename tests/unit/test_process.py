@@ -10,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from builder import process
-from builder.errors import CommandError, LockError, ToolMissing
+from netvm_build.util import process
+from netvm_build.util.errors import CommandError, LockError, ToolMissing
 
 
 def test_output_and_each_line_of_stderr() -> None:
@@ -62,7 +61,7 @@ def test_ending_a_group_ends_its_children_too() -> None:
 
 def test_an_interrupt_ends_the_program() -> None:
     code = (
-        "from builder import process\n"
+        "from netvm_build.util import process\n"
         "process.run(['sh', '-c', 'echo $$ >&2; exec sleep 60'], on_stderr=lambda line: print(line, flush=True))"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -79,7 +78,7 @@ def test_an_interrupt_ends_the_program() -> None:
 def test_a_child_does_not_outlive_us_when_we_are_killed(orphaned: signal.Signals) -> None:
     """In a session of its own, and through an exec."""
     code = (
-        "import subprocess, signal, time; from builder import process\n"
+        "import subprocess, signal, time; from netvm_build.util import process\n"
         f"child = process.spawn(['sh', '-c', 'exec sleep 60'], orphaned=signal.{orphaned.name})\n"
         "print(child.pid, flush=True); time.sleep(60)"
     )

@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from netvm_build.image.manifest import Image, parse
+from netvm_build.model.address import allocate
+from netvm_build.util.errors import LaunchError, ToolMissing
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import accelerator
+from netvm_build.vmm.qemu import program as finder
 
-from builder import accelerator, qemu
-from builder.address import allocate
-from builder.errors import LaunchError, ToolMissing
-from builder.manifest import Image, parse
-from builder.qemu import program as finder
 from tests.unit.test_manifest import document
 
 FAKE = Path(__file__).parents[1] / "fakes" / "qemu_system.py"

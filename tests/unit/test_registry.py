@@ -13,16 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from builder import process, registry
-from builder.errors import BootError
+from netvm_build.util import process
+from netvm_build.util.errors import BootError
+from netvm_build.vm import registry
 
 ROOT = Path(__file__).parents[2]
 
 KEEPER = """
 import sys, subprocess, os
 from pathlib import Path
-from builder import registry
+from netvm_build.vm import registry
 from tests.unit.test_registry import record
 place = registry.claim(sys.argv[1])
 child = subprocess.Popen(["sleep", "600"])
@@ -229,7 +229,7 @@ def test_a_folder_that_others_may_write_to_is_not_used(runtime: Path) -> None:
 def test_many_come_and_go_at_once() -> None:
     script = """
 import sys
-from builder import registry
+from netvm_build.vm import registry
 for turn in range(20):
     place = registry.claim(sys.argv[1])
     registry.running()

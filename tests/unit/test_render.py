@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from builder import data, pipeline, render, rules, spec
-from builder.errors import RenderError
-from builder.model import OptionKind, OptionValue, Router, Uplink
+from netvm_build import spec
+from netvm_build.build import pipeline, render
+from netvm_build.model import OptionKind, OptionValue, Router, Uplink
+from netvm_build.spec import rules
+from netvm_build.util import data
+from netvm_build.util.errors import RenderError
 
 RENDERED = (
     "default.nix",

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-
-from builder import report
-from builder.report import (
+from netvm_build.smoke import report
+from netvm_build.smoke.report import (
     BootReport,
     CheckResult,
     Diagnosis,

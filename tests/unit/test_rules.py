@@ -6,10 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
-
-from builder import uplinks
-from builder.address import Pair
-from builder.model import (
+from netvm_build.model import (
     Clients,
     Dns,
     Kernel,
@@ -25,7 +22,8 @@ from builder.model import (
     Source,
     Uplink,
 )
-from builder.rules import RULES, rules
+from netvm_build.model.address import Pair
+from netvm_build.spec.rules import RULES, rules, uplinks
 
 STATIC = Uplink(
     dhcp=False,

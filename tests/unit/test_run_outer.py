@@ -7,12 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from netvm_build.cli import behind, main
+from netvm_build.image import manifest
+from netvm_build.image.manifest import Image
+from netvm_build.util.errors import LaunchError
+from netvm_build.vm import outer, registry, uplink
 
-from builder import manifest, registry
-from builder.cli import behind, main
-from builder.errors import LaunchError
-from builder.manifest import Image
-from builder.run import outer, uplink
 from tests.unit.test_cli_build import write_image
 
 FAKE = Path(__file__).parents[2] / "tests" / "fakes" / "qemu_system.py"

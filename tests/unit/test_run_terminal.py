@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from netvm_build.util import process
+from netvm_build.vm import registry
+from netvm_build.vm.engine import stop
 
-from builder import process, registry
-from builder.run import stop
 from tests.unit.test_cli_build import write_image
 
 ROOT = Path(__file__).parents[2]
@@ -30,9 +31,15 @@ class Terminal:
         self.here, self.there = pty.openpty()
         self.before = termios.tcgetattr(self.there)
         self.seen = b""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(folder), "TERM": "vt100", **extra}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "builder"),
+            "XDG_STATE_HOME": str(folder),
+            "TERM": "vt100",
+            **extra,
+        }
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "builder", *argv], cwd=folder, env=environment,
+            [sys.executable, "-m", "netvm_build", *argv], cwd=folder, env=environment,
             stdin=self.there, stdout=self.there, stderr=self.there, start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
         )  # fmt: skip

@@ -108,7 +108,7 @@ class Computer:
 @pytest.fixture
 def computer(tmp_path: Path) -> Computer:
     """Root on a bare Debian: apt, and nothing of what we need."""
-    for name in ("bin", "fakes", "state", "src", "src/builder", "share"):
+    for name in ("bin", "fakes", "state", "src", "src/builder", "src/builder/netvm_build", "share"):
         (tmp_path / name).mkdir()
     # Absolute paths of the system are looked up below our own folder.
     script = (ROOT / "make.sh").read_text()
@@ -118,7 +118,7 @@ def computer(tmp_path: Path) -> Computer:
     script = script.replace("/usr/local/sbin:/usr/sbin:/sbin", f"{tmp_path}/sbin")
     (tmp_path / "src" / "make.sh").write_text(script)
     (tmp_path / "src" / "pyproject.toml").write_text("[project]\n")
-    (tmp_path / "src" / "builder" / "__init__.py").touch()
+    (tmp_path / "src" / "builder" / "netvm_build" / "__init__.py").touch()
     for name, text in FAKES.items():
         fake = tmp_path / "fakes" / name
         fake.write_text(f"#!/bin/sh\n{text}\n")

@@ -19,17 +19,19 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
+from netvm_build.guest import Failed, GuestEvent, Init, Lines, Modules, Service, Uplink
+from netvm_build.image.manifest import Image, load
+from netvm_build.model import NICS
+from netvm_build.smoke import checks, client_agent, clients, diagnose, evidence, upstream
+from netvm_build.smoke.engine import smoke
+from netvm_build.smoke.report import BootReport, CheckResult, Status, from_json
+from netvm_build.smoke.rig import Rig
+from netvm_build.util.errors import LaunchError, QmpLost
+from netvm_build.util.events import Event, Progress, StageEnded, StageStarted
+from netvm_build.util.process import end_group, spawn
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import accelerator
 
-from builder import accelerator, qemu
-from builder.console import Failed, GuestEvent, Init, Lines, Modules, Service, Uplink
-from builder.errors import LaunchError, QmpLost
-from builder.events import Event, Progress, StageEnded, StageStarted
-from builder.manifest import Image, load
-from builder.model import NICS
-from builder.process import end_group, spawn
-from builder.report import BootReport, CheckResult, Status, from_json
-from builder.smoke import checks, client_agent, clients, diagnose, evidence, smoke, upstream
-from builder.smoke.rig import Rig
 from tests.unit.test_manifest import folder
 from tests.unit.test_qemu import FAKE
 
@@ -157,14 +159,14 @@ def test_a_warning_fails_the_console(image: Image, tmp_path: Path, monkeypatch: 
 
 def test_a_power_button_that_does_nothing(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = tuple(replace(row, deadline_s=0.3) if row.name == "power-down" else row for row in checks.CHECKS)
-    monkeypatch.setattr("builder.smoke.engine.Rig", partial(Rig, checks=rows))
+    monkeypatch.setattr("netvm_build.smoke.engine.Rig", partial(Rig, checks=rows))
     report = run(image, tmp_path, monkeypatch, "stubborn")
     check = next(check for check in report.nics[0].checks if check.name == "power-down")
     assert (check.status, check.detail) == (Status.FAILED, "not done in 0.3 s")
 
 
 def test_the_console_log_is_bounded(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builder.smoke.vm.CONSOLE_MAX_BYTES", 1000)
+    monkeypatch.setattr("netvm_build.smoke.vm.CONSOLE_MAX_BYTES", 1000)
     run(image, tmp_path, monkeypatch, "flood")
     assert (tmp_path / "out" / "e1000e" / "console.log").stat().st_size == 1000
 
@@ -182,7 +184,7 @@ def test_a_qemu_that_exits_at_once(image: Image, tmp_path: Path, monkeypatch: py
 def test_a_qemu_that_never_speaks_qmp(
     fault: str, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("builder.smoke.vm.CONNECT_S", 0.5)
+    monkeypatch.setattr("netvm_build.smoke.vm.CONNECT_S", 0.5)
     with pytest.raises(LaunchError, match=r"QMP|before it answered"):
         run(image, tmp_path, monkeypatch, fault)
 
@@ -191,8 +193,9 @@ def test_a_qemu_that_never_speaks_qmp(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_at_any_moment(number: int, delay_s: float, image: Image, tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from builder import manifest, qemu\n"
-        "from builder.cli.signals import stopping_once; from builder.smoke import smoke\n"
+        "import sys; from pathlib import Path\n"
+        "from netvm_build.image import manifest; from netvm_build.vmm import qemu\n"
+        "from netvm_build.cli.signals import stopping_once; from netvm_build.smoke.engine import smoke\n"
         "with stopping_once():\n"
         "    image = manifest.load(Path(sys.argv[1]))\n"
         "    fake = qemu.Qemu(Path(sys.argv[3]), '9.2.0')\n"
@@ -201,7 +204,7 @@ def test_interrupted_at_any_moment(number: int, delay_s: float, image: Image, tm
     )
     here, there = socket.socketpair()
     root = Path(__file__).parents[2]
-    env = {"FAKE_QEMU": "stubborn", "PYTHONPATH": str(root), "TMPDIR": str(tmp_path)}
+    env = {"FAKE_QEMU": "stubborn", "PYTHONPATH": str(root / "builder"), "TMPDIR": str(tmp_path)}
     argv = [sys.executable, "-c", program, str(image.folder), str(tmp_path / "out"), str(FAKE)]
     child = spawn(argv, env=env, stdout=there.makefile("wb"))
     there.close()

@@ -13,13 +13,12 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-
-from builder import spec
-from builder.address import Pair
-from builder.errors import SpecError
-from builder.model import NICS, Dns, OptionKind, OptionValue, PlatformKind, Router, Source
-from builder.spec import Loaded
-from builder.spec.keys import KEYS, SECTIONS
+from netvm_build import spec
+from netvm_build.model import NICS, Dns, OptionKind, OptionValue, PlatformKind, Router, Source
+from netvm_build.model.address import Pair
+from netvm_build.spec import Loaded
+from netvm_build.spec.keys import KEYS, SECTIONS
+from netvm_build.util.errors import SpecError
 
 ROOT = Path(__file__).parents[2]
 BAD = sorted((ROOT / "tests" / "golden" / "errors").glob("*.yaml"))
@@ -579,6 +578,6 @@ clients:
 def test_reading_a_spec_imports_nothing_heavy() -> None:
     """`check` and `render` start fast because this room does: no click, rich, Jinja2 or jsonschema in it."""
     heavy = ("click", "rich", "jinja2", "jsonschema", "asyncio", "subprocess", "difflib")
-    code = f"import sys, builder.spec; print([name for name in {heavy!r} if name in sys.modules])"
+    code = f"import sys, netvm_build.spec; print([name for name in {heavy!r} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from netvm_build import spec
+from netvm_build.build import debian, pipeline
+from netvm_build.build.debian import packages
+from netvm_build.build.debian.apt import sources
+from netvm_build.model import Kernel, Router
+from netvm_build.util.errors import SpecError
+from netvm_build.util.events import discard
 
-from builder import debian, pipeline, spec
-from builder.debian import packages
-from builder.debian.apt import sources
-from builder.errors import SpecError
-from builder.events import discard
-from builder.model import Kernel, Router
 from tests.unit.test_debian import a_lock
 
 

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from builder import data, kconfig
+from netvm_build import kconfig
+from netvm_build.util import data
 
 SCRIPT = data.folder("templates") / "platforms" / "debian" / "stock_kernel.py"
 CONFIG = """\

@@ -14,14 +14,13 @@ import weakref
 from pathlib import Path
 
 import pytest
-
-from builder import process, stoppable
-from builder.cli.signals import LOOK_S, Stopped, stopping_once
+from netvm_build.cli.signals import LOOK_S, Stopped, stopping_once
+from netvm_build.util import process, stoppable
 
 HAMMER = """
 import asyncio, random, signal, sys
-from builder import process, stoppable
-from builder.cli.signals import LOOK_S, Stopped, stopping_once
+from netvm_build.util import process, stoppable
+from netvm_build.cli.signals import LOOK_S, Stopped, stopping_once
 run = {run}
 async def busy():
     while True:

@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 from init import firewall, resolvers
 from init.address import interface_name
-
-from builder import forwards, fragments, pipeline, render, spec, traffic
-from builder.address import Pair
-from builder.errors import RenderError, SpecError
-from builder.kconfig import KernelConfig
-from builder.model import (
+from netvm_build import spec
+from netvm_build.build import pipeline, render
+from netvm_build.kconfig import KernelConfig
+from netvm_build.model import (
     AllowedPair,
     Clients,
     Forward,
@@ -27,7 +25,10 @@ from builder.model import (
     Router,
     Source,
 )
-from builder.spec.keys import KEYS
+from netvm_build.model.address import Pair
+from netvm_build.spec.keys import KEYS
+from netvm_build.spec.rules import forwards, fragments, traffic
+from netvm_build.util.errors import RenderError, SpecError
 
 ROOT = Path(__file__).parents[2]
 NO_OPTIONS = KernelConfig("6.12", (), (), {}, ())

@@ -7,8 +7,9 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
-from builder import qemu
-from builder.trunk import Trunks, tagged, untagged
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu.trunk import Trunks, tagged, untagged
+
 from tests.unit.test_qemu import IMAGE
 
 SEVERAL = {

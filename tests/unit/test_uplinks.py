@@ -9,15 +9,19 @@ from pathlib import Path
 
 import pytest
 from init import config
+from netvm_build import spec
+from netvm_build.build import pipeline
+from netvm_build.cli import status_view
+from netvm_build.guest import UplinkError
+from netvm_build.model import NO_HOST_NAME, Route, Router, Uplink
+from netvm_build.smoke import diagnose
+from netvm_build.smoke.report import CheckResult, Status
+from netvm_build.spec.keys import KEYS
+from netvm_build.spec.rules import uplinks
+from netvm_build.util.errors import SpecError
+from netvm_build.vm import status
+from netvm_build.vmm import qemu
 
-from builder import pipeline, qemu, spec, status, uplinks
-from builder.cli import status_view
-from builder.console import UplinkError
-from builder.errors import SpecError
-from builder.model import NO_HOST_NAME, Route, Router, Uplink
-from builder.report import CheckResult, Status
-from builder.smoke import diagnose
-from builder.spec.keys import KEYS
 from tests.unit.test_qemu import IMAGE
 
 CABLE = Uplink(name="cable", mac="52:54:00:12:34:56")

@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from netvm_build.cli import doctor, main
+from netvm_build.cli.doctor import State
+from netvm_build.host import access, journal, steps
+from netvm_build.host.journal import Change, Journal
+from netvm_build.host.pci import VFIO
+from netvm_build.util import process
+from netvm_build.util.errors import BootError
+from netvm_build.vm import cards, engine, registry
+from netvm_build.vmm import qemu
 
-from builder import doctor, process, qemu, registry
-from builder.cli import main
-from builder.doctor import State
-from builder.errors import BootError
-from builder.host import access, journal, steps
-from builder.host.journal import Change, Journal
-from builder.host.pci import VFIO
-from builder.run import cards, engine
 from tests.unit.fake_sysfs import FakeMachine, standard
 from tests.unit.test_cli_build import write_image
 from tests.unit.test_qemu import FAKE, IMAGE, PROGRAM, lines

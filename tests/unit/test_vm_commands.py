@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from netvm_build.cli import main
+from netvm_build.cli.app import netvm_build
+from netvm_build.util import process
+from netvm_build.vm import registry, status
 
-from builder import process, registry, status
-from builder.cli import main
-from builder.cli.app import netvm_build
 from tests.unit.standin_guest import StandIn, client, honest, line
 from tests.unit.test_cli_build import write_image
 
@@ -132,7 +133,7 @@ def test_an_older_router_that_counts_nothing(capsys: Capture) -> None:
 
 
 def test_a_service_that_is_down_may_do_nothing_that_is_known(guest: StandIn) -> None:
-    from builder.cli.status_view import lines
+    from netvm_build.cli.status_view import lines
 
     body = json.loads(honest({"request": "status", "id": 1}))
     body["services"] += [{"name": "dbus-daemon", "running": False, "pid": 0, "restarts": 7}]
@@ -142,7 +143,7 @@ def test_a_service_that_is_down_may_do_nothing_that_is_known(guest: StandIn) -> 
 
 
 def test_a_service_that_made_a_call_it_may_not_is_shown_with_it(guest: StandIn) -> None:
-    from builder.cli.status_view import lines
+    from netvm_build.cli.status_view import lines
 
     body = json.loads(honest({"request": "status", "id": 1}))
     body["services"][0]["violation"] = "system call mount (165) is not allowed: mount(0x0, ...)"
@@ -167,7 +168,7 @@ def test_the_state_is_what_is_missing_now(guest: StandIn) -> None:
 
 def test_the_state_is_the_guest_s_own_where_it_tells(guest: StandIn) -> None:
     """It knows which address has a way out."""
-    from builder.cli.status_view import lines
+    from netvm_build.cli.status_view import lines
 
     lack = "up0 has 10.9.0.8/31, but no default route\x1b[2J"
     body = json.loads(honest({"request": "status", "id": 1})) | {"state": "degraded", "missing": [lack, 7]}
@@ -203,7 +204,7 @@ def test_watch_in_a_log_prints_one_after_another_until_the_end(capsys: Capture) 
 
 
 def test_a_live_table_has_the_busiest_clients_that_fit() -> None:
-    from builder.cli.status_view import lines
+    from netvm_build.cli.status_view import lines
 
     with StandIn() as guest:
         body = json.loads(honest({"request": "status", "id": 1}))
@@ -280,10 +281,11 @@ def safe(text: str) -> bool:
 
 @pytest.mark.parametrize("value", [BAD * 400, [{}] * 4000], ids=["long", "many"])
 def test_an_answer_that_is_too_long_is_none(value: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    from builder import console, listen
+    from netvm_build import guest
+    from netvm_build.guest import listen
 
     answers = lying(value)
-    assert len(answers({"request": "status", "id": 1})) > 2 * console.MAX_REPLY  # more than keeper or reader takes
+    assert len(answers({"request": "status", "id": 1})) > 2 * guest.MAX_REPLY  # more than keeper or reader takes
     monkeypatch.setattr(listen.Conversation.ask, "__defaults__", (0.5,))
     with StandIn(answers=answers):
         assert main(["status"]) == 7
@@ -293,7 +295,7 @@ def test_an_answer_that_is_too_long_is_none(value: Any, capsys: Capture, monkeyp
 
 
 def test_a_router_that_is_silent(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    from builder import listen
+    from netvm_build.guest import listen
 
     monkeypatch.setattr(listen.Conversation.ask, "__defaults__", (0.3,))
     with StandIn(answers=lambda _: b""):
@@ -361,11 +363,12 @@ def command(tmp_path: Path, short_runtime: Path) -> Callable[..., subprocess.Com
     write_image(tmp_path / "image")
     environment = {
         **os.environ,
-        "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(tmp_path / "state"), "XDG_RUNTIME_DIR": str(short_runtime),
+        "PYTHONPATH": str(ROOT / "builder"), "XDG_STATE_HOME": str(tmp_path / "state"),
+        "XDG_RUNTIME_DIR": str(short_runtime),
     }  # fmt: skip
 
     def call(*argv: str, **extra: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "builder", *argv]
+        line = [sys.executable, "-m", "netvm_build", *argv]
         return subprocess.run(
             line, cwd=tmp_path, env=environment | extra, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=60, check=False,

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from builder import handover, pem, render, spec
-from builder.errors import BootError, SpecError
-from builder.kconfig import KernelConfig
-from builder.manifest import Image, Manifest, Part, Wanted
-from builder.model import EapMethod, Secret, WifiSecurity
+from netvm_build import spec
+from netvm_build.build import render
+from netvm_build.image.manifest import Image, Manifest, Part, Wanted
+from netvm_build.kconfig import KernelConfig
+from netvm_build.model import EapMethod, Secret, WifiSecurity
+from netvm_build.util import pem
+from netvm_build.util.errors import BootError, SpecError
+from netvm_build.vmm.qemu import handover
 
 RSA = bytes.fromhex("06092a864886f70d010101")
 AUTHORITY = pem.Block(pem.CERTIFICATE, b"authority" * 9).text

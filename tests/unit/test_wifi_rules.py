@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from builder import debian, handover, manifest, qemu, render, spec
-from builder.errors import BootError, SpecError
-from builder.kconfig import KernelConfig
-from builder.manifest import Image, Manifest, Part, Wanted
-from builder.model import Secret, WifiNetwork, WifiSecurity
+from netvm_build import spec
+from netvm_build.build import debian, render
+from netvm_build.image import manifest
+from netvm_build.image.manifest import Image, Manifest, Part, Wanted
+from netvm_build.kconfig import KernelConfig
+from netvm_build.model import Secret, WifiNetwork, WifiSecurity
+from netvm_build.util.errors import BootError, SpecError
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import handover
 
 SPOKEN = "correct horse \\ battery"
 TEXT = """

@@ -1,6 +1,6 @@
 # The root of the VFIO test's host, from the same lock as a router's image: Debian's Python, the locked QEMU, our
 # builder, what it imports, and a router image.
-{ tree, builder, imported, image, scenario }:
+{ tree, program, imported, image, scenario }:
 let
   lock = builtins.fromJSON (builtins.readFile (tree + "/netvm.lock"));
   platform = import (tree + "/platforms/debian") { inherit lock; };
@@ -17,7 +17,7 @@ packages.runIn {
   python = packages.root "imager";
   qemu = platform.qemu;
   qemuRoot = packages.root "qemu";
-  package = source "builder" builder;
+  package = source "netvm_build" program;
   imported = source "imported" imported;
   scenario = source "scenario" scenario;
   image = builtins.path { name = "router-image"; path = image; };

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from builder.host.steps import Host
+    from netvm_build.host.steps import Host
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 POWER_OFF = 0x4321FEDC  # reboot(2)
@@ -79,7 +79,7 @@ def default_route(gateway: str) -> None:
 def netvm(*arguments: str, user: int | None = None, deadline_s: float = 900) -> dict[str, Any]:
     """One command of ours: status, stdout, stderr."""
     began = time.monotonic()
-    argv = ["python3", "-B", "-m", "builder", *arguments]
+    argv = ["python3", "-B", "-m", "netvm_build", *arguments]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=deadline_s, user=user, group=user, cwd="/tmp")
     print("$ netvm-build", *arguments, flush=True)
     print(done.stdout + done.stderr, flush=True)
@@ -89,14 +89,14 @@ def netvm(*arguments: str, user: int | None = None, deadline_s: float = 900) -> 
 
 def drivers() -> dict[str, list[str | None]]:
     """Address → driver, override and interfaces of every network card, as the kernel has it."""
-    from builder.host.pci import Bus
+    from netvm_build.host.pci import Bus
 
     return {one.address: [one.driver, one.override, *one.interfaces] for one in Bus().network()}
 
 
 def killed_at(number: int, when: str, work: Callable[[Host], object]) -> int:
     """Do work in a child that is killed before or after its write of this number; its exit status."""
-    from builder.host.steps import Host, write_attribute
+    from netvm_build.host.steps import Host, write_attribute
 
     count = 0
 
@@ -122,9 +122,9 @@ def killed_at(number: int, when: str, work: Callable[[Host], object]) -> int:
 
 def kill_table(addresses: Sequence[str], steps: int) -> None:
     """Bind, give back and put right, each killed at each of its writes: is the host as it was?"""
-    from builder.host import vfio
-    from builder.host.journal import Journal, state_folder
-    from builder.host.steps import Host
+    from netvm_build.host import vfio
+    from netvm_build.host.journal import Journal, state_folder
+    from netvm_build.host.steps import Host
 
     journal, host, consent = Journal(state_folder()), Host(), vfio.Consent(take_network=True, no_reset=True)
     quiet = lambda _: None  # noqa: E731

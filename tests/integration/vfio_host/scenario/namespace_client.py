@@ -91,7 +91,7 @@ def from_router(tap: int, link: socket.socket) -> None:
 
 
 def ping(to: str) -> Any:
-    from builder.smoke import client_agent
+    from netvm_build.smoke import client_agent
 
     return client_agent.ping(to, count=3)
 

@@ -174,7 +174,7 @@ def _leases(wanted: int, deadline_s: float) -> list[str | None]:
 def interrupted() -> None:
     """Ctrl-C in the middle of a smoke boot, and a QEMU that is killed."""
     before = drivers()
-    argv = [sys.executable, "-B", "-m", "builder", "smoke", IMAGE, "--vfio", CARD, *patience(), *qemu()]
+    argv = [sys.executable, "-B", "-m", "netvm_build", "smoke", IMAGE, "--vfio", CARD, *patience(), *qemu()]
     for name in ("ctrl-c", "qemu-killed"):
         child = subprocess.Popen(
             [*argv, "--out", "/tmp/smoke"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/tmp"

@@ -1,9 +1,0 @@
-"""The command line: arguments in, drawing out, exit codes; nothing else.
-
-Results go to stdout, progress and errors to stderr.  Engines are imported by the command that needs them, so that
-`--help` stays quick.
-"""
-
-from builder.cli.entry import main
-
-__all__ = ["main"]

@@ -1,0 +1,1 @@
+"""From a router and its kernel options to an image folder: the rendered tree, Debian's packages, Nix."""

@@ -1,0 +1,19 @@
+"""The debian platform's packages: resolved by apt, checked by its signatures, pinned by version and SHA-256."""
+
+from netvm_build.build.debian.bootstrap import has_bootstrap, write_bootstrap
+from netvm_build.build.debian.lock import LOCK_VERSION, Lock, Package, load_lock, save_lock
+from netvm_build.build.debian.packages import Request, request_for
+from netvm_build.build.debian.resolve import resolve
+
+__all__ = [
+    "LOCK_VERSION",
+    "Lock",
+    "Package",
+    "Request",
+    "has_bootstrap",
+    "load_lock",
+    "request_for",
+    "resolve",
+    "save_lock",
+    "write_bootstrap",
+]

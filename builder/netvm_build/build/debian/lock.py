@@ -1,0 +1,171 @@
+"""netvm.lock: the packages of an image, pinned.  JSON, because Nix reads it too.
+
+    {"version": 1, "request": {…}, "mirrors": {"debian": URL, "security": URL}, "sets": {SET: [PACKAGE, …]},
+     "packages": {PACKAGE: {"mirror", "path", "sha256", "size"}}, "sources": {PART: {"version", "files": {ROLE: …}}},
+     "versions": {PART: "6.12.117"}, "bootstrap": {"nar_sha256": HEX}}
+
+PACKAGE is name_version_architecture, as the file is called.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netvm_build.build.debian.packages import VERSIONS, Request
+from netvm_build.util.errors import LockError
+from netvm_build.util.workspace import replace_file
+
+LOCK_VERSION = 1
+MAX_BYTES = 16 << 20
+
+# What a lock may hold, since all of it becomes part of URLs, file names and store paths.
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PATH = re.compile(r"(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9._+~%-]+(/[A-Za-z0-9._+~%-]+)*")
+_MIRROR = re.compile(r"https?://[!-~]+")
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+_[A-Za-z0-9.+~:-]+_[a-z0-9]+")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:-]*")
+_BOOTSTRAP = "bootstrap"
+
+
+@dataclass(frozen=True)
+class Package:
+    """One file of the archive: `path` is below the mirror of that name; `size` in bytes."""
+
+    mirror: str
+    path: str
+    sha256: str
+    size: int
+
+    def __post_init__(self) -> None:
+        _demand(isinstance(self.path, str) and _PATH.fullmatch(self.path), f"{self.path!r} is no file of an archive")
+        _demand(isinstance(self.sha256, str) and _SHA256.fullmatch(self.sha256), f"{self.path} has no SHA-256")
+        _demand(type(self.size) is int and self.size > 0, f"{self.path} has no size")
+
+
+@dataclass(frozen=True)
+class SourcePackage:
+    """A source package: its Debian version, and its files by role (``orig``, ``debian``)."""
+
+    version: str
+    files: Mapping[str, Package]
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Everything an image is built from; see the module's text for the shape on disk."""
+
+    request: Request
+    mirrors: Mapping[str, str]
+    sets: Mapping[str, tuple[str, ...]]
+    packages: Mapping[str, Package]
+    sources: Mapping[str, SourcePackage]
+    versions: Mapping[str, str]
+    bootstrap_sha256: str
+
+    def url(self, package: Package) -> str:
+        return f"{self.mirrors[package.mirror]}/{package.path}"
+
+    @property
+    def download_bytes(self) -> int:
+        """What a build from nothing downloads."""
+        return sum(file.size for file in self.files())
+
+    def files(self) -> tuple[Package, ...]:
+        """Every file that is locked."""
+        return (*self.packages.values(), *(f for source in self.sources.values() for f in source.files.values()))
+
+
+def to_json(lock: Lock) -> str:
+    """The lock as its file's text; the same lock always gives the same text."""
+    fields = dataclasses.asdict(lock)
+    fields["bootstrap"] = {"nar_sha256": fields.pop("bootstrap_sha256")}
+    return json.dumps({"version": LOCK_VERSION, **fields}, indent=1, sort_keys=True) + "\n"
+
+
+def from_json(text: str) -> Lock:
+    """Raises ValueError, KeyError, TypeError, AttributeError or RecursionError for anything but a lock of ours."""
+    fields: dict[str, Any] = json.loads(text)
+    if fields["version"] != LOCK_VERSION:
+        raise ValueError(f"version {fields['version']!r} is not {LOCK_VERSION}")
+    request = fields["request"]
+    lock = Lock(
+        request=Request(**{**request, "sets": {name: tuple(asked) for name, asked in request["sets"].items()}}),
+        mirrors=fields["mirrors"],
+        sets={name: tuple(members) for name, members in fields["sets"].items()},
+        packages={name: Package(**package) for name, package in fields["packages"].items()},
+        sources={
+            part: SourcePackage(source["version"], {role: Package(**file) for role, file in source["files"].items()})
+            for part, source in fields["sources"].items()
+        },
+        versions=fields["versions"],
+        bootstrap_sha256=fields["bootstrap"]["nar_sha256"],
+    )
+    _hold_together(lock)
+    return lock
+
+
+def _hold_together(lock: Lock) -> None:
+    """All that was asked for must be there, in words that fit their places.  Raises ValueError or KeyError."""
+    for text, form in (
+        *((url, _MIRROR) for url in lock.mirrors.values()),
+        *((name, _PACKAGE) for name in lock.packages),
+        *((version, _VERSION) for version in lock.versions.values()),
+        *((source.version, _VERSION) for source in lock.sources.values()),
+        *((name, _NAME) for name in (*lock.mirrors, *lock.sets, *lock.sources, *lock.versions)),
+        (lock.bootstrap_sha256, _SHA256),
+    ):
+        _demand(isinstance(text, str) and form.fullmatch(text), f"{text!r} does not belong into a lock")
+    for file in lock.files():
+        _demand(file.mirror in lock.mirrors, f"{file.path} is on no mirror of the lock")
+    for members in lock.sets.values():
+        for name in members:
+            _demand(name in lock.packages, f"{name} is in a set, and no package of the lock")
+    for name in lock.request.sets:
+        _demand(lock.sets[name], f"the set {name} is empty")
+    for name in (*lock.request.sources, *VERSIONS):
+        _demand(lock.versions[name], f"{name} has no version")
+    _demand(len(lock.sets[_BOOTSTRAP]) == 1, f"the set {_BOOTSTRAP} is not one package")
+
+
+def _demand(true: object, otherwise: str) -> None:
+    if not true:
+        raise ValueError(otherwise)
+
+
+def load_lock(path: Path, request: Request) -> Lock | None:
+    """The lock of a file, or None where there is none.  Raises LockError if corrupt, or made for something else."""
+    again = "make it anew: netvm-build lock"
+    try:
+        _demand(path.stat().st_size <= MAX_BYTES, f"it is larger than a lock can be ({MAX_BYTES >> 20} MiB)")
+        lock = from_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LockError(f"{path} cannot be read: {error.strerror}", hint=again) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+        raise LockError(f"{path} is corrupt: {reason}", hint=again) from error
+    changed = [
+        field.name
+        for field in dataclasses.fields(Request)
+        if getattr(lock.request, field.name) != getattr(request, field.name)
+    ]
+    if changed:
+        what = " and ".join(changed).replace("_", " ")
+        raise LockError(
+            f"{path} is stale: it was made for another {what} than the spec asks for",
+            hint=again,
+        )
+    return lock
+
+
+def save_lock(lock: Lock, path: Path) -> None:
+    """Write the lock in one step, so that what was there before survives a crash."""
+    replace_file(path, to_json(lock).encode())

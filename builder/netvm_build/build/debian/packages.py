@@ -1,0 +1,153 @@
+"""What the image is made of, in Debian's packages: the one table to read for "where does this come from"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netvm_build.model import Router
+from netvm_build.util.errors import LockError
+
+# What a shell script of the build uses.
+_SHELL = (
+    "bash",
+    "bzip2",
+    "coreutils",
+    "dash",
+    "diffutils",
+    "findutils",
+    "grep",
+    "gzip",
+    "mawk",
+    "sed",
+    "tar",
+    "xz-utils",
+)
+_COMPILER = ("binutils", "gcc", "libc6-dev", "make", "patch", "perl")
+
+# Set of packages → what is asked of apt; each set becomes one root.  "{kernel}" is the series the spec names.
+SETS: Mapping[str, tuple[str, ...]] = {
+    "bootstrap": ("busybox-static",),
+    "toolchain": (
+        *_SHELL, *_COMPILER, "bc", "bison", "dpkg", "flex", "hostname", "libelf-dev", "lz4", "python3-kconfiglib",
+        "python3-minimal", "zstd",
+    ),
+    "linux": ("linux-source-{kernel}",),
+    "connman-dev": (
+        *_SHELL, *_COMPILER, "file", "libdbus-1-dev", "libglib2.0-dev", "libmnl-dev", "libnftnl-dev", "libpcre2-dev",
+        "libsysprof-capture-4-dev", "pkgconf",
+    ),
+    "guest": ("dbus-daemon", "libpython3-stdlib", "python3-minimal"),
+    "imager": ("coreutils", "dash", "erofs-utils", "libc-bin", "nftables", "python3"),
+    "qemu": ("qemu-system-x86",),
+}  # fmt: skip
+
+# A kernel that Debian built stands in place of a compiler and the kernel's source.
+BUILT_HERE = frozenset({"toolchain", "linux"})
+STOCK: Mapping[str, tuple[str, ...]] = {"stock": ("linux-image-amd64",)}
+
+# Firmware is in a component of its own, which is asked for where the spec names some.
+FIRMWARE = "firmware"
+FIRMWARE_COMPONENT = "non-free-firmware"
+# What an image with Wi-Fi has beside: its daemon, what each country allows, and what a kernel's build needs to have the
+# keys that this is signed with.
+WIFI_SETS: Mapping[str, tuple[str, ...]] = {
+    "toolchain": ("libssl-dev",),
+    "guest": ("iwd", "wireless-regdb"),
+}
+
+# Sets of which only the named packages are wanted, not what they depend on.
+WITHOUT_DEPENDENCIES = frozenset({"bootstrap", "linux", FIRMWARE})
+
+# Sets of which only the packages of such a name are wanted: linux-image-amd64 stands for the one of today.
+ONLY: Mapping[str, str] = {"stock": r"linux-image-[0-9].*"}
+
+# What a set does without, though packages of it depend on it.  ConnMan is C alone: a quarter of what comes with its
+# compiler serves Perl, Python and the sanitizers, and every image waits for all of it to be unpacked.
+WITHOUT: Mapping[str, str] = {
+    "connman-dev": (
+        r"(perl(-modules.*)?|libperl.*|(lib)?python3.*|lib([alt]|hwa|ub)san\d+|libdb5.*|libgdbm.*|libsqlite3.*|libssl3.*"
+        r"|openssl-.*|tzdata|debconf|media-types|netbase|libglib2\.0-(bin|data|dev-bin)|libgio-2\.0-dev-bin"
+        r"|girepository-tools|libgirepository-.*|libgprofng.*|xml-core|sgml-base)_.*"
+    ),
+}
+
+# Part → the suite whose source package it is built from.  Stable's ConnMan has known holes; sid's does not.
+SOURCES: Mapping[str, str] = {"connman": "sid"}
+
+# Part → how the name begins of the package whose version the manifest states (an expression).
+VERSIONS: Mapping[str, str] = {
+    "linux": r"linux-(source|image)-[0-9]",
+    "python": "libpython3",
+    "dbus": "dbus-daemon",
+    "nftables": "nftables",
+    "qemu": "qemu-system-x86",
+}
+
+
+# The same for parts that not every image has.
+WIFI_VERSIONS: Mapping[str, str] = {"iwd": "iwd_", "wireless-regdb": "wireless-regdb_"}
+
+
+@dataclass(frozen=True)
+class Advisory:
+    """A part is known to be vulnerable below `fixed_in`."""
+
+    part: str
+    fixed_in: tuple[int, ...]
+    cves: tuple[str, ...]
+
+
+ADVISORIES = (
+    Advisory("connman", (1, 42), ("CVE-2022-32292", "CVE-2022-32293", "CVE-2023-28488")),
+    Advisory("connman", (1, 45), ("CVE-2025-32366", "CVE-2025-32743")),
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a lock was made for.  A lock whose request is not today's is stale."""
+
+    suite: str
+    mirror: str | None
+    security_mirror: str | None
+    sets: Mapping[str, tuple[str, ...]]
+    sources: Mapping[str, str]
+
+
+def request_for(router: Router) -> Request:
+    """What a router's image asks of the archive."""
+    kernel = router.kernel
+    sets = {name: asked for name, asked in SETS.items() if not (kernel.stock and name in BUILT_HERE)}
+    if router.wifi.networks:
+        sets = {name: (*asked, *WIFI_SETS.get(name, ())) for name, asked in sets.items()}
+    if kernel.stock:
+        sets |= STOCK
+    if kernel.firmware:
+        sets[FIRMWARE] = tuple(f"firmware-{name}" for name in kernel.firmware)
+    return Request(
+        suite=router.platform.suite,
+        mirror=router.platform.mirror,
+        security_mirror=router.platform.security_mirror,
+        sets={name: tuple(p.format(kernel=kernel.version) for p in asked) for name, asked in sets.items()},
+        sources=dict(SOURCES),
+    )
+
+
+def upstream(version: str) -> str:
+    """The upstream part of a Debian version: ``1:10.0.13+ds-0+deb13u1`` → ``10.0.13`` (deb-version(7))."""
+    return version.split(":", 1)[-1].rsplit("-", 1)[0].split("+", 1)[0].split("~", 1)[0]
+
+
+def refuse_vulnerable(part: str, version: str) -> None:
+    """Raises LockError for a version with known holes, naming them."""
+    numbers = tuple(int(number) for number in re.findall(r"\b[0-9]{1,9}\b", upstream(version)))
+    open_cves = [
+        cve for advisory in ADVISORIES if advisory.part == part and numbers < advisory.fixed_in for cve in advisory.cves
+    ]
+    if open_cves:
+        raise LockError(
+            f"{part} {upstream(version)} is known to be vulnerable: {', '.join(open_cves)}",
+            hint=f"the mirror's {SOURCES.get(part, 'archive')} is old: set platform.mirror to a current one",
+        )

@@ -1,0 +1,80 @@
+"""Request → lock: ask apt what each set is made of today, and pin it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+
+from netvm_build.build.debian.apt import Apt, private_apt
+from netvm_build.build.debian.bootstrap import busybox_of, nar_sha256
+from netvm_build.build.debian.lock import Lock, Package, SourcePackage
+from netvm_build.build.debian.mirrors import MAIN, choose_mirrors, machine_targets
+from netvm_build.build.debian.packages import (
+    FIRMWARE,
+    FIRMWARE_COMPONENT,
+    ONLY,
+    VERSIONS,
+    WIFI_VERSIONS,
+    WITHOUT,
+    WITHOUT_DEPENDENCIES,
+    Request,
+    refuse_vulnerable,
+    upstream,
+)
+from netvm_build.util.errors import LockError
+from netvm_build.util.events import Note, Progress, Sink, StageEnded, StageStarted
+
+STAGE = "lock packages"
+
+
+def resolve(request: Request, sink: Sink) -> Lock:
+    """Resolve a request against its mirror.  Takes seconds, and the network.  Raises LockError and ToolMissing."""
+    started = time.monotonic()
+    sink(StageStarted(STAGE))
+    try:
+        mirrors = choose_mirrors(request, () if request.mirror and request.security_mirror else machine_targets())
+        sink(Note(f"packages from {mirrors['debian']} ({request.suite})"))
+        source_suites = tuple(sorted(set(request.sources.values())))
+        components = ("main", FIRMWARE_COMPONENT) if FIRMWARE in request.sets else ("main",)
+        with private_apt(request.suite, source_suites, mirrors, components) as apt:
+            lock = _lock(request, mirrors, apt, sink)
+    except BaseException:
+        sink(StageEnded(STAGE, ok=False, seconds=time.monotonic() - started))
+        raise
+    note = f"{len(lock.packages)} packages, {lock.download_bytes / 1e6:.0f} MB"
+    sink(StageEnded(STAGE, ok=True, seconds=time.monotonic() - started, note=note))
+    return lock
+
+
+def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) -> Lock:
+    packages: dict[str, Package] = {}
+    sets: dict[str, tuple[str, ...]] = {}
+    for done, (name, asked) in enumerate(request.sets.items()):
+        sink(Progress(STAGE, done, len(request.sets), name))
+        found = apt.closure(asked, dependencies=name not in WITHOUT_DEPENDENCIES)
+        if name in ONLY:
+            found = {package: file for package, file in found.items() if re.fullmatch(ONLY[name], package)}
+        if name in WITHOUT:
+            found = {package: file for package, file in found.items() if not re.fullmatch(WITHOUT[name], package)}
+        packages |= found
+        sets[name] = tuple(sorted(found))
+    sources: dict[str, SourcePackage] = {}
+    for part in request.sources:
+        version, files = apt.source(part)
+        refuse_vulnerable(part, version)
+        sources[part] = SourcePackage(version, files)
+    busybox = busybox_of(apt.download("busybox-static"))
+    versions = {part: version_of(packages, prefix) for part, prefix in VERSIONS.items()}
+    present = {part: prefix for part, prefix in WIFI_VERSIONS.items() if any(n.startswith(prefix) for n in packages)}
+    versions |= {part: version_of(packages, prefix) for part, prefix in present.items()}
+    versions |= {part: upstream(source.version) for part, source in sources.items()}
+    return Lock(request, mirrors, sets, dict(sorted(packages.items())), sources, versions, nar_sha256(busybox))
+
+
+def version_of(packages: Mapping[str, Package], prefix: str) -> str:
+    """The upstream version of the first package whose name starts so.  Raises LockError where there is none."""
+    for name in packages:
+        if re.match(prefix, name) and "_" in name:
+            return upstream(name.split("_")[1])
+    raise LockError(f"no package of the mirror is named like {prefix}", hint=f"is {MAIN} of the right suite?")

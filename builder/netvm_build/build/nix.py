@@ -1,0 +1,220 @@
+"""Nix: command lines, settings given per call, and a derivation's way to its store path.
+
+The machine's nix.conf stays as it is.  As root without a daemon Nix builds by itself; where a daemon runs, it does,
+with its own settings.  Either way every build script of the debian platform enters a root of its own, so nothing of the
+host is in sight.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from netvm_build.build.nixlit import literal
+from netvm_build.build.nixlog import NixLog
+from netvm_build.kconfig import mismatch_error, mismatches_in
+from netvm_build.util import process
+from netvm_build.util.errors import CommandError, LockError, NixBuildError, NixEvalError
+from netvm_build.util.events import Sink, StageEnded, StageStarted, discard
+
+PACKAGE = "nix-bin"
+
+# How many derivations are built at once: most are downloads, so more than there are cores.
+_MAX_JOBS = 8
+
+# How a platform's expression says what would explain a failure, and is no failure itself.
+_NOTE = re.compile(r"trace: netvm-note: (.+)")
+
+
+# A mirror that hangs is told of within two minutes, where Nix would wait 5 times 5.  NIX_CONFIG may say otherwise.
+_PATIENCE = ("connect-timeout = 15", "stalled-download-timeout = 30", "download-attempts = 3")
+
+
+def settings(*, root: bool, cores: int = 0, locked: bool = True) -> str:
+    """What NIX_CONFIG adds to the machine's own settings (nix.conf(5)); `cores` 0: all of them.
+
+    `locked`: every input is in a lock, and no binary cache has anything made of it, so none is asked.  Otherwise the
+    machine's own caches and number of jobs stand.
+    """
+    lines = ["experimental-features = nix-command"]
+    if locked:
+        lines += ["substituters =", f"max-jobs = {_MAX_JOBS}", f"cores = {cores}"]
+    if root:
+        # No daemon: root builds by itself, in the sandbox, and needs no build users for it.
+        lines += ["build-users-group =", "sandbox = true", "sandbox-fallback = false"]
+    return "\n".join(lines)
+
+
+def environment(*, locked: bool = True) -> dict[str, str]:
+    """The environment of every call to Nix; `locked` as for `settings`."""
+    given = os.environ.get("NIX_CONFIG", "")
+    alone = os.geteuid() == 0 and os.environ.get("NIX_REMOTE", "") in ("", "auto", "local")
+    config = "\n".join(filter(None, (*_PATIENCE, given, settings(root=alone, locked=locked))))
+    # A TMPDIR that is not there stops Nix, where everything else makes do with /tmp.
+    return {"NIX_CONFIG": config, "TMPDIR": tempfile.gettempdir()}
+
+
+def build_argv(
+    nix: str, tree: Path, attributes: Sequence[str], *, out_link: Path | None, rebuild: bool = False
+) -> list[str]:
+    """`nix build` of some attributes of a rendered tree; the store paths come as JSON on stdout."""
+    link = ["--no-link"] if out_link is None else ["--out-link", str(out_link)]
+    again = ["--rebuild"] if rebuild else []
+    return [nix, "build", "--file", str(tree), *attributes, *link, *again, "--json", "--log-format", "internal-json"]
+
+
+def plan_argv(nix: str, tree: Path, attribute: str) -> list[str]:
+    """What would be built and downloaded for one attribute."""
+    return [nix, "build", "--file", str(tree), attribute, "--dry-run"]
+
+
+def fetch_argv(nix: str, url: str, sha256: str, name: str) -> list[str]:
+    """`nix build` of one file of an archive, by Nix's own fetcher."""
+    expression = f"import <nix/fetchurl.nix> {literal({'url': url, 'sha256': sha256, 'name': name})}"
+    return [nix, "build", "--impure", "--expr", expression, "--no-link", "--json", "--log-format", "internal-json"]
+
+
+def build(
+    tree: Path,
+    attributes: Sequence[str],
+    sink: Sink,
+    *,
+    stage: str,
+    out_link: Path | None = None,
+    rebuild: bool = False,
+    log: Path | None = None,
+    locked: bool = True,
+) -> tuple[Path, ...]:
+    """Build attributes of a tree; the store paths, in the same order.
+
+    `out_link` keeps the (first) result from Nix's garbage collector.  `rebuild` builds again what is there already, and
+    fails where the bytes differ.  `locked` as for `settings`.  Raises NixEvalError, NixBuildError, KernelConfigError,
+    or LockError if `locked`.
+    """
+    nix = process.find_tool("nix", PACKAGE)
+    argv = build_argv(nix, tree, attributes, out_link=out_link, rebuild=rebuild)
+    return _run(argv, sink, stage=stage, log=log, locked=locked)
+
+
+def fetch(url: str, sha256: str, name: str, sink: Sink) -> Path:
+    """The store path of one downloaded file."""
+    nix = process.find_tool("nix", PACKAGE)
+    return _run(fetch_argv(nix, url, sha256, name), sink, stage=f"fetch {name}")[0]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The names of the derivations that a build would make, in Nix's order, and the size of the finished packages that
+    it would download from the machine's binary caches.
+    """
+
+    derivations: tuple[str, ...]
+    cached_bytes: int
+
+
+def plan(tree: Path, attribute: str, *, locked: bool = True) -> Planned:
+    """What a build of the attribute would do; `locked` as for `settings`.  Raises NixEvalError."""
+    nix = process.find_tool("nix", PACKAGE)
+    reader = NixLog("plan", discard)
+    try:
+        done = process.run(plan_argv(nix, tree, attribute), env=environment(locked=locked), on_stderr=reader.feed)
+    except CommandError as error:
+        lines = list(reader.lines)
+        first = next((number for number, line in enumerate(lines) if line.startswith("error:")), len(lines))
+        reader.errors += lines[first:]
+        raise explained(error, reader, None, locked=locked) from error
+    names = re.findall(r"/nix/store/[a-z0-9]{32}-(.+)\.drv$", done.stderr, re.MULTILINE)
+    fetched = re.search(r"will be fetched \(([0-9.]+) MiB download", done.stderr)
+    return Planned(tuple(names), int(float(fetched.group(1)) * (1 << 20)) if fetched else 0)
+
+
+def _run(argv: list[str], sink: Sink, *, stage: str, log: Path | None = None, locked: bool = True) -> tuple[Path, ...]:
+    started = time.monotonic()
+    sink(StageStarted(stage))
+    reader = NixLog(stage, sink)
+    try:
+        done = process.run(argv, env=environment(locked=locked), on_stderr=reader.feed)
+        paths = tuple(Path(path) for built in json.loads(done.stdout) for path in built["outputs"].values())
+    except BaseException as error:
+        sink(StageEnded(stage, ok=False, seconds=time.monotonic() - started))
+        if isinstance(error, CommandError):
+            if log is not None:
+                log.write_text("\n".join((*reader.lines, *reader.errors)) + "\n")
+            raise explained(error, reader, log, locked=locked) from error
+        raise
+    sink(StageEnded(stage, ok=True, seconds=time.monotonic() - started))
+    return paths
+
+
+def explained(error: CommandError, reader: NixLog, log: Path | None, *, locked: bool = True) -> CommandError:
+    """What Nix said, as the error that says what to do about it."""
+    text = "\n".join(reader.lines)
+    mismatches = mismatches_in(text)
+    if mismatches:
+        return mismatch_error(mismatches, log=log)
+    said = "\n".join(reader.errors) or error.message
+    message = _first_line(said)
+    tail = "\n".join(list(reader.lines)[-process.TAIL_LINES :])
+    common = {"argv": error.argv, "status": error.status, "tail": tail, "log": log}
+    everything = f"{said}\n{text}"
+    file = _file_error(everything, message, locked=locked)
+    if file is not None:
+        kind, message, hint = file
+        common["tail"] = "\n".join(line for line in tail.splitlines() if line.startswith("error: "))  # not the HTML
+        return kind(message, hint=hint, **common)  # type: ignore[arg-type]
+    kind = NixBuildError if reader.lines and ("builder for" in said or "differ" in said) else NixEvalError
+    return kind(message, hint=_hint(everything, log), **common)  # type: ignore[arg-type]
+
+
+def _file_error(text: str, message: str, *, locked: bool) -> tuple[type[CommandError], str, str] | None:
+    """What went wrong with a file from the network: the kind of error, its message and hint."""
+    gone = re.search(r"unable to download '([^']+)': (.*?)(?:; retrying in .*)?$", text, re.MULTILINE)
+    if gone is not None:
+        url, reason = gone.groups()
+        name = url.rsplit("/", 1)[-1]
+        if not locked:
+            hint = "check the network, and platform.nixpkgs if it is a URL; a binary cache saves most of the downloads"
+            return NixBuildError, f"{url} could not be downloaded: {reason}", hint
+        if "404" in reason:
+            hint = "a mirror keeps only current versions; pin those with: netvm-build lock"
+            return LockError, f"the lock is stale: the mirror no longer has {name}", hint
+        hint = "check the network and run the same command again: what is downloaded stays"
+        return LockError, f"{name} could not be downloaded: {reason}", hint
+    if "hash mismatch in fixed-output derivation" in text:
+        if locked:
+            return LockError, message, "the file is not the one that was locked: netvm-build lock"
+        return NixBuildError, message, "the file is not the one that this nixpkgs was made for: try a newer nixpkgs"
+    return None
+
+
+def _first_line(said: str) -> str:
+    """What Nix complains of, in one line without its prefix; later versions tell how they came to it first."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if "builder for" in line or "hash mismatch" in line][:1]
+    errors = [line for line in lines if line.startswith("error: ")][-1:]
+    return (telling or errors or lines or ["nix failed"])[0].removeprefix("error: ")
+
+
+def _hint(text: str, log: Path | None) -> str | None:
+    """What to do about the usual causes, or what the expression that failed says itself."""
+    own = re.search(r"^\s*hint: (.+)$", text, re.MULTILINE)
+    if own is not None:
+        return own.group(1)
+    note = _NOTE.search(text)
+    if note is not None and "builder for" not in text:
+        return f"{note.group(1)}; take a newer Nix or an older nixpkgs"
+    if "No space left on device" in text or "disk full" in text:
+        return (
+            "the disk is full: free some space (nix-collect-garbage frees the store's), then run the same command again"
+        )
+    if ("cannot connect to" in text and "daemon" in text) or ("Permission denied" in text and "/nix/" in text):
+        return "Nix is not usable as this user: see netvm-build doctor"
+    if "may not be deterministic" in text:
+        return "the same inputs gave other bytes: please report this, with the output above"
+    return None if log is None else f"the whole log is in {log}"

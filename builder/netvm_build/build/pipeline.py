@@ -1,0 +1,252 @@
+"""The recipe: netvm.yaml → Router → tree → image.  Each step takes one value and returns one frozen value.
+
+A build works in `.netvm` beside the image folder: the tree, the log, and links that keep the store paths from Nix's
+garbage collector.  The image folder itself is replaced in one step, when all of it is there.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from netvm_build import kconfig, spec
+from netvm_build.build import debian, detect, nix
+from netvm_build.build import render as rendering
+from netvm_build.image import manifest
+from netvm_build.model import AUTO, PlatformKind, Router, Source
+from netvm_build.util import data
+from netvm_build.util.errors import KernelConfigError, LockError, ManifestError, NetvmError, Problem, SpecError
+from netvm_build.util.events import Note, Sink
+from netvm_build.util.workspace import claim, new_folder, real_path
+from netvm_build.vmm import qemu
+
+LOCK_NAME = "netvm.lock"
+WORK_NAME = ".netvm"
+
+# Where the nixpkgs platform enters a nixpkgs tree.
+NIXPKGS_ENTRY = "pkgs/top-level/impure.nix"
+
+# The parts whose bytes must come out the same each time.
+REPRODUCIBLE = ("kernel", "rootfs")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A spec that is in order, with everything it refers to.  `origins` tells where each value came from."""
+
+    path: Path
+    router: Router
+    origins: Mapping[str, Source]
+    kernel: kconfig.KernelConfig
+
+    @property
+    def lock_path(self) -> Path:
+        return self.path.parent / LOCK_NAME
+
+    @property
+    def locked(self) -> bool:
+        """Whether the platform takes its parts as a lock file pins them."""
+        return self.router.platform.kind is PlatformKind.DEBIAN
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build would do: what it would download, and the derivations it would make."""
+
+    derivations: tuple[str, ...]
+    lock: Path | None
+    download_bytes: int
+
+
+def load(path: Path) -> Loaded:
+    """Read a spec and the kernel fragments it names.  Raises SpecError with every problem of both."""
+    loaded = spec.load(path)
+    fragments = kconfig.load_fragments((*loaded.router.kernel.fragment_dirs, data.folder("kernel-configs")))
+    router = _with_this_machines_nics(loaded, fragments)
+    kernel = kconfig.resolve(router.kernel, fragments, origins=loaded.origins)
+    return Loaded(path, router, loaded.origins, kernel)
+
+
+def _with_this_machines_nics(loaded: spec.Loaded, fragments: Mapping[str, kconfig.Fragment]) -> Router:
+    """The router with `nics: auto` as the families of this machine's cards.  Raises SpecError where it has none."""
+    router = loaded.router
+    if router.kernel.nics != (AUTO,):
+        return router
+    found = detect.families(detect.detect(fragments))
+    if not found:
+        key = "kernel.nics"
+        source = loaded.origins[key]
+        hint = "name the families of the machine that will run the router, such as [intel, realtek]"
+        message = "this machine has no network card that a family of ours drives"
+        raise SpecError([Problem(source.file, source.line, key, message, hint)])
+    return replace(router, kernel=replace(router.kernel, nics=found))
+
+
+def render(loaded: Loaded) -> rendering.RenderedTree:
+    """The tree of a spec, without a lock and without anything of this machine."""
+    return rendering.render(loaded.router, loaded.kernel)
+
+
+def lock(loaded: Loaded, lock_path: Path, sink: Sink) -> debian.Lock:
+    """Resolve the packages of a spec and pin them in a lock file."""
+    _refuse_unlocked(loaded)
+    resolved = debian.resolve(debian.request_for(loaded.router), sink)
+    debian.save_lock(resolved, lock_path)
+    return resolved
+
+
+def _locked(loaded: Loaded, sink: Sink, *, update: bool) -> debian.Lock:
+    """The lock beside the spec, made where there is none."""
+    found = None if update else debian.load_lock(loaded.lock_path, debian.request_for(loaded.router))
+    return _of_that_series(loaded, found or lock(loaded, loaded.lock_path, sink))
+
+
+def _of_that_series(loaded: Loaded, locked: debian.Lock) -> debian.Lock:
+    """The lock.  Raises SpecError where Debian's own kernel is of another series than the spec asks for."""
+    kernel, linux = loaded.router.kernel, locked.versions["linux"]
+    if kernel.stock and not f"{linux}.".startswith(f"{kernel.version}."):
+        key = "kernel.version"
+        source = loaded.origins.get(key) or loaded.origins["kernel.stock"]
+        series = ".".join(linux.split(".")[:2])
+        message = f"the stock kernel of {loaded.router.platform.suite} is Linux {linux}, not {kernel.version}"
+        hint = f"set kernel.version to '{series}', or kernel.stock to false"
+        raise SpecError([Problem(source.file, source.line, key, message, hint)])
+    return locked
+
+
+def prepare(loaded: Loaded, work: Path, sink: Sink, *, update_lock: bool = False) -> Path:
+    """Write everything Nix needs below `work`; the tree's folder."""
+    tree = work / "tree"
+    rendered = render(loaded)
+    if not loaded.locked:
+        if update_lock:
+            _refuse_unlocked(loaded)
+        _require_nixpkgs(loaded)
+        rendering.write(rendered, tree)
+        return tree
+    locked = _locked(loaded, sink, update=update_lock)
+    files = {**rendered.files, LOCK_NAME: loaded.lock_path.read_bytes()}
+    rendering.write(replace(rendered, files=files), tree)
+    if not debian.has_bootstrap(tree / "bootstrap", locked.bootstrap_sha256):
+        (name,) = locked.sets["bootstrap"]
+        package = locked.packages[name]
+        deb = nix.fetch(locked.url(package), package.sha256, "busybox-static.deb", sink)
+        debian.write_bootstrap(tree / "bootstrap", deb.read_bytes(), locked.bootstrap_sha256)
+    return tree
+
+
+def work_folder(out: Path) -> Path:
+    """Where the image folder `out` is worked on: beside it, or beside what it is a symbolic link to."""
+    real = real_path(out)
+    return real.parent / WORK_NAME / real.name
+
+
+def expected(loaded: Loaded, out: Path) -> manifest.Image:
+    """The image that `build` will make, as far as the spec says: its files aren't there yet, and have no hash.
+
+    Raises what `build` would before it asks Nix.
+    """
+    _refuse_foreign(out)
+    if not loaded.locked:
+        _require_nixpkgs(loaded)
+    render(loaded)
+    return manifest.expected(out, spec.full_spec(loaded.router))
+
+
+def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, rebuild: bool = False) -> manifest.Image:
+    """Build the image into a folder.  What was there stays until the new image is whole.
+
+    `rebuild` builds kernel and root a second time and fails if any byte differs.
+    """
+    _refuse_foreign(out)
+    work = work_folder(out)
+    with claim(work):
+        tree = prepare(loaded, work, sink, update_lock=update_lock)
+        log = work / "build.log"
+        try:
+            (store_path,) = nix.build(
+                tree, ["image"], sink, stage="build image", out_link=work / "image", log=log, locked=loaded.locked
+            )
+        except KernelConfigError as error:
+            raise kconfig.mismatch_error(kconfig.with_sources(error.mismatches, loaded.kernel), log=log) from error
+        if rebuild:
+            nix.build(tree, REPRODUCIBLE, sink, stage="build again", rebuild=True, log=log, locked=loaded.locked)
+        if _holds(out, store_path):
+            sink(Note(f"{out} is up to date"))
+        else:
+            with new_folder(out) as fresh:
+                for file in store_path.iterdir():
+                    shutil.copyfile(file, fresh / file.name)
+    return manifest.load(out)
+
+
+def plan(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False) -> Plan:
+    """What `build` would do now; makes a lock where there is none, and builds nothing."""
+    work = work_folder(out)
+    with claim(work):
+        tree = prepare(loaded, work, sink, update_lock=update_lock)
+        locked = _locked(loaded, sink, update=False) if loaded.locked else None
+        planned = nix.plan(tree, "image", locked=loaded.locked)
+    size, wanted = planned.cached_bytes, set(planned.derivations)
+    if locked is not None:
+        size += sum(package.size for name, package in locked.packages.items() if f"{name}.deb" in wanted)
+    return Plan(planned.derivations, None if locked is None else loaded.lock_path, size)
+
+
+def qemu_for(loaded: Loaded, out: Path, sink: Sink) -> qemu.Qemu:
+    """The platform's QEMU (the one that the lock pins, for the debian platform), built if need be."""
+    work = work_folder(out)
+    with claim(work):
+        tree = prepare(loaded, work, sink)
+        (store_path,) = nix.build(
+            tree,
+            ["qemu"],
+            sink,
+            stage="build QEMU",
+            out_link=work / "qemu",
+            log=work / "qemu.log",
+            locked=loaded.locked,
+        )
+    return qemu.find(built=store_path)
+
+
+def _refuse_unlocked(loaded: Loaded) -> None:
+    """Raises LockError for a platform that has no lock."""
+    if not loaded.locked:
+        raise LockError(
+            "only the debian platform has a lock",
+            hint="pin nixpkgs by what platform.nixpkgs names: a path you control, or the URL of one revision",
+        )
+
+
+def _require_nixpkgs(loaded: Loaded) -> None:
+    """Raises SpecError where platform.nixpkgs is a path and no nixpkgs tree is there."""
+    key, where = "platform.nixpkgs", loaded.router.platform.nixpkgs
+    if where is None or "://" in where or (Path(where) / NIXPKGS_ENTRY).is_file():
+        return
+    source = loaded.origins.get(key, Source(str(loaded.path)))
+    hint = f"clone one: git clone --depth 1 -b nixos-25.11 https://github.com/NixOS/nixpkgs {shlex.quote(where)}"
+    raise SpecError(
+        [Problem(source.file, source.line, key, f"{where} is no nixpkgs tree: {NIXPKGS_ENTRY} is not there", hint)]
+    )
+
+
+def _holds(out: Path, store_path: Path) -> bool:
+    """Whether the image folder holds just what was built, whole."""
+    ours = out / manifest.FILE
+    if not ours.is_file() or ours.read_bytes() != (store_path / manifest.FILE).read_bytes():
+        return False
+    try:
+        manifest.verify(manifest.load(out))
+    except ManifestError:
+        return False
+    return True
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raises NetvmError for a folder that holds something else, which an image would push aside."""
+    if out.exists() and not (out.is_dir() and ((out / manifest.FILE).exists() or not any(out.iterdir()))):
+        raise NetvmError(f"{out} is there and is not an image", hint="name another folder with -o, or move it away")

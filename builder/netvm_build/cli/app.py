@@ -1,0 +1,89 @@
+"""The command tree and the options that every command has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from netvm_build import __version__
+from netvm_build.cli.screen import Screen
+
+PROGRAM = "netvm-build"
+
+# In the order a user meets them.
+ORDER = (
+    "init", "check", "schema", "kernel", "address", "render", "lock", "build", "smoke", "run",
+    "status", "events", "console", "client", "stop", "vfio", "doctor", "detect", "completion",
+)  # fmt: skip
+
+# Those that a user seldom types share the last line, so that the help fits a screen.
+ALSO = ("schema", "address", "render", "lock", "vfio", "detect", "completion")
+
+# Under sudo they are about the VMs of the user who typed it.
+ABOUT_VMS = ("run", "status", "events", "console", "client", "stop")
+
+EXAMPLE = "netvm-build init && netvm-build build && netvm-build smoke"
+
+
+class Ordered(click.Group):
+    """Its help fits a screen of 24 lines, in the order of ORDER."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(self.commands, key=ORDER.index)
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text("Build, prove and run a router VM.")
+            formatter.write_text(f"Example: {EXAMPLE}")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            shown = [name for name in self.list_commands(ctx) if name not in ALSO]
+            rows = [(name, self.commands[name].get_short_help_str(70)) for name in shown]
+            formatter.write_dl([*rows, ("and also", ", ".join(ALSO))])
+        with formatter.section("Options"):
+            formatter.write_dl(
+                [
+                    ("-C DIR", "Go to DIR first."),
+                    ("-q, -v, --[no-]color", "Print less, or more (Nix's own log); colour or not."),
+                    ("--version, --help", "Show the version, or this message."),
+                ]
+            )
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The example stands above."""
+
+
+@click.group(cls=Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-C", "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Go to DIR first.")
+@click.option("-q", "--quiet", is_flag=True, help="Print results and errors alone.")
+@click.option("-v", "--verbose", is_flag=True, help="Print Nix's and QEMU's own output too.")
+@click.option("--color/--no-color", default=None, help="Colour or not, whatever the terminal is.")
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+@click.pass_context
+def netvm_build(context: click.Context, folder: str | None, quiet: bool, verbose: bool, color: bool | None) -> None:
+    """The options that come before a command."""
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose contradict each other")
+    if folder is not None:
+        os.chdir(folder)
+    if context.invoked_subcommand in ABOUT_VMS:
+        from netvm_build.host.rights import become_invoker
+
+        become_invoker(PROGRAM)
+    context.obj = Screen(verbosity=-1 if quiet else int(verbose), color=color)
+
+
+# What options that name a place take.
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+PROGRAM_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def spec_path(value: str) -> Path:
+    """The spec that an argument names: a file, or a folder with a netvm.yaml in it."""
+    path = Path(value)
+    return path / "netvm.yaml" if path.is_dir() else path

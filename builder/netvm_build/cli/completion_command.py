@@ -1,0 +1,25 @@
+"""completion: what a shell needs to complete our commands."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from netvm_build.cli.app import PROGRAM, netvm_build
+from netvm_build.cli.screen import Screen
+
+
+@netvm_build.command(epilog='Example: eval "$(netvm-build completion bash)"')
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_obj
+def completion(screen: Screen, shell: str) -> None:
+    """Print the script that completes our commands in your shell.
+
+    For bash and zsh, put the line of the example, with the shell's own name, into ~/.bashrc or ~/.zshrc.
+
+    For fish, save it as ~/.config/fish/completions/netvm-build.fish
+    """
+    kind = get_completion_class(shell)
+    if kind is None:  # click knows these three
+        raise click.UsageError(f"no completion for {shell}")
+    screen.result(kind(netvm_build, {}, PROGRAM, "_NETVM_BUILD_COMPLETE").source())

@@ -1,0 +1,258 @@
+"""What this machine can do: each ability found out by trial where it can be, and how to mend what is missing."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from netvm_build.build import nix
+from netvm_build.build.debian import mirrors, request_for
+from netvm_build.host import access
+from netvm_build.host.pci import Bus
+from netvm_build.model import Router
+from netvm_build.util import process
+from netvm_build.util.errors import CommandError, NetvmError
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import accelerator
+
+GIB = 1 << 30
+
+
+class State(Enum):
+    """WARN: building and smoking work, something else does not or is slow; MISSING: they do not work."""
+
+    OK = "ok"
+    WARN = "warn"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One ability: what was found, and what to do about it where it is not ok."""
+
+    subject: str
+    state: State
+    found: str
+    mend: str = ""
+
+
+def examine() -> tuple[Finding, ...]:
+    """Try everything, in the order a build needs it.  Takes a few seconds at most."""
+    return tuple(check() for check in CHECKS)
+
+
+def able(findings: Iterable[Finding]) -> bool:
+    """Whether building and smoking are possible here."""
+    return all(finding.state is not State.MISSING for finding in findings)
+
+
+def check_nix() -> Finding:
+    """Nix, and a store that this user may add to."""
+    try:
+        program = process.find_tool("nix", nix.PACKAGE)
+        version = process.run([program, "--version"]).stdout.split()[-1]
+    except NetvmError as error:
+        return Finding("Nix", State.MISSING, error.message, error.hint or "")
+    try:
+        said = process.run([program, "store", "ping"], env=nix.environment())
+    except CommandError as error:
+        reason = error.tail.strip().splitlines()
+        found = f"{version}, but no store that this user may use: {reason[-1] if reason else error.message}"
+        return Finding("Nix", State.MISSING, found, mend_store())
+    how = "through its daemon" if "daemon" in said.stdout + said.stderr else "by itself, without a daemon"
+    return Finding("Nix", State.OK, f"{version}, builds {how}")
+
+
+def mend_store(socket: Path = Path("/nix/var/nix/daemon-socket/socket")) -> str:
+    """What lets an ordinary user build; as Debian's nix-setup-systemd sets it up."""
+    if not socket.parent.exists():
+        return "sudo apt-get install nix-setup-systemd"
+    if not os.access(socket.parent, os.X_OK):
+        return f"sudo usermod -aG nix-users {_user()}, then log in again"
+    return "sudo systemctl start nix-daemon.socket"
+
+
+def _user() -> str:
+    return os.environ.get("USER") or str(os.getuid())
+
+
+SANDBOX_TRIAL = ("-U", "-r", "-m", "-p", "-n", "-i", "-u", "-f", "--mount-proc", "true")
+
+_NAMESPACE_SWITCHES = (
+    ("/proc/sys/user/max_user_namespaces", "0", "sudo sysctl user.max_user_namespaces=15000"),
+    ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sudo sysctl kernel.unprivileged_userns_clone=1"),
+    (
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+)
+
+
+def check_sandbox() -> Finding:
+    """All the namespaces that Nix's sandbox and our build scripts enter (user_namespaces(7))."""
+    try:
+        process.run([process.find_tool("unshare", "util-linux"), *SANDBOX_TRIAL])
+    except CommandError as error:
+        reason = error.tail.strip().splitlines()
+        found = f"namespaces cannot be made: {reason[-1] if reason else error.message}"
+        return Finding("sandbox", State.MISSING, found, _mend_namespaces())
+    except NetvmError as error:
+        return Finding("sandbox", State.MISSING, error.message, error.hint or "")
+    return Finding("sandbox", State.OK, "user, mount, process and network namespaces")
+
+
+def _mend_namespaces() -> str:
+    for file, bad, mend in _NAMESPACE_SWITCHES:
+        if read(file) == bad:
+            return mend
+    return "a container needs more rights for this: docker run --privileged, or podman run --security-opt unmask=ALL"
+
+
+def read(file: str) -> str:
+    """A file of /proc or /sys, or nothing where it is not there."""
+    try:
+        return Path(file).read_text().strip()
+    except OSError:
+        return ""
+
+
+def check_packages() -> Finding:
+    """apt, Debian's keys, and the mirror that packages would come from."""
+    try:
+        process.find_tool("apt-get", "apt")
+        chosen = mirrors.choose_mirrors(request_for(Router()), mirrors.machine_targets())
+    except NetvmError as error:
+        return Finding("packages", State.MISSING, error.message, error.hint or "")
+    if not Path(mirrors.KEYRING).is_file():
+        mend = "sudo apt-get install debian-archive-keyring"
+        return Finding("packages", State.MISSING, f"Debian's keys are not at {mirrors.KEYRING}", mend)
+    return Finding("packages", State.OK, f"by apt from {chosen[mirrors.MAIN]}")
+
+
+def check_qemu() -> Finding:
+    """A QEMU of the machine's own, which is not needed."""
+    try:
+        found = qemu.find()
+    except NetvmError:
+        return Finding("QEMU", State.OK, "none on PATH; `build` brings its own")
+    return Finding("QEMU", State.OK, f"{found.version} on PATH; `build` brings its own")
+
+
+def check_accelerator() -> Finding:
+    """Whether KVM boots a guest, by trial."""
+    try:
+        chosen = accelerator.choose(qemu.find())
+    except NetvmError:
+        if not accelerator.DEVICE.exists():
+            return Finding("accelerator", State.WARN, f"TCG: {accelerator.DEVICE} is not there", _mend_kvm())
+        hint = "netvm-build smoke tries it with the one that build brings"
+        return Finding("accelerator", State.WARN, "not tried: no QEMU on PATH", hint)
+    if chosen.kind == accelerator.KVM:
+        return Finding("accelerator", State.OK, str(chosen))
+    return Finding("accelerator", State.WARN, str(chosen), _mend_kvm())
+
+
+def _mend_kvm() -> str:
+    """TCG is several times slower and otherwise as good."""
+    if accelerator.DEVICE.exists() and not os.access(accelerator.DEVICE, os.R_OK | os.W_OK):
+        return f"sudo usermod -aG kvm {_user()}, then log in again"
+    return "works, but slower; in a VM, allow nested virtualisation"
+
+
+# <linux/if_tun.h>
+_TUNSETIFF = 0x400454CA
+_IFF_TAP_NO_PI = 0x0002 | 0x1000
+
+
+def check_taps() -> Finding:
+    """Makes a tap that vanishes as it is closed."""
+    try:
+        device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        return Finding("taps", State.WARN, f"/dev/net/tun: {error.strerror}", "sudo modprobe tun, or run as root")
+    try:
+        fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", b"", _IFF_TAP_NO_PI))
+    except OSError as error:
+        mend = "needs CAP_NET_ADMIN: only needed to attach clients of this host, not for `smoke`"
+        return Finding("taps", State.WARN, f"cannot be made: {error.strerror}", mend)
+    finally:
+        os.close(device)
+    return Finding("taps", State.OK, "can be made")
+
+
+def check_iommu(groups: Path = Path("/sys/kernel/iommu_groups")) -> Finding:
+    """Whether a physical NIC could be handed to the router."""
+    try:
+        count = sum(1 for _ in groups.iterdir())
+    except OSError:
+        count = 0
+    if count:
+        return Finding("IOMMU", State.OK, f"{count} group" + "s" * (count > 1))
+    mend = "for a physical NIC alone: VT-d or AMD-Vi in the firmware, and intel_iommu=on for Linux"
+    return Finding("IOMMU", State.WARN, "no groups", mend)
+
+
+def check_cards(bus: Bus | None = None) -> Finding:
+    """Which of this machine's network cards could be handed to a router, and by whom."""
+    bus = bus or Bus()
+    cards = [device for device in bus.network() if device.group is not None and device.resets]
+    if not cards:
+        return Finding("cards", State.OK, "none that could be handed to a router; emulated ones need none")
+    found = "could be handed to a router: " + ", ".join(device.address for device in cards)
+    shut = access.shut(bus, tuple(cards))
+    if not shut:
+        return Finding("cards", State.OK, found)
+    rules = access.udev_rules(_user(), tuple(cards))
+    mend = f"by root alone; to let {_user()} do it, put into {access.RULES_FILE} (leave out the cards to keep):\n"
+    mend += f"{rules}\nand into {access.LIMITS_FILE}:\n{access.memory_limit(_user(), 96)}\nthen reboot"
+    return Finding("cards", State.WARN, found, mend)
+
+
+# A build from nothing: downloads, the kernel's source and objects, the toolchain's roots.
+STORE_NEEDS_GIB = 6
+
+
+def check_disk(store: Path = Path("/nix/store")) -> Finding:
+    """Room for the store, and here for the image."""
+    place = next(folder for folder in (store, *store.parents) if folder.is_dir())
+    there, here = shutil.disk_usage(place).free / GIB, shutil.disk_usage(Path.cwd()).free / GIB
+    found = f"{there:.1f} GiB free for {store}, {here:.1f} GiB here"
+    if here < 0.1 or there < 1:
+        return Finding("disk", State.MISSING, found, "free some space; nix-collect-garbage frees the store's")
+    if there < STORE_NEEDS_GIB:
+        mend = f"a first build wants {STORE_NEEDS_GIB} GiB in the store; nix-collect-garbage frees some"
+        return Finding("disk", State.WARN, found, mend)
+    return Finding("disk", State.OK, found)
+
+
+def check_memory(file: str = "/proc/meminfo") -> Finding:
+    """Room for the compiler and for the VMs of a smoke boot."""
+    sizes = dict(line.split(":", 1) for line in read(file).splitlines() if ":" in line)
+    available_mib = int(sizes.get("MemAvailable", "0 kB").split()[0]) // 1024
+    found = f"{available_mib} MiB available"
+    if available_mib < 512:
+        return Finding("memory", State.MISSING, found, "close something, or give this machine 2 GiB")
+    if available_mib < 1536:
+        return Finding("memory", State.WARN, found, "compiling the kernel may be slow; 2 GiB are plenty")
+    return Finding("memory", State.OK, found)
+
+
+CHECKS: tuple[Callable[[], Finding], ...] = (
+    check_nix,
+    check_sandbox,
+    check_packages,
+    check_disk,
+    check_memory,
+    check_qemu,
+    check_accelerator,
+    check_taps,
+    check_iommu,
+    check_cards,
+)

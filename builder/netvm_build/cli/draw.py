@@ -1,0 +1,105 @@
+"""Sinks that draw what engines emit: a living line on a terminal, plain lines in a log, nothing when quiet."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from netvm_build.cli.escape import escape
+from netvm_build.cli.screen import Screen
+from netvm_build.cli.stage_text import counted, ended
+from netvm_build.util.events import Event, Note, Output, Progress, Sink, StageEnded, StageStarted, discard
+
+# How often a log is told of progress.
+PACE_S = 2.0
+
+
+@contextmanager
+def drawing(screen: Screen) -> Iterator[Sink]:
+    """A sink for the length of one command, fit for where stderr goes."""
+    if screen.verbosity < 0:
+        yield discard
+    elif screen.animated:
+        from netvm_build.cli.live import live_sink  # rich is slow to import, and only a terminal needs it
+
+        with live_sink(screen) as sink:
+            yield sink
+    else:
+        yield plain_sink(screen)
+
+
+def plain_sink(screen: Screen, pace_s: float = PACE_S) -> Sink:
+    """One line an event, without time stamps.
+
+    A log wants to know what is worked on, not each step of it: progress is told when `what` changes, and what comes
+    within `pace_s` of another such line is held back until then, or dropped for what came after it.
+    """
+    pacer = _Pacer(pace_s)
+    last: dict[str, str] = {}
+
+    def sink(event: Event, /) -> None:
+        match event:
+            case StageStarted(stage):
+                last.pop(stage, None)
+                pacer.now(f"{escape(stage)} …")
+            case Output(stage, line):
+                if screen.verbosity > 0:
+                    pacer.now(f"{escape(stage)} | {escape(line)}")
+            case Progress(stage, done, total, what):
+                if what and last.get(stage) != what:
+                    last[stage] = what
+                    pacer.soon(f"{escape(stage)}: {counted(done, total)}{escape(what)}")
+            case Note(text):
+                pacer.now(f"note: {escape(text)}")
+            case StageEnded(stage, ok, seconds, note):
+                pacer.drop()
+                pacer.now(ended(stage, ok=ok, seconds=seconds, note=note, screen=screen))
+
+    return sink
+
+
+class _Pacer:
+    """Writes lines to stderr: at once, or no more often than every `pace_s` seconds and then the latest."""
+
+    def __init__(self, pace_s: float) -> None:
+        self.pace_s = pace_s
+        self.lock = threading.Lock()
+        self.last = -pace_s
+        self.waiting: str | None = None
+        self.timer: threading.Timer | None = None
+
+    def now(self, line: str) -> None:
+        with self.lock:
+            self._write(line)
+
+    def soon(self, line: str) -> None:
+        with self.lock:
+            wait = self.last + self.pace_s - time.monotonic()
+            if wait <= 0 and self.timer is None:
+                self.last = time.monotonic()
+                self._write(line)
+                return
+            self.waiting = line
+            if self.timer is None:
+                self.timer = threading.Timer(wait, self._due)
+                self.timer.daemon = True
+                self.timer.start()
+
+    def drop(self) -> None:
+        """Forget what waits: something later has been said."""
+        with self.lock:
+            self.waiting = None
+
+    def _due(self) -> None:
+        with self.lock:
+            self.timer = None
+            if self.waiting is not None:
+                self.last = time.monotonic()
+                self._write(self.waiting)
+                self.waiting = None
+
+    def _write(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,174 @@
+"""kernel list, show, explain: which options a kernel is asked to have, and why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from netvm_build.cli.app import netvm_build, spec_path
+from netvm_build.cli.escape import escape
+from netvm_build.cli.screen import Screen, table
+from netvm_build.model import Kernel, RequestedOption
+from netvm_build.util.errors import NetvmError, SpecError
+
+if TYPE_CHECKING:
+    from netvm_build.kconfig import Asked, Condition, Explanation, Fragment
+
+SPEC = click.option("--spec", default="netvm.yaml", metavar="SPEC", help="The spec to look at.  [default: netvm.yaml]")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@netvm_build.group(epilog="Example: netvm-build kernel explain IP_NF_NAT")
+def kernel() -> None:
+    """Look at kernel fragments and at what a spec makes of them."""
+
+
+@kernel.command("list", epilog="Example: netvm-build kernel list --spec examples/minimal.yaml")
+@SPEC
+@JSON
+@click.pass_obj
+def list_fragments(screen: Screen, spec: str, as_json: bool) -> None:
+    """List the kernel fragments: ours, and those beside the spec.
+
+    A star marks those that the spec's kernel is made of.
+    """
+    asked, fragments = _read(spec)
+    chosen = _chosen(asked, fragments)
+    if as_json:
+        rows = [{**_as_object(one, asked.version), "chosen": name in chosen} for name, one in sorted(fragments.items())]
+        screen.result_json({"version": 1, "kernel": asked.version, "fragments": rows})
+        return
+    lines = [("*" if name in chosen else " ", name, escape(one.description)) for name, one in sorted(fragments.items())]
+    screen.result(table(lines))
+
+
+@kernel.command(epilog="Example: netvm-build kernel show nat")
+@click.argument("name")
+@SPEC
+@JSON
+@click.pass_obj
+def show(screen: Screen, name: str, spec: str, as_json: bool) -> None:
+    """Show a fragment: its options, and for which kernels it asks them."""
+    from netvm_build.spec.values import did_you_mean
+
+    asked, fragments = _read(spec)
+    fragment = fragments.get(name)
+    if fragment is None:
+        near = did_you_mean(name, fragments)
+        raise NetvmError(f"there is no fragment {name!r}", hint=near or "netvm-build kernel list")
+    if as_json:
+        screen.result_json({"version": 1, "kernel": asked.version, **_as_object(fragment, asked.version)})
+    else:
+        screen.result("\n".join(_shown(fragment, screen)))
+
+
+@kernel.command(epilog="Example: netvm-build kernel explain IP_NF_NAT")
+@click.argument("option")
+@SPEC
+@JSON
+@click.pass_obj
+def explain(screen: Screen, option: str, spec: str, as_json: bool) -> None:
+    """Say who asks for a kernel option, and with which value."""
+    from netvm_build import kconfig
+
+    asked, fragments = _read(spec)
+    said = kconfig.explain(option, kconfig.resolve(asked, fragments), fragments)
+    if as_json:
+        screen.result_json(_explanation_object(said))
+        return
+    name = escape(said.name)
+    rows = [(f"{name}={_value(one.request)}", _asked_by(one)) for one in said.asked]
+    screen.result(table(rows) or f"{name}: nothing asks for it, so it is off unless another option selects it")
+    if said.elsewhere:
+        screen.say(f"hint: these fragments would ask for it: {', '.join(one.name for one in said.elsewhere)}")
+    elif said.nearest:
+        screen.say(f"hint: {escape(said.nearest)}")
+
+
+def _asked_by(asked: Asked) -> str:
+    """``kernel-configs/nat.yaml:4 (nat, as nftables requires it, as router requires it)``."""
+    who, *chain = asked.because or ("the spec",)
+    because = "".join(f", as {name} requires it" for name in chain)
+    return f"{escape(str(asked.request.source))} ({who}{because})" + ("" if asked.used else ", overridden")
+
+
+def _read(spec_argument: str) -> tuple[Kernel, Mapping[str, Fragment]]:
+    """What a spec asks of its kernel, and all fragments it could name; the defaults where there is no netvm.yaml."""
+    from netvm_build import kconfig, spec
+    from netvm_build.util import data
+
+    path = spec_path(spec_argument)
+    asked = Kernel()
+    if path.exists() or path != Path("netvm.yaml"):
+        asked = spec.load(path).router.kernel
+    return asked, kconfig.load_fragments((*asked.fragment_dirs, data.folder("kernel-configs")))
+
+
+def _chosen(asked: Kernel, fragments: Mapping[str, Fragment]) -> set[str]:
+    """The fragments a kernel is made of; none where they do not fit together, which `check` reports."""
+    from netvm_build import kconfig
+
+    try:
+        return set(kconfig.resolve(asked, fragments).chosen_by)
+    except SpecError:
+        return set()
+
+
+def _shown(fragment: Fragment, screen: Screen) -> Iterator[str]:
+    yield f"{fragment.name}: {escape(fragment.description)}"
+    yield screen.styled(f"  {escape(fragment.source.file)}", "dim", sys.stdout)
+    for label, references in (("requires", fragment.requires), ("conflicts with", fragment.conflicts)):
+        if references:
+            yield f"  {label} {', '.join(reference.name for reference in references)}"
+    yield from (f"  {request.name}={_value(request)}" for request in fragment.options)
+    for condition in fragment.when:
+        yield f"  {_bounds(condition)}:"
+        yield from (f"    {request.name}={_value(request)}" for request in condition.options)
+
+
+def _bounds(condition: Condition) -> str:
+    """``from Linux 6.17, before 6.19``."""
+    bounds = (("from Linux", condition.at_least), ("before Linux", condition.older_than))
+    return ", ".join(f"{word} {version}" for word, version in bounds if version is not None)
+
+
+def _value(request: RequestedOption) -> str:
+    return escape(str(request.value)) + (" (optional)" if request.value.optional else "")
+
+
+def _as_object(fragment: Fragment, version: str) -> dict[str, object]:
+    return {
+        "name": fragment.name,
+        "description": fragment.description,
+        "file": fragment.source.file,
+        "requires": [reference.name for reference in fragment.requires],
+        "conflicts": [reference.name for reference in fragment.conflicts],
+        "options": [_request_object(request) for request in fragment.options_for(version)],
+    }
+
+
+def _explanation_object(said: Explanation) -> dict[str, object]:
+    return {
+        "version": 1,
+        "option": said.name,
+        "value": None if said.option is None else str(said.option.value),
+        "asked": [
+            {**_request_object(one.request), "because": list(one.because), "used": one.used} for one in said.asked
+        ],
+        "elsewhere": [fragment.name for fragment in said.elsewhere],
+        "nearest": said.nearest,
+    }
+
+
+def _request_object(request: RequestedOption) -> dict[str, object]:
+    return {
+        "name": request.name,
+        "value": str(request.value),
+        "optional": request.value.optional,
+        "file": request.source.file,
+        "line": request.source.line,
+    }

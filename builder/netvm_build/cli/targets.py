@@ -1,0 +1,78 @@
+"""What `run` and `smoke` are told to boot: an image that is there, or a spec whose image is built first."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netvm_build.cli.app import spec_path
+from netvm_build.cli.build_commands import default_out
+from netvm_build.util.errors import Problem, SpecError
+
+if TYPE_CHECKING:
+    from netvm_build.build.pipeline import Loaded
+    from netvm_build.image.manifest import Image
+    from netvm_build.util.events import Sink
+    from netvm_build.vmm.qemu import Qemu
+
+
+@dataclass(frozen=True)
+class Target:
+    """`image` has no files yet where it is to be built from a spec; `qemu` is None where that build brings it."""
+
+    image: Image
+    spec: Loaded | None
+    qemu: Qemu | None
+
+
+def find(what: str, program: Path | None) -> Target:
+    """The image or spec that an argument names, and the QEMU asked for.  Raises NetvmError; builds nothing.
+
+    Whatever can be refused now is: a build may take long.
+    """
+    from netvm_build.build import pipeline
+    from netvm_build.image import manifest
+    from netvm_build.vmm import qemu
+    from netvm_build.vmm.qemu import handover
+
+    if (Path(what) / manifest.FILE).exists():
+        image = manifest.load(Path(what))
+        manifest.verify(image)
+        handover.check(image.manifest.spec, os.environ)
+        return Target(image, None, qemu.find(program, image.manifest.qemu, _again(image)))
+    loaded = pipeline.load(_spec(Path(what)))
+    image = pipeline.expected(loaded, default_out(loaded.router.name, None))
+    handover.check(image.manifest.spec, os.environ)
+    return Target(image, loaded, None if program is None else qemu.find(program))
+
+
+def ready(target: Target, sink: Sink) -> tuple[Image, Qemu]:
+    """The image, built if need be, and the QEMU to boot it in."""
+    from netvm_build.build import pipeline
+    from netvm_build.vmm import qemu
+
+    image = target.image
+    if target.spec is not None:
+        image = pipeline.build(target.spec, image.folder, sink)
+    return image, target.qemu or qemu.find(None, image.manifest.qemu, _again(image))
+
+
+def _again(image: Image) -> str:
+    return f"netvm-build build -o {image.folder}, where its spec is"
+
+
+def _spec(what: Path) -> Path:
+    """The spec that an argument names which is no image.  Raises SpecError where it is clear that it is neither."""
+    from netvm_build.image import manifest
+
+    path = spec_path(str(what))
+    if path.exists() or (what.suffix in (".yaml", ".yml") and not what.is_dir()):
+        return path  # or an error that names the file
+    hint = f"build an image there, in the folder of its spec: netvm-build build -o {what}"
+    message = "there is neither an image's folder nor a spec of this name"
+    if what.is_dir():
+        message = f"this folder holds neither an image ({manifest.FILE}) nor a spec (netvm.yaml)"
+        hint += f"; or write a spec: netvm-build init {what}"
+    raise SpecError([Problem(str(what), 0, "", message, hint)])

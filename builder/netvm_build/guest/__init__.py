@@ -1,0 +1,81 @@
+"""What the guest says: boot protocol 1 into typed events, and the kernel's last words into causes.
+
+Every byte comes from a guest and is not trusted: lines are bounded, values are checked for type, and text is escaped
+before anyone shows it.  docs/reference/boot-protocol.md defines the protocol.
+
+- events.py: each event as a value
+- lines.py: bytes → lines → events
+- history.py: the lines that are kept
+- causes.py: what a line of the console tells of a boot that failed
+- text.py: a guest's text, fit to be shown
+"""
+
+from __future__ import annotations
+
+from netvm_build.guest.causes import PANIC, PATTERNS, TRACEBACK, TROUBLE, Pattern
+from netvm_build.guest.events import (
+    EVENTS,
+    Client,
+    ClientGone,
+    ClientRefused,
+    Degraded,
+    Failed,
+    Firewall,
+    GuestEvent,
+    Init,
+    Log,
+    Modules,
+    Mounts,
+    Ready,
+    Recovered,
+    Reply,
+    Route,
+    Service,
+    Shutdown,
+    Uplink,
+    UplinkError,
+)
+from netvm_build.guest.history import HEAD_LINES, HOST, TAIL_LINES, History, note
+from netvm_build.guest.lines import MAX_LINE, MAX_REPLY, PREFIX, Lines, from_console, parse, read_object
+from netvm_build.guest.text import escape
+
+__all__ = [
+    "EVENTS",
+    "HEAD_LINES",
+    "HOST",
+    "MAX_LINE",
+    "MAX_REPLY",
+    "PANIC",
+    "PATTERNS",
+    "PREFIX",
+    "TAIL_LINES",
+    "TRACEBACK",
+    "TROUBLE",
+    "Client",
+    "ClientGone",
+    "ClientRefused",
+    "Degraded",
+    "Failed",
+    "Firewall",
+    "GuestEvent",
+    "History",
+    "Init",
+    "Lines",
+    "Log",
+    "Modules",
+    "Mounts",
+    "Pattern",
+    "Ready",
+    "Recovered",
+    "Reply",
+    "Route",
+    "Service",
+    "Shutdown",
+    "Uplink",
+    "UplinkError",
+    "escape",
+    "from_console",
+    "note",
+    "parse",
+    "read_object",
+]

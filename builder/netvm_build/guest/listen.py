@@ -1,0 +1,162 @@
+"""A reader of a running VM's event socket: its events so far and to come, and answers to requests.
+
+What comes is a guest's: lines are bounded, and so is what is kept of them; only well-formed events get through, and no
+wait is without an end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from netvm_build.guest import EVENTS, MAX_REPLY, GuestEvent, History, Lines, Reply, escape, parse
+from netvm_build.util.errors import BootError, QmpLost
+
+READ_BYTES = 64 << 10
+ANSWER_S = 10.0
+KEPT_LINES, KEPT_BYTES = 2000, 2 << 20  # of what comes while an answer is waited for
+SYNC = "sync"  # the keeper's own request: what was said before it has been read then
+
+
+class Unanswered(BootError):
+    """The router does not answer, or says no."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event, and the line of JSON it came in, which may have members that this version does not know."""
+
+    event: GuestEvent
+    line: str
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The whole object."""
+        return dict(json.loads(self.line))
+
+
+class Conversation:
+    """A connection to the keeper of a VM; use it in a `with`.  Raises QmpLost if there is none."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._lines = Lines(MAX_REPLY * 2)
+        self._waiting = _kept()
+        self._seen: set[str] = set()
+        self.floods = False
+        self._numbers = itertools.count(1)
+        try:
+            self._socket.settimeout(ANSWER_S)
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise QmpLost(f"{path}: the VM's keeper does not answer: {error.strerror or error}") from error
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def ask(self, request: str, timeout_s: float = ANSWER_S, **fields: object) -> Mapping[str, Any]:
+        """One request, and its answer; events that come meanwhile are kept.  Raises Unanswered or QmpLost."""
+        number = next(self._numbers)
+        end = time.monotonic() + timeout_s
+        line = json.dumps({"v": 1, "id": number, "request": request, **fields}).encode() + b"\n"
+        try:
+            self._socket.settimeout(timeout_s)
+            self._socket.sendall(line)
+        except TimeoutError:
+            raise Unanswered("the VM's keeper does not read what it is asked", hint=HINT) from None
+        except OSError as error:
+            raise QmpLost("the VM has ended") from error
+        while (left := end - time.monotonic()) > 0:
+            heard = self._receive(left)
+            if heard is None:
+                raise QmpLost("the VM has ended")
+            answer: Reply | None = None
+            for told in heard:
+                if not isinstance(told.event, Reply):
+                    self._waiting.add(told.line.encode())
+                elif told.event.id == number:
+                    answer = told.event
+            if answer is not None:
+                return _accepted(answer, request)
+        floods = ", and floods its event port" if self.floods else ""
+        raise Unanswered(f"the router does not answer `{request}` within {timeout_s:g} s{floods}", hint=HINT)
+
+    def so_far(self) -> list[Told]:
+        """All events until now; a note stands where more came than is kept."""
+        self.ask(SYNC)
+        return self._taken()
+
+    def mute(self) -> frozenset[str]:
+        """The names of the events that the guest has ever said, of which no more come from now on.
+
+        `floods` then tells whether it says so much that it is read more slowly.
+        """
+        answer = self.ask(SYNC, events=False)
+        said = answer.get("said")
+        self.floods = answer.get("floods") is True
+        if isinstance(said, list):
+            self._seen |= {name for name in said if isinstance(name, str)}
+            self._waiting = _kept()
+        else:  # an older keeper, which goes on sending events
+            self._seen |= {_NAMES[type(told.event)] for told in self._taken()}
+        return frozenset(self._seen)
+
+    def follow(self, end: float | None = None) -> Iterator[Told]:
+        """Every event as it comes, until the VM ends, or until a moment of time.monotonic."""
+        yield from self._taken()
+        while (left := None if end is None else end - time.monotonic()) is None or left > 0:
+            heard = self._receive(left)
+            if heard is None:
+                return
+            yield from (told for told in heard if not isinstance(told.event, Reply))
+
+    def _taken(self) -> list[Told]:
+        """The events that came while an answer was waited for."""
+        waiting, self._waiting = self._waiting, _kept()
+        return [told for line in waiting.lines() if (told := _told(line.decode())) is not None]
+
+    def _receive(self, timeout_s: float | None) -> list[Told] | None:
+        """What the next bytes complete; None at the end, nothing when the time is up."""
+        self._socket.settimeout(timeout_s)
+        try:
+            data = self._socket.recv(READ_BYTES)
+        except TimeoutError:
+            return []
+        except OSError:
+            return None
+        if not data:
+            return None
+        return [told for line in self._lines.feed(data) if (told := _told(line)) is not None]
+
+
+_NAMES: Mapping[type[GuestEvent], str] = {kind: name for name, kind in EVENTS.items()}
+HINT = "see what it last said: netvm-build events, netvm-build console"
+
+
+def _accepted(reply: Reply, request: str) -> Mapping[str, Any]:
+    body = reply.body or {}
+    if "error" in body:
+        raise Unanswered(f"the router does not answer `{request}`: {escape(str(body['error']), 200)}", hint=HINT)
+    return body
+
+
+def _told(line: str) -> Told | None:
+    event = parse(line)
+    return None if event is None else Told(event, line)
+
+
+def _kept() -> History:
+    return History(tail=KEPT_LINES, max_bytes=KEPT_BYTES)

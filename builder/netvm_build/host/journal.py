@@ -1,0 +1,238 @@
+"""What was changed on the host, on disk before it is changed, so that whoever comes next can undo it.
+
+A journal is a file of JSON lines in a folder.  `record` returns once the line is on the disk, so a change that was made
+is always known; a line that was cut off belongs to a change that was never begun.  `done` says that a change is undone
+(or was not made after all), and the file is empty again when the last one is.  Nothing that it is for outlives the
+kernel that it was done to, so lines from before a reboot count for nothing.
+
+A change belongs to a process, and is abandoned when that process is gone, however it went; a change that belongs to
+none (`owner_pid` 0) stays until somebody undoes it on purpose.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from netvm_build.util.errors import NetvmError
+from netvm_build.util.process import started
+
+FILE = "journal"
+LOCK = "lock"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_RECORD, _DONE, _OWNER, _ADOPT = "record", "done", "owner", "adopt"
+
+
+class JournalError(NetvmError):
+    """The journal cannot be written, or a line of it cannot be understood."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing to undo: its `kind` (who knows how), its `target` (a PCI address, an interface), and what `undo` needs.
+
+    `owner_started` is when the owner began, in clock ticks since the host's boot: a number alone may be used again.
+    """
+
+    kind: str
+    target: str
+    undo: Mapping[str, str]
+    owner_pid: int = 0
+    owner_started: int = 0
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether it belongs to a process that is gone."""
+        return self.owner_pid != 0 and started(self.owner_pid) != self.owner_started
+
+    @property
+    def kept(self) -> bool:
+        """Whether it belongs to no process, and stays until it is undone on purpose."""
+        return self.owner_pid == 0
+
+
+def ours(kind: str, target: str, undo: Mapping[str, str]) -> Change:
+    """A change that belongs to this process."""
+    return Change(kind, target, dict(undo), os.getpid(), started(os.getpid()))
+
+
+def state_folder() -> Path:
+    """Where the journal of this machine is: /run/netvm-build for root, which goes at a reboot as the changes do.
+
+    For others $XDG_STATE_HOME/netvm-build or ~/.local/state/netvm-build: a runtime folder would go with the last login.
+    """
+    if os.geteuid() == 0:
+        return Path("/run/netvm-build")
+    base = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "netvm-build"
+
+
+class Journal:
+    """The journal in a folder, which is made at the first record.  Any number of processes may use it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / FILE
+
+    def record(self, change: Change) -> None:
+        """Write down a change before it is made.  Raises JournalError, and then it must not be made."""
+        with self._opened() as descriptor:
+            _append(descriptor, self.file, {_RECORD: asdict(change)})
+
+    def done(self, change: Change) -> None:
+        """Strike out a change that is undone; one that is not there is none to strike out."""
+        with self._opened() as descriptor:
+            left = list(self._read(descriptor))
+            if change not in left:
+                return
+            left.reverse()
+            left.remove(change)
+            if left:
+                _append(descriptor, self.file, {_DONE: asdict(change)})
+            else:
+                os.ftruncate(descriptor, 0)
+                os.fsync(descriptor)
+
+    def hand_over(self, pid: int = 0, began: int = 0) -> None:
+        """Give all changes of this process to another, or to none, in one step: all of them or, if we die, none."""
+        mine = (os.getpid(), started(os.getpid()))
+        with self._opened() as descriptor:
+            _append(descriptor, self.file, {_OWNER: {"from": list(mine), "to": [pid, began]}})
+
+    def adopt(self, changes: Sequence[Change], pid: int = 0, began: int = 0) -> tuple[Change, ...]:
+        """Give these changes to a process, or to none, in one step; the changes as they are then."""
+        if changes:
+            with self._opened() as descriptor:
+                given = [asdict(change) for change in changes]
+                _append(descriptor, self.file, {_ADOPT: {"changes": given, "to": [pid, began]}})
+        return tuple(replace(change, owner_pid=pid, owner_started=began) for change in changes)
+
+    def pending(self) -> tuple[Change, ...]:
+        """What is to be undone, in the order in which it was recorded; undo it in the opposite one."""
+        try:
+            descriptor = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            return self._read(descriptor)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Be the only one who changes the host: a second process waits here until the first is through."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(self.file, flags, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                yield descriptor
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> JournalError:
+        hint = f"nothing was changed; look at it: ls -la {self.folder}"
+        return JournalError(f"the journal {self.file} cannot be used: {error.strerror}", hint=hint)
+
+    def _read(self, descriptor: int) -> tuple[Change, ...]:
+        """Replay the lines.  Raises JournalError for one that is whole and makes no sense."""
+        lines = _content(descriptor).split(b"\n")[:-1]  # what follows the last newline was cut off
+        left: list[Change] = []
+        for number, line in enumerate(lines, 1):
+            try:
+                entry = json.loads(line)
+                if entry.pop("boot") == _boot():
+                    left = _replayed(left, entry)
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+                hint = f"see what is still changed, put it right by hand, then remove the file: rm {self.file}"
+                raise JournalError(f"{self.file}:{number}: this line makes no sense", hint=hint) from error
+        return tuple(left)
+
+
+def _replayed(left: list[Change], entry: Mapping[str, Any]) -> list[Change]:
+    if _RECORD in entry:
+        return [*left, _change(entry[_RECORD])]
+    if _DONE in entry:
+        left.reverse()
+        left.remove(_change(entry[_DONE]))
+        left.reverse()
+        return left
+    if _ADOPT in entry:
+        given, (pid, began) = [_change(change) for change in entry[_ADOPT]["changes"]], map(int, entry[_ADOPT]["to"])
+        return [replace(one, owner_pid=pid, owner_started=began) if one in given else one for one in left]
+    old, (pid, began) = tuple(entry[_OWNER]["from"]), map(int, entry[_OWNER]["to"])
+    return [
+        replace(change, owner_pid=pid, owner_started=began)
+        if (change.owner_pid, change.owner_started) == old
+        else change
+        for change in left
+    ]
+
+
+def _change(document: Mapping[str, Any]) -> Change:
+    """A change whose members are of the types that they are declared with.  Raises TypeError."""
+    change = Change(**document)
+    texts = [change.kind, change.target, *change.undo, *change.undo.values()]
+    numbers = [change.owner_pid, change.owner_started]
+    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
+        raise TypeError("a change of texts and numbers")
+    return change
+
+
+def _append(descriptor: int, file: Path, entry: Mapping[str, Any]) -> None:
+    """Add a line and wait until it is on the disk; all of it or nothing.  Raises OSError."""
+    content = _content(descriptor)
+    whole = content.rfind(b"\n") + 1
+    if whole != len(content):
+        os.ftruncate(descriptor, whole)
+    line = json.dumps({"boot": _boot(), **entry}, sort_keys=True).encode() + b"\n"
+    try:
+        written = os.write(descriptor, line)
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, whole)
+        raise
+    if written != len(line):
+        os.ftruncate(descriptor, whole)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+    if not content:  # the file's name must be on the disk too
+        folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _content(descriptor: int) -> bytes:
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+def _boot() -> str:
+    """What tells this boot of the kernel from every other."""
+    return _BOOT_ID.read_text().strip()

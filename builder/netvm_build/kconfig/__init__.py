@@ -1,0 +1,41 @@
+"""Kernel fragments → one set of options, and what was asked held against what came out.
+
+- fragment.py: what a fragment is
+- reader.py: one YAML file → Fragment, every problem at once
+- fragments.py: the folders of fragments
+- resolve.py: the spec's choice of fragments → KernelConfig; who asks for what, and why
+- dotconfig.py: the kernel's own .config, read, written, and compared with what was asked
+- modular.py: which options become modules, and which modules the image holds
+- mismatches.py: what the build's check (templates/kernel/check_config.py) says, read back from its log
+"""
+
+from __future__ import annotations
+
+from netvm_build.kconfig.dotconfig import compare, parse_dot_config, seed_text
+from netvm_build.kconfig.fragment import Condition, Fragment, Reference, version_key
+from netvm_build.kconfig.fragments import load_fragments
+from netvm_build.kconfig.mismatches import MISMATCH_PREFIX, mismatch_error, mismatches_in, with_sources
+from netvm_build.kconfig.modular import Drivers, stock_parameters
+from netvm_build.kconfig.resolve import Asked, Explanation, KernelConfig, explain, resolve
+
+__all__ = [
+    "MISMATCH_PREFIX",
+    "Asked",
+    "Condition",
+    "Drivers",
+    "Explanation",
+    "Fragment",
+    "KernelConfig",
+    "Reference",
+    "compare",
+    "explain",
+    "load_fragments",
+    "mismatch_error",
+    "mismatches_in",
+    "parse_dot_config",
+    "resolve",
+    "seed_text",
+    "stock_parameters",
+    "version_key",
+    "with_sources",
+]

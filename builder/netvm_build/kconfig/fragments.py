@@ -1,0 +1,119 @@
+"""The folders of kernel fragments: all of them read, and their names held against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from netvm_build.kconfig.fragment import Fragment, Reference
+from netvm_build.kconfig.reader import Reader
+from netvm_build.spec import marks
+from netvm_build.spec.marks import Broken, Scalar
+from netvm_build.spec.values import ReadError, describe, did_you_mean, fragment_name
+from netvm_build.util import data
+from netvm_build.util.errors import Problem, SpecError
+
+_FOLDER = "kernel-configs"
+
+
+def load_fragments(folders: Sequence[Path]) -> Mapping[str, Fragment]:
+    """Every fragment of the folders by name, sorted; a folder without any is no mistake.
+
+    Raises SpecError with every problem: of YAML, of keys and values, a name used by two files, a fragment that is named
+    but not there, and fragments that require each other in a circle.
+    """
+    problems: list[Problem] = []
+    fragments: dict[str, Fragment] = {}
+    for folder in folders:
+        for path, shown_as in _files(folder, problems):
+            fragment = _load(path, shown_as, problems)
+            if fragment is None:
+                continue
+            first = fragments.setdefault(fragment.name, fragment)
+            if first is not fragment:
+                message = f"a fragment {fragment.name!r} is also in {fragment.source.file}"
+                hint = f"rename one of the two: mv {first.source.file} {_renamed(first)}"
+                problems.append(Problem(first.source.file, 0, "", message, hint))
+    problems += _dangling(fragments)
+    problems += _circles(fragments)
+    if problems:
+        raise SpecError(problems)
+    return dict(sorted(fragments.items()))
+
+
+def _renamed(fragment: Fragment) -> str:
+    return str(Path(fragment.source.file).with_name(f"my-{fragment.name}.yaml"))
+
+
+def _files(folder: Path, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
+    """The fragments' files with their names for messages; ours are shown alike wherever they are installed."""
+    shown = _FOLDER if folder == data.folder(_FOLDER) else str(folder)
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        hint = "make the folder, or leave it out"
+        problems.append(Problem(shown, 0, "", f"cannot be read: {error.strerror}", hint))
+        return
+    for name in names:
+        shown_as = f"{shown}/{name}"
+        if name.endswith(".yml"):
+            hint = f"mv {shown_as} {shown_as.removesuffix('.yml')}.yaml"
+            problems.append(Problem(shown_as, 0, "", "a fragment's file ends in .yaml", hint))
+        elif name.endswith(".yaml") and not name.startswith("."):
+            yield folder / name, shown_as
+
+
+def _load(path: Path, shown_as: str, problems: list[Problem]) -> Fragment | None:
+    """One fragment, as far as it can be read."""
+    reader = Reader(shown_as, problems)
+    try:
+        name = fragment_name(Scalar(path.stem, 0))
+    except ReadError as error:
+        reader.problem(0, "", error.message, error.hint)
+        return None
+    try:
+        document = marks.compose(marks.read(path, shown_as), shown_as)
+    except SpecError as error:
+        problems.extend(error.problems)
+        return None
+    problems.extend(document.problems)
+    if isinstance(document.root, marks.Mapping):
+        return reader.fragment(name, document.root)
+    if document.root is None and not document.problems:
+        reader.problem(0, "", "the file is empty", "write `description:` and `options:`")
+    elif document.root is not None and not isinstance(document.root, Broken):
+        message = f"{describe(document.root)} is not a fragment"
+        reader.problem(document.root.line, "", message, "write `description:` and `options:`")
+    return None
+
+
+def _dangling(fragments: Mapping[str, Fragment]) -> Iterator[Problem]:
+    """Names of fragments that are not there."""
+    for fragment in fragments.values():
+        for key, references in (("requires", fragment.requires), ("conflicts", fragment.conflicts)):
+            for reference in references:
+                if reference.name not in fragments:
+                    hint = did_you_mean(reference.name, fragments) or "`netvm-build kernel list` shows them all"
+                    message = f"there is no fragment {reference.name!r}"
+                    yield Problem(reference.source.file, reference.source.line, key, message, hint)
+
+
+def _circles(fragments: Mapping[str, Fragment]) -> Iterator[Problem]:
+    """Fragments that require themselves by way of others; each circle is reported once."""
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[Reference, ...]) -> Iterator[Problem]:
+        names = [reference.name for reference in trail]
+        if name in names[:-1]:
+            circle = trail[names.index(name) :]
+            closing = circle[-1].source
+            message = f"{' requires '.join(reference.name for reference in circle)}: a circle"
+            yield Problem(closing.file, closing.line, "requires", message, "remove one of them")
+        elif name not in done:
+            for reference in fragments[name].requires:
+                if reference.name in fragments:
+                    yield from visit(reference.name, (*trail, reference))
+            done.add(name)
+
+    for name, fragment in fragments.items():
+        yield from visit(name, (Reference(name, fragment.source),))

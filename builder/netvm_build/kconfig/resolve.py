@@ -1,0 +1,205 @@
+"""The spec's choice of fragments and options → what is asked of the kernel, with who asks and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from netvm_build.kconfig.fragment import Fragment
+from netvm_build.kconfig.modular import Drivers, as_modules, drivers_of, not_in_stock, stock_requests, without_modules
+from netvm_build.model import NIC_FAMILIES, Kernel, RequestedOption, Source
+from netvm_build.spec.values import did_you_mean
+from netvm_build.util.errors import Problem, SpecError
+
+# Requires what a router needs, and is always selected.
+ROUTER = "router"
+IPV6 = "ipv6"
+SPEC = Source("netvm.yaml")
+
+
+@dataclass(frozen=True)
+class KernelConfig:
+    """What is asked of one kernel.
+
+    `drivers` are the modules of its image, None where all is built in.  `options` has each option once, sorted by name,
+    as it is asked of the build.  `fragments` are those selected, sorted by name; `chosen_by` maps each to the fragment
+    that requires it, or to "" where the spec asks for it or it is always there.  `requests` are all requests of
+    fragments and spec, those included that lost to the spec's own.
+    """
+
+    version: str
+    options: tuple[RequestedOption, ...]
+    fragments: tuple[Fragment, ...]
+    chosen_by: Mapping[str, str]
+    requests: tuple[RequestedOption, ...]
+    drivers: Drivers | None = None
+
+    def value(self, name: str) -> str:
+        """What is asked of an option as in a .config; "n" where nobody asks for it."""
+        return next((str(option.value) for option in self.options if option.name == name), "n")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: by a fragment, or (`fragment` "") by the spec.
+
+    `because` is the chain of fragments that brought it in, itself first: ("nat", "nftables", "router").  `used` is
+    false where the spec asks otherwise.
+    """
+
+    request: RequestedOption
+    fragment: str
+    because: tuple[str, ...]
+    used: bool
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Who asks what of one option.
+
+    `option` is what is asked in the end, or None where nobody asks: then the build turns it off unless something
+    selects it.  `elsewhere` are fragments that are not selected and would ask for it.  `nearest` is a question that
+    names an option of a similar name, for an option nobody has heard of.
+    """
+
+    name: str
+    option: RequestedOption | None
+    asked: tuple[Asked, ...]
+    elsewhere: tuple[Fragment, ...]
+    nearest: str | None = None
+
+
+def resolve(
+    kernel: Kernel,
+    fragments: Mapping[str, Fragment],
+    *,
+    origins: Mapping[str, Source] | None = None,
+) -> KernelConfig:
+    """One set of options from the fragments that a spec selects and from its own options, which win.
+
+    `origins` tells where the spec's keys stand.  Raises SpecError with every problem: a fragment that is not there, two
+    that exclude each other, two that ask different values of one option.
+    """
+    problems: list[Problem] = []
+    chosen_by = _select(kernel, fragments, origins or {}, problems)
+    selected = [fragments[name] for name in sorted(chosen_by)]
+    problems += _exclusions(selected, chosen_by)
+    own = {option.name: option for option in kernel.config}
+    requests = [option for fragment in selected for option in fragment.options_for(kernel.version)]
+    merged = _merge((option for option in requests if option.name not in own), problems)
+    if problems:
+        raise SpecError(problems)
+    options = {**merged, **own}
+    if kernel.stock:
+        options = stock_requests(selected, kernel)
+        problems += not_in_stock(options, origins or {})
+    else:
+        options = as_modules(options, own, kernel, fragments, origins or {}, problems)
+    drivers = drivers_of(options, selected, kernel)
+    problems += without_modules(kernel, drivers, origins or {})
+    if problems:
+        raise SpecError(problems)
+    return KernelConfig(
+        version=kernel.version,
+        options=tuple(options[name] for name in sorted(options)),
+        fragments=tuple(selected),
+        chosen_by=chosen_by,
+        requests=(*requests, *kernel.config),
+        drivers=drivers,
+    )
+
+
+def _select(
+    kernel: Kernel, fragments: Mapping[str, Fragment], origins: Mapping[str, Source], problems: list[Problem]
+) -> dict[str, str]:
+    """The fragments wanted and all they require, each with the one that first asked for it."""
+    for number, name in enumerate(kernel.fragments):
+        if name not in fragments:
+            path = f"kernel.fragments[{number}]"
+            source = origins.get(path) or origins.get("kernel.fragments") or SPEC
+            hint = did_you_mean(name, fragments) or "`netvm-build kernel list` shows them all"
+            problems.append(Problem(source.file, source.line, path, f"there is no fragment {name!r}", hint))
+    families = (NIC_FAMILIES[name] for name in kernel.nics)
+    stock = (IPV6,) if kernel.stock else ()  # Debian's kernel has IPv6, so its firewall must
+    wanted = (*kernel.fragments, *families, *kernel.modules, *kernel.implied, *stock, ROUTER)
+    chosen_by = {name: "" for name in wanted if name in fragments}
+    waiting = list(chosen_by)
+    while waiting:
+        name = waiting.pop(0)
+        for reference in fragments[name].requires:
+            if reference.name not in chosen_by and reference.name in fragments:
+                chosen_by[reference.name] = name
+                waiting.append(reference.name)
+    return chosen_by
+
+
+def _exclusions(selected: Iterable[Fragment], chosen_by: Mapping[str, str]) -> Iterable[Problem]:
+    """Selected fragments that say they cannot be selected together."""
+    for fragment in selected:
+        for other in fragment.conflicts:
+            if other.name in chosen_by:
+                message = f"{_called(fragment.name, chosen_by)} cannot go with {_called(other.name, chosen_by)}"
+                hint = f"leave {_brought_by(fragment.name, other.name, chosen_by)} out of kernel.fragments"
+                yield Problem(other.source.file, other.source.line, "conflicts", message, hint)
+
+
+def _called(name: str, chosen_by: Mapping[str, str]) -> str:
+    by = chosen_by[name]
+    return f"{name!r} (required by {by!r})" if by else repr(name)
+
+
+def _brought_by(one: str, other: str, chosen_by: Mapping[str, str]) -> str:
+    """The names that the spec would have to drop."""
+    names = dict.fromkeys((_chain(one, chosen_by)[-1], _chain(other, chosen_by)[-1]))
+    return " or ".join(name for name in names if name != ROUTER) or one
+
+
+def _chain(name: str, chosen_by: Mapping[str, str]) -> tuple[str, ...]:
+    """A fragment, the one that requires it, the one that requires that, …"""
+    chain = [name]
+    while by := chosen_by[chain[-1]]:
+        chain.append(by)
+    return tuple(chain)
+
+
+def _merge(requests: Iterable[RequestedOption], problems: list[Problem]) -> dict[str, RequestedOption]:
+    """One request an option; where one of two alike is optional, the other counts."""
+    merged: dict[str, RequestedOption] = {}
+    for request in requests:
+        first = merged.setdefault(request.name, request)
+        if str(first.value) != str(request.value):
+            message = f"is {request.value} here, but {first.source} asks for {first.value}"
+            hint = f"select one of the two fragments, or decide in the spec: kernel.config.{request.name}"
+            where = request.source
+            problems.append(Problem(where.file, where.line, f"options.{request.name}", message, hint))
+        elif first.value.optional and not request.value.optional:
+            merged[request.name] = request
+    return merged
+
+
+def explain(name: str, kernel: KernelConfig, fragments: Mapping[str, Fragment]) -> Explanation:
+    """Who asks what of an option (a CONFIG_ in front of its name does no harm), and which fragments would."""
+    name = name.removeprefix("CONFIG_")
+    option = next((option for option in kernel.options if option.name == name), None)
+    owners = {request.source: fragment.name for fragment in kernel.fragments for request in _all(fragment)}
+    asked = []
+    for request in kernel.requests:
+        if request.name == name:
+            owner = owners.get(request.source, "")
+            used = option is not None and str(request.value) == str(option.value)
+            asked.append(Asked(request, owner, _chain(owner, kernel.chosen_by) if owner else (), used))
+    elsewhere = tuple(
+        fragment
+        for fragment in fragments.values()
+        if fragment.name not in kernel.chosen_by
+        and any(request.name == name for request in fragment.options_for(kernel.version))
+    )
+    nearest = None
+    if not asked and not elsewhere:
+        every = {request.name for fragment in fragments.values() for request in _all(fragment)}
+        nearest = did_you_mean(name, every)
+    return Explanation(name, option, tuple(asked), elsewhere, nearest)
+
+
+def _all(fragment: Fragment) -> tuple[RequestedOption, ...]:
+    return (*fragment.options, *(option for condition in fragment.when for option in condition.options))

@@ -1,0 +1,328 @@
+"""What a spec asks for: the platform, the kernel, uplinks, clients, the machine and the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+
+from netvm_build.model.address import Pair
+from netvm_build.model.wireless import Wifi
+
+
+class PlatformKind(Enum):
+    """Who makes the parts of the image."""
+
+    DEBIAN = "debian"
+    NIXPKGS = "nixpkgs"
+
+
+@dataclass(frozen=True)
+class Platform:
+    """`mirror` None: the machine's own; `security_mirror` None: the machine's own, or derived from `mirror`.
+
+    `nixpkgs` is the path or URL of a nixpkgs tree, for the nixpkgs platform alone.
+    """
+
+    kind: PlatformKind = PlatformKind.DEBIAN
+    suite: str = "trixie"
+    mirror: str | None = None
+    security_mirror: str | None = None
+    nixpkgs: str | None = None
+
+
+class OptionKind(Enum):
+    """nixpkgs' words for what a kernel option may be set to (lib.kernel)."""
+
+    YES = "yes"
+    MODULE = "module"
+    NO = "no"
+    UNSET = "unset"
+    FREEFORM = "freeform"
+
+
+@dataclass(frozen=True)
+class OptionValue:
+    """What is asked of one kernel option.  `text` is set for FREEFORM alone (without quotes, as nixpkgs writes it).
+
+    `optional` asks only if the kernel has such an option and its dependencies are met.
+    """
+
+    kind: OptionKind
+    text: str = ""
+    optional: bool = False
+
+    def __str__(self) -> str:
+        """As in a .config: y, m, n or the text."""
+        return {"yes": "y", "module": "m", "no": "n", "unset": "n"}.get(self.kind.value, self.text)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a value came from: a file as the user knows it, and a line (0: a default)."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True)
+class RequestedOption:
+    """A kernel option (without CONFIG_), what is asked of it, and by whom."""
+
+    name: str
+    value: OptionValue
+    source: Source
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """`version` is an LTS series such as "6.12"; `config` are the spec's own options, which win over fragments'.
+
+    `fragments` are asked for beside those every router has; `implied` follow from other keys. `fragment_dirs` are
+    searched for fragments before our own; `parameters` are appended to the command line. `nics` are families of
+    network cards beside `fragments`, keys of NIC_FAMILIES. `modules` are fragments whose drivers are loadable
+    modules rather than built in. `firmware` are Debian's packages of it. With `lock_modules` nothing can be loaded
+    once the router is ready. `stock` takes Debian's built kernel; `modules` may then name modules of it, too.
+    """
+
+    version: str = "6.12"
+    fragments: tuple[str, ...] = ("intel", "realtek", "virtio", "vmware")
+    implied: tuple[str, ...] = ()
+    fragment_dirs: tuple[Path, ...] = ()
+    config: tuple[RequestedOption, ...] = ()
+    parameters: tuple[str, ...] = ()
+    nics: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    firmware: tuple[str, ...] = ()
+    lock_modules: bool = False
+    stock: bool = False
+
+
+NO_HOST_NAME = ""
+"""In the place of a host name: DHCP servers are told none."""
+
+RANDOM_MAC = "random"
+"""In the place of a MAC to send: another one at each boot."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """A static route of an uplink; without `via` its destinations are on the link itself."""
+
+    to: IPv4Network
+    via: IPv4Address | None = None
+
+
+@dataclass(frozen=True)
+class Uplink:
+    """How ConnMan configures the physical interfaces.  Static settings are None or empty where DHCP gives them.
+
+    `name` is empty for the short form, the one uplink of a spec.  With `vlan` (IEEE 802.1Q, 1 to 4094) the uplink is
+    what is so tagged on the card, and no more.
+
+    `mac` chooses the card; `send_mac` is what the network sees, RANDOM_MAC or a MAC, None for the card's own.
+    `hostname` is what DHCP servers are told, None for the router's name, NO_HOST_NAME for none.
+    """
+
+    name: str = ""
+    dhcp: bool = True
+    mac: str | None = None
+    vlan: int | None = None
+    address: IPv4Interface | None = None
+    gateway: IPv4Address | None = None
+    nameservers: tuple[IPv4Address, ...] = ()
+    hostname: str | None = None
+    timeservers: tuple[str, ...] = ()
+    send_mac: str | None = None
+    mtu: int | None = None
+    routes: tuple[Route, ...] = ()
+
+
+TECHNOLOGIES = ("ethernet", "wifi")
+
+
+@dataclass(frozen=True)
+class ConnMan:
+    """What ConnMan is told for all uplinks.  `prefer` are technologies, the most preferred first."""
+
+    prefer: tuple[str, ...] = TECHNOLOGIES
+
+
+@dataclass(frozen=True)
+class NamedClient:
+    """A client with an address of its own, which `run` attaches under this name."""
+
+    name: str
+    pair: Pair
+
+
+class Dns(Enum):
+    """FORWARD: DNS to the router's address goes to the uplink's resolvers; NONE: it is refused."""
+
+    FORWARD = "forward"
+    NONE = "none"
+
+
+DEFAULT_POOL = IPv4Network("100.115.92.0/23")
+"""Of the carriers' shared address space, the part that Chrome OS uses for its own VMs; carriers' routers are elsewhere.
+
+Tailscale's clients drop all of 100.64.0.0/10 but this.
+"""
+
+
+@dataclass(frozen=True)
+class AllowedPair:
+    """Named client `opener` may open connections to named client `other`; answers come back by themselves."""
+
+    opener: str
+    other: str
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return self.opener, self.other
+
+
+@dataclass(frozen=True)
+class Forward:
+    """`count` ports of an uplink's address, from `port` on, lead to as many of a named client, from `to` on.
+
+    `protocol` is tcp or udp.  `sources` are the networks that may use it; empty: any.
+    """
+
+    port: int
+    client: str
+    to: int
+    protocol: str = "tcp"
+    count: int = 1
+    sources: tuple[IPv4Network, ...] = ()
+
+    @property
+    def ports(self) -> range:
+        """The ports of the uplink's address."""
+        return range(self.port, self.port + self.count)
+
+    @property
+    def targets(self) -> range:
+        """The ports of the client, in the same order."""
+        return range(self.to, self.to + self.count)
+
+
+HELPERS: Mapping[str, tuple[str, int]] = {"ftp": ("tcp", 21), "pptp": ("tcp", 1723), "tftp": ("udp", 69)}
+"""Connection tracking's helpers that clients can have, each with the protocol and port of its control connection."""
+
+
+@dataclass(frozen=True)
+class Clients:
+    """`pool` is where clients without a name of their own get their /31 from.
+
+    `connections` is how many each may have at once, None what the memory affords; `fragments` how many datagrams of
+    each may be incomplete at once, None for 256.  `udp_timeout_s` is how long UDP without an answer is remembered,
+    `udp_stream_timeout_s` with answers.  `helpers` are keys of HELPERS.
+    """
+
+    pool: IPv4Network = DEFAULT_POOL
+    dns: Dns = Dns.FORWARD
+    named: tuple[NamedClient, ...] = ()
+    allow: tuple[AllowedPair, ...] = ()
+    forwards: tuple[Forward, ...] = ()
+    helpers: tuple[str, ...] = ()
+    connections: int | None = None
+    fragments: int | None = None
+    udp_timeout_s: int = 120
+    udp_stream_timeout_s: int = 300
+
+
+NIC_FAMILIES: Mapping[str, str] = {
+    "aquantia": "aquantia",
+    "broadcom": "broadcom",
+    "emulated": "emulated",
+    "intel": "intel",
+    "intel-10g": "intel-10g",
+    "marvell": "marvell",
+    "mellanox": "mellanox",
+    "realtek": "realtek",
+    "usb": "usb-ethernet",
+    "virtio": "virtio",
+    "vmware": "vmware",
+}
+"""A family of network cards, as a user calls it, and the fragment that holds its drivers."""
+
+AUTO = "auto"
+"""In place of families: those of the network cards in the machine that builds."""
+
+
+NICS = (
+    *("e1000e", "igb", "e1000", "virtio-net-pci", "rtl8139", "vmxnet3"),
+    *("e1000-82544gc", "e1000-82545em", "virtio-net-pci-transitional", "virtio-net-pci-non-transitional"),
+    *("pcnet", "tulip", "ne2k_pci", "usb-net", "i82550", "i82551", "i82557a", "i82557b", "i82557c"),
+    *("i82558a", "i82558b", "i82559a", "i82559b", "i82559c", "i82559er", "i82562", "i82801"),
+)
+"""QEMU's names of the network cards that an uplink can be, the usual ones first."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The virtual machine the image is made for; `nic` is QEMU's name of the emulated uplink.
+
+    `watchdog_s` is after how many seconds without a sign of life from PID 1 the machine is reset; 0: never.
+    """
+
+    memory_mib: int = 96
+    cpus: int = 1
+    nic: str = "e1000e"
+    watchdog_s: int = 30
+
+
+@dataclass(frozen=True)
+class RootImage:
+    """With `verity` the kernel holds every block of the root against a hash on its command line (dm-verity)."""
+
+    verity: bool = False
+
+
+@dataclass(frozen=True)
+class Router:
+    """A whole router VM.  `name` is also its host name and the image's name.
+
+    `uplinks`, the most preferred first, stand in the place of `uplink` where there are any.
+    """
+
+    name: str = "netvm"
+    platform: Platform = Platform()
+    kernel: Kernel = Kernel()
+    uplink: Uplink = Uplink()
+    uplinks: tuple[Uplink, ...] = ()
+    connman: ConnMan = ConnMan()
+    clients: Clients = Clients()
+    wifi: Wifi = field(default_factory=Wifi)
+    machine: Machine = Machine()
+    image: RootImage = RootImage()
+
+    @property
+    def all_uplinks(self) -> tuple[Uplink, ...]:
+        """The uplinks, whichever way the spec has them; the most preferred first."""
+        return self.uplinks or (self.uplink,)
+
+    @property
+    def hostname(self) -> str:
+        """What DHCP servers are told; ConnMan tells all of them the same."""
+        return next((uplink.hostname for uplink in self.all_uplinks if uplink.hostname), self.name)
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule that spans fields is broken; `path` is the dotted key that a user would change.
+
+    `involves` are the other keys the rule looked at, the most telling first: where `path` is not in the spec at all,
+    the problem is on theirs; where one of them could not be read, the rule says nothing.
+    """
+
+    path: str
+    message: str
+    hint: str
+    involves: tuple[str, ...] = ()

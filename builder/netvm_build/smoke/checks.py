@@ -1,0 +1,149 @@
+"""The smoke boot as a table: a row says what is checked, by which function, after which rows, and for how long.
+
+The functions are here, those that clients make in `through`, those of several uplinks in `several`.  To add a check,
+write a function that takes the `Lab` and returns a line of detail, and add its row to `CHECKS`.  It raises
+`CheckFailed` with what went wrong, or `NotApplicable` with why there is nothing to judge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import time
+import zlib
+
+from qemu.qmp import ExecuteError
+
+from netvm_build import guest
+from netvm_build.smoke import hardening, several, through
+from netvm_build.smoke.evidence import leaked, mismatches
+from netvm_build.smoke.guest import Unanswered
+from netvm_build.smoke.lab import Check, CheckFailed, Lab, NotApplicable
+from netvm_build.smoke.report import Memory
+
+FOUND_S = 3.0
+"""From the firewall, after which the router looks at its interfaces, to an uplink being found."""
+
+MAX_CONFIG_BYTES = 4 << 20
+
+
+async def lease(lab: Lab) -> str:
+    """ConnMan's lease on the uplink, and `ready`."""
+    await lab.guest.wait(guest.Firewall)
+    try:
+        async with asyncio.timeout(FOUND_S * lab.accelerator.patience):
+            found = await lab.guest.wait(guest.Uplink, lambda uplink: uplink.state == "found")
+    except TimeoutError:
+        raise CheckFailed("the router found no uplink") from None
+    got = await lab.guest.wait(guest.Uplink, lambda uplink: uplink.state == "lease" and uplink.address is not None)
+    await lab.guest.wait(guest.Ready)
+    how = "by ConnMan" if lab.image.manifest.uses_dhcp else "as the spec sets it, by ConnMan"
+    return f"{got.address} {how} on {found.driver or found.interface}"
+
+
+async def kernel_options(lab: Lab) -> str:
+    """Every option asked for, against the configuration of the running kernel."""
+    body = await lab.ask("kernel-config")
+    try:
+        packed = base64.b64decode(str(body.get("config_gz", "")), validate=True)
+        text = zlib.decompressobj(wbits=31).decompress(packed, MAX_CONFIG_BYTES).decode(errors="replace")
+    except (binascii.Error, ValueError, zlib.error) as error:
+        raise CheckFailed(f"the running kernel's configuration is unreadable: {error}") from None
+    asked = lab.image.manifest.options
+    wrong = mismatches(asked, text)
+    if wrong:
+        raise CheckFailed("; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else ""))
+    return f"{len(asked)} of {len(asked)} as asked"
+
+
+async def services(lab: Lab) -> str:
+    """Each service's user, capabilities, no_new_privs and seccomp filter, as the running kernel has them."""
+    return _passed(hardening.services(await lab.ask("status"), sets_clock=lab.image.manifest.sets_clock))
+
+
+async def settings(lab: Lab) -> str:
+    """Every kernel setting that PID 1 makes, as it is now."""
+    several_uplinks = len(lab.image.manifest.uplinks) > 1
+    return _passed(hardening.settings(await lab.ask("settings"), several_uplinks=several_uplinks))
+
+
+async def watchdog(lab: Lab) -> str:
+    """The watchdog is armed as the image asks."""
+    wanted_s = lab.image.manifest.machine.watchdog_s
+    if not wanted_s:
+        raise NotApplicable("machine.watchdog_s is 0")
+    if lab.image.manifest.options.get("I6300ESB_WDT") == "n":
+        raise NotApplicable("the kernel is asked to be without I6300ESB_WDT")
+    return _passed(hardening.watchdog(await lab.ask("status"), wanted_s))
+
+
+def _passed(judged: hardening.Judgement) -> str:
+    if judged.wrong:
+        more = f"; and {len(judged.wrong) - 8} more" if len(judged.wrong) > 8 else ""
+        raise CheckFailed("; ".join(judged.wrong[:8]) + more)
+    return judged.detail
+
+
+async def memory(lab: Lab) -> str:
+    """What the guest has left with everything up."""
+    meminfo = (await lab.ask("status")).get("meminfo")
+    values = [meminfo.get(key) if isinstance(meminfo, dict) else None for key in ("total_kib", "available_kib")]
+    total, available = (value if isinstance(value, int) and value > 0 else 0 for value in values)
+    if not total or available > total:
+        raise CheckFailed("the router does not say how much memory it has")
+    lab.memory = Memory(total, available)
+    return f"{(total - available) / 1024:.0f} of {total / 1024:.0f} MiB used"
+
+
+async def power_down(lab: Lab) -> str:
+    """The power button ends the machine, with every service stopped."""
+    lab.guest.leaving = True
+    started = time.monotonic()
+    await lab.router.execute("system_powerdown")
+    said = await lab.guest.wait(guest.Shutdown)
+    if not said.clean:
+        raise CheckFailed("the router powered off, but not every service stopped in time")
+    await lab.router.ended.wait()
+    return f"{time.monotonic() - started:.1f} s, all services stopped"
+
+
+async def quiet_uplink(lab: Lab) -> str:
+    """Nothing with a client's own address left on the uplink, so no packet went out un-NATed; and nothing of IPv6."""
+    beyond = [network.network for network in lab.networks]
+    count, leaks = leaked(lab.capture.read_bytes(), beyond, lab.image.manifest.pool)
+    if leaks:
+        raise CheckFailed(f"{len(leaks)} packets left with a client's address or by IPv6, the first with {leaks[0]}")
+    if not count:
+        raise NotApplicable("no packet was seen on the uplink")
+    return f"{count} packets, none with a client's address, none of IPv6"
+
+
+async def console_quiet(lab: Lab) -> str:
+    """No Oops, BUG, WARNING or call trace."""
+    if lab.guest.trouble:
+        raise CheckFailed(lab.guest.trouble[0])
+    return f"{lab.guest.lines} lines, no Oops, BUG, WARNING or call trace"
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("lease", lease, 20),
+    Check("kernel options", kernel_options, 5),
+    Check("services", services, 5),
+    Check("settings", settings, 5),
+    Check("watchdog", watchdog, 5),
+    Check("clients", through.boot_clients, 15),
+    Check("client {}", through.reach, 20, needs=("lease", "clients"), each_client=True),
+    Check("dns forward", through.dns_forward, 6, needs=("lease", "clients")),
+    Check("isolation", through.isolation, 6, needs=("lease", "clients")),
+    Check("hot-plug", through.hot_plug, 10, needs=("lease", "clients")),
+    Check("uplinks", several.uplinks, 20, needs=("lease",), several_uplinks=True),
+    Check("failover", several.failover, 20, needs=("lease", "clients", "uplinks"), several_uplinks=True),
+    Check("memory", memory, 5),
+    Check("power-down", power_down, 10),
+    Check("uplink traffic", quiet_uplink, 5, needs=("lease",), live=False),
+    Check("console", console_quiet, 1, live=False),
+)
+
+REFUSED = (CheckFailed, Unanswered, ExecuteError)
+"""What makes a check fail, beside its deadline and the router's end."""

@@ -1,0 +1,55 @@
+"""Checks of a router with several uplinks: each works, and clients go out by the next while the first is unplugged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from netvm_build import guest
+from netvm_build.smoke.clients import Client
+from netvm_build.smoke.lab import CheckFailed, Lab, NotApplicable
+from netvm_build.smoke.through import ping
+from netvm_build.vmm.qemu import uplink_id
+
+
+async def uplinks(lab: Lab) -> str:
+    """Every uplink of the spec has a lease."""
+    leased = []
+    for wanted in lab.image.manifest.uplinks:
+        name = str(wanted.get("name"))
+        got = await lab.guest.wait(guest.Uplink, _leased(name))
+        leased.append(f"{name} {got.address}")
+    return ", ".join(leased)
+
+
+def _leased(name: str) -> Callable[[guest.Uplink], bool]:
+    return lambda event: (event.name, event.state) == (name, "lease")
+
+
+async def failover(lab: Lab) -> str:
+    """The cable of the most preferred uplink is pulled and put back: clients go out by the next one meanwhile."""
+    first = str(lab.image.manifest.uplinks[0].get("name"))
+    if len(lab.image.manifest.uplink_macs) < 2:
+        raise NotApplicable("all uplinks share one cable")
+    client, wait_s, card = lab.clients[0], 1.0 * lab.accelerator.patience, f"{uplink_id(0)}-nic"
+    await lab.guest.wait(guest.Route, lambda event: event.name == first)
+    since, started = len(lab.guest.heard), time.monotonic()
+    await lab.router.execute("set_link", {"name": card, "up": False})
+    taken = await lab.guest.wait(guest.Route, lambda event: event.name not in (None, first), since)
+    away_s = time.monotonic() - started
+    place = [one.get("name") for one in lab.image.manifest.uplinks].index(taken.name)
+    await _reach(lab, client, str(lab.networks[place].host), wait_s)
+    since, started = len(lab.guest.heard), time.monotonic()
+    await lab.router.execute("set_link", {"name": card, "up": True})
+    await lab.guest.wait(guest.Route, lambda event: event.name == first, since)
+    back_s = time.monotonic() - started
+    await ping(client, lab.outside, "upstream by the uplink that is back", wait_s)
+    return f"away from {first} in {away_s:.1f} s, back in {back_s:.1f} s"
+
+
+async def _reach(lab: Lab, client: Client, host: str, wait_s: float) -> None:
+    """A datagram to this host and back, by the network behind the next uplink.  Raises CheckFailed."""
+    data = f"{lab.upstream.token} {client.address}".encode().hex()
+    said = await client.ask("udp", to=host, port=lab.upstream.udp_port, data=data, timeout_s=wait_s)
+    if said.get("data") != data:
+        raise CheckFailed(f"no UDP datagram came back from {host} by the next uplink")

@@ -1,0 +1,9 @@
+"""A spec in YAML → model.Router: every problem at once, each with line and path."""
+
+from __future__ import annotations
+
+from netvm_build.spec.document import reference, schema, starter
+from netvm_build.spec.load import Loaded, load, parse
+from netvm_build.spec.show import full_spec, show
+
+__all__ = ["Loaded", "full_spec", "load", "parse", "reference", "schema", "show", "starter"]

@@ -1,0 +1,58 @@
+"""Readers of what clients may do beside reaching the outside: pairs of them, IPv6."""
+
+from __future__ import annotations
+
+from netvm_build.model import HELPERS, AllowedPair
+from netvm_build.spec.absent import SIP, SIP_NAMES
+from netvm_build.spec.fields.names import CLIENT_NAME
+from netvm_build.spec.fields.readers import At, Reader, scalar
+from netvm_build.spec.marks import Items, Node, Scalar, shown
+from netvm_build.spec.values import ReadError, describe
+
+_PAIR = "[a client, another client]"
+
+
+def _read_pair(node: Node, at: At) -> AllowedPair:
+    hint = "write [laptop, printer]: laptop may open connections to printer"
+    if not isinstance(node, Items):
+        raise ReadError(f"{describe(node)} is not a pair of named clients", hint)
+    if len(node.items) != 2:
+        raise ReadError(f"a list of {len(node.items)} is not a pair of named clients", hint)
+    opener, other = (CLIENT_NAME.read(item, at) for item in node.items)
+    return AllowedPair(opener, other)
+
+
+ALLOWED_PAIR: Reader[AllowedPair] = Reader(
+    _PAIR,
+    {"type": "array", "items": dict(CLIENT_NAME.schema), "minItems": 2, "maxItems": 2},
+    _read_pair,
+    lambda pair: list(pair.names),
+)
+
+IPV6_OFF = "off"
+
+
+def _parse_ipv6(node: Scalar) -> str:
+    if node.text in ("off", "no", "false"):  # what YAML may make of it
+        return IPV6_OFF
+    why = {
+        "nat66": "its translation is not written, and an untested one would be a leak",
+        "prefix": "ConnMan does not hand on delegated prefixes",
+        "prefix-delegation": "ConnMan does not hand on delegated prefixes",
+    }.get(node.text.lower(), "the router keeps clients apart and hidden for IPv4 alone")
+    hint = "write `ipv6: off`, or remove the line: clients reach the outside by IPv4"
+    raise ReadError(f"{shown(node.text)} isn't available: {why}", hint)
+
+
+IPV6 = scalar(IPV6_OFF, _parse_ipv6, {"enum": [IPV6_OFF, False]})
+
+
+def _parse_helper(node: Scalar) -> str:
+    name = node.text.lower()
+    if name in HELPERS:
+        return name
+    hint = SIP if name in SIP_NAMES else f"the helpers are {', '.join(HELPERS)}"
+    raise ReadError(f"{shown(node.text)} is not a helper", hint)
+
+
+HELPER = scalar(", ".join(HELPERS), _parse_helper, {"type": "string", "enum": list(HELPERS)})

@@ -1,0 +1,98 @@
+"""The kernel and its drivers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netvm_build.spec.fields import hardware, names
+from netvm_build.spec.fields.readers import list_of
+from netvm_build.spec.keys.key import Key
+
+KERNEL_VERSION = Key(
+    "kernel.version", names.KERNEL_SERIES, lambda r: r.kernel.version, "The series of Linux, a long-term one.", "'6.12'"
+)
+
+FRAGMENTS = Key(
+    "kernel.fragments",
+    list_of(names.FRAGMENT, unique=True),
+    lambda r: r.kernel.fragments,
+    "Sets of kernel options beside those every router has, mostly families of network cards. They are our own, or files"
+    " of a folder `kernel-configs` beside the spec; `netvm-build kernel list` shows both.",
+    "[intel, realtek, virtio, vmware]",
+)
+
+CONFIG = Key(
+    "kernel.config",
+    names.CONFIG,
+    lambda r: r.kernel.config,
+    "Kernel options of your own, without CONFIG_; they win over the fragments'. A value is `yes`, `module`, `no`,"
+    " `unset` (as the kernel has it by default), a number, a text, or `{value: …, optional: true}` where the kernel"
+    " need not have the option.",
+    "{IP_NF_NAT: yes}",
+)
+
+PARAMETERS = Key(
+    "kernel.parameters",
+    list_of(names.PARAMETER),
+    lambda r: r.kernel.parameters,
+    "Words that are appended to the kernel's command line.",
+    "[loglevel=4]",
+)
+
+NIC_DRIVERS = Key(
+    "kernel.nics",
+    hardware.NICS,
+    lambda r: r.kernel.nics,
+    "Families of network cards to have drivers for, or `auto`: those in the machine that builds. Beside"
+    " `kernel.fragments`, which is empty where `nics` is given and `fragments` is not. `netvm-build detect` shows the"
+    " cards of this machine.",
+    "[intel, realtek, usb]",
+)
+
+MODULES = Key(
+    "kernel.modules",
+    list_of(hardware.MODULE, unique=True),
+    lambda r: r.kernel.modules,
+    "Fragments whose drivers are loadable modules instead of built in; the router loads those that its hardware asks"
+    " for, and no others are in the image. With `kernel.stock`, also names of Debian's modules.",
+    "[intel, realtek]",
+)
+
+LOCK_MODULES = Key(
+    "kernel.lock_modules",
+    names.BOOLEAN,
+    lambda r: r.kernel.lock_modules,
+    "Whether loading ends for good once the router is ready (`kernel.modules_disabled`): a card plugged in later then"
+    " works only if its driver is there already.",
+    "true",
+)
+
+FIRMWARE = Key(
+    "kernel.firmware",
+    list_of(hardware.FIRMWARE, unique=True),
+    lambda r: r.kernel.firmware,
+    "Debian's packages of firmware, without `firmware-`, from the component non-free-firmware. The image gets the files"
+    " that its drivers name, and no others.",
+    "[realtek, bnx2]",
+)
+
+STOCK = Key(
+    "kernel.stock",
+    names.BOOLEAN,
+    lambda r: r.kernel.stock,
+    "Take the kernel that Debian built instead of building one: nothing is compiled, and the image is larger and"
+    " starts more slowly.",
+    "true",
+)
+
+KEYS: tuple[Key[Any], ...] = (
+    KERNEL_VERSION,
+    FRAGMENTS,
+    CONFIG,
+    PARAMETERS,
+    NIC_DRIVERS,
+    MODULES,
+    LOCK_MODULES,
+    FIRMWARE,
+    STOCK,
+)

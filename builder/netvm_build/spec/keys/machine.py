@@ -1,0 +1,54 @@
+"""The virtual machine, and the image itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netvm_build.model import NICS
+from netvm_build.spec.fields import names
+from netvm_build.spec.fields.readers import choice, whole_number
+from netvm_build.spec.keys.key import Key
+
+MEMORY_MIB = Key(
+    "machine.memory_mib",
+    whole_number(32, 1 << 20, "MiB"),
+    lambda r: r.machine.memory_mib,
+    "The memory, in MiB; `kernel.stock` makes it 128 where nothing is said.",
+    "96",
+)
+
+CPUS = Key(
+    "machine.cpus",
+    whole_number(1, 64),
+    lambda r: r.machine.cpus,
+    "The number of virtual CPUs. Of more than 16 clients, 62 for each CPU have interrupt vectors of their own.",
+    "1",
+)
+
+NIC = Key(
+    "machine.nic",
+    choice(NICS, "a network card of QEMU"),
+    lambda r: r.machine.nic,
+    "The emulated network card of every uplink, by QEMU's name; the kernel needs its driver (see `kernel.fragments`).",
+    "e1000e",
+)
+
+WATCHDOG = Key(
+    "machine.watchdog_s",
+    whole_number(0, 2046, "s"),
+    lambda r: r.machine.watchdog_s,
+    "After how many seconds without a sign of life from PID 1 the machine is reset, by QEMU's watchdog i6300esb: at"
+    " least 10, or 0 for none. `run` and `smoke` end then and say so; a machine without the device goes without.",
+    "30",
+)
+
+VERITY = Key(
+    "image.verity",
+    names.BOOLEAN,
+    lambda r: r.image.verity,
+    "Whether the kernel holds every block of the root against a hash on its command line (dm-verity), and panics at the"
+    " first that differs. Selects the fragment `verity`.",
+    "true",
+)
+
+KEYS: tuple[Key[Any], ...] = (MEMORY_MIB, CPUS, NIC, WATCHDOG, VERITY)

@@ -1,0 +1,295 @@
+"""Text → nodes → values → router, with every problem on the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from netvm_build import model
+from netvm_build.model import Router, Source, Violation
+from netvm_build.spec import keys, marks
+from netvm_build.spec.absent import why_not
+from netvm_build.spec.fields.readers import At, Log
+from netvm_build.spec.keys import KEYS, SECTIONS, VERSION_READ, Key
+from netvm_build.spec.marks import Broken, Entry, Scalar, joined
+from netvm_build.spec.rules import rules
+from netvm_build.spec.values import ReadError, describe, did_you_mean, is_null
+from netvm_build.util.errors import Problem, SpecError
+
+T = TypeVar("T")
+
+MOST_PROBLEMS = 100
+FRAGMENT_FOLDER = "kernel-configs"
+DEFAULT = Source("default")
+
+STOCK_MEMORY_MIB = 128
+"""What a router with Debian's kernel has where the spec says nothing: that kernel takes some 25 MiB more than ours."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A router, and where each of its values came from.
+
+    `origins` maps a dotted path such as ``clients.pool``, ``kernel.config.IP_NF_NAT`` or ``clients.named[0].router`` to
+    the line of its key; every key of the format is in it, those that the spec leaves out as Source("default").
+    """
+
+    router: Router
+    origins: Mapping[str, Source]
+
+
+def load(path: Path) -> Loaded:
+    """Read a spec; a folder `kernel-configs` beside it is where its own fragments are.
+
+    Raises SpecError with every problem of the spec, or with the reason why the file cannot be read.
+    """
+    return parse(marks.read(path), str(path), path.parent)
+
+
+def parse(text: str, file: str, base_dir: Path) -> Loaded:
+    """Read the text of a spec.  `file` is its name in messages, `base_dir` where relative paths start.
+
+    Raises SpecError with every problem.
+    """
+    document = marks.compose(text, file)
+    log = Log(file, base_dir.absolute(), list(document.problems))
+    if document.root is None and not log.problems:
+        log.add(0, "", "the file is empty", "`netvm-build init` writes a spec to start from")
+    elif isinstance(document.root, marks.Items | Scalar):
+        what = describe(document.root)
+        log.add(document.root.line, "", f"{what} is not a spec", "write keys and values, beginning with `version: 1`")
+    if not isinstance(document.root, marks.Mapping):
+        raise SpecError(log.problems)
+    router = _router(_Values(_entries(document.root, log), log))
+    _hold_against_rules(router, log)
+    if log.problems:
+        raise SpecError(_most(log.problems))
+    return Loaded(router, log.origins)
+
+
+def _entries(root: marks.Mapping, log: Log) -> dict[str, Entry]:
+    """The entries of all sections by dotted path; whatever is no key of the format is reported."""
+    entries: dict[str, Entry] = {}
+    if not isinstance(root, marks.Mapping):
+        if not isinstance(root, Broken):
+            log.add(
+                root.line, "", f"{describe(root)} is not a spec", "write keys and values, beginning with `version: 1`"
+            )
+        return entries
+    sections = {section.path: section for section in SECTIONS}
+    for entry in root.entries:
+        section = sections.get(entry.key)
+        if section is None:
+            _take("", entry, entries, log)
+            continue
+        log.origins[entry.key] = Source(log.file, entry.line)
+        if isinstance(entry.value, marks.Mapping):
+            for inner in entry.value.entries:
+                _take(section.path, inner, entries, log)
+        elif section.short and isinstance(entry.value, Scalar) and not is_null(entry.value):
+            entries[section.short] = entry
+        elif not isinstance(entry.value, Broken) and not is_null(entry.value):
+            hint = "write its keys on the lines below, indented"
+            log.add(entry.value.line, entry.key, f"{describe(entry.value)} is not a mapping", hint)
+    return entries
+
+
+def _take(section: str, entry: Entry, entries: dict[str, Entry], log: Log) -> None:
+    path = joined(section, entry.key)
+    if any(key.path == path for key in KEYS):
+        entries[path] = entry
+        return
+    hint = (why_not(path) or _nearest_key(section, entry.key)) if len(log.problems) < MOST_PROBLEMS else None
+    log.add(entry.line, path, "there is no such key", hint)
+
+
+def _nearest_key(section: str, word: str) -> str:
+    """A hint for a key that is not one: the nearest of its section, the same of another, or all of its section."""
+    every = [key.path for key in KEYS] + [one.path for one in SECTIONS]
+    here = [path.rpartition(".")[2] for path in every if path.rpartition(".")[0] == section]
+    elsewhere = [path for path in every if path.rpartition(".")[2] == word]
+    if elsewhere:
+        return f"did you mean {elsewhere[0]}?"
+    return did_you_mean(word, here) or f"the keys here are {', '.join(here)}"
+
+
+@dataclass(frozen=True)
+class _Values:
+    entries: Mapping[str, Entry]
+    log: Log
+
+    def take(self, key: Key[T]) -> T:
+        """The value of a key, or its default where there is none or a wrong one."""
+        entry = self.entries.get(key.path)
+        if entry is None:
+            self.log.origins[key.path] = DEFAULT
+            if key.required:
+                self.log.add(1, key.path, "must be given", f"add `{key.path}: {key.example}` as the first line")
+            return key.default
+        at = At(self.log, "", 0).part(key.path, entry.line)
+        node = entry.value
+        if isinstance(node, Broken) or (key.reader.nullable and is_null(node)):
+            return key.default
+        try:
+            return key.reader.read(node, replace(at, example=key.example))
+        except ReadError as error:
+            at.error(node, error)
+            return key.default
+
+
+def _router(values: _Values) -> Router:
+    take = values.take
+    _version(values)
+    verity, uplink, uplinks = take(keys.machine.VERITY), _uplink(values), take(keys.router.UPLINKS)
+    clients = _clients(values)
+    fragments, nics, firmware = take(keys.kernel.FRAGMENTS), take(keys.kernel.NIC_DRIVERS), take(keys.kernel.FIRMWARE)
+    if nics and keys.kernel.FRAGMENTS.path not in values.entries:  # the families stand in place of those by default
+        fragments = ()
+    stock, memory_mib = take(keys.kernel.STOCK), take(keys.machine.MEMORY_MIB)
+    if stock and keys.machine.MEMORY_MIB.path not in values.entries:
+        memory_mib = STOCK_MEMORY_MIB
+    return Router(
+        name=take(keys.router.NAME),
+        platform=model.Platform(
+            kind=take(keys.platform.PLATFORM_KIND),
+            suite=take(keys.platform.SUITE),
+            mirror=take(keys.platform.MIRROR),
+            security_mirror=take(keys.platform.SECURITY_MIRROR),
+            nixpkgs=take(keys.platform.NIXPKGS),
+        ),
+        kernel=model.Kernel(
+            version=take(keys.kernel.KERNEL_VERSION),
+            fragments=fragments,
+            implied=_implied(
+                firmware=firmware,
+                verity=verity,
+                vlan=any(one.vlan for one in (uplink, *uplinks)),
+                nat_helpers=clients.helpers,
+            ),
+            fragment_dirs=_fragment_dirs(values.log.folder),
+            config=take(keys.kernel.CONFIG),
+            parameters=take(keys.kernel.PARAMETERS),
+            nics=nics,
+            modules=take(keys.kernel.MODULES),
+            firmware=firmware,
+            lock_modules=take(keys.kernel.LOCK_MODULES),
+            stock=stock,
+        ),
+        uplink=uplink,
+        uplinks=uplinks,
+        connman=model.ConnMan(prefer=take(keys.uplink.PREFER)),
+        clients=clients,
+        wifi=model.Wifi(country=take(keys.wifi.COUNTRY), networks=take(keys.wifi.WIFI_NETWORKS)),
+        machine=model.Machine(
+            memory_mib=memory_mib,
+            cpus=take(keys.machine.CPUS),
+            nic=take(keys.machine.NIC),
+            watchdog_s=take(keys.machine.WATCHDOG),
+        ),
+        image=model.RootImage(verity=verity),
+    )
+
+
+def _implied(**asked: object) -> tuple[str, ...]:
+    """The fragments, by their names, that other keys ask for."""
+    return tuple(name.replace("_", "-") for name, wanted in asked.items() if wanted)
+
+
+def _uplink(values: _Values) -> model.Uplink:
+    take = values.take
+    several = values.entries.get(keys.router.UPLINKS.path)
+    one = [path for path in values.entries if path.startswith("uplink.")]
+    if one and several is not None and isinstance(several.value, marks.Items) and several.value.items:
+        hint = "write the one uplink as the first of uplinks, with a name, and remove the section uplink"
+        values.log.add(values.entries[one[0]].line, one[0], "uplink and uplinks cannot both be given", hint)
+    return model.Uplink(
+        dhcp=take(keys.uplink.DHCP),
+        mac=take(keys.uplink.UPLINK_MAC),
+        vlan=take(keys.uplink.VLAN),
+        address=take(keys.uplink.UPLINK_ADDRESS),
+        gateway=take(keys.uplink.GATEWAY),
+        nameservers=take(keys.uplink.NAMESERVERS),
+        hostname=take(keys.uplink.HOSTNAME),
+        timeservers=take(keys.uplink.TIMESERVERS),
+        send_mac=take(keys.uplink.SEND_MAC),
+        mtu=take(keys.uplink.MTU),
+        routes=take(keys.uplink.ROUTES),
+    )
+
+
+def _version(values: _Values) -> None:
+    """Another version has a hint of its own, since the mistake may be an old netvm-build."""
+    entry = values.entries.get(keys.router.VERSION.path)
+    node = entry.value if entry else None
+    if isinstance(node, Scalar) and node.kind == "int" and node.text != str(VERSION_READ):
+        values.log.origins[keys.router.VERSION.path] = Source(values.log.file, node.line)
+        hint = f"write `version: {VERSION_READ}`, or use the netvm-build that the spec was written for"
+        message = f"this netvm-build reads version {VERSION_READ}, not {node.text[:20]}"
+        values.log.add(node.line, keys.router.VERSION.path, message, hint)
+    else:
+        values.take(keys.router.VERSION)
+
+
+def _clients(values: _Values) -> model.Clients:
+    values.take(keys.clients.CLIENTS_OUI)
+    values.take(keys.clients.IPV6)
+    return model.Clients(
+        pool=values.take(keys.clients.POOL),
+        dns=values.take(keys.clients.DNS),
+        named=values.take(keys.clients.NAMED),
+        allow=values.take(keys.clients.ALLOW),
+        forwards=values.take(keys.clients.FORWARDS),
+        helpers=values.take(keys.clients.HELPERS),
+        connections=values.take(keys.clients.CONNECTIONS),
+        fragments=values.take(keys.clients.FRAGMENTS),
+        udp_timeout_s=values.take(keys.clients.UDP_TIMEOUT),
+        udp_stream_timeout_s=values.take(keys.clients.UDP_STREAM_TIMEOUT),
+    )
+
+
+def _fragment_dirs(folder: Path) -> tuple[Path, ...]:
+    own = folder / FRAGMENT_FOLDER
+    return (own,) if own.is_dir() else ()
+
+
+def _hold_against_rules(router: Router, log: Log) -> None:
+    """Report the rules that are broken, but for those that looked at a value that could not be read.
+
+    A list none of whose items could be read is no empty list.
+    """
+    wrong = {problem.path for problem in log.problems}
+    wrong |= {path for path, kept in log.kept.items() if not kept and any(one.startswith(f"{path}[") for one in wrong)}
+    for violation in rules(router):
+        path = _as_written(violation.path, log)
+        if wrong.isdisjoint((path, *violation.involves)):
+            log.add(_line(path, violation, log), path, violation.message, violation.hint)
+
+
+def _as_written(path: str, log: Log) -> str:
+    """The path of a list's item as the spec counts them: items that could not be read are missing in the router."""
+
+    def number(match: re.Match[str]) -> str:
+        kept = log.kept.get(match[1])
+        return f"{match[1]}[{kept[int(match[2])] if kept else match[2]}]"
+
+    return re.sub(r"^([a-z._]+)\[([0-9]+)\]", number, path)
+
+
+def _line(path: str, violation: Violation, log: Log) -> int:
+    """The line of the key, else of another that the rule looked at, else of the section."""
+    sections = (path.partition(".")[0],)
+    lines = (log.origins[key].line for key in (path, *violation.involves, *sections) if key in log.origins)
+    return next((line for line in lines if line), 1)
+
+
+def _most(problems: list[Problem]) -> list[Problem]:
+    """No more problems than a user can read."""
+    if len(problems) <= MOST_PROBLEMS:
+        return problems
+    in_order = SpecError(problems).problems
+    last = in_order[MOST_PROBLEMS]
+    more = Problem(last.file, last.line, "", f"and {len(problems) - MOST_PROBLEMS} more problems", None)
+    return [*in_order[:MOST_PROBLEMS], more]

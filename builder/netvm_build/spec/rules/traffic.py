@@ -1,0 +1,311 @@
+"""Which traffic the router lets through: what the spec says of it in the firewall's words, its numbers, its refusals.
+
+The ruleset is templates/rootfs/etc/netvm/ruleset.nft.j2; here is all it names but the router itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from netvm_build.model import HELPERS, Clients, Router, Violation
+from netvm_build.spec.rules import forwards, fragments, ports
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A named counter of the ruleset: the nf_tables family of its table, and why a packet counts there."""
+
+    family: str
+    brief: str
+    reason: str
+
+
+# The one table of reasons: the ruleset's counters, what `status` says of them and docs/reference/security.md follow it.
+REFUSALS: Mapping[str, Refusal] = {
+    "spoofed": Refusal("ip", "spoofed source", "a client sent it from an address that is not its own"),
+    "client_dhcp": Refusal(
+        "ip",
+        "DHCP by a client",
+        "a client sent DHCP, to the router or to an uplink's network",
+    ),
+    "too_many_fragments": Refusal(
+        "ip",
+        "too many fragments",
+        "its sender has too many incomplete datagrams, or its datagram has more than 64 fragments",
+    ),
+    "pool_from_uplink": Refusal(
+        "ip", "client address from an uplink", "it came from an uplink with an address of the clients' pool"
+    ),
+    "reverse_path": Refusal(
+        "ip",
+        "not the way back to its sender",
+        "it came from an uplink with a client's address, the router's own, or one that no host has",
+    ),
+    "multicast": Refusal(
+        "ip",
+        "multicast",
+        "it was for a multicast group (mDNS, SSDP, IGMP), which the router neither joins nor forwards",
+    ),
+    "no_host": Refusal(
+        "ip", "to nobody's address", "a client sent it to an address that no host can have (0.0.0.0/8, 127.0.0.0/8)"
+    ),
+    "needs_helper": Refusal(
+        "ip",
+        "no helper expected it",
+        "it was GRE, or FTP data from port 20, and belongs to no known connection: see `clients.helpers`",
+    ),
+    "forward_expected": Refusal(
+        "ip",
+        "expected on a forwarded port",
+        "a client told its FTP server to connect to a port of the uplink that is forwarded",
+    ),
+    "one_per_peer": Refusal(
+        "ip",
+        "second client to one peer, without ports",
+        "another client has a connection of the same protocol without ports (ESP, AH, GRE) to the same peer: for IPsec"
+        " use NAT-T, which is UDP port 4500",
+    ),
+    "odd_flags": Refusal("ip", "odd TCP flags", "TCP flags that no connection has, such as none, all, or SYN with FIN"),
+    "invalid": Refusal("ip", "no valid connection", "it belongs to no known connection and cannot begin one"),
+    "isolated": Refusal("ip", "client to client", "it was for another client, and the spec allows no such pair"),
+    "from_uplink": Refusal(
+        "ip", "uplink to client", "it came from an uplink, is no answer to a client, and the port is not forwarded"
+    ),
+    "forward_source": Refusal(
+        "ip",
+        "forwarded port, not for its sender",
+        "it was for a forwarded port, and its sender is not in that port's `from`",
+    ),
+    "elsewhere": Refusal(
+        "ip",
+        "to another interface",
+        "it would have left by an interface that is neither a client's nor the uplink in use",
+    ),
+    "foreign_error": Refusal(
+        "ip", "error about another's connection", "a client sent an ICMP error about a connection of another one"
+    ),
+    "dns_stale": Refusal("ip", "former resolver", "it was for a resolver that is no longer the uplink's"),
+    "dns_refused": Refusal("ip", "no resolver", "there is no resolver, or the spec forwards no DNS"),
+    "too_many_connections": Refusal("ip", "too many connections", "the client has as many connections as it may"),
+    "too_many_neighbours": Refusal(
+        "ip", "too many neighbours", "the client tried more hosts of the uplink's own network than it may"
+    ),
+    "too_fast": Refusal("ip", "too fast", "it asked the router itself more often than it may"),
+    "to_router": Refusal("ip", "to the router itself", "it was for the router itself, which serves nothing"),
+    "unmasqueraded": Refusal(
+        "ip", "client address on an uplink", "it would have left an uplink with an address that is not the uplink's"
+    ),
+    "arp_spoofed": Refusal("arp", "spoofed ARP", "a client sent ARP as if it had another address"),
+    "arp_foreign": Refusal(
+        "arp", "ARP for another's address", "a client asked by ARP for an address that is not at its interface"
+    ),
+    "arp_too_fast": Refusal("arp", "ARP too fast", "a client sent more ARP a second than it may"),
+    "arp_leak": Refusal(
+        "arp",
+        "client-side address in ARP",
+        "the router's own ARP would have shown an uplink's network an address of the clients' space",
+    ),
+    "ipv6": Refusal("ip6", "IPv6", "IPv6 is off"),
+}
+
+
+KERNEL_DROPS: Mapping[str, tuple[str, str]] = {
+    "header": ("header or TTL", "its header is wrong, or its TTL ended at the router, which its sender is told"),
+    "no_route": ("no route", "there is no route to its target, which its sender is told"),
+    "address": ("address of nobody", "its target is an address that cannot be one"),
+    "rp_filter": (
+        "not the way back (kernel)",
+        "its sender is not where the routes say, though its connection is known",
+    ),
+    "martian": (
+        "impossible address",
+        "its sender or target is an address that no host has, and it belongs to no connection",
+    ),
+    "reassembly": ("fragments without the rest", "the rest of its datagram did not come in time, or does not fit"),
+    "too_big": (
+        "too big for the link",
+        "it is larger than the link takes and may not be cut, which its sender is told",
+    ),
+    "no_memory": ("no memory", "the kernel had no memory or no room in a queue for it"),
+    "no_free_port": (
+        "clash of connections",
+        "no port was free for its connection, or another connection is just like it",
+    ),
+    "no_room": ("connection table full", "there was no room for its connection, or it clashed with another"),
+}
+"""What the kernel itself drops and counts, as rootfs/init/kernel_drops.py names it: few words, and the reason."""
+
+
+def brief(name: str) -> str:
+    """A counter's reason in few words; one that is not ours goes by its own name."""
+    return REFUSALS[name].brief if name in REFUSALS else name
+
+
+def brief_of_kernel(name: str) -> str:
+    """The same for what the kernel drops by itself."""
+    return KERNEL_DROPS[name][0] if name in KERNEL_DROPS else name
+
+
+CLIENT_GROUP, UPLINK_GROUP, STANDBY_GROUP = 1, 2, 3
+"""Groups of interfaces, as rootfs/init/firewall.py gives them: clients, the uplink in use, all other uplinks."""
+MOST_CLIENTS = 2048
+"""That have a measure at the same time.  The kernel allots each set's table at once: 32 KiB; 1 MiB for 65535."""
+QUESTIONS_PER_SECOND = 200
+"""To the router itself, by each client."""
+NEIGHBOURS_PER_SECOND, NEIGHBOURS_AT_ONCE = 20, 100
+"""Hosts of the uplink's network that a client may try: each that is not there holds an entry for three seconds."""
+NEXT_HOPS, NEXT_HOP_S = 8192, 20
+"""Pairs of a client and a next hop that were tried, and for how long they need no new leave: room for 16 that scan."""
+RESOLVER_SLOTS = 6
+"""As rootfs/init/firewall.py fills them: one, two or three resolvers have as many each."""
+PINGS_PER_SECOND = 50
+"""From all uplinks together: each may be a connection of half a minute, and they have no limit of their own."""
+ARP_PER_SECOND = 50
+
+# A tracked connection takes 0.4 KiB with its extensions for NAT (slab nf_conntrack, and its ends in the hash table).
+CONNECTION_BYTES = 400
+MEMORY_SHARE = 16
+"""The connection table takes this part of the memory at most."""
+CLIENT_SHARE, CLIENT_MOST = 16, 1024
+"""A client takes this part of the connection table, and this many of it at most, unless the spec says otherwise.
+
+The kernel walks a client's whole list (nf_conncount.c) with the first new connection of every tick: 0.6 µs for each.
+"""
+INWARD_TIMES = 2
+"""So many times as many may come to a client's forwarded ports: half-open ones are forgotten after 3 seconds."""
+CHAIN_LENGTH = 8
+"""nf_conntrack_max is 8 times nf_conntrack.hashsize when that is given on the command line (nf_conntrack_core.c)."""
+BUCKETS_A_PAGE = 512
+
+
+def hash_size(router: Router) -> int:
+    """The buckets of the connection table: whole pages, as the kernel takes them."""
+    connections = (router.machine.memory_mib << 20) // MEMORY_SHARE // CONNECTION_BYTES
+    pages = max(1, round(connections / CHAIN_LENGTH / BUCKETS_A_PAGE))
+    return min(pages * BUCKETS_A_PAGE, 1 << 20)
+
+
+def connections_in_all(router: Router) -> int:
+    """How many connections the router tracks at once."""
+    return hash_size(router) * CHAIN_LENGTH
+
+
+def connections_a_client(router: Router) -> int:
+    """How many connections one client may have at once."""
+    return router.clients.connections or min(connections_in_all(router) // CLIENT_SHARE, CLIENT_MOST)
+
+
+def kernel_parameters(router: Router) -> tuple[str, ...]:
+    """Words for the kernel's command line."""
+    return (f"nf_conntrack.hashsize={hash_size(router)}",)
+
+
+def neighbours_in_all(router: Router) -> int:
+    """How many neighbours the kernel knows at once, clients among them: half a KiB each."""
+    return min(max(1, router.machine.memory_mib // 24), 8) * 1024
+
+
+def settings(router: Router) -> dict[str, str]:
+    """Kernel settings that follow from the spec, below /proc/sys/net: PID 1 writes them with its own tables."""
+    low, high = ports.split(router).own
+    clients, neighbours = router.clients, neighbours_in_all(router)
+    return {
+        "ipv4/neigh/default/gc_thresh1": str(neighbours // 4),
+        "ipv4/neigh/default/gc_thresh2": str(neighbours // 2),
+        "ipv4/neigh/default/gc_thresh3": str(neighbours),
+        "ipv4/ip_local_port_range": f"{low} {high}",
+        **fragments.settings(router),
+        "netfilter/nf_conntrack_udp_timeout": str(clients.udp_timeout_s),
+        "netfilter/nf_conntrack_udp_timeout_stream": str(clients.udp_stream_timeout_s),
+    }
+
+
+def interface_name(mac: str) -> str:
+    """The name that the init gives a client's interface: ``c400000`` for ``0A:B3:EC:40:00:00``."""
+    return "c" + mac.replace(":", "")[6:].lower()
+
+
+def counters(family: str) -> tuple[str, ...]:
+    """The named counters of a family's table."""
+    return tuple(name for name, refusal in REFUSALS.items() if refusal.family == family)
+
+
+def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
+    """What the templates name as `traffic`."""
+    interfaces = {client.name: interface_name(client.pair.router_mac) for client in router.clients.named}
+    addresses = {client.name: client.pair.client for client in router.clients.named}
+    return {
+        "allowed": [f'"{interfaces[one.opener]}" . "{interfaces[one.other]}"' for one in router.clients.allow],
+        "forwards": forwards.elements(router.clients.forwards, addresses) if router.clients.forwards else None,
+        "helpers": [
+            {"name": name, "protocol": HELPERS[name][0], "port": HELPERS[name][1]} for name in router.clients.helpers
+        ],
+        "ports": ports.split(router),
+        "settings": settings(router),
+        "counters": {family: counters(family) for family in ("ip", "arp", "ip6")},
+        "client_group": CLIENT_GROUP,
+        "uplink_group": UPLINK_GROUP,
+        "standby_group": STANDBY_GROUP,
+        "neighbours_per_second": NEIGHBOURS_PER_SECOND,
+        "neighbours_at_once": NEIGHBOURS_AT_ONCE,
+        "next_hops": NEXT_HOPS,
+        "next_hop_s": NEXT_HOP_S,
+        "resolver_slots": RESOLVER_SLOTS,
+        "most_clients": MOST_CLIENTS,
+        "connections": connections_a_client(router),
+        "connections_in": INWARD_TIMES * connections_a_client(router),
+        "udp_stream_timeout_s": router.clients.udp_stream_timeout_s,
+        "fragments": fragments.for_templates(router),
+        "questions_per_second": QUESTIONS_PER_SECOND,
+        "pings_per_second": PINGS_PER_SECOND,
+        "arp_per_second": ARP_PER_SECOND,
+        "ipv6": ipv6,
+    }
+
+
+def rules(router: Router) -> tuple[Violation, ...]:
+    """Every rule about the traffic of named clients that the router breaks."""
+    return (
+        *_names_are_known(router.clients),
+        *forwards.rules(router),
+        *ports.rules(router),
+        *fragments.rules(router),
+        *_limit_fits(router),
+    )
+
+
+def _names_are_known(clients: Clients) -> Iterator[Violation]:
+    names = {client.name for client in clients.named}
+    uses = [(f"clients.allow[{number}]", name) for number, one in enumerate(clients.allow) for name in one.names]
+    uses += [(f"clients.forwards[{number}].client", one.client) for number, one in enumerate(clients.forwards)]
+    for path, name in uses:
+        if name not in names:
+            known = f"the named clients are {', '.join(sorted(names))}" if names else "clients.named is empty"
+            hint = f"{known}: add `- {{name: {name}, router: 100.115.92.0}}` to clients.named, or mend the name"
+            yield Violation(path, f"no client is named {name!r}", hint, ("clients.named",))
+    for number, one in enumerate(clients.allow):
+        if one.opener == one.other:
+            yield Violation(f"clients.allow[{number}]", "a client needs no leave to reach itself", "name two clients")
+
+
+def _limit_fits(router: Router) -> Iterator[Violation]:
+    limit, half = router.clients.connections, connections_in_all(router) // 2
+    most = half // (1 + INWARD_TIMES if router.clients.forwards else 1)
+    if limit is not None and limit > most:
+        memory = router.machine.memory_mib
+        inward = f" and {INWARD_TIMES * limit} to its forwarded ports" if router.clients.forwards else ""
+        hint = f"write at most {most}, or raise machine.memory_mib: the table takes a sixteenth of the memory"
+        message = (
+            f"with {limit} connections{inward} one client could fill more than half of the {2 * half} of {memory} MiB"
+        )
+        yield Violation("clients.connections", message, hint, ("machine.memory_mib",))
+    if router.clients.udp_stream_timeout_s < router.clients.udp_timeout_s:
+        stream = router.clients.udp_stream_timeout_s
+        default = " (the default)" if stream == Clients().udp_stream_timeout_s else ""
+        message = f"{stream}{default} is less than clients.udp_timeout_s, {router.clients.udp_timeout_s}"
+        hint = (
+            f"write `udp_stream_timeout_s: {router.clients.udp_timeout_s}` or more: UDP with answers is not forgotten"
+            " before UDP without"
+        )
+        yield Violation("clients.udp_stream_timeout_s", message, hint, ("clients.udp_timeout_s",))

@@ -1,0 +1,13 @@
+"""Where the files that travel with the package are: in a wheel netvm_build/data, in a checkout its top level."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def folder(name: str) -> Path:
+    """The folder `templates`, `kernel-configs` or `rootfs`."""
+    installed = _PACKAGE / "data" / name
+    return installed if installed.is_dir() else _PACKAGE.parents[1] / name

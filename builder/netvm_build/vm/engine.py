@@ -1,0 +1,269 @@
+"""On this terminal, or detached from it; and how a VM is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from netvm_build.host import vfio
+from netvm_build.host.journal import Journal, state_folder
+from netvm_build.host.steps import Host
+from netvm_build.image.manifest import Image
+from netvm_build.util import process, stoppable
+from netvm_build.util.errors import BootError, LaunchError, NetvmError
+from netvm_build.util.process import detach
+from netvm_build.util.workspace import may_write
+from netvm_build.vm import clients, registry
+from netvm_build.vm.clients import changes
+from netvm_build.vm.clients.vmm import joining
+from netvm_build.vm.keeper import STOP_S, Keeper
+from netvm_build.vm.launch import Launch
+from netvm_build.vm.networks import machine, networks, spare_ports
+from netvm_build.vm.terminal import IN_RUN, Left, attach
+from netvm_build.vm.uplink import USER_NETWORK, Uplink, plug, told_mtu
+from netvm_build.vm.uplink import check as check_uplink
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import accelerator, handover
+
+WAIT_S = 20.0
+_WAIT_FOR_SCREEN_S = 2.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user asked for.  None is the image's own or the machine's best.
+
+    `clients` come from the pool beside those the spec names; `spare` is how many more can be attached while it runs.
+    `cards` are PCI addresses of this machine, taken from it for as long as the VM runs, as far as `consent` goes.
+    """
+
+    name: str | None = None
+    nic: str | None = None
+    accel: str | None = None
+    clients: int | None = None
+    spare: int | None = None
+    uplink: Uplink = USER_NETWORK
+    cards: tuple[str, ...] = ()
+    consent: vfio.Consent = field(default_factory=vfio.Consent)
+
+
+def run(image: Image, program: qemu.Qemu, wanted: Wanted, say: Callable[[str], None]) -> int:
+    """Boot with the console on this terminal and stay until QEMU ends; its exit status.
+
+    No process, socket or folder is left.  Raises BootError, or ManifestError for a spec that cannot be read.
+    """
+    _check(image, program, wanted)
+    chosen = accelerator.choose(program, wanted.accel, kernel=image.kernel)
+    place = registry.claim(wanted.name or image.manifest.name)
+    try:
+        with _borrowed(image, wanted, say) as lent:
+            launch = _launch(image, program, chosen, lent, place, None)
+            return stoppable.run(_on_terminal(launch, say))
+    finally:
+        place.leave()
+        _give_back(say)
+
+
+@contextmanager
+def _borrowed(image: Image, wanted: Wanted, say: Callable[[str], None]) -> Iterator[Wanted]:
+    """The cards that are wanted, by their full addresses, until the VM has ended."""
+    journal = Journal(state_folder())
+    memory_mib = image.manifest.machine.memory_mib
+    with vfio.borrowed(Host(), journal, wanted.cards, wanted.consent, memory_mib, say) as cards:
+        yield replace(wanted, cards=tuple(card.address for card in cards))
+
+
+def detached(image: Image, program: qemu.Qemu, wanted: Wanted) -> registry.Record:
+    """Boot with no terminal, in a process of its own; the VM's record once QEMU runs.  Raises as `run` does."""
+    _check(image, program, wanted)
+    chosen = accelerator.choose(program, wanted.accel, kernel=image.kernel)
+    name = wanted.name or image.manifest.name
+    log = log_file(name)
+
+    def work(tell: Callable[[bytes], None]) -> int:
+        try:
+            place = registry.claim(name)
+            try:
+                with _borrowed(image, wanted, _log) as lent:
+                    launch = _launch(image, program, chosen, lent, place, log)
+                    return stoppable.run(_alone(launch, lambda record: tell(json.dumps(record.name).encode())))
+            finally:
+                place.leave()
+                _give_back(lambda line: print(line, file=sys.stderr))
+        except NetvmError as error:
+            tell(json.dumps([error.message, error.hint, error.details]).encode())  # unless it was up already
+            return error.exit_code
+
+    registry.running()  # what a killed keeper left is cleaned up where errors can be seen
+    told = json.loads(detach(work, _error_file(log)) or "null")
+    if isinstance(told, str):
+        return registry.find(told)
+    if isinstance(told, list):
+        raise BootError(str(told[0]), hint=told[1], details=told[2])
+    details = _error_file(log).read_text(errors="replace")[-2000:]
+    raise LaunchError("the VM's keeper ended before the VM was up", details=details or None)
+
+
+def _log(line: str) -> None:
+    """To the detached VM's error file."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def stop(record: registry.Record, timeout_s: float = WAIT_S, *, now: bool = False) -> bool:
+    """Press a VM's power button and wait until nothing is left of it; True if it went by itself.
+
+    With `now`, or after `timeout_s` (at most STOP_S, when its keeper loses patience), its processes are killed.
+    """
+    try:
+        keeper = os.pidfd_open(record.pid)
+    except ProcessLookupError:
+        registry.running()
+        return True
+    try:
+        if not registry.is_running(record):  # only now can the number not mean another process
+            return True
+        if not now:
+            _signal(keeper, signal.SIGTERM)
+            if select.select([keeper], [], [], min(timeout_s, STOP_S - 1))[0]:
+                return True
+        _signal(keeper, signal.SIGKILL)
+        select.select([keeper], [], [], 5.0)
+    finally:
+        os.close(keeper)
+    registry.running()
+    return False
+
+
+def _signal(process: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(process, number)
+
+
+def log_file(name: str) -> Path:
+    """Where a detached VM's console is kept: $XDG_STATE_HOME/netvm-build, or ~/.local/state/netvm-build."""
+    base = os.environ.get("XDG_STATE_HOME", "")
+    folder = (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "netvm-build"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}.log"
+
+
+def _error_file(log: Path) -> Path:
+    return log.with_suffix(".err")
+
+
+def check(image: Image, program: qemu.Qemu | None, wanted: Wanted, *, detach: bool = False) -> None:
+    """Raises what `run` or `detached` would as far as it can be known while the image is not built yet.
+
+    `program` is None where it comes with the image.
+    """
+    name = wanted.name or image.manifest.name
+    registry.check(name)
+    accelerator.check(wanted.accel)
+    handover.check(image.manifest.spec, os.environ)
+    if program is not None:
+        _check(image, program, wanted)
+    if wanted.cards:
+        vfio.check(Host(), wanted.cards, wanted.consent, image.manifest.machine.memory_mib)
+    else:
+        check_uplink(wanted.uplink, image)
+    _check_room(image, wanted)
+    if detach and not may_write(log := log_file(name)):
+        hint = "let this user write there, or set XDG_STATE_HOME to another folder"
+        raise NetvmError(f"the console cannot be kept in {log}", hint=hint)
+
+
+def _check_room(image: Image, wanted: Wanted) -> None:
+    """Raises LaunchError where the clients or the cards are too many."""
+    offered = networks(image, Path(), wanted.clients)
+    described = machine(image, accelerator.TCG, None, offered, spare_ports(len(offered), wanted.spare), wanted.cards)
+    qemu.argv(qemu.Qemu(Path(qemu.PROGRAM), "0"), described)
+
+
+def _check(image: Image, program: qemu.Qemu, wanted: Wanted) -> None:
+    if not wanted.cards:
+        qemu.require_nic(program, wanted.nic or image.manifest.machine.nic)
+
+
+def _launch(
+    image: Image,
+    program: qemu.Qemu,
+    chosen: accelerator.Accelerator,
+    wanted: Wanted,
+    place: registry.Place,
+    log: Path | None,
+) -> Launch:
+    offered = networks(image, place.folder, wanted.clients)
+    described = machine(image, chosen.kind, wanted.nic, offered, spare_ports(len(offered), wanted.spare), wanted.cards)
+    plugged = plug(wanted.uplink, image, program)
+    mtu = told_mtu(image, described.uplink or "", plugged.mtu)
+    described = replace(described, uplink_net=plugged.netdev, uplink_mtu=mtu)
+    return Launch(image, program, chosen, described, offered, place, log, plugged, handover.wifi(image, os.environ))
+
+
+def _give_back(say: Callable[[str], None]) -> None:
+    """Undo what was made for clients that were attached, as far as we may; the rest is for the next command."""
+    try:
+        results = clients.sweep(clients.journal(), (os.getpid(), process.started(os.getpid())))
+    except NetvmError as error:
+        say(f"what was made for clients could not be looked at: {error.message}")
+        return
+    for line in changes.lines_left(results):
+        say(f"{line}: sudo netvm-build client detach --all")
+
+
+def greeting(record: registry.Record) -> list[str]:
+    """What is said before the console takes over: first of all, how to leave."""
+    lines = ["Ctrl-A X leaves; Ctrl-A H shows the keys; Ctrl-C goes to the guest"]
+    lines.append(f"accelerator: {record.accelerator.upper()}: {record.accelerator_reason}")
+    lines.append(f"elsewhere: netvm-build status {record.name}; its QMP monitor is {record.monitor}")
+    if len(record.clients) > 4:
+        return [*lines, f"{len(record.clients)} clients: netvm-build status {record.name} --networks"]
+    return lines + [joined(client) for client in record.clients]
+
+
+def joined(client: registry.Network) -> str:
+    """A client's network in a line, with the options by which another QEMU joins it."""
+    options = joining(client.name, client.client_mac, client.socket)
+    return f"{client.name}: {client.client} via {client.router}: {options}"
+
+
+async def _alone(launch: Launch, on_up: Callable[[registry.Record], None]) -> int:
+    return await Keeper(launch, on_up).keep()
+
+
+async def _on_terminal(launch: Launch, say: Callable[[str], None]) -> int:
+    """The keeper here, and its console's screen in a thread: a terminal that is held up holds up nobody else."""
+    loop, screen_ended = asyncio.get_running_loop(), asyncio.Event()
+    screens: list[threading.Thread] = []
+
+    def on_up(record: registry.Record) -> None:
+        for line in greeting(record):
+            say(line)
+        screens.append(threading.Thread(target=show, args=(Path(record.console),), daemon=True))
+        screens[0].start()
+
+    def show(console: Path) -> None:
+        try:
+            with suppress(BootError, OSError):
+                if attach(console, IN_RUN) is Left.LEFT:
+                    keeper.leave()
+        finally:
+            with suppress(RuntimeError):  # nobody waits any more, and the loop is closed
+                loop.call_soon_threadsafe(screen_ended.set)
+
+    keeper = Keeper(launch, on_up)
+    try:
+        return await keeper.keep()
+    finally:
+        if screens:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(screen_ended.wait(), _WAIT_FOR_SCREEN_S)

@@ -1,0 +1,195 @@
+"""A VM's event port: its lines to every reader, their requests to the guest, and the answers to those requests."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from netvm_build.guest import (
+    EVENTS,
+    HOST,
+    MAX_LINE,
+    MAX_REPLY,
+    GuestEvent,
+    History,
+    Lines,
+    Log,
+    Reply,
+    note,
+    parse,
+    read_object,
+)
+from netvm_build.vm.hub.pace import BYTES_A_SECOND, LINES_A_SECOND, Pace
+from netvm_build.vm.hub.reader import MAX_READERS, READ_BYTES, Reader
+
+MAX_TO_GUEST_BYTES = 256 << 10
+MAX_PENDING = 16  # requests of one reader that are not answered yet
+PENDING_S = 60.0
+SHORTEST = len('{"v":1,"t":0,"event":""}')
+FLOODS = (
+    f"the router says more than {BYTES_A_SECOND >> 10} KiB or {LINES_A_SECOND} lines a second on its event port:"
+    " it is read more slowly"
+)
+
+SYNC = "sync"  # a reader's request that the keeper answers: the history ends here
+
+OnEvent = Callable[[GuestEvent], None]
+
+_NAMES: Mapping[type[GuestEvent], str] = {kind: name for name, kind in EVENTS.items()}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request under way: who asked, under which id, and when."""
+
+    reader: Reader
+    id: object
+    at: float
+
+
+class EventHub:
+    """The event port's lines to every reader; each reader's requests to the guest, and the answers to whom they are."""
+
+    def __init__(self, port: socket.socket, on_event: OnEvent) -> None:
+        self.history = History()
+        self._port = port
+        self._on_event = on_event
+        self._pace = Pace()
+        self._to_guest: asyncio.StreamWriter | None = None
+        self._ended = ""
+        self._said: set[str] = set()
+        self._readers: set[Reader] = set()
+        self._asked: dict[int, _Asked] = {}
+        self._numbers = itertools.count(1)
+
+    async def listen(self) -> None:
+        """Take in what the guest says until its port closes."""
+        from_guest, self._to_guest = await asyncio.open_connection(sock=self._port)
+        lines = Lines(MAX_REPLY)
+        try:
+            while data := await from_guest.read(READ_BYTES):
+                count = 0
+                for line in lines.feed(data):
+                    count += 1
+                    self.heard(line)
+                slowed = self._pace.slowed
+                await self._pace.hold(len(data), count)
+                if self._pace.slowed and not slowed:
+                    self.tell(FLOODS)
+        except ConnectionError:
+            pass
+        self._ended = "the router's event port is closed"
+
+    def heard(self, text: str) -> None:
+        """One line of the guest.  What is no event of the protocol goes no further."""
+        if len(text) < SHORTEST or (len(text) > MAX_LINE and not self._asked):  # only an answer may be so long
+            return
+        event = parse(text)
+        if event is None or (isinstance(event, Log) and event.source == HOST):
+            return
+        if isinstance(event, Reply):
+            self._answer(event)
+            return
+        if len(text) > MAX_LINE:
+            return
+        self._said.add(_NAMES[type(event)])
+        self._hand_out(text.encode(errors="replace") + b"\n")
+        self._on_event(event)
+
+    def tell(self, text: str) -> None:
+        """Tell every reader something of our own."""
+        self._hand_out(note(text), ours=True)
+
+    def fail(self, why: str) -> None:
+        """The listener has ended: tell every reader, and answer later requests with the reason."""
+        self._ended = why
+        self.tell(why)
+
+    def _hand_out(self, line: bytes, *, ours: bool = False) -> None:
+        self.history.add(line, ours=ours)
+        for reader in self._readers:
+            reader.put(line)
+
+    def _answer(self, reply: Reply) -> None:
+        asked = self._asked.pop(reply.id, None)
+        if asked is None:
+            return
+        asked.reader.pending -= 1
+        head = {"v": 1, "t": reply.t, "event": "reply", "id": asked.id}
+        asked.reader.answer(json.dumps(head | dict(reply.body or {})).encode() + b"\n")
+
+    async def serve(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One reader, from its coming to its going."""
+        reader = Reader(writer, lines=True)
+        try:
+            if len(self._readers) >= MAX_READERS:
+                reader.put(note(f"there are {MAX_READERS} readers already"))
+                return
+            for line in self.history.lines():
+                reader.put(line)
+            self._readers.add(reader)
+            lines = Lines(MAX_LINE)
+            while data := await stream.read(READ_BYTES):
+                for text in lines.feed(data):
+                    self._ask(reader, text)
+        except ConnectionError:
+            pass
+        finally:
+            self._readers.discard(reader)
+            self._asked = {number: asked for number, asked in self._asked.items() if asked.reader is not reader}
+            reader.close()
+
+    def hurry(self) -> None:
+        """Take in what is left: the VM has ended."""
+        self._pace.hurry()
+
+    def close(self) -> None:
+        """Let every reader go, once it has what is queued for it."""
+        for reader in list(self._readers):
+            reader.close()
+
+    def _ask(self, reader: Reader, text: str) -> None:
+        """Hand a request on under a number of ours, or say why not."""
+        request = read_object(text)
+        if request is None or isinstance(request.get("id"), dict | list):
+            return
+        if request.get("request") == SYNC:
+            self._sync(reader, request)
+            return
+        problem = self._why_not(reader)
+        if problem:
+            reply = {"v": 1, "t": 0.0, "event": "reply", "id": request.get("id"), "error": problem}
+            reader.answer(json.dumps(reply).encode() + b"\n")
+            return
+        number = next(self._numbers)
+        self._asked[number] = _Asked(reader, request.get("id"), time.monotonic())
+        reader.pending += 1
+        if self._to_guest is not None:
+            self._to_guest.write(json.dumps(request | {"id": number}).encode() + b"\n")
+
+    def _sync(self, reader: Reader, request: Mapping[str, object]) -> None:
+        """Ours to answer: all that was said before is on its way.  With `events` false no more events follow."""
+        reader.muted = request.get("events") is False
+        reply = {"v": 1, "t": 0.0, "event": "reply", "id": request.get("id"), "said": sorted(self._said)}
+        reader.answer(json.dumps(reply | {"floods": self._pace.slowed}).encode() + b"\n")
+
+    def _why_not(self, reader: Reader) -> str:
+        now = time.monotonic()
+        for number, asked in list(self._asked.items()):
+            if now - asked.at > PENDING_S:
+                del self._asked[number]
+                asked.reader.pending -= 1
+        if self._ended:
+            return self._ended
+        if reader.pending >= MAX_PENDING:
+            return f"{MAX_PENDING} requests wait for an answer already"
+        if self._to_guest is None or self._to_guest.transport.is_closing():
+            return "the router has no event port"
+        if self._to_guest.transport.get_write_buffer_size() > MAX_TO_GUEST_BYTES:
+            return "the router does not read its event port"
+        return ""

@@ -1,0 +1,99 @@
+"""All that a VM is started from, its start, and its record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import Popen
+
+from netvm_build.host import rights
+from netvm_build.image.manifest import Image
+from netvm_build.util import process
+from netvm_build.util.process import spawn
+from netvm_build.vm import registry
+from netvm_build.vm.networks import Network
+from netvm_build.vm.uplink import ON_USER_NETWORK, Plugged
+from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu.accelerator import Accelerator
+from netvm_build.vmm.qemu.handover import Handed
+
+SAID_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Launch:
+    """All that a VM is started from.  `log` takes the console's lines, escaped; None keeps them nowhere."""
+
+    image: Image
+    program: qemu.Qemu
+    accelerator: Accelerator
+    machine: qemu.Machine
+    offered: tuple[Network, ...]
+    place: registry.Place
+    log: Path | None = None
+    uplink: Plugged = ON_USER_NETWORK
+    secrets: Handed | None = None
+
+
+def start_qemu(launch: Launch, argv: list[str], said: Path, ends: Sequence[socket.socket]) -> Popen[bytes]:
+    """Start QEMU with what it inherits: ends of ours, a tap, secrets.  It dies with us, and has none of our rights."""
+    inherited = [end.fileno() for end in ends]
+    if launch.uplink.descriptor is not None:
+        inherited.append(launch.uplink.descriptor)
+    if launch.secrets is not None:
+        inherited.append(launch.secrets.descriptor)
+    rights.lay_down()
+    with said.open("ab") as log:  # appended to, so that it can be emptied: see trim
+        child = spawn(argv, stdout=log, stderr=log, pass_fds=inherited, orphaned=signal.SIGKILL)
+    if launch.uplink.descriptor is not None:
+        os.close(launch.uplink.descriptor)
+    return child
+
+
+def trim(said: Path) -> None:
+    """Empty QEMU's log once it is long: a guest can make QEMU warn without end, and the folder is in memory."""
+    with suppress(OSError):
+        if said.stat().st_size > SAID_BYTES:
+            os.truncate(said, 0)
+
+
+def describe(launch: Launch, qemu_pid: int) -> registry.Record:
+    """The record of a VM that has just been started."""
+    folder = launch.place.folder
+    return registry.Record(
+        name=launch.place.name,
+        pid=os.getpid(),
+        qemu_pid=qemu_pid,
+        qemu_started=process.started(qemu_pid),
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        image=str(launch.image.folder.absolute()),
+        accelerator=launch.accelerator.kind,
+        accelerator_reason=launch.accelerator.reason,
+        qemu=f"{launch.program.path} {launch.program.version}",
+        memory_mib=launch.machine.memory_mib,
+        detached=launch.log is not None,
+        events=str(folder / registry.EVENTS),
+        console=str(folder / registry.CONSOLE),
+        monitor=str(folder / registry.MONITOR),
+        log=str(launch.log or ""),
+        clients=tuple(
+            registry.Network(
+                name=network.name,
+                router=str(network.pair.router),
+                client=str(network.pair.client),
+                client_mac=network.pair.client_mac,
+                port=str(seat),
+                socket=str(network.socket),
+            )
+            for network, seat in zip(launch.offered, launch.machine.seats.seats, strict=True)
+        ),
+        ports=tuple(str(seat) for seat in launch.machine.seats.spare),
+        image_id=launch.image.identity,
+        behind=launch.uplink.socket,
+    )

@@ -1,0 +1,36 @@
+"""Which QEMU, and its command line: pure functions from a described machine to argv."""
+
+from __future__ import annotations
+
+from netvm_build.vmm.qemu.command import argv, by_hand
+from netvm_build.vmm.qemu.devices import VIRTIO_NET, card_id, card_properties, nic_properties
+from netvm_build.vmm.qemu.machine import EVENTS_PORT, UPLINK_MAC, ClientNic, Machine, Trunk, router
+from netvm_build.vmm.qemu.networks import UserNetwork, uplink_id, user_networks
+from netvm_build.vmm.qemu.options import quote
+from netvm_build.vmm.qemu.program import OLDEST, PACKAGE, PROGRAM, Qemu, find, identify, require_nic
+
+__all__ = [
+    "EVENTS_PORT",
+    "OLDEST",
+    "PACKAGE",
+    "PROGRAM",
+    "UPLINK_MAC",
+    "VIRTIO_NET",
+    "ClientNic",
+    "Machine",
+    "Qemu",
+    "Trunk",
+    "UserNetwork",
+    "argv",
+    "by_hand",
+    "card_id",
+    "card_properties",
+    "find",
+    "identify",
+    "nic_properties",
+    "quote",
+    "require_nic",
+    "router",
+    "uplink_id",
+    "user_networks",
+]

@@ -1,0 +1,228 @@
+"""KVM or TCG, decided by trial: a guest is booted with a deadline, and the answer is remembered.
+
+``/dev/kvm`` can exist, open, and yet never boot a guest: the firmware starts and hangs, QEMU aborts on an MSR, or a
+boot sector runs and Linux doesn't (a KVM for paravirtual guests only).  ``accel=kvm:tcg`` then hangs for ever.  So the
+image's own kernel must come as far as its panic about a missing root before KVM is trusted; without an image, a boot
+sector of eight bytes is tried.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import signal
+import subprocess
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from netvm_build.util.errors import CommandError, LaunchError
+from netvm_build.util.process import end_group, spawn
+from netvm_build.util.workspace import replace_file
+from netvm_build.vmm.qemu import Qemu
+
+KVM = "kvm"
+TCG = "tcg"
+CHOICES = (KVM, TCG)
+DEVICE = Path("/dev/kvm")
+PROBE_DEADLINE_S = 5.0
+LINUX_DEADLINE_S = 10.0
+"""Under KVM a kernel panics within a second; under TCG within one to three."""
+
+_SIGN = 0x2A
+_BOOTED = _SIGN << 1 | 1  # what isa-debug-exit makes of a byte written to it
+
+# mov al, 0x2a; out 0xf4, al; cli; hlt; jmp $-1 — padded to a boot sector with its signature.
+BOOT_SECTOR = bytes([0xB0, _SIGN, 0xE6, 0xF4, 0xFA, 0xF4, 0xEB, 0xFD]).ljust(510, b"\0") + b"\x55\xaa"
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """What runs the guest's instructions, and why it was chosen; `trouble` is what QEMU said of the other one.
+
+    `slower` is by how much this machine is slower than others, as where it is emulated itself.
+    """
+
+    kind: str
+    reason: str
+    trouble: str = ""
+    slower: float = 1.0
+
+    @property
+    def patience(self) -> float:
+        """By how much deadlines are longer than they are with KVM."""
+        return self.slower * (1.0 if self.kind == KVM else 4.0)
+
+    def __str__(self) -> str:
+        return f"{self.kind.upper()}: {self.reason}" + (f": {self.trouble}" if self.trouble else "")
+
+
+def choose(
+    qemu: Qemu,
+    asked: str | None = None,
+    *,
+    kernel: Path | None = None,
+    device: Path = DEVICE,
+    cache: Path | None = None,
+) -> Accelerator:
+    """The accelerator to use.  `asked` ("kvm" or "tcg") wins untried; else KVM if it boots the guest, else TCG.
+
+    The guest is `kernel`, a Linux that is to run under it; a boot sector where none is given.  The answer is kept in
+    `cache` (default: $XDG_CACHE_HOME/netvm-build) until QEMU, the host's kernel, the device or the guest changes.
+    Raises LaunchError as `check` does.
+    """
+    check(asked, device)
+    if asked is not None:
+        return Accelerator(asked, "asked for")
+    closed = _closed(device)
+    if closed is not None:
+        return Accelerator(TCG, closed)
+    file = (cache or cache_dir()) / "accelerator.json"
+    key = _key(qemu, device, kernel)
+    known = _recall(file)
+    if key not in known:
+        trial = probe(qemu, KVM) if kernel is None else probe_linux(qemu, KVM, kernel)
+        known[key] = trial or ""
+        _remember(file, known)
+    trouble, guest = known[key], "a boot sector" if kernel is None else "a guest"
+    if trouble:
+        return Accelerator(TCG, f"{device} opens but does not boot {guest}", trouble)
+    return Accelerator(KVM, f"{device} boots {guest}")
+
+
+def check(asked: str | None, device: Path = DEVICE) -> None:
+    """Raises LaunchError for an accelerator that we do not know, or KVM where its device does not open."""
+    hint = "choose --accel kvm or --accel tcg, or leave it out"
+    if asked is not None and asked not in CHOICES:
+        raise LaunchError(f"{asked!r} is no accelerator", hint=hint)
+    if asked == KVM and (closed := _closed(device)) is not None:
+        raise LaunchError(f"--accel kvm: {closed}", hint="use --accel tcg, or leave it out")
+
+
+def probe(qemu: Qemu, kind: str, deadline_s: float = PROBE_DEADLINE_S) -> str | None:
+    """Boot the boot sector.  None if it ran; else what went wrong, in a few words.  Leaves no process behind."""
+    sector = _sector()
+    try:
+        ended = _boot(probe_argv(qemu, kind, sector), deadline_s, (sector,))
+    finally:
+        os.close(sector)
+    return ended.trouble if ended.status != _BOOTED else None
+
+
+def probe_linux(qemu: Qemu, kind: str, kernel: Path, deadline_s: float = LINUX_DEADLINE_S) -> str | None:
+    """Boot a kernel without a root, which panics and reboots.  None if it did; else what went wrong, in a few words."""
+    ended = _boot(linux_argv(qemu, kind, kernel), deadline_s)
+    if ended.status != 0:
+        return ended.trouble
+    return None if b"Kernel panic" in ended.console else "the guest reset before Linux spoke"
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How a trial ended: QEMU's exit status (None: killed at the deadline), the guest's console, and the trouble."""
+
+    status: int | None
+    console: bytes = b""
+    trouble: str = ""
+
+
+def _boot(argv: list[str], deadline_s: float, pass_fds: tuple[int, ...] = ()) -> _Ended:
+    """Run QEMU, with the guest's console on its stdout, until it ends or the deadline.  Leaves no process behind."""
+    try:
+        with tempfile.TemporaryFile() as console, tempfile.TemporaryFile() as said:
+            child = spawn(argv, stdout=console, stderr=said, pass_fds=pass_fds, orphaned=signal.SIGKILL)
+            try:
+                status = child.wait(deadline_s)
+            except subprocess.TimeoutExpired:
+                return _Ended(None, trouble=f"nothing ran within {deadline_s:g} s")
+            finally:
+                end_group(child, grace_s=0.5)
+            console.seek(0)
+            said.seek(0)
+            lines = said.read(4096).decode(errors="replace").strip().splitlines()
+            last = "".join(char if char.isprintable() else "?" for char in lines[-1])[-160:] if lines else ""
+            how = f"QEMU was killed by signal {-status}" if status < 0 else f"QEMU exited with status {status}"
+            return _Ended(status, console.read(1 << 20), last or how)
+    except CommandError as error:
+        return _Ended(None, trouble=error.message)
+
+
+def _sector() -> int:
+    """A disk of 1 MiB (the firmware boots no smaller one) open for reading alone, and no file anywhere."""
+    writable = os.memfd_create("netvm-probe")
+    try:
+        os.write(writable, BOOT_SECTOR)
+        os.ftruncate(writable, 1 << 20)
+        return os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(writable)
+
+
+def probe_argv(qemu: Qemu, kind: str, sector_fd: int) -> list[str]:
+    """The command line of the boot sector's trial, whose disk is an open file descriptor."""
+    line = [*_bare(qemu, kind), "-m", "16"]
+    line += ["-add-fd", f"fd={sector_fd},set=1"]
+    line += ["-drive", "if=virtio,format=raw,readonly=on,file=/dev/fdset/1"]
+    line += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
+    return line
+
+
+def linux_argv(qemu: Qemu, kind: str, kernel: Path) -> list[str]:
+    """The command line of a kernel's trial: without a root it panics, and ``panic=-1`` then reboots."""
+    line = [*_bare(qemu, kind), "-m", "128", "-serial", "stdio"]
+    return [*line, "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]
+
+
+def _bare(qemu: Qemu, kind: str) -> list[str]:
+    line = [str(qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
+    return [*line, "-machine", "q35", "-accel", kind, "-cpu", "max"]
+
+
+def cache_dir() -> Path:
+    """$XDG_CACHE_HOME/netvm-build, or ~/.cache/netvm-build (XDG Base Directory Specification).
+
+    Nothing can be kept there for a user who has no home.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not base.startswith("/"):
+        base = os.path.expanduser("~/.cache")  # noqa: PTH111  # it leaves the ~ where Path.home() raises
+    return Path(base if base.startswith("/") else os.devnull) / "netvm-build"
+
+
+def _closed(device: Path) -> str | None:
+    """Why KVM cannot even be tried; None if the device opens."""
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return f"{device} is not there"
+    except PermissionError:
+        return f"this user may not open {device}; membership in its group would change that"
+    except OSError as error:
+        return f"{device} does not open: {error.strerror}"
+    return None
+
+
+def _key(qemu: Qemu, device: Path, kernel: Path | None) -> str:
+    status = device.stat()
+    where = f"{platform.release()} {status.st_dev}:{status.st_ino}:{status.st_rdev}"
+    guest = "" if kernel is None else f" {hashlib.sha256(kernel.read_bytes()).hexdigest()}"
+    return f"{qemu.path.resolve()} {qemu.version} {where}{guest}"
+
+
+def _recall(file: Path) -> dict[str, str]:
+    try:
+        known = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(known, dict):
+        return {}
+    return {key: value for key, value in known.items() if isinstance(value, str)}
+
+
+def _remember(file: Path, known: dict[str, str]) -> None:
+    """Best effort: a cache that cannot be written costs a probe the next time, nothing more."""
+    with suppress(OSError):
+        replace_file(file, json.dumps(known).encode())

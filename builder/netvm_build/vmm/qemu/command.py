@@ -1,0 +1,87 @@
+"""From a described machine to argv; pure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netvm_build.image.manifest import Image
+from netvm_build.model.address import Pair
+from netvm_build.vmm.qemu.devices import USB_CONTROLLER, USB_NICS, cards, client_nics, uplinks
+from netvm_build.vmm.qemu.machine import Machine
+from netvm_build.vmm.qemu.networks import uplink_id, user_networks
+from netvm_build.vmm.qemu.options import quote, with_id
+from netvm_build.vmm.qemu.program import Qemu
+
+
+def argv(qemu: Qemu, machine: Machine) -> list[str]:
+    """The command line of one VM."""
+    line = [str(qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
+    line += ["-name", f"guest={quote(machine.name)}"]
+    line += ["-machine", "q35,vmport=off"]
+    line += ["-accel", machine.accelerator, "-cpu", _cpu(machine.accelerator)]
+    line += ["-smp", str(machine.cpus), "-m", str(machine.memory_mib)]
+    line += ["-kernel", str(machine.kernel), "-append", machine.cmdline]
+    line += _initrd(machine.initrd)
+    for number, disk in enumerate((machine.rootfs, *machine.disks)):
+        line += ["-drive", f"if=virtio,index={number},format=raw,readonly=on,file={quote(str(disk))}"]
+    line += ["-device", "virtio-rng-pci"]
+    if machine.watchdog:
+        line += ["-device", "i6300esb,id=watchdog", "-action", "watchdog=reset"]
+    line += ["-chardev", with_id("console", machine.console), "-serial", "chardev:console"]
+    if machine.qmp is not None:
+        line += ["-chardev", with_id("qmp", machine.qmp), "-mon", "chardev=qmp,mode=control"]
+    if machine.monitor is not None:
+        line += ["-chardev", with_id("monitor", machine.monitor), "-mon", "chardev=monitor,mode=control"]
+    if machine.port is not None:
+        name, chardev = machine.port
+        line += ["-device", "virtio-serial-pci,max_ports=2", "-chardev", with_id("port", chardev)]
+        line += ["-device", f"virtserialport,chardev=port,name={quote(name)}"]
+    if machine.secrets is not None:
+        line += ["-fw_cfg", machine.secrets]
+    line += uplinks(machine) + cards(machine) + client_nics(machine)
+    if machine.paused:
+        line += ["-S"]
+    return line
+
+
+def _cpu(accelerator: str) -> str:
+    """All that KVM can offer; under TCG a plain x86-64 with RDRAND, SMEP and SMAP.
+
+    TCG's "max" makes the guest's C library and kernel choose code that is quick on silicon and slow to emulate (AVX,
+    XSAVE): the router is ready 0.1 s later with it.
+    """
+    return "qemu64,+rdrand,+smep,+smap" if accelerator.startswith("tcg") else "max"
+
+
+def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = (), card: str | None = None) -> list[str]:
+    """The shortest command line that boots the image, from the manifest's values alone, with the console here.
+
+    The uplink is a `nic` on the user network, or a `card` of this machine.  Each client's network ends in a multicast
+    group of this machine, so that another QEMU can join it.
+    """
+    manifest = image.manifest
+    line = [str(qemu.path), "-M", "q35", "-m", str(manifest.machine.memory_mib), "-nographic", "-no-reboot"]
+    line += ["-kernel", str(image.kernel), "-append", manifest.cmdline]
+    line += _initrd(image.initrd)
+    line += ["-drive", f"if=virtio,format=raw,readonly=on,file={quote(str(image.rootfs))}"]
+    if card is not None:
+        line += ["-nodefaults", "-serial", "mon:stdio", "-device", f"vfio-pci,host={card}"]
+    usb = nic in USB_NICS  # -nic makes PCI devices alone
+    if card is None and usb:
+        line += ["-nodefaults", "-serial", "mon:stdio", "-device", USB_CONTROLLER]
+    networks = user_networks(manifest)
+    for place, emulated in enumerate(manifest.cards if card is None else ()):
+        network = networks[min(emulated.vlans)].options
+        mac = f",mac={emulated.mac}" if emulated.mac else ""
+        if usb:
+            name = uplink_id(place)
+            line += ["-netdev", f"user,id={name}{network}", "-device", f"{nic},netdev={name}{mac}"]
+        else:
+            line += ["-nic", f"user,model={nic}{network}{mac}"]
+    for number, pair in enumerate(pairs):
+        line += ["-nic", f"socket,model=virtio-net-pci,mac={pair.router_mac},mcast=230.0.0.1:{12340 + number}"]
+    return line
+
+
+def _initrd(initrd: Path | None) -> list[str]:
+    return ["-initrd", str(initrd)] if initrd is not None else []

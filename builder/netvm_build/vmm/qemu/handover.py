@@ -1,0 +1,169 @@
+"""Secrets on their way into a VM: from files or the environment, by a file without a name, into QEMU's fw_cfg.
+
+A secret is never in a command line (QEMU's names a descriptor), a log, a report or a message, and in no file of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netvm_build.image.manifest import Image
+from netvm_build.util import pem
+from netvm_build.util.errors import BootError
+
+VERSION = 1
+WIFI = "opt/org.netvm/wifi"
+MOST_BYTES = 1 << 16
+LONGEST_PASSWORD = 253  # bytes that RADIUS has room for (RFC 2865)
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What a VM gets by fw_cfg: the item's `name`, and the `descriptor` QEMU inherits; close it once QEMU runs."""
+
+    name: str
+    descriptor: int
+
+    @property
+    def option(self) -> str:
+        """The value of QEMU's -fw_cfg."""
+        return f"name={self.name},file=/proc/self/fd/{self.descriptor}"
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def wifi(image: Image, environ: Mapping[str, str]) -> Handed | None:
+    """The secrets of the image's Wi-Fi networks, ready to be handed over; None for an image without Wi-Fi.
+
+    Raises BootError, naming every network whose secret is not where the spec says, and the file or variable.
+    """
+    found = _secrets(image.manifest.spec, environ)
+    if not found:
+        return None
+    descriptor = os.memfd_create("netvm-wifi")
+    os.write(descriptor, json.dumps({"version": VERSION, "secrets": found}).encode())
+    return Handed(WIFI, descriptor)
+
+
+def check(spec: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+    """Whether all secrets of a full spec are there, as `wifi` will want them.  Raises BootError as it does."""
+    _secrets(spec, environ)
+
+
+def _secrets(spec: Mapping[str, Any], environ: Mapping[str, str]) -> list[str | dict[str, str] | None]:
+    """What each Wi-Fi network of a full spec needs, in its order; empty without Wi-Fi.  Raises BootError."""
+    section = spec.get("wifi")
+    networks = section.get("networks") if isinstance(section, Mapping) else None
+    found: list[str | dict[str, str] | None] = []
+    problems: list[str] = []
+    for number, network in enumerate(networks or ()):
+        try:
+            found.append(_secret(network, environ))
+        except _Unusable as problem:
+            problems.append(f"wifi.networks[{number}] ({network.get('ssid')!r}): {problem}")
+    if problems:
+        raise BootError(
+            "the secrets of the Wi-Fi networks are not all there",
+            hint="set what is named above, or change `secret` in the spec and build again",
+            details="\n".join(problems),
+        )
+    return found
+
+
+class _Unusable(Exception):
+    """Why a secret cannot be used; never with any of it."""
+
+
+def _secret(network: Mapping[str, Any], environ: Mapping[str, str]) -> str | dict[str, str] | None:
+    """What one network needs: a passphrase, nothing, or with EAP the parts by name."""
+    eap = network.get("eap")
+    if network.get("security") == "eap" and isinstance(eap, Mapping):
+        return _credentials(eap, network.get("secret"), environ)
+    where = network.get("secret")
+    if network.get("security") == "open" or not isinstance(where, Mapping):
+        return None
+    place, text = _line(where, environ)
+    if not (8 <= len(text) <= 63 and text.isascii() and text.isprintable()):
+        raise _Unusable(f"{place} holds no passphrase: it must be of 8 to 63 printable ASCII characters, on one line")
+    return text
+
+
+def _credentials(eap: Mapping[str, Any], where: object, environ: Mapping[str, str]) -> dict[str, str]:
+    """A password, or for the method tls a certificate, its key, and the passphrase of that if it is encrypted."""
+    place, text = "", ""
+    if isinstance(where, Mapping):
+        place, text = _line(where, environ)
+        if not (1 <= len(text.encode()) <= LONGEST_PASSWORD and text.isprintable()):
+            raise _Unusable(f"{place} holds no password: it must be of printable characters, on one line")
+    if eap.get("method") != "tls":
+        return {"password": text}
+    certificate = _certificates(Path(str(eap.get("certificate"))))
+    key = _key(eap.get("key"), environ)
+    if key.label == pem.ENCRYPTED_KEY and not text:
+        raise _Unusable("the private key is encrypted: name its passphrase in `secret`")
+    if key.label == pem.KEY and text:
+        raise _Unusable(f"the private key is not encrypted, and {place} is of no use: remove `secret`")
+    return {"certificate": certificate, "key": key.text, **({"passphrase": text} if text else {})}
+
+
+def _certificates(path: Path) -> str:
+    """The client's certificate, and those between it and its authority.  They are no secret."""
+    found = _blocks(f"the file {path}", _read(path, private=False))
+    if not found or any(block.label != pem.CERTIFICATE for block in found):
+        raise _Unusable(f"the file {path} is not one of certificates in PEM, the client's own first")
+    if not found[0].names_rsa:
+        raise _Unusable(f"the file {path} has a key that is not of RSA, and iwd takes no other of a client")
+    return "".join(block.text for block in found)
+
+
+def _key(where: object, environ: Mapping[str, str]) -> pem.Block:
+    place, text = _found(where if isinstance(where, Mapping) else {}, environ)
+    keys = [block for block in _blocks(place, text) if block.label != pem.CERTIFICATE]
+    if len(keys) != 1 or keys[0].label not in (pem.KEY, pem.ENCRYPTED_KEY):
+        how = "openssl pkcs8 -topk8 -in client.key -out client.pem"
+        raise _Unusable(f"{place} holds no private key as PKCS #8 in PEM: {how}")
+    if keys[0].label == pem.KEY and not keys[0].names_rsa:
+        raise _Unusable(f"{place} holds a key that is not of RSA, and iwd takes no other of a client")
+    return keys[0]
+
+
+def _blocks(place: str, text: str) -> tuple[pem.Block, ...]:
+    try:
+        return pem.blocks(text)
+    except ValueError as error:
+        raise _Unusable(f"{place} is damaged: {error}") from None
+
+
+def _line(where: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, str]:
+    """A secret of one line, without its end."""
+    place, text = _found(where, environ)
+    return place, text.removesuffix("\n").removesuffix("\r")
+
+
+def _found(where: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, str]:
+    """Where a secret stands, in a user's words, and itself."""
+    name, file = where.get("env"), where.get("file")
+    if name is None:
+        return f"the file {file}", _read(Path(str(file)))
+    value = environ.get(str(name))
+    if value is None:
+        raise _Unusable(f"the variable {name} is not set: export {name}=…")
+    return f"the variable {name}", value
+
+
+def _read(path: Path, *, private: bool = True) -> str:
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MOST_BYTES)
+            mode = os.fstat(stream.fileno()).st_mode
+    except OSError as error:
+        raise _Unusable(f"the file {path} cannot be read: {error.strerror}") from None
+    if private and mode & 0o077:
+        raise _Unusable(f"the file {path} can be read by others than its owner: chmod 600 {path}")
+    return raw.decode(errors="replace")

@@ -1,0 +1,107 @@
+"""What a VM is made of, and the router as its manifest wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from netvm_build.image.manifest import Image
+from netvm_build.vmm.qemu.networks import DEFAULT, UserNetwork, user_networks
+from netvm_build.vmm.qemu.pcie import Plan, plan
+
+EVENTS_PORT = "netvm.events"
+UPLINK_MAC = "52:54:00:12:34:56"
+
+
+@dataclass(frozen=True)
+class ClientNic:
+    """A virtio NIC for a client's network.  `netdev` is the rest of a -netdev option, such as
+    ``stream,server=off,addr.type=fd,addr.str=7``.
+    """
+
+    id: str
+    mac: str
+    netdev: str
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """Where the frames of an uplink's card go in the place of a user network, and whence those of each user network
+    behind it come: the rest of -netdev options, the latter by the number of the user network.
+    """
+
+    card: str
+    networks: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """All that a VM is made of.  `console`, `qmp`, `monitor` (a second QMP) and `port` are chardevs as QEMU writes
+    them, without an id.
+
+    With `watchdog` there is one that resets the machine, and since QEMU is told not to reboot, ends it.
+
+    `uplink` is a NIC model; there is one such card for each of `uplink_macs`, on the one of `networks` (those of all
+    uplinks) whose place is in `uplink_networks`, or, by the card's number, on one of `trunks`.  The first is on
+    `uplink_net`, a -netdev without an id, if there is one; a virtio card is told `uplink_mtu`, in bytes.  `cards` are
+    PCI addresses of this machine, bound to vfio-pci.
+
+    Client NICs sit where each can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is
+    there yet, and `device_add` brings each.  `capture` takes the first 96 bytes of every packet on the first uplink, in
+    pcap format.  `secrets` is a -fw_cfg option that names an inherited descriptor.
+    """
+
+    name: str
+    kernel: Path
+    rootfs: Path
+    cmdline: str
+    accelerator: str
+    memory_mib: int
+    cpus: int = 1
+    console: str = "stdio,mux=on"
+    qmp: str | None = None
+    monitor: str | None = None
+    port: tuple[str, str] | None = None
+    secrets: str | None = None
+    uplink: str | None = None
+    cards: tuple[str, ...] = ()
+    uplink_net: str | None = None
+    uplink_mtu: int | None = None
+    uplink_macs: tuple[str, ...] = (UPLINK_MAC,)
+    uplink_networks: tuple[int, ...] = (0,)
+    networks: tuple[UserNetwork, ...] = (DEFAULT,)
+    trunks: Mapping[int, Trunk] = field(default_factory=dict)
+    capture: Path | None = None
+    nics: tuple[ClientNic, ...] = ()
+    spare_ports: int = 0
+    plug_later: bool = False
+    disks: tuple[Path, ...] = ()
+    paused: bool = False
+    watchdog: bool = False
+    initrd: Path | None = None
+
+    @property
+    def seats(self) -> Plan:
+        """Where the client NICs sit.  Raises LaunchError if they do not fit."""
+        return plan(tuple(nic.id for nic in self.nics), self.spare_ports, self.cpus)
+
+
+def router(image: Image, accelerator: str, *, nic: str | None = None, memory_mib: int | None = None) -> Machine:
+    """The router VM as its manifest wants it, with its console on the terminal and no client yet."""
+    wanted = image.manifest.machine
+    return Machine(
+        name=image.manifest.name,
+        kernel=image.kernel,
+        rootfs=image.rootfs,
+        cmdline=image.manifest.cmdline,
+        accelerator=accelerator,
+        memory_mib=memory_mib or wanted.memory_mib,
+        cpus=wanted.cpus,
+        uplink=nic or wanted.nic,
+        uplink_macs=image.manifest.uplink_macs or (UPLINK_MAC,),
+        uplink_networks=tuple(min(card.vlans) for card in image.manifest.cards),
+        networks=user_networks(image.manifest),
+        watchdog=wanted.watchdog_s > 0,
+        initrd=image.initrd,
+    )

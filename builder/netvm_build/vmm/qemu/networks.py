@@ -1,0 +1,134 @@
+"""The networks behind an emulated uplink: a user network of QEMU's for each, and a trunk that has several.
+
+A user network has this host at one address and, at another, a resolver that passes DNS on to this host's own.  Uplinks
+with DHCP get 10.0.2.0/24, 10.0.3.0/24 and so on.  A static uplink gets the network of its spec, with its gateway and
+its first resolver there, so that the same image works here and where it is meant to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Any
+
+from netvm_build.image.manifest import Manifest
+from netvm_build.vmm.qemu.options import with_id
+
+USER_NETWORK = "user,ipv6=off"
+SHORTEST, LONGEST = 8, 28
+"""Prefixes that a user network is given as they are.  With fewer addresses it has no room for this host and a resolver
+beside the router and its gateway; QEMU itself refuses less than /4 (libslirp, slirp_init of net/slirp.c)."""
+
+AROUND_GATEWAY = 24
+
+
+@dataclass(frozen=True)
+class UserNetwork:
+    """One user network: `host` is this host there, `resolver` passes DNS on to this host's own resolver."""
+
+    network: IPv4Network
+    host: IPv4Address
+    resolver: IPv4Address
+
+    @property
+    def options(self) -> str:
+        """Behind ``user``: nothing for QEMU's own default."""
+        if self == DEFAULT:
+            return ""
+        if self == dhcp_network(self.network):
+            return f",net={self.network}"
+        return f",net={self.network},host={self.host},dns={self.resolver}"
+
+
+def dhcp_network(network: IPv4Network) -> UserNetwork:
+    """A network with this host and the resolver where QEMU puts them itself."""
+    return UserNetwork(network, network[2], network[3])
+
+
+DEFAULT = dhcp_network(IPv4Network("10.0.2.0/24"))
+
+
+def uplink_id(number: int) -> str:
+    """QEMU's name of an uplink's network: ``uplink``, ``uplink1`` …; its card's has ``-nic`` behind it."""
+    return f"uplink{number or ''}"
+
+
+def user_networks(manifest: Manifest) -> tuple[UserNetwork, ...]:
+    """The network behind each uplink of the spec, in its order."""
+    static = {place: found for place, one in enumerate(manifest.uplinks) if (found := _static(one)) is not None}
+    elsewhere = [address.network for address, _, _ in static.values()]
+    clients = list(_clients(manifest))
+    free = _free_networks(elsewhere, len(manifest.uplinks))
+    return tuple(
+        imitate(*static[place], clients) if place in static else dhcp_network(free[place])
+        for place in range(len(manifest.uplinks))
+    )
+
+
+def imitate(
+    address: IPv4Interface,
+    gateway: IPv4Address,
+    resolvers: Sequence[IPv4Address],
+    clients: Sequence[IPv4Network] = (),
+) -> UserNetwork:
+    """A static uplink's network.  This host is the gateway there, or a free address where the resolver is that.
+
+    QEMU answers ARP for this host and the resolver, whatever the prefix of the router's own address is.  So a gateway
+    outside the uplink's network, or in one too small for us, has 256 addresses around it.  `clients` are left alone.
+    """
+    network = address.network
+    if gateway not in network or not SHORTEST <= network.prefixlen <= LONGEST:
+        network = IPv4Network((gateway, AROUND_GATEWAY), strict=False)
+    taken = {address.ip, gateway, *resolvers}
+    free = (one for one in network.hosts() if one not in taken and not any(one in client for client in clients))
+    resolver = next((one for one in resolvers if one in network and one != address.ip), None)
+    host = next(free) if resolver == gateway else gateway
+    return UserNetwork(network, host, resolver or next(free))
+
+
+def _static(uplink: Mapping[str, Any]) -> tuple[IPv4Interface, IPv4Address, tuple[IPv4Address, ...]] | None:
+    """(address, gateway, resolvers) of an uplink that the spec configures."""
+    if uplink.get("dhcp") is not False:
+        return None
+    try:
+        resolvers = tuple(IPv4Address(str(one)) for one in uplink.get("nameservers") or ())
+        return IPv4Interface(str(uplink.get("address"))), IPv4Address(str(uplink.get("gateway"))), resolvers
+    except ValueError:
+        return None
+
+
+def _clients(manifest: Manifest) -> Iterable[IPv4Network]:
+    """Where clients' addresses are."""
+    yield manifest.pool
+    clients = manifest.spec.get("clients")
+    for one in (clients.get("named") or ()) if isinstance(clients, Mapping) else ():
+        with suppress(ValueError, KeyError, TypeError):
+            yield IPv4Network(f"{one['router']}/31")
+
+
+def _free_networks(elsewhere: Sequence[IPv4Network], uplinks: int) -> list[IPv4Network]:
+    """10.0.2.0/24 for the first uplink, 10.0.3.0/24 for the second …; others where a static uplink has one of these."""
+    candidates = [IPv4Network((int(IPv4Address("10.0.2.0")) + number * 256, 24)) for number in range(256)]
+    candidates += [IPv4Network((int(IPv4Address("172.31.0.0")) + number * 256, 24)) for number in range(uplinks)]
+    able = [one for one in candidates if not any(one.overlaps(other) for other in elsewhere)]
+    wanted = [one if one in able else None for one in candidates[:uplinks]]
+    spare = (one for one in able if one not in wanted)
+    return [one or next(spare) for one in wanted]
+
+
+def user_netdev(name: str, network: UserNetwork) -> list[str]:
+    """A user network under a name of its own."""
+    return ["-netdev", f"{with_id(name, USER_NETWORK)}{network.options}"]
+
+
+def trunk_netdevs(name: str, card: str, networks: Mapping[int, tuple[UserNetwork, str]]) -> list[str]:
+    """A card's own netdev, and a hub for each user network behind it, which that network and our socket share."""
+    line = ["-netdev", with_id(name, card)]
+    for number, (network, netdev) in networks.items():
+        user, ours = f"{name}-user{number}", f"{name}-ours{number}"
+        line += [*user_netdev(user, network), "-netdev", with_id(ours, netdev)]
+        for end in (user, ours):
+            line += ["-netdev", f"hubport,id={end}-port,hubid={number + 1},netdev={end}"]
+    return line
