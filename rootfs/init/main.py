@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from init import mounts, native, protocol
-from init.config import Config, parse
-from init.native import os
-from init.outlet import Outlet
+from init.core import native, protocol
+from init.core.config import Config, parse
+from init.core.native import os
+from init.core.outlet import Outlet
+from init.core.services import CONNMAN_USER, SERVICES, with_ntp
+from init.kernel import mounts
 from init.router import Failure, Router
-from init.services import CONNMAN_USER, SERVICES, with_ntp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from init.services import Service
+    from init.core.services import Service
 
 CONFIG = "/etc/netvm/config.json"
 PROVISIONING = "/etc/netvm/connman"
@@ -69,7 +70,7 @@ def _services(config: Config, voice: protocol.Voice) -> Sequence[Service]:
         connmand.program = with_ntp(connmand.program)
     if not config.wifi:
         return SERVICES
-    from init import refusals, wireless
+    from init.net import refusals, wireless
 
     wireless.IWD.prepare = lambda: wireless.prepare(config.wifi, voice)
     wireless.IWD.hears = refusals.Refusals(config.wifi, voice).hear

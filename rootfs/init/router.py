@@ -9,35 +9,37 @@ for the first packet (power buttons, the host's requests) is set up while ConnMa
 
 from __future__ import annotations
 
-from init import address, firewall, native, resolvers, sysctl, uplink, uplinks
-from init.children import Children
-from init.claims import Claims
-from init.clients import Clients
-from init.interfaces import Requests
-from init.loop import EDGE, WRITE, Loop
-from init.native import os
-from init.network import Network
-from init.ports import EventPort
-from init.resolvers import Resolvers
-from init.router_state import RouterState
-from init.routing import Routing
-from init.rtnetlink import ARPHRD_ETHER, Link
-from init.supervisor import Supervisor
-from init.uplinks import Uplinks
-from init.watchdog import Watchdog
+from init.core import native
+from init.core.children import Children
+from init.core.loop import EDGE, WRITE, Loop
+from init.core.native import os
+from init.core.supervisor import Supervisor
+from init.host.ports import EventPort
+from init.host.watchdog import Watchdog
+from init.kernel import sysctl
+from init.kernel.interfaces import Requests
+from init.kernel.network import Network
+from init.kernel.rtnetlink import ARPHRD_ETHER, Link
+from init.net import address, firewall, resolvers, uplink, uplinks
+from init.net.claims import Claims
+from init.net.clients import Clients
+from init.net.resolvers import Resolvers
+from init.net.router_state import RouterState
+from init.net.routing import Routing
+from init.net.uplinks import Uplinks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from init.config import Config
-    from init.connman import ConnMan
-    from init.modules import Loader
-    from init.outlet import Outlet
-    from init.protocol import Voice
-    from init.requests import Requests as HostRequests
-    from init.resolver_health import Health
-    from init.services import Service
+    from init.core.config import Config
+    from init.core.outlet import Outlet
+    from init.core.protocol import Voice
+    from init.core.services import Service
+    from init.host.requests import Requests as HostRequests
+    from init.kernel.modules import Loader
+    from init.net.connman import ConnMan
+    from init.net.resolver_health import Health
 
 MODULES = "/usr/lib/netvm/modules.bin"
 ROOMY = 48 << 20
@@ -187,7 +189,7 @@ class Router:
         if self._health is None:
             if len(wanted) < 2:
                 return wanted
-            from init.resolver_health import Health
+            from init.net.resolver_health import Health
 
             self._health = Health(self.loop, self._network_changed, self._log)
         return self._health.live(wanted, active.name if active is not None else "")
@@ -195,7 +197,7 @@ class Router:
     def _follow_connman(self) -> None:
         """What only ConnMan itself can tell: what is wrong with an uplink, and whose resolvers are which."""
         if self.connman is None:
-            from init.connman import ConnMan
+            from init.net.connman import ConnMan
 
             self.connman = ConnMan(self.loop, self._connman_changed, self._log, uplink.number_of)
 
@@ -224,7 +226,7 @@ class Router:
     def _asked(self, line: bytes) -> None:
         """The host asks something; until it does, what answers is not even loaded."""
         if self._answers is None:
-            from init.requests import Requests as HostRequests
+            from init.host.requests import Requests as HostRequests
 
             self._answers = HostRequests(
                 self.voice,
@@ -248,8 +250,8 @@ class Router:
 
     def _follow_uevents(self) -> None:
         """Power buttons, a port or any device plugged in later: all can wait until the services start."""
-        from init.power import PowerButtons
-        from init.uevents import UeventSocket
+        from init.host.power import PowerButtons
+        from init.kernel.uevents import UeventSocket
 
         buttons = PowerButtons(self.loop, lambda: self.power_off("power button"))
         uevents = UeventSocket()
@@ -274,7 +276,7 @@ class Router:
 
 
 def _forget_uplink(address: str) -> str:
-    from init.conntrack import forget_uplink
+    from init.kernel.conntrack import forget_uplink
 
     return forget_uplink(address)
 
@@ -283,7 +285,7 @@ def load_modules(voice: Voice) -> Loader | None:
     """Drivers and the firewall's parts, where the kernel has them as modules."""
     if not native.exists(MODULES):
         return None
-    from init.modules import Drivers, Loader
+    from init.kernel.modules import Drivers, Loader
 
     loader = Loader(voice, Drivers(MODULES))
     loader.start()

@@ -19,9 +19,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "rootfs"))
 
-from init import connman as connman_client
-from init import firewall, main, mounts, native, ports, services, uplink
-from init.services import Service
+from init import main
+from init.core import native, services
+from init.core.services import Service
+from init.host import ports
+from init.kernel import mounts
+from init.net import connman as connman_client
+from init.net import firewall, uplink
 
 ROOT = Path(__file__).resolve().parents[2]
 BUS_CONFIG = "/run/system.conf"

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 
-from init import native, seccomp, violations
-from init.calls import name
-from init.seccomp import ALLOW, EQUAL, LOAD, NUMBER_AT, REPORT, RETURN
-from init.violations import NOTIFICATION, Watch
+from init.core import native, seccomp, violations
+from init.core.calls import name
+from init.core.seccomp import ALLOW, EQUAL, LOAD, NUMBER_AT, REPORT, RETURN
+from init.core.violations import NOTIFICATION, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from init.seccomp import Calls
+    from init.core.seccomp import Calls
 
 compiled = seccomp.program
 SENDMSG = 46

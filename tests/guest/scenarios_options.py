@@ -6,7 +6,7 @@ import socket
 import time
 from contextlib import suppress
 
-from init import sysctl
+from init.kernel import sysctl
 from scapy.layers.inet6 import (
     ICMPv6EchoRequest,
     ICMPv6MLQuery,

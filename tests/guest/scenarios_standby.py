@@ -1,6 +1,6 @@
 """A second uplink beside the one in use, whatever its network says: clients' packets do not leave by it.
 
-The tables and rules are the init's own (rootfs/init/routing.py), kept up as the init does.
+The tables and rules are the init's own (rootfs/init/net/routing.py), kept up as the init does.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from init import firewall, sysctl
-from init.active import Active
-from init.config import WantedUplink
-from init.loop import Loop
-from init.protocol import Voice
-from init.resolver_health import Question
-from init.routing import FROM_CLIENT, Routing
-from init.uplink import Lease, Uplink
+from init.core.config import WantedUplink
+from init.core.loop import Loop
+from init.core.protocol import Voice
+from init.kernel import sysctl
+from init.net import firewall
+from init.net.active import Active
+from init.net.resolver_health import Question
+from init.net.routing import FROM_CLIENT, Routing
+from init.net.uplink import Lease, Uplink
 from netvm_build.model import DEFAULT_POOL
 from shows import QUIET, of, opened, out, shown, syn
 from wires import ARP, GATEWAY, ICMP, IP, RESOLVER, SERVER, TCP, UDP, UPLINK, Ether, Wire, inside

@@ -6,7 +6,7 @@ import socket
 import time
 from contextlib import suppress
 
-from init import sysctl
+from init.kernel import sysctl
 from scapy.layers.inet import IPOption_LSRR
 from shows import QUIET, of, opened, shown, syn
 from wires import GATEWAY, GATEWAY_MAC, ICMP, IP, OTHER_RESOLVER, SERVER, TCP, UDP, UPLINK, inside, leaked

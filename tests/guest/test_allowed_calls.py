@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from init import allowed
+from init.core import allowed
 from test_namespaces import TOOLS
 from world import Namespace, World
 

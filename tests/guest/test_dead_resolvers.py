@@ -14,9 +14,9 @@ import pytest
 from demands import require
 from hypothesis import given
 from hypothesis import strategies as st
-from init import resolver_health
-from init.loop import Loop
-from init.resolver_health import Health, is_answer
+from init.core.loop import Loop
+from init.net import resolver_health
+from init.net.resolver_health import Health, is_answer
 from test_wire_boot import pid_1
 from world import Namespace, World
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from init.address import Refused, has_oui, interface_name, pair_of_router_mac
+from init.net.address import Refused, has_oui, interface_name, pair_of_router_mac
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "address.json").read_text())
 

@@ -7,10 +7,11 @@ from errno import EINVAL, ENETUNREACH, EOPNOTSUPP
 from typing import Any
 
 import pytest
-from init import cards, interfaces
-from init import rtnetlink as rt
-from init.config import WantedUplink
-from init.uplink import Uplink
+from init.core.config import WantedUplink
+from init.kernel import interfaces
+from init.kernel import rtnetlink as rt
+from init.net import cards
+from init.net.uplink import Uplink
 from test_guest_uplinks import MAC, OTHER, Heard
 
 SENT = "52:54:00:AA:BB:CC"

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from init.claims import Claims, conflict
-from init.config import WantedUplink
-from init.protocol import Voice
-from init.rtnetlink import Link
-from init.uplink import Lease, Uplink
-from init.uplinks import REFUSED_S, Uplinks
+from init.core.config import WantedUplink
+from init.core.protocol import Voice
+from init.kernel.rtnetlink import Link
+from init.net.claims import Claims, conflict
+from init.net.uplink import Lease, Uplink
+from init.net.uplinks import REFUSED_S, Uplinks
 
 
 class Attached:

@@ -9,11 +9,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from init import connman, dbus
-from init.bus import Bus
-from init.connman import ConnMan, Service
-from init.dbus import ERROR, RETURN, SIGNAL, Message, Nonsense, parse, split
-from init.loop import Loop
+from init.core.loop import Loop
+from init.net import connman, dbus
+from init.net.bus import Bus
+from init.net.connman import ConnMan, Service
+from init.net.dbus import ERROR, RETURN, SIGNAL, Message, Nonsense, parse, split
 
 # A method return with its fields in the order in which the reference implementation writes them.
 ANSWER = bytes.fromhex(

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from init import counters, rings
-from init.kernel_drops import columns, pairs
-from init.netlink import attribute
-from init.rtnetlink import LINK
+from init.kernel import counters, rings
+from init.kernel.kernel_drops import columns, pairs
+from init.kernel.netlink import attribute
+from init.kernel.rtnetlink import LINK
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +36,7 @@ INSIDE = f"""
 import json, socket, subprocess, sys
 sys.path.insert(0, {str(ROOT / "rootfs")!r})
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-from init import counters
+from init.kernel import counters
 before = counters.drops()
 subprocess.run(["nft", "-f", "-"], input=sys.argv[1], text=True, check=True)
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -110,7 +110,7 @@ def test_it_is_loaded_only_when_asked() -> None:
     script = f"import sys; sys.path.insert(0, {str(ROOT / 'rootfs')!r}); import init.main; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert "init.main" in loaded
-    assert not {"init.counters", "init.kernel_drops", "init.requests"} & set(loaded)
+    assert not {"init.kernel.counters", "init.kernel.kernel_drops", "init.host.requests"} & set(loaded)
 
 
 def test_rings_of_what_has_none() -> None:

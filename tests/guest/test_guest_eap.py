@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from init import allowed_iwd, eap, refusals, wireless
-from init.config import Eap, WifiNetwork, parse
+from init.core import allowed_iwd
+from init.core.config import Eap, WifiNetwork, parse
+from init.net import eap, refusals, wireless
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB+/==\n-----END CERTIFICATE-----\n"
 KEY = PEM.replace("CERTIFICATE", "ENCRYPTED PRIVATE KEY")

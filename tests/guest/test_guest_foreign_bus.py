@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from init import connman, dbus, resolvers, uplink
-from init.bus import MAX_WAITING, MAX_WELCOME, Bus
-from init.connman import ConnMan
-from init.dbus import ERROR, HEAD, MAX_MESSAGE, REPLY_SERIAL, RETURN, SIGNAL, SIGNATURE, Message, Nonsense
-from init.loop import Loop
+from init.core.loop import Loop
+from init.net import connman, dbus, resolvers, uplink
+from init.net.bus import MAX_WAITING, MAX_WELCOME, Bus
+from init.net.connman import ConnMan
+from init.net.dbus import ERROR, HEAD, MAX_MESSAGE, REPLY_SERIAL, RETURN, SIGNAL, SIGNATURE, Message, Nonsense
 
 from tests.foreign import mutations, peak_mib
 

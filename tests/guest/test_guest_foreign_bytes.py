@@ -16,19 +16,22 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from init import counters, eap, modules, netlink, power, privilege, resolvers, uevents, wireless
-from init import rtnetlink as rt
-from init.children import MAX_LINE_BYTES, _Lines
-from init.config import Config, Eap, WifiNetwork
-from init.config import parse as parse_config
-from init.jsontext import decode, encode
-from init.loop import Loop
-from init.network import Network
-from init.outlet import Outlet
-from init.ports import find
-from init.protocol import BadRequest, LineReader, Voice, parse_request
-from init.refusals import Refusals
-from init.requests import Requests
+from init.core import privilege
+from init.core.children import MAX_LINE_BYTES, _Lines
+from init.core.config import Config, Eap, WifiNetwork
+from init.core.config import parse as parse_config
+from init.core.jsontext import decode, encode
+from init.core.loop import Loop
+from init.core.outlet import Outlet
+from init.core.protocol import BadRequest, LineReader, Voice, parse_request
+from init.host import power
+from init.host.ports import find
+from init.host.requests import Requests
+from init.kernel import counters, modules, netlink, uevents
+from init.kernel import rtnetlink as rt
+from init.kernel.network import Network
+from init.net import eap, resolvers, wireless
+from init.net.refusals import Refusals
 
 from tests.foreign import JSON, mutations, peak_mib, replaced
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from init import modules, native
-from init.outlet import Outlet
-from init.protocol import Voice
+from init.core import native
+from init.core.outlet import Outlet
+from init.core.protocol import Voice
+from init.kernel import modules
 
 E1000E = "pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00"
 IGB = "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from init import interfaces, netlink, uevents
-from init import rtnetlink as rt
-from init.network import Network
+from init.kernel import interfaces, netlink, uevents
+from init.kernel import rtnetlink as rt
+from init.kernel.network import Network
 
 # As `strace -e sendto,recvfrom -x ip …` shows them on x86-64.
 NEWLINK = rt.LINK.pack(0, rt.ARPHRD_ETHER, 2, rt.IFF_UP, 0) + bytes.fromhex(
@@ -188,8 +188,8 @@ def test_after_an_overflow_a_dump_mends_the_picture() -> None:
 OVERFLOW = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[2] / "rootfs")!r})
-from init import interfaces
-from init import rtnetlink as rt
+from init.kernel import interfaces
+from init.kernel import rtnetlink as rt
 changes, requests = rt.Changes(), interfaces.Requests()
 for number in range(10000):
     requests.set_up(1, number % 2 == 0)
@@ -216,8 +216,8 @@ def test_what_comes_after_an_overflow_is_heard() -> None:
 FURNISH = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[2] / "rootfs")!r})
-from init import interfaces, netlink
-from init import rtnetlink as rt
+from init.kernel import interfaces, netlink
+from init.kernel import rtnetlink as rt
 requests = interfaces.Requests()
 form = interfaces.furnishing(7, 31, "c735c00")
 for index, address, error in ((99, "192.0.2.1", "No such device"), (1, "192.0.2.1", "")):

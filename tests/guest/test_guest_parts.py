@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from init import conntrack, firewall, mounts, netlink, nftables, ports, power, resolvers, sysctl
-from init.address import Pair
-from init.config import parse
-from init.loop import Loop
-from init.outlet import Outlet
-from init.ports import EventPort
-from init.protocol import Voice
-from init.requests import memory
+from init.core.config import parse
+from init.core.loop import Loop
+from init.core.outlet import Outlet
+from init.core.protocol import Voice
+from init.host import ports, power
+from init.host.ports import EventPort
+from init.host.requests import memory
+from init.kernel import conntrack, mounts, netlink, nftables, sysctl
+from init.net import firewall, resolvers
+from init.net.address import Pair
 
 ROOT = Path(__file__).parents[2]
 INIT = ROOT / "rootfs/init"
@@ -216,7 +218,7 @@ def test_memory_is_read() -> None:
 
 
 LOCKED = """\
-from init import native
+from init.core import native
 import os, re
 def locked():
     return int(re.search(r"VmLck:\\s+(\\d+)", open("/proc/self/status").read())[1])
@@ -313,7 +315,7 @@ def imports(file: Path) -> set[str]:
 CHEAP = {"__future__", "array", "binascii", "marshal", "select", "sys", "time", "traceback"}
 
 
-@pytest.mark.parametrize("file", sorted(INIT.glob("*.py")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted(INIT.rglob("*.py")), ids=lambda file: str(file.relative_to(INIT)))
 def test_the_init_imports_little_and_never_the_builder(file: Path) -> None:
     own = {name for name in imports(file) if name == "init" or name.startswith("init.")}
     private = {"_ctypes", "_json", "_signal", "_socket", "_struct", "posix"} if file.stem == "native" else set()
@@ -332,7 +334,7 @@ def test_pid_1_sends_nothing_but_questions_to_resolvers() -> None:
     """All other sockets lead to the kernel (netlink) or to another program (Unix)."""
     families = {
         (file.stem, ast.unparse(node.args[0]))
-        for file in INIT.glob("*.py")
+        for file in INIT.rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("native.Socket", "Socket")
     }

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from init.jsontext import decode, decode_object, encode
-from init.outlet import Outlet
-from init.protocol import CONSOLE_PREFIX, BadRequest, LineReader, Voice, event_line, parse_request
+from init.core.jsontext import decode, decode_object, encode
+from init.core.outlet import Outlet
+from init.core.protocol import CONSOLE_PREFIX, BadRequest, LineReader, Voice, event_line, parse_request
 
 ROOT = Path(__file__).parents[2]
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads((ROOT / "tests/vectors/events.json").read_text())

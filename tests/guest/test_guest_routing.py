@@ -6,13 +6,13 @@ from errno import ENETDOWN, EPERM
 from typing import Any
 
 import pytest
-from init import routing
-from init import rtnetlink as rt
-from init.config import WantedUplink
-from init.netlink import U32, attributes, dotted
-from init.network import Network
-from init.routing import FROM_CLIENT, NOWHERE, Routing
-from init.uplink import Lease, Uplink
+from init.core.config import WantedUplink
+from init.kernel import rtnetlink as rt
+from init.kernel.netlink import U32, attributes, dotted
+from init.kernel.network import Network
+from init.net import routing
+from init.net.routing import FROM_CLIENT, NOWHERE, Routing
+from init.net.uplink import Lease, Uplink
 
 ADD, DELETE, ADD_RULE, DELETE_RULE = rt.RTM_NEWROUTE, rt.RTM_DELROUTE, routing.RTM_NEWRULE, routing.RTM_DELRULE
 FIRST, SECOND = NOWHERE + 2, NOWHERE + 3

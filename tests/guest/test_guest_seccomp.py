@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from init import allowed, allowed_iwd, calls, native, seccomp, violations
-from init.children import Children, Program
-from init.loop import Loop
-from init.seccomp import ALLOW, ERROR, KILL, REPORT, X32_BIT, X86_64
+from init.core import allowed, allowed_iwd, calls, native, seccomp, violations
+from init.core.children import Children, Program
+from init.core.loop import Loop
+from init.core.seccomp import ALLOW, ERROR, KILL, REPORT, X32_BIT, X86_64
 
 if TYPE_CHECKING:
-    from init.seccomp import Calls
+    from init.core.seccomp import Calls
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 NUMBERS: dict[str, int] = json.loads((VECTORS / "linux.json").read_text())["x86_64_calls"]

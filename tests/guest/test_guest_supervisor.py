@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from init import lowmemory
-from init.children import Program
-from init.loop import Timer
-from init.readiness import PATIENCE_S
-from init.services import SERVICES, UPLINK_PATTERN, Awaited, Service
-from init.supervisor import HEALTHY_S, KEEPS_DYING, LONGEST_DELAY_S, Backoff, RateLimit, Supervisor
-from init.uplink import PREFIX
+from init.core import lowmemory
+from init.core.children import Program
+from init.core.loop import Timer
+from init.core.readiness import PATIENCE_S
+from init.core.services import SERVICES, UPLINK_PATTERN, Awaited, Service
+from init.core.supervisor import HEALTHY_S, KEEPS_DYING, LONGEST_DELAY_S, Backoff, RateLimit, Supervisor
+from init.net.uplink import PREFIX
 
 
 class FakeLoop:
@@ -98,8 +98,8 @@ class World:
         self.ready = 0
         self.killed: list[tuple[int, int]] = []
         self.starved: set[int] = set()
-        monkeypatch.setattr("init.supervisor.lowmemory.killed", lambda pid: pid in self.starved)
-        monkeypatch.setattr("init.supervisor.os.kill", lambda pid, number: self.killed.append((pid, number)))
+        monkeypatch.setattr("init.core.supervisor.lowmemory.killed", lambda pid: pid in self.starved)
+        monkeypatch.setattr("init.core.supervisor.os.kill", lambda pid, number: self.killed.append((pid, number)))
         self.supervisor = Supervisor(self.loop, self.children, self.voice, table, self.became_ready)  # type: ignore[arg-type]
 
     def became_ready(self) -> None:
@@ -211,7 +211,7 @@ def test_a_log_that_goes_on_meanwhile_is_read_to_its_end(last: object, monkeypat
             return record
         raise record if isinstance(record, Exception) else record()  # type: ignore[operator]
 
-    monkeypatch.setattr("init.lowmemory.os.read", read)
+    monkeypatch.setattr("init.core.lowmemory.os.read", read)
     assert lowmemory.killed(35, "/dev/null")
     records[:] = [b"6,1,1,-;x\n", last]
     assert not lowmemory.killed(35, "/dev/null")

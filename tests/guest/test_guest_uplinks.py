@@ -6,13 +6,14 @@ from errno import ENODEV, ENOMEM
 from typing import Any
 
 import pytest
-from init import interfaces, netlink, sysctl, uplinks
-from init import rtnetlink as rt
-from init.config import WantedUplink
-from init.firewall import STANDBY_GROUP, UPLINK_GROUP
-from init.network import Network
-from init.uplink import Uplink, number_of
-from init.uplinks import GRACE_S, Uplinks
+from init.core.config import WantedUplink
+from init.kernel import interfaces, netlink, sysctl
+from init.kernel import rtnetlink as rt
+from init.kernel.network import Network
+from init.net import uplinks
+from init.net.firewall import STANDBY_GROUP, UPLINK_GROUP
+from init.net.uplink import Uplink, number_of
+from init.net.uplinks import GRACE_S, Uplinks
 
 MAC, OTHER = "52:54:00:12:34:56", "52:54:00:12:34:57"
 CABLE, BACKUP = WantedUplink("cable", MAC), WantedUplink("backup", OTHER)

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from init import native, privilege
-from init.loop import Loop
-from init.watchdog import DEVICE, Watchdog
+from init.core import native, privilege
+from init.core.loop import Loop
+from init.host.watchdog import DEVICE, Watchdog
 
 
 @pytest.fixture

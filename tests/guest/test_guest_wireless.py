@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from init import refusals, wireless
-from init.config import WifiNetwork, parse
+from init.core.config import WifiNetwork, parse
+from init.net import refusals, wireless
 
 NETWORKS = (WifiNetwork("home net_1-", "psk"), WifiNetwork("über: all", "sae", True), WifiNetwork("café", "open"))
 SECRETS: list[str | None] = [" two  spaces\\", "another secret", None]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from dhcp_server import Answer
-from init import router_state
-from init.router_state import RouterState
-from init.uplink import NO_ROUTE, Lease, Uplink
+from init.net import router_state
+from init.net.router_state import RouterState
+from init.net.uplink import NO_ROUTE, Lease, Uplink
 from test_dhcp import Lan
 
 from tests.integration.conftest import need

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from init import sysctl
+from init.kernel import sysctl
 from netvm_build.model import Router as Spec
 from netvm_build.spec.rules import traffic
 from scenarios import SCENARIOS
@@ -51,7 +51,7 @@ def test_every_setting_is_there_and_holds(bench: Bench) -> None:
 COUNT = f"""
 import json, sys
 sys.path.insert(0, {str(ROOT / "rootfs")!r})
-from init.kernel_drops import kernel_drops
+from init.kernel.kernel_drops import kernel_drops
 print(json.dumps(kernel_drops()))
 """
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 from fuzz import checksum, octets
-from init import conntrack
-from init.firewall import UPLINK_GROUP
+from init.kernel import conntrack
+from init.net.firewall import UPLINK_GROUP
 from netvm_build.model import Router as Spec
 from scenarios import SCENARIOS
 from shows import of, opened, syn

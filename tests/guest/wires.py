@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from init import sysctl
+from init.kernel import sysctl
 from netvm_build.model import DEFAULT_POOL
 from netvm_build.model.address import mac_of
 from scapy.layers.inet import ICMP, IP, TCP, UDP

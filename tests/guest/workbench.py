@@ -18,14 +18,15 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from demands import require
-from init import address as rule
-from init import conntrack, firewall, sysctl
-from init.clients import FURNISHING
-from init.interfaces import Requests
-from init.netlink import NLM_F_ACK, NLM_F_REQUEST, transact
-from init.network import Network
-from init.nftables import NETLINK_NETFILTER, Message, Tables, flush
-from init.rtnetlink import Changes
+from init.kernel import conntrack, sysctl
+from init.kernel.interfaces import Requests
+from init.kernel.netlink import NLM_F_ACK, NLM_F_REQUEST, transact
+from init.kernel.network import Network
+from init.kernel.nftables import NETLINK_NETFILTER, Message, Tables, flush
+from init.kernel.rtnetlink import Changes
+from init.net import address as rule
+from init.net import firewall
+from init.net.clients import FURNISHING
 from netvm_build.build.render import render
 from netvm_build.kconfig import KernelConfig
 from netvm_build.model import AllowedPair, Clients, Forward, NamedClient, OptionKind, OptionValue, RequestedOption
@@ -184,7 +185,7 @@ class Bench:
         return network
 
     def plug_client(self, wire: Wire) -> None:
-        """What init.clients does for a new interface."""
+        """What init.net.clients does for a new interface."""
         name = rule.interface_name(wire.router_mac)
         index = self.veth(wire, "eth1")
         pair = rule.pair_of_router_mac(wire.router_mac)
@@ -196,7 +197,7 @@ class Bench:
         wire.warm_up()
 
     def unplug_client(self, wire: Wire) -> None:
-        """What init.clients does when an interface is gone."""
+        """What init.net.clients does when an interface is gone."""
         name = rule.interface_name(wire.router_mac)
         self.ip(f"link del {name}")
         self.apply(firewall.expulsion(self.indexes[name], self.pairs.pop(name)))
@@ -231,7 +232,7 @@ class Bench:
             Tables().apply(parts)
 
     def resolve_by(self, *resolvers: str) -> None:
-        """What init.firewall does when the resolvers change."""
+        """What init.net.firewall does when the resolvers change."""
         gone = [one for one in self.resolvers if one not in resolvers]
         self.resolvers = resolvers
         self.apply(firewall.resolution(resolvers))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fuzz import checksum, octets
-from init import address as rule
+from init.net import address as rule
 from scapy.layers.dhcp import BOOTP, DHCP
 from wires import GATEWAY, GATEWAY_MAC, RESOLVER, SERVER, UPLINK, UPLINK_MAC, Ether, inside, odd
 

@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
-COMMIT = "import sys; from init.nftables import Tables; Tables().commit(open(sys.argv[1], 'rb').read())"
+COMMIT = "import sys; from init.kernel.nftables import Tables; Tables().commit(open(sys.argv[1], 'rb').read())"
 
 
 def query(*words: str) -> list[str]:

@@ -126,7 +126,7 @@ def flaky(tree: Path) -> None:
     program = tree / "rootfs/usr/lib/netvm/flaky"
     program.write_text(FLAKY)
     program.chmod(0o755)
-    services = tree / "rootfs/usr/lib/netvm/init/services.py"
+    services = tree / "rootfs/usr/lib/netvm/init/core/services.py"
     replace_text(services, '("/usr/sbin/connmand", "-n"', '("/usr/lib/netvm/flaky", "-n"')
     replace_text(services, "calls=allowed.CONNMAND,", "calls=None,")  # a Python that executes another program
 
@@ -177,7 +177,7 @@ TIMEOUT_S = 10
 
 def hanging(tree: Path) -> None:
     """A request that never comes back: PID 1's loop stands still."""
-    requests = tree / "rootfs/usr/lib/netvm/init/requests.py"
+    requests = tree / "rootfs/usr/lib/netvm/init/host/requests.py"
     replace_text(
         requests, '            "kill": self._kill,\n', '            "kill": self._kill,\n            "hang": hang,\n'
     )

@@ -31,8 +31,8 @@ def status(**changed: Any) -> dict[str, Any]:
 
 def test_the_table_is_that_of_the_guest() -> None:
     sys.path.insert(0, str(Path(__file__).parents[2] / "rootfs"))
-    from init.services import SERVICES, with_ntp
-    from init.wireless import IWD
+    from init.core.services import SERVICES, with_ntp
+    from init.net.wireless import IWD
 
     theirs = {
         service.name: privilege.Meant(

@@ -8,8 +8,8 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
-from init import firewall, resolvers
-from init.address import interface_name
+from init.net import firewall, resolvers
+from init.net.address import interface_name
 from netvm_build import spec
 from netvm_build.build import pipeline, render
 from netvm_build.kconfig import KernelConfig

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 import pytest
-from init import config
+from init.core import config
 from netvm_build import spec
 from netvm_build.build import pipeline
 from netvm_build.cli import status_view

@@ -1,7 +1,7 @@
 """What each service of the guest may do: as it is meant to be, and as the guest's kernel tells it.
 
 What is meant is written down here a second time, and a test holds it against the guest's own table in
-rootfs/init/services.py: a mistake there must not change what it is held against.
+rootfs/init/core/services.py: a mistake there must not change what it is held against.
 """
 
 from __future__ import annotations

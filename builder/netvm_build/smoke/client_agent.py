@@ -311,7 +311,8 @@ class Agent:
 def load_drivers() -> None:
     """What this machine's hardware asks for, where the kernel has its drivers as modules."""
     sys.path.append("/usr/lib/netvm")
-    from init import modules, native
+    from init.core import native
+    from init.kernel import modules
 
     if native.exists(modules.TABLE):
         native.mount("sysfs", "/sys", "sysfs", 0, "")

@@ -177,7 +177,7 @@ def main(root: Path, tree: Path, programs: list[str], modules: list[str], parts:
     for program in programs:
         install_program(parts, root, program)
     install_loader(parts, root)
-    install_python(parts, root, sorted((root / "usr/lib/netvm").glob("init/*.py")), modules)
+    install_python(parts, root, sorted((root / "usr/lib/netvm/init").rglob("*.py")), modules)
     compile_init(root)
     (root / "sbin/init").chmod(0o755)
 

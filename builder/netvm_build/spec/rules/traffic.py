@@ -134,7 +134,7 @@ KERNEL_DROPS: Mapping[str, tuple[str, str]] = {
     ),
     "no_room": ("connection table full", "there was no room for its connection, or it clashed with another"),
 }
-"""What the kernel itself drops and counts, as rootfs/init/kernel_drops.py names it: few words, and the reason."""
+"""What the kernel itself drops and counts, as rootfs/init/kernel/kernel_drops.py names it: brief, reason."""
 
 
 def brief(name: str) -> str:
@@ -148,7 +148,7 @@ def brief_of_kernel(name: str) -> str:
 
 
 CLIENT_GROUP, UPLINK_GROUP, STANDBY_GROUP = 1, 2, 3
-"""Groups of interfaces, as rootfs/init/firewall.py gives them: clients, the uplink in use, all other uplinks."""
+"""Groups of interfaces, as rootfs/init/net/firewall.py gives them: clients, the uplink in use, all other uplinks."""
 MOST_CLIENTS = 2048
 """That have a measure at the same time.  The kernel allots each set's table at once: 32 KiB; 1 MiB for 65535."""
 QUESTIONS_PER_SECOND = 200
@@ -158,7 +158,7 @@ NEIGHBOURS_PER_SECOND, NEIGHBOURS_AT_ONCE = 20, 100
 NEXT_HOPS, NEXT_HOP_S = 8192, 20
 """Pairs of a client and a next hop that were tried, and for how long they need no new leave: room for 16 that scan."""
 RESOLVER_SLOTS = 6
-"""As rootfs/init/firewall.py fills them: one, two or three resolvers have as many each."""
+"""As rootfs/init/net/firewall.py fills them: one, two or three resolvers have as many each."""
 PINGS_PER_SECOND = 50
 """From all uplinks together: each may be a connection of half a minute, and they have no limit of their own."""
 ARP_PER_SECOND = 50

@@ -1,0 +1,94 @@
+"""The virtio-serial port `netvm.events`: finding it, and serving it without ever waiting for the host."""
+
+from __future__ import annotations
+
+from init.core.loop import EDGE, READ, WRITE
+from init.core.native import os
+from init.core.outlet import Outlet
+from init.core.protocol import PORT_NAME, LineReader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from init.core.loop import Loop
+    from init.core.protocol import Voice
+
+    OnLine = Callable[[bytes], None]
+
+SYSFS = "/sys/class/virtio-ports"
+READ_BYTES = 16384
+MAX_READS = 16
+
+
+def find(name: str = PORT_NAME, sysfs: str = SYSFS) -> str | None:
+    """The device node of the port of that name, such as ``/dev/vport1p1``, or None."""
+    try:
+        ports = os.listdir(sysfs)
+    except OSError:
+        return None
+    for port in ports:
+        try:
+            with open(f"{sysfs}/{port}/name", errors="replace") as file:
+                if file.read().strip() == name:
+                    return f"/dev/{port}"
+        except OSError:  # a port without a name, or one that has just gone
+            continue
+    return None
+
+
+class EventPort:
+    """The port while it is open.  Edge-triggered: with no host at the other end it would be ready to read for ever."""
+
+    def __init__(self, loop: Loop, voice: Voice, on_line: OnLine) -> None:
+        self._loop = loop
+        self._voice = voice
+        self._on_line = on_line
+        self._outlet: Outlet | None = None
+        self._reader = LineReader()
+
+    def look(self) -> None:
+        """Open the port if it is there and not open yet."""
+        path = find() if self._outlet is None else None
+        if path is None:
+            return
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return
+        self.serve(descriptor)
+
+    def serve(self, descriptor: int) -> None:
+        """Serve an open, non-blocking descriptor as the port."""
+        self._reader = LineReader()
+        self._outlet = Outlet(descriptor)
+        self._loop.watch(descriptor, self._ready, READ | WRITE | EDGE)
+        self._voice.connect(self._outlet)
+
+    def _ready(self) -> None:
+        outlet = self._outlet
+        if outlet is None:
+            return
+        outlet.flush()
+        for _ in range(MAX_READS):
+            try:
+                data = os.read(outlet.descriptor, READ_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:
+                outlet.broken = True
+                break
+            if not data:  # no host is connected; an edge tells when one is
+                break
+            for line in self._reader.feed(data):
+                self._on_line(line)
+        else:
+            self._loop.later(0, self._ready)  # more waits than is fair in one turn, and no edge would tell
+        if outlet.broken:
+            self._close(outlet)
+
+    def _close(self, outlet: Outlet) -> None:
+        self._loop.unwatch(outlet.descriptor)
+        os.close(outlet.descriptor)
+        self._outlet = None
+        self._voice.disconnect()

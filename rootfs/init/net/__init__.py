@@ -1,0 +1,1 @@
+"""The router: clients and uplinks, their addresses, routes, resolvers and the firewall."""
