@@ -9,7 +9,8 @@ import pytest
 from netvm_build.build import nix, nixlit, pipeline
 from netvm_build.util import process
 
-from tests.integration.conftest import loaded, need, tell, workshop
+from tests.integration.conftest import loaded, workshop
+from tests.support.needs import need, tell
 
 __all__ = ["loaded", "need", "workshop"]
 

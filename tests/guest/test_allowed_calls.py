@@ -18,7 +18,7 @@ from init.core import allowed
 from test_namespaces import TOOLS
 from world import Namespace, World
 
-from tests.integration.conftest import need
+from tests.support.needs import need
 
 pytestmark = [
     pytest.mark.integration,

@@ -19,7 +19,7 @@ from test_dhcp import Lan
 from wires import inside
 from world import Namespace
 
-from tests.integration.conftest import need
+from tests.support.needs import need
 
 pytestmark = [
     pytest.mark.integration,

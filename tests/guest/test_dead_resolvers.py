@@ -20,7 +20,7 @@ from init.net.resolver_health import Health, is_answer
 from test_wire_boot import pid_1
 from world import Namespace, World
 
-STAND_IN = [sys.executable, str(Path(__file__).parent / "standin_connmand.py")]
+STAND_IN = [sys.executable, str(Path(__file__).parents[1] / "support" / "guest" / "standin_connmand.py")]
 ROUTER, LIVE, SILENT, ABSENT = "100.115.92.0", "10.0.2.6", "10.0.2.4", "10.0.2.5"
 
 RESOLVER = """

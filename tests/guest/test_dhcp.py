@@ -40,7 +40,7 @@ from test_namespaces import TOOLS
 from test_several_uplinks import BACKUP, CABLE, Two
 from world import World
 
-from tests.integration.conftest import need
+from tests.support.needs import need
 
 pytestmark = [
     pytest.mark.integration,

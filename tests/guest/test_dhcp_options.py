@@ -14,7 +14,7 @@ import pytest
 from netvm_build.build import nix, nixlit, pipeline
 from netvm_build.util import process
 
-from tests.integration.conftest import tell
+from tests.support.needs import tell
 
 pytestmark = pytest.mark.integration
 

@@ -21,7 +21,7 @@ from init.net.bus import MAX_WAITING, MAX_WELCOME, Bus
 from init.net.connman import ConnMan
 from init.net.dbus import ERROR, HEAD, MAX_MESSAGE, REPLY_SERIAL, RETURN, SIGNAL, SIGNATURE, Message, Nonsense
 
-from tests.foreign import mutations, peak_mib
+from tests.support.foreign import mutations, peak_mib
 
 
 class Writer:

@@ -33,7 +33,7 @@ from init.kernel.network import Network
 from init.net import eap, resolvers, wireless
 from init.net.refusals import Refusals
 
-from tests.foreign import JSON, mutations, peak_mib, replaced
+from tests.support.foreign import JSON, mutations, peak_mib, replaced
 
 # ---- the host's requests, and JSON
 

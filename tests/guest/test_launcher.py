@@ -17,8 +17,8 @@ from world import World
 
 pytestmark = pytest.mark.integration
 
-STAND_IN = "tests/guest/standin_connmand.py"
-NEEDED = ("rootfs", "tests/guest/launcher.py", STAND_IN)
+STAND_IN = "tests/support/guest/standin_connmand.py"
+NEEDED = ("rootfs", "tests/support/guest/launcher.py", STAND_IN)
 
 
 @pytest.fixture(params=["/var/tmp", "/run"])

@@ -20,7 +20,7 @@ from netvm_build.guest import privilege
 from netvm_build.model import Clients, Dns, Router, Uplink
 from world import Namespace, World
 
-from tests.integration.conftest import need
+from tests.support.needs import need
 
 HERE = Path(__file__).parent
 VECTORS = json.loads((HERE.parent / "vectors/events.json").read_text())
@@ -39,7 +39,7 @@ def _tools() -> None:
 
 
 def make(folder: Path, connmand: list[str] | None = None) -> World:
-    return World(folder, connmand or [sys.executable, str(HERE / "standin_connmand.py")])
+    return World(folder, connmand or [sys.executable, str(HERE.parent / "support" / "guest" / "standin_connmand.py")])
 
 
 @pytest.fixture
@@ -359,7 +359,7 @@ def test_a_service_that_cannot_run_degrades_and_no_more(world: World) -> None:
 
 def test_a_message_bus_that_breaks_the_protocol_ends_no_router(world: World) -> None:
     """Every connection to it is broken in another way, some fifty in all, while the host goes on asking."""
-    world.bus = [sys.executable, str(HERE / "standin_bus.py")]
+    world.bus = [sys.executable, str(HERE.parent / "support" / "guest" / "standin_bus.py")]
     world.prepare()
     world.boot()
     world.wait_for("ready")

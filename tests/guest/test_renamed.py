@@ -14,7 +14,7 @@ from netvm_build.model import Router, Uplink
 from test_namespaces import TOOLS
 from world import World
 
-from tests.integration.conftest import need
+from tests.support.needs import need
 
 pytestmark = [
     pytest.mark.integration,

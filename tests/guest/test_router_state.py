@@ -14,7 +14,7 @@ from init.net.router_state import RouterState
 from init.net.uplink import NO_ROUTE, Lease, Uplink
 from test_dhcp import Lan
 
-from tests.integration.conftest import need
+from tests.support.needs import need
 
 WAY = Lease("10.0.2.15/24", "10.0.2.2", (), 0)
 NO_WAY = Lease("10.0.2.15/24", None, (), NO_ROUTE)

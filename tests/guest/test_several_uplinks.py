@@ -22,7 +22,7 @@ from test_namespaces import TOOLS
 from wires import inside
 from world import Namespace, World
 
-from tests.integration.conftest import need
+from tests.support.needs import need
 
 pytestmark = [
     pytest.mark.integration,
@@ -344,7 +344,9 @@ def test_a_lease_that_runs_out_is_a_way_lost(tmp_path: Path, connmand: list[str]
 
 
 def test_a_card_that_is_not_there_is_told(tmp_path: Path) -> None:
-    world = World(tmp_path, [sys.executable, str(Path(__file__).parent / "standin_connmand.py")])
+    world = World(
+        tmp_path, [sys.executable, str(Path(__file__).parents[1] / "support" / "guest" / "standin_connmand.py")]
+    )
     try:
         world.prepare(TWO)
         world.boot()

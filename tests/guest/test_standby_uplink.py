@@ -17,7 +17,7 @@ from test_several_uplinks import WORLD, Two
 from wires import inside
 from world import Namespace
 
-from tests.integration.conftest import need
+from tests.support.needs import need
 
 pytestmark = [
     pytest.mark.integration,

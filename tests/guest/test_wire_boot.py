@@ -20,7 +20,7 @@ from world import Namespace, World
 
 pytestmark = pytest.mark.integration
 
-STAND_IN = [sys.executable, str(Path(__file__).parent / "standin_connmand.py")]
+STAND_IN = [sys.executable, str(Path(__file__).parents[1] / "support" / "guest" / "standin_connmand.py")]
 CLIENT, ROUTER, SERVER = "100.115.92.1", "100.115.92.0", "10.0.2.2"
 
 

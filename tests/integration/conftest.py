@@ -15,12 +15,12 @@ import pytest
 from netvm_build import spec
 from netvm_build.build import debian, nix, pipeline, render
 from netvm_build.image.manifest import Image
-from netvm_build.util.events import Event, Note, StageEnded, discard
+from netvm_build.util.events import discard
 from netvm_build.vmm.qemu import Qemu
 
-from tests.integration import air, certificates, radio
+from tests.support.booted import air, certificates, radio
+from tests.support.needs import ROOT, need, tell
 
-ROOT = Path(__file__).resolve().parents[2]
 STOCK = """\
 version: 1
 name: stock
@@ -28,23 +28,6 @@ kernel:
   stock: true
   nics: [intel, realtek, virtio, vmware]
 """
-
-
-def need(tool: str) -> None:
-    """Skip the test where a tool is missing, visibly; fail in CI, where everything must be there."""
-    if shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{tool} is not installed, and CI must run every test")
-        pytest.skip(f"{tool} is not installed")
-
-
-def tell(event: Event, /) -> None:
-    """What a long build did, for the log of the test run."""
-    match event:
-        case StageEnded(stage, ok, seconds, note):
-            print(f"{stage}: {'done' if ok else 'failed'} in {seconds:.1f} s {note}", flush=True)
-        case Note(text):
-            print(text, flush=True)
 
 
 @pytest.fixture(scope="session")

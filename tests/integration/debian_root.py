@@ -16,7 +16,7 @@ from netvm_build.build import debian, nix, pipeline
 from netvm_build.util.errors import LockError
 from netvm_build.util.events import discard
 
-from tests.integration.conftest import tell
+from tests.support.needs import tell
 
 SET = "guides"
 PACKAGES = (

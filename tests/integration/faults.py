@@ -7,6 +7,6 @@ afterwards.  docs/reference/faults.md names every row.
 from __future__ import annotations
 
 from tests.integration import faults_clients, faults_dhcp, faults_guest, faults_uplinks
-from tests.integration.harm import FAULTS, Fault
+from tests.support.booted.harm import FAULTS, Fault
 
 __all__ = ["FAULTS", "Fault", "faults_clients", "faults_dhcp", "faults_guest", "faults_uplinks"]

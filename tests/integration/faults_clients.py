@@ -5,10 +5,10 @@ from __future__ import annotations
 from fuzz import Dice
 from wires import ARP, ICMP, IP, LAPTOP, SERVER, UPLINK, Ether
 
-from tests.integration.harm import SOON, WHILE, flood, row, syns
-from tests.integration.judge import NOBODY
-from tests.integration.outside import datagram_of, equals, eventually, host
-from tests.integration.scene import Scene
+from tests.support.booted.harm import SOON, WHILE, flood, row, syns
+from tests.support.booted.judge import NOBODY
+from tests.support.booted.outside import datagram_of, equals, eventually, host
+from tests.support.booted.scene import Scene
 
 
 @row()

@@ -8,10 +8,10 @@ import time
 from fuzz import octets
 from wires import GATEWAY, UPLINK
 
-from tests.integration.harm import LONG, OTHER, SOON, WHILE, as_usual, cut_off, leased, row
-from tests.integration.judge import NOBODY
-from tests.integration.outside import Lease, equals, eventually
-from tests.integration.scene import Scene
+from tests.support.booted.harm import LONG, OTHER, SOON, WHILE, as_usual, cut_off, leased, row
+from tests.support.booted.judge import NOBODY
+from tests.support.booted.outside import Lease, equals, eventually
+from tests.support.booted.scene import Scene
 
 
 @row()

@@ -9,10 +9,10 @@ import time
 
 from wires import UPLINK
 
-from tests.integration.balloon import balloon
-from tests.integration.harm import LONG, OTHER, SOON, WHILE, as_usual, flood, leased, row, syns
-from tests.integration.outside import Lease, equals, eventually, host
-from tests.integration.scene import Scene
+from tests.support.booted.balloon import balloon
+from tests.support.booted.harm import LONG, OTHER, SOON, WHILE, as_usual, flood, leased, row, syns
+from tests.support.booted.outside import Lease, equals, eventually, host
+from tests.support.booted.scene import Scene
 
 JUMP_S = 15
 """Past the end of a short lease, and well before the watchdog has had enough (30 s)."""

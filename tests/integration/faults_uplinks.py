@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 from wires import UPLINK
 
-from tests.integration.harm import SOON, WHILE, cut_off, row
-from tests.integration.outside import Upstream, equals, eventually
-from tests.integration.scene import Scene
+from tests.support.booted.harm import SOON, WHILE, cut_off, row
+from tests.support.booted.outside import Upstream, equals, eventually
+from tests.support.booted.scene import Scene
 
 AFTERWARDS_S = 7.0
 """Longer than an uplink keeps its address without carrier."""

@@ -22,9 +22,8 @@ from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
 from netvm_build.vmm.qemu import Qemu, accelerator
 
-from tests.integration.conftest import need
-from tests.integration.mirror import misbehaving
-from tests.integration.world_of_trouble import (
+from tests.support.host.mirror import misbehaving
+from tests.support.host.world_of_trouble import (
     descendants,
     netvm_build,
     on_a_small_disk,
@@ -32,6 +31,7 @@ from tests.integration.world_of_trouble import (
     start,
     still_running,
 )
+from tests.support.needs import need
 
 pytestmark = pytest.mark.integration
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.bare_machine import BareMachine, bare_machine
-from tests.integration.conftest import ROOT, need
+from tests.support.host.bare_machine import BareMachine, bare_machine
+from tests.support.needs import ROOT, need
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 

@@ -13,9 +13,9 @@ import pytest
 from netvm_build.build import pipeline
 
 from tests.integration import debian_root
-from tests.integration.conftest import ROOT, need
-from tests.integration.host_world import need_namespaces
-from tests.integration.nix_by_hand import told
+from tests.support.host.host_world import need_namespaces
+from tests.support.host.nix_by_hand import told
+from tests.support.needs import ROOT, need
 
 pytestmark = pytest.mark.integration
 

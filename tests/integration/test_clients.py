@@ -14,7 +14,7 @@ import pytest
 from netvm_build.image.manifest import Image
 from netvm_build.vmm.qemu import Qemu
 
-from tests.integration.host_world import Namespace, eventually, need_namespaces
+from tests.support.host.host_world import Namespace, eventually, need_namespaces
 
 pytestmark = pytest.mark.integration
 
@@ -47,7 +47,7 @@ def router(host: Namespace, image: Image, qemu: Qemu) -> Iterator[str]:
     ],
 )
 def test_killed_at_each_step(what: str, name: str, transport: str, host: Namespace, router: str) -> None:
-    script = Path(__file__).with_name("kill_steps.py")
+    script = Path(__file__).parents[1] / "support" / "host" / "kill_steps.py"
     done = host.run(sys.executable, str(script), what, name, transport)
     table = json.loads(done.stdout)
     print("\n".join(table["steps"]))

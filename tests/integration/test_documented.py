@@ -24,9 +24,9 @@ from netvm_build.util.errors import LockError
 from netvm_build.util.events import discard
 from netvm_build.vmm.qemu import Qemu
 
-from tests.documented import SPECS, Documented
-from tests.integration import certificates
-from tests.integration.conftest import tell
+from tests.support.booted import certificates
+from tests.support.documented import SPECS, Documented
+from tests.support.needs import tell
 
 pytestmark = pytest.mark.integration
 

@@ -31,7 +31,7 @@ from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import Qemu, accelerator
 from qemu.qmp import QMPClient
 
-from tests.integration.conftest import tell
+from tests.support.needs import tell
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 

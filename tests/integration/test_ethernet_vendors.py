@@ -15,7 +15,7 @@ import pytest
 from netvm_build.build import nix, pipeline
 from netvm_build.build.nixlit import string
 
-from tests.integration.conftest import need, tell
+from tests.support.needs import need, tell
 
 pytestmark = pytest.mark.integration
 

@@ -15,8 +15,8 @@ from netvm_build.image.manifest import Image
 from netvm_build.vmm.qemu import Qemu
 
 from tests.integration.faults import FAULTS, Fault
-from tests.integration.on_wires import require_taps, running
-from tests.integration.scene import Scene, scene
+from tests.support.booted.on_wires import require_taps, running
+from tests.support.booted.scene import Scene, scene
 
 pytestmark = pytest.mark.integration
 

@@ -19,10 +19,10 @@ from netvm_build.vmm.qemu import Machine, Qemu
 from qemu.qmp import QMPError
 from wires import SERVER, UPLINK, leaked
 
-from tests.integration.debugger import Debugger
-from tests.integration.on_wires import PATIENCE_S, Router, require_taps, running
-from tests.integration.outside import Dhcp, Host, Lease, Upstream, datagram_of, equals, eventually, host
-from tests.integration.scene import Scene, scene
+from tests.support.booted.debugger import Debugger
+from tests.support.booted.on_wires import PATIENCE_S, Router, require_taps, running
+from tests.support.booted.outside import Dhcp, Host, Lease, Upstream, datagram_of, equals, eventually, host
+from tests.support.booted.scene import Scene, scene
 
 pytestmark = pytest.mark.integration
 

@@ -18,8 +18,8 @@ import pytest
 from netvm_build.build import pipeline
 from packaging.requirements import Requirement
 
-from tests.integration.conftest import need
-from tests.integration.nix_by_hand import MINIATURE, ROOT, evaluated, path, told, value, with_change
+from tests.support.host.nix_by_hand import MINIATURE, ROOT, evaluated, path, told, value, with_change
+from tests.support.needs import need
 
 pytestmark = pytest.mark.integration
 

@@ -19,8 +19,8 @@ import pytest
 from netvm_build.image.manifest import Image
 from netvm_build.vmm.qemu import Qemu
 
-from tests.integration.conftest import need
-from tests.integration.host_world import ROOT, USER, Upstream, UserHost, eventually, need_namespaces, user_python
+from tests.support.host.host_world import ROOT, USER, Upstream, UserHost, eventually, need_namespaces, user_python
+from tests.support.needs import need
 
 pytestmark = pytest.mark.integration
 GUIDE = (ROOT / "docs" / "how-to" / "attach-clients.md").read_text()

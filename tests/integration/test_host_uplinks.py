@@ -14,7 +14,7 @@ import pytest
 from netvm_build.image.manifest import Image
 from netvm_build.vmm.qemu import Qemu
 
-from tests.integration.host_world import Namespace, Upstream, need_namespaces
+from tests.support.host.host_world import Namespace, Upstream, need_namespaces
 
 pytestmark = pytest.mark.integration
 
@@ -26,7 +26,9 @@ def scene(name: str) -> dict[str, Any]:
     need_namespaces()
     with Namespace() as host:
         host.run("sh", "-ec", OWN_TUN)
-        shown = host.run(sys.executable, str(Path(__file__).with_name("uplink_scenes.py")), name).stdout
+        shown = host.run(
+            sys.executable, str(Path(__file__).parents[1] / "support" / "host" / "uplink_scenes.py"), name
+        ).stdout
     found: dict[str, Any] = json.loads(shown)
     return found
 

@@ -17,8 +17,8 @@ from scenarios import SCENARIOS
 from test_wire_fuzz import strange
 from wires import GATEWAY, Wire
 
-from tests.integration.image_bench import ON_THE_IMAGE, ImageBench, standing
-from tests.integration.on_wires import require_taps, running
+from tests.support.booted.image_bench import ON_THE_IMAGE, ImageBench, standing
+from tests.support.booted.on_wires import require_taps, running
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ import demands
 import pytest
 from wires import ARP, ICMP, IP, SERVER, TCP, UDP, UPLINK, UPLINK_MAC, Ether
 
-from tests.integration.judge import MARK, NOBODY, at_client, at_uplink
+from tests.support.booted.judge import MARK, NOBODY, at_client, at_uplink
 
 assert demands  # which skips this module where scapy is missing
 LEASES = {UPLINK}

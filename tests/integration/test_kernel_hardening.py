@@ -24,7 +24,7 @@ from netvm_build.vm import registry
 from netvm_build.vm.engine import Wanted, detached, stop
 from netvm_build.vmm.qemu import Qemu
 
-from tests.integration import hardening
+from tests.support import hardening
 
 pytestmark = pytest.mark.integration
 

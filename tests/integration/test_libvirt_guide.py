@@ -13,8 +13,8 @@ from netvm_build.image.manifest import Image
 from netvm_build.vm.clients import plan, vmm
 
 from tests.integration import debian_root
-from tests.integration.conftest import ROOT
-from tests.integration.host_world import need_namespaces
+from tests.support.host.host_world import need_namespaces
+from tests.support.needs import ROOT
 
 pytestmark = pytest.mark.integration
 

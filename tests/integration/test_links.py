@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.host_world import Namespace, need_namespaces
+from tests.support.host.host_world import Namespace, need_namespaces
 
 pytestmark = pytest.mark.integration
 
@@ -17,7 +17,9 @@ pytestmark = pytest.mark.integration
 def scene(name: str) -> dict[str, Any]:
     need_namespaces()
     with Namespace() as host:
-        shown = host.run(sys.executable, str(Path(__file__).with_name("link_scenes.py")), name).stdout
+        shown = host.run(
+            sys.executable, str(Path(__file__).parents[1] / "support" / "host" / "link_scenes.py"), name
+        ).stdout
     found: dict[str, Any] = json.loads(shown)
     return found
 

@@ -23,7 +23,7 @@ from netvm_build.smoke.rig import Rig
 from netvm_build.util.events import discard
 from netvm_build.vmm.qemu import Qemu, accelerator
 
-from tests.integration.conftest import tell
+from tests.support.needs import tell
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 

@@ -1,6 +1,6 @@
 """The nixpkgs platform, as real Nix evaluates it.
 
-Against a nixpkgs in miniature (tests/fakes/nixpkgs) on every run, so that a break of the seam shows; and against the
+Against a nixpkgs in miniature (support/fakes/nixpkgs) on every run, so that a break of the seam shows; and against the
 real tree that NETVM_NIXPKGS names.  Where that is not set its tests are skipped, even in CI, the only ones that may be:
 a nixpkgs is half a gigabyte that no Debian package brings.  Nothing is built of it, since its compiler would have to be
 downloaded; but its script that configures a kernel is run, in the debian platform's sandbox.
@@ -21,7 +21,7 @@ from netvm_build.util import data
 from netvm_build.util.errors import KernelConfigError, NixEvalError, SpecError
 from netvm_build.util.events import discard
 
-from tests.integration.nix_by_hand import (
+from tests.support.host.nix_by_hand import (
     MINIATURE,
     ROOT,
     closure,

@@ -16,7 +16,7 @@ from netvm_build.model import Kernel
 from netvm_build.util import data
 from netvm_build.util.errors import SpecError
 
-from tests.integration.conftest import tell
+from tests.support.needs import tell
 
 pytestmark = pytest.mark.integration
 

@@ -27,7 +27,7 @@ from netvm_build.util.events import discard
 from netvm_build.vm.engine import Wanted, detached, stop
 from netvm_build.vmm.qemu import Qemu, accelerator
 
-from tests.integration.surgery import altered, replace_text
+from tests.support.booted.surgery import altered, replace_text
 
 pytestmark = pytest.mark.integration
 

@@ -22,7 +22,7 @@ from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
-from tests.integration.conftest import tell
+from tests.support.needs import tell
 
 pytestmark = pytest.mark.integration
 

@@ -27,7 +27,7 @@ from netvm_build.vm import registry
 from netvm_build.vm.engine import Wanted, detached, stop
 from netvm_build.vmm.qemu import Qemu
 
-from tests.integration.conftest import tell
+from tests.support.needs import tell
 
 pytestmark = pytest.mark.integration
 

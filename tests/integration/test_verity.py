@@ -17,7 +17,7 @@ from netvm_build.smoke.engine import smoke
 from netvm_build.util.events import discard
 from netvm_build.vmm.qemu import Qemu
 
-from tests.integration.conftest import tell
+from tests.support.needs import tell
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 

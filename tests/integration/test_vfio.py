@@ -13,7 +13,7 @@ from netvm_build.build import pipeline
 from netvm_build.smoke.evidence import leaked
 from netvm_build.vmm.qemu import Qemu
 
-from tests.integration.vfio_world import (
+from tests.support.host.vfio_world import (
     CARD,
     IGB,
     NETWORKS,

@@ -18,8 +18,7 @@ from netvm_build.util.errors import BootError
 from netvm_build.util.events import discard
 from netvm_build.vmm import qemu
 
-from tests.integration.conftest import tell
-from tests.integration.radio import (
+from tests.support.booted.radio import (
     BEHIND,
     FROM_THE_ENVIRONMENT,
     SECRETS,
@@ -30,6 +29,7 @@ from tests.integration.radio import (
     nowhere,
     play,
 )
+from tests.support.needs import tell
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 

@@ -14,7 +14,7 @@ from netvm_build import guest
 from netvm_build.image.manifest import Image
 from netvm_build.vmm import qemu
 
-from tests.integration.radio import World, nothing_is_told, nowhere, play
+from tests.support.booted.radio import World, nothing_is_told, nowhere, play
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 

@@ -13,9 +13,9 @@ from netvm_build import guest
 from netvm_build.image.manifest import Image
 from netvm_build.vmm import qemu
 
-from tests.integration.radio import World, nothing_is_told, nowhere, play
 from tests.integration.test_wifi import hidden, wpa2
 from tests.integration.test_wifi_eap import peap, pwd, tls
+from tests.support.booted.radio import World, nothing_is_told, nowhere, play
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 

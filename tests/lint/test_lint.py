@@ -34,7 +34,7 @@ DIALECTS: dict[str, tuple[str, ...]] = {
     "templates/platforms": ("--shell=sh", "--exclude=SC1090,SC2154,SC2164"),
     "tests/data/dhcp": ("--shell=sh", "--exclude=SC2154,SC2164"),
     "tests/data/nixpkgs": ("--shell=sh", "--exclude=SC2154,SC2164"),
-    "tests/integration/vfio_host": ("--shell=sh", "--exclude=SC2154,SC2164"),
+    "tests/support/host/vfio_host": ("--shell=sh", "--exclude=SC2154,SC2164"),
     # busybox runs this in an initramfs.
     "tests/data/wifi": ("--shell=busybox",),
 }

@@ -33,7 +33,7 @@ from netvm_build.vm.networks import spare_ports
 from netvm_build.vmm.qemu import Qemu
 from netvm_build.vmm.qemu.pcie import Seat
 
-from tests.unit.standin_guest import StandIn
+from tests.support.standin_guest import StandIn
 from tests.unit.test_cli_build import write_image
 
 Capture = pytest.CaptureFixture[str]

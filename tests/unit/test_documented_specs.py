@@ -9,7 +9,7 @@ import pytest
 from netvm_build.build import pipeline
 from netvm_build.util import pem
 
-from tests.documented import DOCUMENTS, SPECS, Documented, blocks, complete
+from tests.support.documented import DOCUMENTS, SPECS, Documented, blocks, complete
 
 CERTIFICATE = pem.Block(pem.CERTIFICATE, b"authority" * 9).text
 

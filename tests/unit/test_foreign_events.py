@@ -34,8 +34,8 @@ from netvm_build.vm.hub.pace import LONGEST_S
 from netvm_build.vm.keeper import Keeper
 from netvm_build.vm.notify import of_event
 
-from tests.foreign import JSON, mutations, peak_mib, replaced
-from tests.unit.standin_guest import StandIn, line
+from tests.support.foreign import JSON, mutations, peak_mib, replaced
+from tests.support.standin_guest import StandIn, line
 
 ROOT = Path(__file__).parents[2]
 VECTORS: list[dict[str, Any]] = json.loads((ROOT / "tests/vectors/events.json").read_text())["events"]

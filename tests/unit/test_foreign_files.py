@@ -36,7 +36,7 @@ from netvm_build.vm import registry
 from netvm_build.vm.clients.monitor import seats_in
 from netvm_build.vmm.qemu import trunk
 
-from tests.foreign import JSON, mutations, peak_mib, replaced
+from tests.support.foreign import JSON, mutations, peak_mib, replaced
 from tests.unit.test_cli_build import write_image
 from tests.unit.test_debian import REQUEST, a_deb, a_lock
 

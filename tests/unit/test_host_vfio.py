@@ -18,7 +18,7 @@ from netvm_build.host.steps import describe_undo, wait_until_free
 from netvm_build.host.vfio import Consent
 from netvm_build.util.errors import HostError
 
-from tests.unit.fake_sysfs import FakeMachine, gone, standard
+from tests.support.fake_sysfs import FakeMachine, gone, standard
 
 CARD, OTHER, PORTS = "0000:01:00.0", "0000:03:00.0", ("0000:02:00.0", "0000:02:00.1")
 quiet: vfio.Say = lambda _: None  # noqa: E731

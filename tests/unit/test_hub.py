@@ -14,7 +14,7 @@ from netvm_build.guest import HEAD_LINES, TAIL_LINES, History
 from netvm_build.guest.listen import Conversation, Unanswered
 from netvm_build.util.errors import QmpLost
 
-from tests.unit.standin_guest import StandIn, honest, line
+from tests.support.standin_guest import StandIn, honest, line
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from netvm_build.vmm.qemu import program as finder
 
 from tests.unit.test_manifest import document
 
-FAKE = Path(__file__).parents[1] / "fakes" / "qemu_system.py"
+FAKE = Path(__file__).parents[1] / "support" / "fakes" / "qemu_system.py"
 PROGRAM = qemu.Qemu(Path("/opt/qemu/bin/qemu-system-x86_64"), "10.0.2", "built from the lock")
 IMAGE = Image(Path("/images/netvm, the first"), parse(document(), "m"))
 Golden = Callable[[Path | str, str], None]

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.integration.hardening import TABLE, Kernel, options, recommendations, version, words
+from tests.support.hardening import TABLE, Kernel, options, recommendations, version, words
 
 CONFIG = """\
 # Linux/x86 6.12.118 Kernel Configuration

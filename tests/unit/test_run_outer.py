@@ -15,7 +15,7 @@ from netvm_build.vm import outer, registry, uplink
 
 from tests.unit.test_cli_build import write_image
 
-FAKE = Path(__file__).parents[2] / "tests" / "fakes" / "qemu_system.py"
+FAKE = Path(__file__).parents[2] / "tests" / "support" / "fakes" / "qemu_system.py"
 OFFERED = (outer.Offered("laptop", "100.64.0.2", "100.64.0.3"), outer.Offered("firewall", "100.64.0.0", "100.64.0.1"))
 
 

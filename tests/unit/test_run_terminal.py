@@ -21,7 +21,7 @@ from netvm_build.vm.engine import stop
 from tests.unit.test_cli_build import write_image
 
 ROOT = Path(__file__).parents[2]
-FAKE = ROOT / "tests" / "fakes" / "qemu_system.py"
+FAKE = ROOT / "tests" / "support" / "fakes" / "qemu_system.py"
 
 
 class Terminal:

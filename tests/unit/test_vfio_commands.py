@@ -25,7 +25,7 @@ from netvm_build.util.errors import BootError
 from netvm_build.vm import cards, engine, registry
 from netvm_build.vmm import qemu
 
-from tests.unit.fake_sysfs import FakeMachine, standard
+from tests.support.fake_sysfs import FakeMachine, standard
 from tests.unit.test_cli_build import write_image
 from tests.unit.test_qemu import FAKE, IMAGE, PROGRAM, lines
 from tests.unit.test_registry import record

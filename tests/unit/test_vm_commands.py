@@ -22,11 +22,11 @@ from netvm_build.cli.app import netvm_build
 from netvm_build.util import process
 from netvm_build.vm import registry, status
 
-from tests.unit.standin_guest import StandIn, client, honest, line
+from tests.support.standin_guest import StandIn, client, honest, line
 from tests.unit.test_cli_build import write_image
 
 ROOT = Path(__file__).parents[2]
-FAKE = ROOT / "tests" / "fakes" / "qemu_system.py"
+FAKE = ROOT / "tests" / "support" / "fakes" / "qemu_system.py"
 Capture = pytest.CaptureFixture[str]
 
 

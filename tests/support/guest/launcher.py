@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "rootfs"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "rootfs"))
 
 from init import main
 from init.core import native, services
@@ -27,7 +27,7 @@ from init.kernel import mounts
 from init.net import connman as connman_client
 from init.net import firewall, uplink
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 BUS_CONFIG = "/run/system.conf"
 CONNMAN_CONFIG = "/run/main.conf"
 MOUNTED = ("/sys", "/run", "/var")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.integration.on_wires import PATIENCE_S, Router
+from tests.support.booted.on_wires import PATIENCE_S, Router
 
 STEP = 4 << 20
 SETTLED_S = 0.7

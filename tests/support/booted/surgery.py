@@ -10,7 +10,7 @@ from netvm_build.build import nix, pipeline
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
 
-from tests.integration.conftest import tell
+from tests.support.needs import tell
 
 Wound = Callable[[Path], None]
 """Alters a tree, given its folder."""

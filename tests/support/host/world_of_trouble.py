@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = (sys.executable, "-m", "netvm_build")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "builder"), "PYTHONDONTWRITEBYTECODE": "1"}
 Done = subprocess.CompletedProcess[str]

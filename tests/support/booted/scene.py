@@ -13,9 +13,9 @@ from typing import Any
 
 from wires import GATEWAY, LAPTOP, PRINTER, SERVER, Ether
 
-from tests.integration.judge import MARK, at_client, at_uplink
-from tests.integration.on_wires import PATIENCE_S, Router, Tap
-from tests.integration.outside import Upstream, datagram_of, equals, eventually, host
+from tests.support.booted.judge import MARK, at_client, at_uplink
+from tests.support.booted.on_wires import PATIENCE_S, Router, Tap
+from tests.support.booted.outside import Upstream, datagram_of, equals, eventually, host
 
 EVERY_S = 0.02
 

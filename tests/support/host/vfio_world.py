@@ -26,7 +26,7 @@ from netvm_build.build.nixlit import string
 from netvm_build.image.manifest import Image
 from netvm_build.vmm.qemu import Qemu
 
-from tests.integration.conftest import ROOT, tell
+from tests.support.needs import ROOT, tell
 
 HERE = Path(__file__).with_name("vfio_host")
 IMPORTED = ("click", "jinja2", "markupsafe", "pyyaml", "qemu.qmp", "rich", "markdown-it-py", "mdurl", "pygments")

@@ -134,7 +134,7 @@ class Fake:
 
     def tamper(self) -> None:
         chance = random.Random(4)  # noqa: S311  (a pattern)
-        vectors = json.loads((Path(__file__).parents[1] / "vectors/events.json").read_text())["events"]
+        vectors = json.loads((Path(__file__).parents[2] / "vectors/events.json").read_text())["events"]
         lines = [json.dumps(one).encode() for one in vectors if one["event"] != "ready"]
         lines += [
             b'{"v": 1, "t": 1' + b"0" * 400 + b', "event": "mounts"}',

@@ -12,8 +12,8 @@ from typing import Any
 from netvm_build.build import nix, pipeline
 from netvm_build.build.nixlit import string
 
-ROOT = Path(__file__).resolve().parents[2]
-MINIATURE = ROOT / "tests" / "fakes" / "nixpkgs"
+ROOT = Path(__file__).resolve().parents[3]
+MINIATURE = ROOT / "tests" / "support" / "fakes" / "nixpkgs"
 
 
 def instantiated(tree: Path, *attributes: str) -> list[Path]:

@@ -17,7 +17,7 @@ from typing import Self
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 USER = pwd.getpwnam("mail")  # of every Debian, with a home that nothing else here uses
 TOOLS = ("unshare", "nsenter", "ip", "tc", "bridge")
 

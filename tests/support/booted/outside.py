@@ -21,7 +21,7 @@ from init.net import address as rule
 from scapy.layers.dhcp import BOOTP, DHCP
 from wires import GATEWAY, GATEWAY_MAC, RESOLVER, SERVER, UPLINK, UPLINK_MAC, Ether, inside, odd
 
-from tests.integration.on_wires import Tap
+from tests.support.booted.on_wires import Tap
 
 BODY = random.Random(7).randbytes(100_000)  # noqa: S311  (the same each time)
 NAME = "server.test"

@@ -10,7 +10,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-DATA = Path(__file__).resolve().parents[1] / "data" / "wifi"
+DATA = Path(__file__).resolve().parents[2] / "data" / "wifi"
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 LOADER = "lib64/ld-linux-x86-64.so.2"
 SETS = {"air": ("busybox-static", "hostapd", "iw")}

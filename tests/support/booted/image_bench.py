@@ -13,8 +13,8 @@ from netvm_build.model import Router as Spec
 from wires import GATEWAY, GATEWAY_MAC, LAPTOP, OTHER_RESOLVER, OUTSIDER, PRINTER, RESOLVER, UPLINK, UPLINK_MAC
 from workbench import Bench
 
-from tests.integration.on_wires import Router, Tap
-from tests.integration.outside import Dhcp, Lease, host
+from tests.support.booted.on_wires import Router, Tap
+from tests.support.booted.outside import Dhcp, Lease, host
 
 ON_THE_IMAGE = (
     "clients_reach_the_outside",

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from fuzz import checksum, octets
 from wires import IP, TCP, Ether
 
-from tests.integration.on_wires import Tap
-from tests.integration.outside import Dhcp, Host, Lease, equals, eventually
-from tests.integration.scene import Scene
+from tests.support.booted.on_wires import Tap
+from tests.support.booted.outside import Dhcp, Host, Lease, equals, eventually
+from tests.support.booted.scene import Scene
 
 OTHER = "10.0.2.77"
 SOON, WHILE, LONG = 30.0, 60.0, 120.0

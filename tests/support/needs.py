@@ -1,0 +1,29 @@
+"""What a test needs of this machine, and where it tells what goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from netvm_build.util.events import Event, Note, StageEnded
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def need(tool: str) -> None:
+    """Skip the test where a tool is missing, visibly; fail in CI, where everything must be there."""
+    if shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{tool} is not installed, and CI must run every test")
+        pytest.skip(f"{tool} is not installed")
+
+
+def tell(event: Event, /) -> None:
+    """What a long build did, for the log of the test run."""
+    match event:
+        case StageEnded(stage, ok, seconds, note):
+            print(f"{stage}: {'done' if ok else 'failed'} in {seconds:.1f} s {note}", flush=True)
+        case Note(text):
+            print(text, flush=True)
