@@ -5,12 +5,13 @@ let
 
   structuredExtraConfig = import ./kernel/options.nix { inherit (platform) lib; };
 
+  check = ./kernel/check_config.py;
+
   kernel =
-    if stock then platform.stockKernel { inherit structuredExtraConfig; known = router.drivers.options; }
+    if stock then platform.stockKernel { inherit structuredExtraConfig check; known = router.drivers.options; }
     else platform.buildKernel {
       inherit (router) version;
-      inherit structuredExtraConfig;
-      check = ./kernel/check_config.py;
+      inherit structuredExtraConfig check;
       modules = router.drivers != null && router.drivers.names != [ ];
       firmware = router.drivers != null && router.drivers.firmware != [ ];
     };

@@ -12,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from netvm_build import kconfig
 from netvm_build.build import nix, pipeline
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
@@ -21,6 +20,8 @@ from netvm_build.util.errors import KernelConfigError, LockError
 from netvm_build.util.events import discard
 from netvm_build.util.workspace import WorkspaceBusy, claim
 from netvm_build.vmm import qemu
+
+from tests.support.dotconfig import compare
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +44,7 @@ def test_what_is_expected_of_a_build_comes_out(image: Image, loaded: pipeline.Lo
 
 def test_the_kernel_has_what_was_asked(image: Image, loaded: pipeline.Loaded) -> None:
     config = image.config.read_text()
-    assert kconfig.compare(loaded.kernel.options, config) == ()
+    assert compare(loaded.kernel.options, config) == ()
     for option in SEED:
         assert f"CONFIG_{option}=y\n" in config
 

@@ -13,7 +13,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from netvm_build import kconfig
 from netvm_build.build import debian, nix, pipeline
 from netvm_build.image.manifest import Image
 from netvm_build.model import RequestedOption
@@ -26,6 +25,7 @@ from netvm_build.vmm.qemu import Qemu
 
 from tests.support.booted import certificates
 from tests.support.documented import SPECS, Documented
+from tests.support.dotconfig import seed_text
 from tests.support.needs import tell
 
 pytestmark = pytest.mark.integration
@@ -97,21 +97,21 @@ echo "{name}" >> "$out/configured"
 def configured(name: str, options: tuple[RequestedOption, ...]) -> str:
     """The part of a build's script that configures a kernel and checks what came out."""
     requests = [{"name": one.name, "value": str(one.value), "optional": one.value.optional} for one in options]
-    return CONFIGURE.format(name=name, seed=kconfig.seed_text(options), requests=json.dumps(requests))
+    return CONFIGURE.format(name=name, seed=seed_text(options), requests=json.dumps(requests))
 
 
 def test_every_documented_kernel_can_be_configured(
     loaded: pipeline.Loaded, workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the kernel's own Kconfig, with the check that every build makes; the default kernel is built anyway."""
-    kernels = {kconfig.seed_text(loaded.kernel.options): ""}
+    kernels = {seed_text(loaded.kernel.options): ""}
     for number, one in enumerate(BUILT):
         if "stock: true" not in one.text:
             folder = tmp_path / str(number)
             path = one.write(folder)
             with_its_secrets(one, folder, monkeypatch)
             options = pipeline.load(path).kernel.options
-            kernels.setdefault(kconfig.seed_text(options), configured(one.name, options))
+            kernels.setdefault(seed_text(options), configured(one.name, options))
     parts = [part for part in kernels.values() if part]
     assert len(parts) > 5
     work = workshop / "documented" / "kernels"

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from netvm_build import kconfig
 from netvm_build.build import nix, pipeline
 from netvm_build.image.manifest import Image
 from netvm_build.util import data
 from netvm_build.util.errors import KernelConfigError, NixEvalError, SpecError
 from netvm_build.util.events import discard
 
+from tests.support.dotconfig import compare
 from tests.support.host.nix_by_hand import (
     MINIATURE,
     ROOT,
@@ -212,7 +212,7 @@ def test_nixpkgs_script_makes_the_kernel_configuration_that_debian_has(
     nixpkgs: Path, rendered: Callable[..., Path], loaded: pipeline.Loaded, image: Image, tmp_path: Path
 ) -> None:
     config = configured(rendered(nixpkgs), loaded, tmp_path / "work")
-    assert kconfig.compare(loaded.kernel.options, config) == ()
+    assert compare(loaded.kernel.options, config) == ()
     assert settings(config) == settings(image.config.read_text())
 
 

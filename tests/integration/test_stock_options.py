@@ -27,7 +27,7 @@ VERSION = Kernel().version
 @pytest.fixture(scope="module")
 def built(debian_kernel: Path) -> dict[str, str]:
     """Option → its value in Debian's configuration."""
-    return dict(kconfig.parse_dot_config((debian_kernel / "kernel.config").read_text()))
+    return dict(kconfig.read_config((debian_kernel / "kernel.config").read_text()))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from netvm_build import spec
+from netvm_build import kconfig, spec
 from netvm_build.build import nixlog
 from netvm_build.build.debian import bootstrap, lock, mirrors, packages
 from netvm_build.build.debian.apt import Apt
@@ -324,7 +324,7 @@ def test_answers_of_any_shape_are_judged(answer: dict[str, Any], config: str) ->
     hardening.services(answer)
     hardening.settings(answer)
     hardening.watchdog(answer, 30)
-    evidence.mismatches({"A": "y"}, config)
+    kconfig.differences({"A": "y"}, config)
 
 
 def test_a_router_that_says_much_in_a_smoke_boot_is_kept_within_bounds_and_told() -> None:

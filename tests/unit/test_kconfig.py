@@ -13,6 +13,8 @@ from netvm_build.model import Kernel, OptionKind, OptionValue, RequestedOption, 
 from netvm_build.util import data
 from netvm_build.util.errors import OptionMismatch, SpecError
 
+from tests.support.dotconfig import compare, seed_text
+
 SPEC = Source("netvm.yaml", 3)
 OURS = data.folder("kernel-configs")
 ROUTER = "description: always there\n"
@@ -65,7 +67,7 @@ class TestOurs:
         assert {name: starter.value(name) for name in (*SEED, *GUEST)} == dict.fromkeys((*SEED, *GUEST), "y")
 
     def test_the_starter_as_a_seed(self, golden: Callable[[str, str], None]) -> None:
-        golden("kconfig/starter.seed", kconfig.seed_text(_ours("intel", "virtio").options))
+        golden("kconfig/starter.seed", seed_text(_ours("intel", "virtio").options))
 
     @pytest.mark.parametrize("nic", ["8139CP", "8139TOO", "VMXNET3", "E1000"])
     def test_every_emulated_card_has_a_fragment(self, nic: str) -> None:
@@ -280,7 +282,7 @@ class TestExplaining:
 class TestDotConfig:
     def test_read(self) -> None:
         text = '# a comment\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C="say \\"hi\\""\nCONFIG_D=0x10\nCONFIG_E=""\n'
-        assert kconfig.parse_dot_config(text) == {"A": "y", "B": "n", "C": 'say "hi"', "D": "0x10", "E": ""}
+        assert kconfig.read_config(text) == {"A": "y", "B": "n", "C": 'say "hi"', "D": "0x10", "E": ""}
 
     def test_a_seed_reads_back_as_it_was_asked(self) -> None:
         values = [
@@ -292,22 +294,40 @@ class TestDotConfig:
             OptionValue(OptionKind.FREEFORM, "(none) or so"),
         ]
         options = [RequestedOption(f"O{number}", value, Source("f", 1)) for number, value in enumerate(values)]
-        seed = kconfig.seed_text(options)
+        seed = seed_text(options)
         assert seed.splitlines()[2:] == [
             "# CONFIG_O2 is not set",
             "CONFIG_O3=16",
             "CONFIG_O4=0x1F",
             'CONFIG_O5="(none) or so"',
         ]
-        assert kconfig.compare(options, seed) == ()
+        assert compare(options, seed) == ()
 
     def test_mismatches_are_sorted_and_say_what_came_out(self) -> None:
         asked = [_own("B", OptionKind.YES), _own("A", OptionKind.YES), _own("C", OptionKind.NO)]
-        assert kconfig.compare(asked, "CONFIG_A=m\nCONFIG_C=y\n") == (
+        assert compare(asked, "CONFIG_A=m\nCONFIG_C=y\n") == (
             OptionMismatch("A", "y", "m"),
             OptionMismatch("B", "y", "absent"),
             OptionMismatch("C", "n", "y"),
         )
+
+    def test_a_number_is_compared_by_value_and_a_text_as_the_kernel_quotes_it(self) -> None:
+        text = 'CONFIG_A=0x10\nCONFIG_B=16\nCONFIG_C="say \\"hi\\""\nCONFIG_D=17\n# CONFIG_E is not set\n'
+        asked = {"A": "16", "B": "0x10", "C": 'say "hi"', "D": "0x10", "E": "y", "F": "n", "G": "m"}
+        assert kconfig.differences(asked, text) == (
+            OptionMismatch("D", "0x10", "17"),
+            OptionMismatch("E", "y", "n"),
+            OptionMismatch("G", "m", "n"),
+        )
+
+    def test_one_reader_serves_the_host_and_the_build(self) -> None:
+        """Every other place that looks for ``CONFIG_…=`` would be a reader of its own."""
+        root = Path(__file__).parents[2]
+        files = (path for room in ("builder", "templates") for path in (root / room).rglob("*.py"))
+        text = {path: path.read_text() for path in files}
+        splits = ("CONFIG_(", 'partition("=")', 'split("=")')
+        readers = [path.name for path, code in text.items() if "CONFIG_" in code and any(one in code for one in splits)]
+        assert readers == ["check_config.py"]
 
 
 class TestLog:

@@ -19,6 +19,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
+from netvm_build import kconfig
 from netvm_build.guest import Failed, GuestEvent, Init, Lines, Modules, Service, Uplink
 from netvm_build.image.manifest import Image, load
 from netvm_build.model import NICS
@@ -394,7 +395,8 @@ def test_leaks_are_seen() -> None:
 def test_options_are_compared() -> None:
     config = 'CONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\nCONFIG_D="text"\nCONFIG_E=5\n'
     asked = {"A": "y", "B": "y", "C": "n", "D": "text", "E": "5", "F": "n", "G": "m"}
-    assert evidence.mismatches(asked, config) == ["B is m, asked y", "G is n, asked m"]
+    differing = [f"{one.option} is {one.got}, asked {one.wanted}" for one in kconfig.differences(asked, config)]
+    assert differing == ["B is m, asked y", "G is n, asked m"]
 
 
 # ------------------------------------------------------------------ diagnoses

@@ -12,6 +12,7 @@ from netvm_build import kconfig
 from netvm_build.util import data
 
 SCRIPT = data.folder("templates") / "platforms" / "debian" / "stock_kernel.py"
+CHECK = data.folder("templates") / "kernel" / "check_config.py"
 CONFIG = """\
 CONFIG_IGB=m
 CONFIG_NET_9P=m
@@ -21,6 +22,7 @@ CONFIG_DUMMY=m
 CONFIG_NET=y
 # CONFIG_TUN is not set
 CONFIG_HZ=250
+CONFIG_PHYSICAL_START=0x1000000
 CONFIG_LSM="lockdown,bpf"
 """
 MODULES = ("net/9p/9pnet.ko.xz", "crypto/gcm.ko.xz", "drivers/net/bonding/bonding.ko.xz", "drivers/net/dummy.ko.xz")
@@ -38,7 +40,7 @@ def take(folder: Path, requests: dict[str, tuple[str, bool]]) -> tuple[int, str]
     (unpacked / "boot/vmlinuz-6.12.1-amd64").write_bytes(b"kernel")
     asked = [{"name": name, "value": value, "optional": maybe} for name, (value, maybe) in requests.items()]
     (folder / "requests.json").write_text(json.dumps(asked))
-    paths = (SCRIPT, unpacked, folder / "requests.json", folder / "out")
+    paths = (SCRIPT, CHECK, unpacked, folder / "requests.json", folder / "out")
     argv = [sys.executable, "-I", "-B", *map(str, paths), "IGB"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
@@ -46,12 +48,14 @@ def take(folder: Path, requests: dict[str, tuple[str, bool]]) -> tuple[int, str]
 
 def test_an_option_may_be_a_module_there(tmp_path: Path) -> None:
     wanted = {"IGB": ("y", False), "NET": ("m", False), "TUN": ("n", False), "LSM": ("lockdown,bpf", False)}
+    wanted["PHYSICAL_START"] = ("16777216", False)
     status, said = take(tmp_path, {**wanted, "NOT_THERE": ("y", True)})
     assert status == 0, said
     assert json.loads((tmp_path / "out/options.json").read_text()) == {
         "IGB": "m",
         "LSM": "lockdown,bpf",
         "NET": "y",
+        "PHYSICAL_START": "0x1000000",
         "TUN": "n",
     }
     assert (tmp_path / "out/kernel").read_bytes() == b"kernel"

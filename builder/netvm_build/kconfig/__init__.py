@@ -4,14 +4,14 @@
 - reader.py: one YAML file → Fragment, every problem at once
 - fragments.py: the folders of fragments
 - resolve.py: the spec's choice of fragments → KernelConfig; who asks for what, and why
-- dotconfig.py: the kernel's own .config, read, written, and compared with what was asked
+- dotconfig.py: a kernel's .config, read and compared by the code of the build's check
 - modular.py: which options become modules, and which modules the image holds
 - mismatches.py: what the build's check (templates/kernel/check_config.py) says, read back from its log
 """
 
 from __future__ import annotations
 
-from netvm_build.kconfig.dotconfig import compare, parse_dot_config, seed_text
+from netvm_build.kconfig.dotconfig import differences, read_config
 from netvm_build.kconfig.fragment import Condition, Fragment, Reference, version_key
 from netvm_build.kconfig.fragments import load_fragments
 from netvm_build.kconfig.mismatches import MISMATCH_PREFIX, mismatch_error, mismatches_in, with_sources
@@ -27,14 +27,13 @@ __all__ = [
     "Fragment",
     "KernelConfig",
     "Reference",
-    "compare",
+    "differences",
     "explain",
     "load_fragments",
     "mismatch_error",
     "mismatches_in",
-    "parse_dot_config",
+    "read_config",
     "resolve",
-    "seed_text",
     "stock_parameters",
     "version_key",
     "with_sources",

@@ -1,66 +1,53 @@
-"""The kernel's own form of a configuration, the .config: read, written as a seed, and compared with what was asked."""
+"""A kernel's .config, read and compared with what was asked by the code of the build's own check.
+
+The build takes templates/kernel/check_config.py in as a single file, without this package, so the host loads that file.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+import importlib.util
+from collections.abc import Mapping
+from functools import cache
+from importlib.machinery import SourceFileLoader
+from types import ModuleType
 
-from netvm_build.model import OptionKind, OptionValue, RequestedOption
+from netvm_build.util import data
 from netvm_build.util.errors import OptionMismatch
 
-_SET = re.compile(r"CONFIG_(\w+)=(.*)")
-_NOT_SET = re.compile(r"# CONFIG_(\w+) is not set")
-_NUMBER = re.compile(r"-?[0-9]+|0[xX][0-9a-fA-F]+")
-
-ABSENT = "absent"
+NAME = "check_config"
 
 
-def parse_dot_config(text: str) -> Mapping[str, str]:
-    """Option → value as the file has it: y, m, n (``is not set``), a number, or a text without its quotes."""
-    options: dict[str, str] = {}
-    for line in text.splitlines():
-        if found := _SET.fullmatch(line):
-            options[found[1]] = _unquoted(found[2])
-        elif found := _NOT_SET.fullmatch(line):
-            options[found[1]] = "n"
+class _Loader(SourceFileLoader):
+    """Loads a file of the templates, where no bytecode may be left for the build to find."""
+
+    def set_data(self, path: str, data: object, *, _mode: int = 0o666) -> None:
+        """Write nothing."""
+
+
+@cache
+def check_config() -> ModuleType:
+    """The check as a module."""
+    loader = _Loader(NAME, str(data.folder("templates") / "kernel" / f"{NAME}.py"))
+    spec = importlib.util.spec_from_loader(NAME, loader)
+    module = ModuleType(NAME) if spec is None else importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def read_config(text: str) -> Mapping[str, str]:
+    """Option → y, m, n (``is not set``), a number, or a text without its quotes."""
+    options: dict[str, str] = check_config().read_config(text)
     return options
 
 
-def _unquoted(text: str) -> str:
-    if len(text) >= 2 and text.startswith('"') and text.endswith('"'):
-        return re.sub(r"\\(.)", r"\1", text[1:-1])
-    return text
+def differences(asked: Mapping[str, str], text: str) -> tuple[OptionMismatch, ...]:
+    """The options of a .config that differ from those asked for, sorted by name; one that is missing is "n".
 
-
-def compare(options: Iterable[RequestedOption], dot_config_text: str) -> tuple[OptionMismatch, ...]:
-    """What came out otherwise than asked, sorted by name; `because` is for the build's own check to fill in.
-
-    An option asked to be off may be absent.  An optional one may be absent whatever was asked of it.
+    `asked` maps options to y, m, n or a text without quotes.  Numbers compare by value, so 0x10 is 16.
     """
-    built = parse_dot_config(dot_config_text)
-    wrong = (option for option in options if not _as_asked(option.value, built.get(option.name)))
+    check, built = check_config(), read_config(text)
     return tuple(
-        OptionMismatch(option.name, str(option.value), built.get(option.name, ABSENT))
-        for option in sorted(wrong, key=lambda option: option.name)
+        OptionMismatch(name, wanted, built.get(name, "n"))
+        for name, wanted in sorted(asked.items())
+        if not check.as_asked(check.Request(name, wanted), built.get(name))
     )
-
-
-def _as_asked(asked: OptionValue, got: str | None) -> bool:
-    if got is None:
-        return asked.optional or str(asked) == "n"
-    wanted = str(asked)
-    if _NUMBER.fullmatch(wanted) and _NUMBER.fullmatch(got):
-        return int(wanted, 16 if "x" in wanted.lower() else 10) == int(got, 16 if "x" in got.lower() else 10)
-    return wanted == got
-
-
-def seed_text(options: Iterable[RequestedOption]) -> str:
-    """The file for ``make KCONFIG_ALLCONFIG=FILE allnoconfig`` that asks for the options and nothing else."""
-    return "".join(f"{_seed_line(option.name, option.value)}\n" for option in options)
-
-
-def _seed_line(name: str, value: OptionValue) -> str:
-    text = str(value)
-    if value.kind is OptionKind.FREEFORM and not _NUMBER.fullmatch(text):
-        text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return f"# CONFIG_{name} is not set" if text == "n" else f"CONFIG_{name}={text}"

@@ -15,9 +15,9 @@ import zlib
 
 from qemu.qmp import ExecuteError
 
-from netvm_build import guest
+from netvm_build import guest, kconfig
 from netvm_build.smoke import hardening, several, through
-from netvm_build.smoke.evidence import leaked, mismatches
+from netvm_build.smoke.evidence import leaked
 from netvm_build.smoke.guest import Unanswered
 from netvm_build.smoke.lab import Check, CheckFailed, Lab, NotApplicable
 from netvm_build.smoke.report import Memory
@@ -51,7 +51,8 @@ async def kernel_options(lab: Lab) -> str:
     except (binascii.Error, ValueError, zlib.error) as error:
         raise CheckFailed(f"the running kernel's configuration is unreadable: {error}") from None
     asked = lab.image.manifest.options
-    wrong = mismatches(asked, text)
+    differing = kconfig.differences(asked, text)
+    wrong = [f"{one.option} is {guest.escape(one.got, 60)}, asked {one.wanted}" for one in differing]
     if wrong:
         raise CheckFailed("; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else ""))
     return f"{len(asked)} of {len(asked)} as asked"

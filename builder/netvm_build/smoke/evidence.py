@@ -1,27 +1,12 @@
-"""Raw evidence into findings: a kernel's configuration, and a capture of the uplink.  Pure."""
+"""What a capture of the uplink shows.  Pure."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
-from netvm_build.guest import escape
 from netvm_build.model.address import SHARED
-
-
-def mismatches(asked: Mapping[str, str], config: str) -> list[str]:
-    """What differs between options asked for and a .config; an option that is not there is n."""
-    got: dict[str, str] = {}
-    for line in config.splitlines():
-        name, equals, value = line.strip().partition("=")
-        if equals and name.startswith("CONFIG_"):
-            got[name.removeprefix("CONFIG_")] = value.strip('"')
-    return [
-        f"{name} is {escape(got.get(name, 'n'), 60)}, asked {value}"
-        for name, value in sorted(asked.items())
-        if got.get(name, "n") != value.strip('"')
-    ]
 
 
 def leaked(pcap: bytes, beyond: Sequence[IPv4Network] = (), pool: IPv4Network | None = None) -> tuple[int, list[str]]:

@@ -21,11 +21,12 @@ rec {
   } // (if modules || firmware then { builtin = ./kernel.sh; } else { }));
 
   # A kernel that Debian built → the same as buildKernel's, and options.json
-  stockKernel = { structuredExtraConfig, known }: packages.runIn {
+  stockKernel = { structuredExtraConfig, check, known }: packages.runIn {
     name = "linux-stock-${packages.version "linux"}";
     root = packages.root "imager";
     script = ./stock_kernel.sh;
     taker = ./stock_kernel.py;
+    inherit check;
     unpacked = packages.root "stock";
     inherit known;
     requests = builtins.toFile "requests.json" (builtins.toJSON (kernelRequests.requests structuredExtraConfig));

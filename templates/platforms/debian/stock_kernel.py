@@ -1,20 +1,22 @@
 """Take Debian's built kernel out of its unpacked package, if it has the options that are asked for.
 
-usage: stock_kernel.py UNPACKED REQUESTS OUT KNOWN…
+usage: stock_kernel.py CHECK UNPACKED REQUESTS OUT KNOWN…
 
-REQUESTS is what check_config.py reads.  A kernel that others built has most drivers as modules, so an option that is to
-be on may be a module as well, if it is among the KNOWN, whose modules the image gets, or if a module is called as the
-option is.  OUT gets what a kernel of ours has (kernel, kernel.config, release and lib/modules), options.json (each
-option asked for, as it came out) and modules (the names found by option, a line each).
+CHECK is check_config.py, whose code reads and compares the .config here too, and REQUESTS is what it reads.  A kernel
+that others built has most drivers as modules, so an option that is to be on may be a module as well, if it is among the
+KNOWN, whose modules the image gets, or if a module is called as the option is.  OUT gets what a kernel of ours has
+(kernel, kernel.config, release and lib/modules), options.json (each option asked for, as it came out) and modules (the
+names found by option, a line each).
 Options that came out otherwise are announced as check_config.py does it, and end the build.
 """
 
 import difflib
 import json
-import re
 import shutil
 import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 
 PREFIX = "netvm-kconfig-mismatch: "
 ABSENT = "n"
@@ -23,15 +25,22 @@ NAMELESS = "Debian has it as a module of another name: add `modules: {{{}: {}}}`
 ON = ("y", "m")
 
 
-def read_config(text: str) -> dict[str, str]:
-    """The options of a .config that are not off, texts without their quotes."""
-    found = re.findall(r"^CONFIG_(\w+)=(.*)$", text, re.MULTILINE)
-    return {name: value[1:-1] if value.startswith('"') else value for name, value in found}
+def load(check: Path) -> ModuleType:
+    """check_config.py as a module; the sandbox gives it another name."""
+    loader = SourceFileLoader("check_config", str(check))
+    module = ModuleType(loader.name)
+    loader.exec_module(module)
+    return module
 
 
-def as_asked(wanted: str, got: str) -> bool:
+def switched_on(check: ModuleType, text: str) -> dict[str, str]:
+    """The options of a .config that are not off."""
+    return {name: value for name, value in check.read_config(text).items() if value != ABSENT}
+
+
+def as_asked(check: ModuleType, wanted: str, got: str) -> bool:
     """Whether an option serves: what is to be on may be a module, and what may be a module may be built in."""
-    return got in ON if wanted in ON else got == wanted
+    return got in ON if wanted in ON else bool(check.as_asked(check.Request("", wanted), got))
 
 
 def modules_below(folder: Path) -> set[str]:
@@ -49,14 +58,14 @@ def nearest(option: str, modules: set[str]) -> str:
 
 
 def mismatches(
-    requests: list[dict[str, object]], built: dict[str, str], known: set[str], modules: set[str]
+    check: ModuleType, requests: list[dict[str, object]], built: dict[str, str], known: set[str], modules: set[str]
 ) -> list[dict[str, str]]:
     """What came out otherwise than asked, or is a module that the image would lack."""
     rows = []
     for request in requests:
         name, wanted = str(request["name"]), str(request["value"])
         got = built.get(name, ABSENT)
-        if not as_asked(wanted, got) and not (request["optional"] and name not in built):
+        if not as_asked(check, wanted, got) and not (request["optional"] and name not in built):
             rows.append({"option": name, "wanted": wanted, "got": got, "because": BECAUSE})
         elif got == "m" and name not in known and name.lower() not in modules:
             because = NAMELESS.format(name, nearest(name, modules))
@@ -72,13 +81,13 @@ def the_one(folder: Path, pattern: str) -> Path:
     return found[0]
 
 
-def main(unpacked: Path, requests_file: Path, out: Path, known: set[str]) -> int:
+def main(check: ModuleType, unpacked: Path, requests_file: Path, out: Path, known: set[str]) -> int:
     requests = json.loads(requests_file.read_text())
     config = the_one(unpacked, "boot/config-*")
-    built = read_config(config.read_text())
+    built = switched_on(check, config.read_text())
     modules = the_one(unpacked, "usr/lib/modules/*")
     there = modules_below(modules)
-    rows = mismatches(requests, built, known, there)
+    rows = mismatches(check, requests, built, known, there)
     for row in rows:
         print(PREFIX + json.dumps(row), flush=True)
     if rows:
@@ -98,4 +107,5 @@ def main(unpacked: Path, requests_file: Path, out: Path, known: set[str]) -> int
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), set(sys.argv[4:])))
+    script, unpacked, requests, out = map(Path, sys.argv[1:5])
+    sys.exit(main(load(script), unpacked, requests, out, set(sys.argv[5:])))
