@@ -19,7 +19,7 @@ import pytest
 from netvm_build.image.manifest import Image
 from netvm_build.vmm.qemu import Qemu
 
-from tests.support.host.host_world import ROOT, USER, Upstream, UserHost, eventually, need_namespaces, user_python
+from tests.support.host.host_world import ROOT, USER, Upstream, UserHost, eventually, need_namespaces
 from tests.support.needs import need
 
 pytestmark = pytest.mark.integration
@@ -143,7 +143,8 @@ def test_what_the_units_start(host: UserHost, image: Image, tmp_path: Path) -> N
             drop = ["setpriv", f"--reuid={USER.pw_uid}", f"--regid={USER.pw_gid}", "--clear-groups"]
             drop += ["--bounding-set=-all,+net_admin", "--inh-caps=-all,+net_admin", "--ambient-caps=-all,+net_admin"]
             environment = [f"HOME={state}", *(f"{key}={value}" for key, value in folders.items())]
-            return [*drop, "--no-new-privs", "--", "env", *environment, *user_python(), "-m", "netvm_build", *words[1:]]
+            tool = [*host.user_python(), "-m", "netvm_build"]
+            return [*drop, "--no-new-privs", "--", "env", *environment, *tool, *words[1:]]
 
         host.environment["NOTIFY_SOCKET"] = "/run/notify"
         router = host.start(*line(service["ExecStart"]), log=tmp_path / "router.log")

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +35,8 @@ def need_namespaces(*tools: str) -> None:
 
 class Namespace:
     """A network namespace, with a mount namespace whose /run is empty; use it in a `with`."""
+
+    folder = ROOT  # where its programs start
 
     def __init__(self) -> None:
         script = "mount -t tmpfs tmpfs /run && ip link set lo up && echo up && exec sleep infinity"
@@ -63,7 +65,7 @@ class Namespace:
         self._holder.wait()
 
     def _line(self, argv: tuple[str, ...]) -> list[str]:
-        return ["nsenter", f"--target={self.pid}", "--net", "--mount", f"--wd={ROOT}", "--", *argv]
+        return ["nsenter", f"--target={self.pid}", "--net", "--mount", f"--wd={self.folder}", "--", *argv]
 
     def run(self, *argv: str, check: bool = True, **extra: str) -> subprocess.CompletedProcess[str]:
         """A program in here, to its end."""
@@ -90,32 +92,28 @@ class Namespace:
         return sorted(name for line in lines if (name := line.split(": ")[1].partition("@")[0]) != "lo")
 
 
-def user_python() -> list[str]:
-    """How `USER` runs a Python with our packages: ours, or the system's where ours is in somebody's home."""
-    as_user = ["setpriv", f"--reuid={USER.pw_uid}", f"--regid={USER.pw_gid}", "--clear-groups", "--"]
-    packages = next(path for path in map(Path, sys.path) if (path / "click").is_dir())
-    for program in (sys.executable, "/usr/bin/python3"):
-        environment = ["env", f"PYTHONPATH={ROOT}/builder:{ROOT}:{packages}", program]
-        trial = [*as_user, *environment, "-c", "import netvm_build.cli, qemu.qmp, yaml"]
-        with suppress(OSError):
-            if subprocess.run(trial, cwd="/", capture_output=True, check=False).returncode == 0:
-                return environment
-    if os.environ.get("CI"):
-        pytest.fail("no Python that another user may run")
-    pytest.skip("no Python that another user may run")
+def closed_to_others(path: Path) -> list[Path]:
+    """The folders above a path that other users may not enter, from the root on."""
+    return [folder for folder in reversed(path.parents) if not folder.stat().st_mode & stat.S_IXOTH]
 
 
 class UserHost(Namespace):
-    """A host where `USER` works in /run/try: what is typed is run as that user, and what follows `sudo` as root."""
+    """A host where `USER` works in /run/try: what is typed is run as that user, and what follows `sudo` as root.
+
+    The checkout and its Python may be in somebody's home.  Here that holds only these, and anybody may enter it.
+    """
+
+    folder = Path("/")
 
     def __init__(self, qemu: Path) -> None:
         super().__init__()
         uid, gid = USER.pw_uid, USER.pw_gid
+        self._open_up(ROOT, Path(sys.base_prefix), self.packages())
         drop = f"setpriv --reuid={uid} --regid={gid} --clear-groups -- env HOME={USER.pw_dir}"
         drop += f" XDG_RUNTIME_DIR=/run/user/{uid}"
         scripts = {
             "netvm-build": f'[ -n "$SUDO_UID" ] || [ $(id -u) != 0 ] || exec {drop} "$0" "$@"\n'
-            f'exec {" ".join(user_python())} -m netvm_build "$@"',
+            f'exec {" ".join(self.user_python())} -m netvm_build "$@"',
             "sudo": f'export SUDO_UID={uid} SUDO_GID={gid} SUDO_COMMAND="$(command -v "$1")"; exec "$@"',
             "qemu-system-x86_64": f'[ $(id -u) != 0 ] || exec {drop} "$0" "$@"\nexec {qemu} "$@"',
         }
@@ -131,6 +129,27 @@ class UserHost(Namespace):
         self.environment["PATH"] = f"/run/bin:{self.environment['PATH']}"
         for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "PYTHONPATH"):
             del self.environment[name]
+
+    def _open_up(self, *wanted: Path) -> None:
+        """Mount these where they are, in place of all that keeps other users from them."""
+        closed = {path: closed_to_others(path) for path in wanted if closed_to_others(path)}
+        for number, path in enumerate(closed):
+            self.run("mkdir", "-p", f"/run/kept/{number}")
+            self.run("mount", "--bind", str(path), f"/run/kept/{number}")
+        for folder in {folders[0] for folders in closed.values()}:
+            self.run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(folder))
+        for number, path in enumerate(closed):
+            self.run("mkdir", "-p", str(path))
+            self.run("mount", "--bind", f"/run/kept/{number}", str(path))
+
+    @staticmethod
+    def packages() -> Path:
+        """Where our Python has its packages."""
+        return next(path for path in map(Path, sys.path) if (path / "click").is_dir())
+
+    def user_python(self) -> list[str]:
+        """How `USER` runs our Python, with our packages."""
+        return ["env", f"PYTHONPATH={ROOT}/builder:{ROOT}:{self.packages()}", sys.executable]
 
     def type(self, script: str, *, check: bool = True, **extra: str) -> subprocess.CompletedProcess[str]:
         """What a user types, line by line, in /run/try; the first line that fails ends it."""
