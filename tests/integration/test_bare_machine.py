@@ -26,7 +26,7 @@ def test_the_readme_s_two_commands(suite: str, tmp_path: Path, capsys: pytest.Ca
         pytest.skip("a machine of its own is made by root alone")
     with bare_machine(suite, tmp_path) as machine:
         assert [program for program in ABSENT if machine.has(program)] == []
-        subprocess.run(["git", "clone", "-q", str(ROOT), str(machine.root / "srv/netvm")], check=True)
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(machine.root / "root/netvm")], check=True)
         report = timed(machine, "./make.sh", tmp_path / "make.log", capsys)
         assert re.search(r"^ *passed in \d", report, re.MULTILINE), report[-4000:]
         tests = timed(machine, "CI=true ./make.sh test", tmp_path / "test.log", capsys)
@@ -36,7 +36,7 @@ def test_the_readme_s_two_commands(suite: str, tmp_path: Path, capsys: pytest.Ca
 def timed(machine: BareMachine, command: str, log: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """What a command said, which must have ended well; its time is printed."""
     begin = time.monotonic()
-    status = machine.run(command, "/srv/netvm", log, timeout_s=5400)
+    status = machine.run(command, "/root/netvm", log, timeout_s=5400)
     said = log.read_text(errors="replace")
     with capsys.disabled():
         print(f"\n{machine.suite}: {command}: {status} after {time.monotonic() - begin:.0f} s", flush=True)
