@@ -21,7 +21,7 @@ from netvm_build.cli.client_commands import VMM_NAMES
 from netvm_build.guest import Degraded, Firewall, Init, Ready
 from netvm_build.host import links, rights
 from netvm_build.host.journal import Change, Journal
-from netvm_build.host.links import MAX_NAME, Link, LinkError, bridge_commands, port_commands
+from netvm_build.host.links import Link, LinkError, bridge_commands, port_commands
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
 from netvm_build.model.address import Pair
@@ -137,7 +137,9 @@ def test_names_are_short_and_follow_the_address(image: Image, router: str) -> No
     third = plan.with_links(plain, others.__contains__)
     assert (third.bridge, third.router_tap, third.tap) == tuple(f"nv{digits}{role}3" for role in "brc")
     last = plan.with_links(plain, lambda name: not name.endswith("9999"))
-    assert max(len(name) for name in (last.bridge, last.router_tap, last.tap)) <= MAX_NAME
+    assert (
+        max(len(name) for name in (last.bridge, last.router_tap, last.tap)) < 16
+    )  # IFNAMSIZ of linux/if.h, with the NUL
     with pytest.raises(ClientError, match="are taken"):
         plan.with_links(plain, lambda _: True)
 

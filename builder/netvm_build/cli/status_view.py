@@ -13,7 +13,6 @@ CELL = 60
 LINE = 160
 MISSING_SHOWN = 8
 MODULES_SHOWN = 48
-FLOODS = "it floods its event port, and is read more slowly: see netvm-build events"
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 

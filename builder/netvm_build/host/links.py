@@ -24,7 +24,6 @@ from netvm_build.host import rights
 from netvm_build.util.errors import CommandError, NetvmError
 from netvm_build.util.process import find_tool, run
 
-MAX_NAME = 15  # IFNAMSIZ without its NUL
 MTU = 1500  # what taps and bridges have, unless they are told otherwise
 TUN = Path("/dev/net/tun")
 IPROUTE2 = "iproute2"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from netvm_build.guest import PATTERNS, Failed, GuestEvent, Modules, Service, Uplink, UplinkError, escape
+from netvm_build.guest import PATTERNS, TRACEBACK, Failed, GuestEvent, Modules, Service, Uplink, UplinkError, escape
 from netvm_build.model import NICS
 from netvm_build.smoke.report import CheckResult, Diagnosis, Status
 
@@ -93,7 +93,7 @@ def _kernel_says(facts: Facts) -> tuple[str, str] | None:
 
 
 def _has_traceback(lines: Sequence[str]) -> bool:
-    return any("Traceback (most recent call last):" in line for line in lines)
+    return any(TRACEBACK in line for line in lines)
 
 
 def _hung(facts: Facts) -> tuple[str, str] | None:

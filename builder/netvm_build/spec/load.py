@@ -73,12 +73,6 @@ def parse(text: str, file: str, base_dir: Path) -> Loaded:
 def _entries(root: marks.Mapping, log: Log) -> dict[str, Entry]:
     """The entries of all sections by dotted path; whatever is no key of the format is reported."""
     entries: dict[str, Entry] = {}
-    if not isinstance(root, marks.Mapping):
-        if not isinstance(root, Broken):
-            log.add(
-                root.line, "", f"{describe(root)} is not a spec", "write keys and values, beginning with `version: 1`"
-            )
-        return entries
     sections = {section.path: section for section in SECTIONS}
     for entry in root.entries:
         section = sections.get(entry.key)
