@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from netvm_build.smoke.checks import CHECKS
+from netvm_build.smoke.checks import CHECKS, WITH_CLIENTS
 from netvm_build.smoke.engine import boot
+from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.lab import Check
 from netvm_build.smoke.report import Status
 from netvm_build.smoke.rig import Rig
@@ -18,7 +19,7 @@ from bench.values import Measured, Setting, Unmeasured
 NIC = "e1000e"
 STEP_MIB = 1
 FAILS_MIB = 15  # less than the unpacked kernel takes
-NEEDS_TWO = ("isolation", "hot-plug")
+NEEDS_TWO = (CheckId.ISOLATION, CheckId.HOT_PLUG)
 """Checks that are about two clients."""
 
 
@@ -75,8 +76,8 @@ def checks() -> tuple[Check, ...]:
     """The table of a smoke boot with one client, in which a router without a lease is not waited for row by row."""
     rows: list[Check] = []
     for check in CHECKS:
-        if check.name not in NEEDS_TWO:
-            needed = tuple(row.name for row in rows if row.name in ("lease", "clients"))
+        if check.id not in NEEDS_TWO:
+            needed = tuple(row.id for row in rows if row.id in WITH_CLIENTS)
             rows.append(replace(check, needs=tuple(dict.fromkeys((*check.needs, *needed)))))
     return tuple(rows)
 

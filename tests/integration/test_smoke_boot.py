@@ -31,6 +31,7 @@ from netvm_build.smoke import clients, engine, report
 from netvm_build.smoke.checks import CHECKS
 from netvm_build.smoke.diagnose import DRIVERS
 from netvm_build.smoke.engine import smoke
+from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.lab import Check, CheckFailed, Lab
 from netvm_build.smoke.report import BootReport, Status
 from netvm_build.smoke.rig import AGENT, Rig
@@ -170,15 +171,15 @@ async def kill_connmand(lab: Lab) -> str:
 
 
 def test_connmand_killed_is_back_and_the_lease_holds(image: Image, qemu: Qemu, tmp_path: Path) -> None:
-    row = Check("connmand killed", kill_connmand, 10, needs=("lease",))
-    reach = next(check for check in CHECKS if check.name == "client {}")
-    by_name = {check.name: check for check in CHECKS}
+    row = Check("connmand-killed", kill_connmand, 10, needs=("lease",))
+    reach = next(check for check in CHECKS if check.id == CheckId.CLIENT)
+    by_id = {check.id: check for check in CHECKS}
     rows = (
-        by_name["lease"],
-        by_name["clients"],
+        by_id["lease"],
+        by_id["clients"],
         row,
-        replace(reach, needs=("connmand killed",)),
-        by_name["power-down"],
+        replace(reach, needs=("connmand-killed",)),
+        by_id["power-down"],
     )
     rig = Rig(image, qemu, accelerator.choose(qemu, "tcg"), tmp_path, discard, rows)
     entry = asyncio.run(engine.boot(rig, "virtio-net-pci"))

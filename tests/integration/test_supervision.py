@@ -31,8 +31,8 @@ from tests.support.booted.surgery import altered, replace_text
 
 pytestmark = pytest.mark.integration
 
-ROWS = {check.name: check for check in CHECKS}
-CLOSING = tuple(replace(ROWS[name], needs=()) for name in ("power-down", "uplink traffic", "console"))
+ROWS = {check.id: check for check in CHECKS}
+CLOSING = tuple(replace(ROWS[name], needs=()) for name in ("power-down", "uplink-traffic", "console"))
 
 
 def boot(image: Image, program: Qemu, folder: Path, *rows: Check, nic: str = "virtio-net-pci") -> NicReport:
@@ -100,7 +100,7 @@ async def killed_time_and_again(lab: Lab) -> str:
 def test_clients_are_kept_apart_while_connmand_keeps_dying_and_served_again(
     image: Image, qemu: Qemu, tmp_path: Path
 ) -> None:
-    again = replace(ROWS["client {}"], name="again {}", needs=())
+    again = replace(ROWS["client"], id="again", title="again {}", needs=())
     entry = boot(image, qemu, tmp_path, ROWS["lease"], ROWS["clients"], row(killed_time_and_again, 40), again, *CLOSING)
     assert entry.passed, told(entry)
 

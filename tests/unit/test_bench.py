@@ -278,11 +278,11 @@ def test_both_sides_of_the_border_are_tried_again(first: int, then: int, answer:
 
 
 def test_the_smoke_boot_of_one_client_gives_up_where_there_is_no_lease() -> None:
-    rows = {check.name: check for check in memory.checks()}
-    assert set(rows) == {check.name for check in CHECKS} - {"isolation", "hot-plug"}
+    rows = {check.id: check for check in memory.checks()}
+    assert set(rows) == {check.id for check in CHECKS} - {"isolation", "hot-plug"}
     assert rows["lease"].needs == ()
     assert rows["clients"].needs == ("lease",)
-    assert all({"lease", "clients"} <= set(rows[name].needs) for name in ("client {}", "memory", "power-down"))
+    assert all({"lease", "clients"} <= set(rows[name].needs) for name in ("client", "memory", "power-down"))
 
 
 # ---- the static init

@@ -80,7 +80,7 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engines:
     def boot(image: Image, program: Qemu, *, nics: Any, accel: Any, out: Path, sink: Sink, **more: Any) -> BootReport:
         assert more == {"card": None, "patience": 1.0}
         made.asked["smoke"] = (image.folder, program, nics, accel, out)
-        check = CheckResult("lease", made.status, "10.0.2.15/24", 1.0, 2.5)
+        check = CheckResult("lease", "lease", made.status, "10.0.2.15/24", 1.0, 2.5)
         facts = ImageFacts("netvm", "0" * 64, "0" * 64, {"linux": "6.12.1"}, 4096, 96)
         each = tuple(NicReport(nic, (check,), (Moment("firmware", 0.0), Moment("ready", 2.5)), 3.0) for nic in nics)
         return BootReport(facts, "10.0.2", "built from the lock", "tcg", "asked for", each)

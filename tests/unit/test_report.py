@@ -35,11 +35,15 @@ TIMELINE = tuple(
 PASSED = NicReport(
     nic="e1000e",
     checks=(
-        CheckResult("lease", Status.PASSED, "10.0.2.15/24 by ConnMan on e1000e", 2.9, 2.9),
-        CheckResult("kernel options", Status.PASSED, "41 of 41 as asked", 0.04, 2.94),
-        CheckResult("client 100.64.0.1", Status.PASSED, "icmp udp dns tcp (4 MiB each way, sha256 ok)", 1.2, 6.1),
-        CheckResult("dns forward", Status.SKIPPED, "this host's own resolver 192.0.2.1 does not answer", 1.5, 7.6),
-        CheckResult("power-down", Status.PASSED, "0.4 s, all services stopped", 0.4, 8.0),
+        CheckResult("lease", "lease", Status.PASSED, "10.0.2.15/24 by ConnMan on e1000e", 2.9, 2.9),
+        CheckResult("kernel-options", "kernel options", Status.PASSED, "41 of 41 as asked", 0.04, 2.94),
+        CheckResult(
+            "client", "client 100.64.0.1", Status.PASSED, "icmp udp dns tcp (4 MiB each way, sha256 ok)", 1.2, 6.1
+        ),
+        CheckResult(
+            "dns-forward", "dns forward", Status.SKIPPED, "this host's own resolver 192.0.2.1 does not answer", 1.5, 7.6
+        ),
+        CheckResult("power-down", "power-down", Status.PASSED, "0.4 s, all services stopped", 0.4, 8.0),
     ),
     timeline=TIMELINE,
     seconds=9.1,
@@ -50,9 +54,9 @@ PASSED = NicReport(
 FAILED = NicReport(
     nic="igb",
     checks=(
-        CheckResult("lease", Status.FAILED, "the router found no uplink", 12.0, 12.0),
-        CheckResult("client 100.64.0.1", Status.SKIPPED, "needs lease, which did not pass", 0.0, 12.0),
-        CheckResult("console", Status.FAILED, "WARNING: <x> & \"y\" ]]>", 0.0, 12.4),
+        CheckResult("lease", "lease", Status.FAILED, "the router found no uplink", 12.0, 12.0),
+        CheckResult("client", "client 100.64.0.1", Status.SKIPPED, "needs lease, which did not pass", 0.0, 12.0),
+        CheckResult("console", "console", Status.FAILED, "WARNING: <x> & \"y\" ]]>", 0.0, 12.4),
     ),
     timeline=TIMELINE[:3],
     seconds=12.5,

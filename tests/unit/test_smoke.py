@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ from netvm_build.image.manifest import Image, load
 from netvm_build.model import NICS
 from netvm_build.smoke import checks, client_agent, clients, diagnose, evidence, upstream
 from netvm_build.smoke.engine import smoke
+from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.report import BootReport, CheckResult, Status, from_json
 from netvm_build.smoke.rig import Rig
 from netvm_build.util.errors import LaunchError, QmpLost
@@ -159,10 +161,10 @@ def test_a_warning_fails_the_console(image: Image, tmp_path: Path, monkeypatch: 
 
 
 def test_a_power_button_that_does_nothing(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = tuple(replace(row, deadline_s=0.3) if row.name == "power-down" else row for row in checks.CHECKS)
+    rows = tuple(replace(row, deadline_s=0.3) if row.id == CheckId.POWER_DOWN else row for row in checks.CHECKS)
     monkeypatch.setattr("netvm_build.smoke.engine.Rig", partial(Rig, checks=rows))
     report = run(image, tmp_path, monkeypatch, "stubborn")
-    check = next(check for check in report.nics[0].checks if check.name == "power-down")
+    check = next(check for check in report.nics[0].checks if check.id == CheckId.POWER_DOWN)
     assert (check.status, check.detail) == (Status.FAILED, "not done in 0.3 s")
 
 
@@ -401,7 +403,7 @@ def test_options_are_compared() -> None:
 
 # ------------------------------------------------------------------ diagnoses
 
-FAILED = CheckResult("lease", Status.FAILED, "not done in 20 s", 20.0, 21.0)
+FAILED = CheckResult("lease", "lease", Status.FAILED, "not done in 20 s", 20.0, 21.0)
 
 
 def told(
@@ -420,6 +422,26 @@ def told(
     diagnosis = diagnose.diagnose(facts)
     assert diagnosis is not None
     return diagnosis.cause, diagnosis.hint
+
+
+def test_a_check_is_known_by_its_identifier_whatever_is_printed_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = told(events=[Init(1.0)], options={"E1000E": "y"})
+    monkeypatch.setattr(f"{__name__}.FAILED", replace(FAILED, name="address"))
+    assert told(events=[Init(1.0)], options={"E1000E": "y"}) == before
+    ids = [check.id for check in checks.CHECKS]
+    assert ids == list(CheckId)
+    assert all(set(check.needs) <= set(ids[:number]) for number, check in enumerate(checks.CHECKS))
+
+
+def test_a_real_card_has_checks_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    renamed = tuple(replace(check, title=f"check {number}") for number, check in enumerate(checks.CHECKS))
+    monkeypatch.setattr(checks, "CHECKS", renamed)
+    monkeypatch.delitem(sys.modules, "netvm_build.smoke.cards")
+    cards = importlib.import_module("netvm_build.smoke.cards")
+    usual = {check.id: check.run for check in renamed}
+    own = {check.id: check.run for check in cards.CARD_CHECKS if check.run is not usual[check.id]}
+    assert own == {"lease": cards.lease, "client": cards.reach, "dns-forward": cards.dns_forward}
+    assert usual.keys() - {check.id for check in cards.CARD_CHECKS} == {"uplink-traffic"}
 
 
 def test_no_driver() -> None:

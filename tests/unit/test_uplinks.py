@@ -212,7 +212,7 @@ def test_connman_s_word_leads_to_the_key_to_change() -> None:
     facts = diagnose.Facts(
         nic="e1000e",
         accelerator="tcg",
-        checks=[CheckResult("uplinks", Status.FAILED, "not done in 80 s", 80.0, 90.0)],
+        checks=[CheckResult("uplinks", "uplinks", Status.FAILED, "not done in 80 s", 80.0, 90.0)],
         events=[UplinkError(33.0, interface="up1", mac="52:54:00:12:34:57", error="dhcp-failed", name="backup")],
         console=["booted"],
         options={},

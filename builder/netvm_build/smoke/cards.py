@@ -13,6 +13,7 @@ from netvm_build import guest
 from netvm_build.smoke import checks, through, upstream
 from netvm_build.smoke.checks import CHECKS
 from netvm_build.smoke.clients import Client
+from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.lab import Check, CheckFailed, Lab, NotApplicable
 from netvm_build.smoke.through import ping
 
@@ -92,11 +93,11 @@ async def _answers(client: Client, resolver: str, wait_s: float) -> bool:
 
 
 _OTHERWISE: Mapping[str, Callable[..., Awaitable[str]]] = {
-    "lease": lease,
-    "client {}": reach,
-    "dns forward": dns_forward,
+    CheckId.LEASE: lease,
+    CheckId.CLIENT: reach,
+    CheckId.DNS_FORWARD: dns_forward,
 }
 
 CARD_CHECKS: tuple[Check, ...] = tuple(
-    replace(check, run=_OTHERWISE.get(check.name, check.run)) for check in CHECKS if check.name != "uplink traffic"
+    replace(check, run=_OTHERWISE.get(check.id, check.run)) for check in CHECKS if check.id != CheckId.UPLINK_TRAFFIC
 )

@@ -1,8 +1,8 @@
 """The smoke boot as a table: a row says what is checked, by which function, after which rows, and for how long.
 
 The functions are here, those that clients make in `through`, those of several uplinks in `several`.  To add a check,
-write a function that takes the `Lab` and returns a line of detail, and add its row to `CHECKS`.  It raises
-`CheckFailed` with what went wrong, or `NotApplicable` with why there is nothing to judge.
+write a function that takes the `Lab` and returns a line of detail, an identifier in `ids`, and a row of `CHECKS`.  The
+function raises `CheckFailed` with what went wrong, or `NotApplicable` with why there is nothing to judge.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from netvm_build import guest, kconfig
 from netvm_build.smoke import hardening, several, through
 from netvm_build.smoke.evidence import leaked
 from netvm_build.smoke.guest import Unanswered
+from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.lab import Check, CheckFailed, Lab, NotApplicable
 from netvm_build.smoke.report import Memory
 
@@ -26,6 +27,8 @@ FOUND_S = 3.0
 """From the firewall, after which the router looks at its interfaces, to an uplink being found."""
 
 MAX_CONFIG_BYTES = 4 << 20
+
+WITH_CLIENTS = (CheckId.LEASE, CheckId.CLIENTS)
 
 
 async def lease(lab: Lab) -> str:
@@ -128,22 +131,22 @@ async def console_quiet(lab: Lab) -> str:
 
 
 CHECKS: tuple[Check, ...] = (
-    Check("lease", lease, 20),
-    Check("kernel options", kernel_options, 5),
-    Check("services", services, 5),
-    Check("settings", settings, 5),
-    Check("watchdog", watchdog, 5),
-    Check("clients", through.boot_clients, 15),
-    Check("client {}", through.reach, 20, needs=("lease", "clients"), each_client=True),
-    Check("dns forward", through.dns_forward, 6, needs=("lease", "clients")),
-    Check("isolation", through.isolation, 6, needs=("lease", "clients")),
-    Check("hot-plug", through.hot_plug, 10, needs=("lease", "clients")),
-    Check("uplinks", several.uplinks, 20, needs=("lease",), several_uplinks=True),
-    Check("failover", several.failover, 20, needs=("lease", "clients", "uplinks"), several_uplinks=True),
-    Check("memory", memory, 5),
-    Check("power-down", power_down, 10),
-    Check("uplink traffic", quiet_uplink, 5, needs=("lease",), live=False),
-    Check("console", console_quiet, 1, live=False),
+    Check(CheckId.LEASE, lease, 20),
+    Check(CheckId.KERNEL_OPTIONS, kernel_options, 5, title="kernel options"),
+    Check(CheckId.SERVICES, services, 5),
+    Check(CheckId.SETTINGS, settings, 5),
+    Check(CheckId.WATCHDOG, watchdog, 5),
+    Check(CheckId.CLIENTS, through.boot_clients, 15),
+    Check(CheckId.CLIENT, through.reach, 20, needs=WITH_CLIENTS, each_client=True, title="client {}"),
+    Check(CheckId.DNS_FORWARD, through.dns_forward, 6, needs=WITH_CLIENTS, title="dns forward"),
+    Check(CheckId.ISOLATION, through.isolation, 6, needs=WITH_CLIENTS),
+    Check(CheckId.HOT_PLUG, through.hot_plug, 10, needs=WITH_CLIENTS),
+    Check(CheckId.UPLINKS, several.uplinks, 20, needs=(CheckId.LEASE,), several_uplinks=True),
+    Check(CheckId.FAILOVER, several.failover, 20, needs=(*WITH_CLIENTS, CheckId.UPLINKS), several_uplinks=True),
+    Check(CheckId.MEMORY, memory, 5),
+    Check(CheckId.POWER_DOWN, power_down, 10),
+    Check(CheckId.UPLINK_TRAFFIC, quiet_uplink, 5, needs=(CheckId.LEASE,), live=False, title="uplink traffic"),
+    Check(CheckId.CONSOLE, console_quiet, 1, live=False),
 )
 
 REFUSED = (CheckFailed, Unanswered, ExecuteError)

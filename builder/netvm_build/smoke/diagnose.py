@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from netvm_build.guest import PATTERNS, TRACEBACK, Failed, GuestEvent, Modules, Service, Uplink, UplinkError, escape
 from netvm_build.model import NICS
+from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.report import CheckResult, Diagnosis, Status
 
 SHOWN_LINES = 12
@@ -133,7 +134,7 @@ NOT_SET_UP = re.compile(r"\(\S+, \S+\) could not be set up: (?P<why>[^\"]+)")
 
 
 def _not_taken_up(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
-    if failed.name != "lease" or _found(facts):  # many a driver does without
+    if failed.id != CheckId.LEASE or _found(facts):  # many a driver does without
         return None
     for line in facts.console:
         match = NO_FIRMWARE.search(line)
@@ -159,7 +160,7 @@ def _found(facts: Facts) -> bool:
 
 def _no_driver(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
     driver = DRIVERS.get(facts.nic)
-    if failed.name != "lease" or _found(facts) or not facts.events or driver is None:
+    if failed.id != CheckId.LEASE or _found(facts) or not facts.events or driver is None:
         return None
     identity = f"USB {driver.usb_id}" if driver.usb_id else f"PCI {facts.pci_id}" if facts.pci_id else None
     if identity is None:
@@ -221,7 +222,7 @@ ERRORS: Mapping[str, str] = {
 def _connman_says(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
     """What ConnMan itself says is wrong with an uplink that has no lease."""
     said = [event for event in facts.events if isinstance(event, UplinkError)]
-    if failed.name not in ("lease", "uplinks") or not said:
+    if failed.id not in (CheckId.LEASE, CheckId.UPLINKS) or not said:
         return None
     last = said[-1]
     key = f"uplinks {escape(last.name)}" if last.name else "uplink"
@@ -231,7 +232,7 @@ def _connman_says(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
 
 
 def _no_lease(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
-    if failed.name != "lease":
+    if failed.id != CheckId.LEASE:
         return None
     return (
         f"The uplink {facts.nic} has a driver, but got no lease from QEMU's user network.",

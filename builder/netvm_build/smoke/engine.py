@@ -139,7 +139,7 @@ def expand(
             yield check, check.run
             continue
         for client in others:
-            yield replace(check, name=check.name.format(client.address)), partial(check.run, client=client)
+            yield replace(check, title=check.name.format(client.address)), partial(check.run, client=client)
 
 
 async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
@@ -151,7 +151,7 @@ async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
     watching = asyncio.create_task(watch_ends(vms(lab), lab.guest))
     try:
         for check, function in rows:
-            missing = [name for name in check.needs if name in not_passed]
+            missing = [one for one in check.needs if one in not_passed]
             started = time.monotonic()
             if missing:
                 status, detail = Status.SKIPPED, f"needs {missing[0]}, which did not pass"
@@ -163,9 +163,9 @@ async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
                 status, detail = await _one(check, function, lab)
                 demand_well(vms(lab))
             if status is not Status.PASSED:
-                not_passed.add(check.name)
-            seconds = time.monotonic() - started
-            results.append(CheckResult(check.name, status, detail, round(seconds, 3), round(lab.router.elapsed_s, 3)))
+                not_passed.add(check.id)
+            seconds, at_s = round(time.monotonic() - started, 3), round(lab.router.elapsed_s, 3)
+            results.append(CheckResult(check.id, check.name, status, detail, seconds, at_s))
             rig.sink(Progress(stage, len(results), total, report.check_text(results[-1])))
     finally:
         await stoppable.ended(watching)

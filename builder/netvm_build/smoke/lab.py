@@ -51,16 +51,23 @@ class Lab:
 
 @dataclass(frozen=True)
 class Check:
-    """A row.  `needs` names rows that must not have failed; `deadline_s` is for KVM, and longer under TCG.
+    """A row.  `needs` has the ids of rows that must not have failed; `deadline_s` is for KVM, and longer under TCG.
 
-    With `each_client` the function takes a client too, and ``{}`` in the name becomes its address.  A check that is not
-    `live` can be made after the router is gone.  Rows for `several_uplinks` are made where the spec has several.
+    `title` is what reports print; "" is the id.  With `each_client` the function takes a client too, and ``{}`` in the
+    title becomes its address.  A check that is not `live` can be made after the router is gone.  Rows for
+    `several_uplinks` are made where the spec has several.
     """
 
-    name: str
+    id: str
     run: Callable[..., Awaitable[str]]
     deadline_s: float
     needs: tuple[str, ...] = ()
     each_client: bool = False
     live: bool = True
     several_uplinks: bool = False
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """What reports print."""
+        return self.title or self.id

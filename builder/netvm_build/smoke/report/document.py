@@ -111,6 +111,7 @@ SCHEMA: dict[str, Any] = {
                         "checks": _array(
                             _object(
                                 {
+                                    "id": _TEXT,
                                     "name": _TEXT,
                                     "status": {"enum": [status.value for status in Status]},
                                     "detail": _TEXT,

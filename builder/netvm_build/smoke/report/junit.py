@@ -23,7 +23,7 @@ def junit(report: BootReport) -> str:
             errors="0",
             time=f"{nic.seconds:.3f}",
         )
-        failed = nic.diagnosis.check if nic.diagnosis else None
+        diagnosed = next((check for check in nic.checks if check.status is Status.FAILED), None)
         for check in nic.checks:
             case = ET.SubElement(
                 suite, "testcase", classname=f"smoke.{nic.nic}", name=check.name, time=f"{check.seconds:.3f}"
@@ -32,7 +32,7 @@ def junit(report: BootReport) -> str:
                 ET.SubElement(case, "skipped", message=check.detail)
             elif check.status is Status.FAILED:
                 failure = ET.SubElement(case, "failure", message=check.detail)
-                if nic.diagnosis is not None and check.name == failed:
+                if nic.diagnosis is not None and check is diagnosed:
                     failure.text = "\n".join(diagnosis_text(nic.diagnosis))
     ET.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"

@@ -19,8 +19,13 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One row of the table of checks.  `seconds` is how long it took; `at_s` when it ended, from power-on."""
+    """One row of the table of checks.
 
+    `id` stays as it is from release to release, and `name` is what is printed.  `seconds` is how long it took; `at_s`
+    when it ended, from power-on.
+    """
+
+    id: str
     name: str
     status: Status
     detail: str
