@@ -19,6 +19,8 @@ from netvm_build.util.events import discard
 from netvm_build.vmm.qemu import Qemu
 
 from tests.support.booted import air, certificates, radio
+from tests.support.host import debian_root
+from tests.support.host.host_world import need_namespaces
 from tests.support.needs import ROOT, need, tell
 
 STOCK = """\
@@ -56,6 +58,13 @@ def image(loaded: pipeline.Loaded, workshop: Path) -> Image:
 def qemu(loaded: pipeline.Loaded, workshop: Path) -> Qemu:
     """The QEMU that the lock pins."""
     return pipeline.qemu_for(loaded, workshop / "image", tell)
+
+
+@pytest.fixture(scope="session")
+def debian_tools(loaded: pipeline.Loaded, workshop: Path) -> Path:
+    """A Debian with the programs that the guides name; for `debian_root.entered`."""
+    need_namespaces()
+    return debian_root.made(loaded, workshop / "guides")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
-"""docs/how-to/connect-a-client.md: each configuration it shows, applied by the program that it is for.
+"""docs/how-to/connect-a-client.md, and the host's bridge in start-at-boot.md: each configuration that the pages show,
+applied by the program that it is for.
 
 The client's card is one end of a veth, with the client's MAC; the other end has the router's address.
 """
@@ -7,13 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
-from netvm_build.build import pipeline
 
-from tests.integration import debian_root
-from tests.support.host.host_world import need_namespaces
+from tests.support.host import debian_root
 from tests.support.host.nix_by_hand import told
 from tests.support.needs import ROOT, need
 
@@ -54,12 +54,6 @@ def is_set_up(printed: str) -> None:
     assert (route["gateway"], route["dev"]) == ("100.115.92.0", card["ifname"])
 
 
-@pytest.fixture(scope="session")
-def debian(loaded: pipeline.Loaded, workshop: Path) -> Path:
-    need_namespaces()
-    return debian_root.made(loaded, workshop / "guides")
-
-
 NETWORKD = """\
 mkdir -p /run/systemd/netif/links /run/systemd/network
 chown -R systemd-network: /run/systemd/netif
@@ -68,30 +62,30 @@ cp -r "${1:-/run/try}"/*.network /run/systemd/network
 """
 
 
-def test_by_hand(debian: Path) -> None:
-    is_set_up(debian_root.entered(debian, CARD + block("By hand", "sh") + LOOK))
+def test_by_hand(debian_tools: Path) -> None:
+    is_set_up(debian_root.entered(debian_tools, CARD + block("By hand", "sh") + LOOK))
 
 
-def test_systemd_networkd(debian: Path, tmp_path: Path) -> None:
+def test_systemd_networkd(debian_tools: Path, tmp_path: Path) -> None:
     (tmp_path / "10-netvm.network").write_text(block("systemd-networkd", "ini"))
-    is_set_up(debian_root.entered(debian, CARD + NETWORKD + WAIT + LOOK, tmp_path))
+    is_set_up(debian_root.entered(debian_tools, CARD + NETWORKD + WAIT + LOOK, tmp_path))
 
 
-def test_network_manager(debian: Path) -> None:
+def test_network_manager(debian_tools: Path) -> None:
     """With the DHCP profile of its own that NetworkManager has made by then."""
     start = "mkdir /run/dbus\ndbus-daemon --system --nopidfile >&2\nNetworkManager --no-daemon >&2 &\n"
     wait = "for _ in $(seq 100); do nmcli -t device 2>&1 | grep -q eth0:.*:connecting && break; sleep 0.1; done\n"
-    printed = debian_root.entered(debian, CARD + start + wait + block("NetworkManager", "sh") + WAIT + LOOK)
+    printed = debian_root.entered(debian_tools, CARD + start + wait + block("NetworkManager", "sh") + WAIT + LOOK)
     assert "Connection successfully activated" in printed
     is_set_up(printed)
 
 
-def test_ifupdown(debian: Path, tmp_path: Path) -> None:
+def test_ifupdown(debian_tools: Path, tmp_path: Path) -> None:
     (tmp_path / "interfaces").write_text(block("Debian's /etc/network/interfaces", "text"))
-    is_set_up(debian_root.entered(debian, CARD + "ifup -i interfaces eth0 >&2\n" + LOOK, tmp_path))
+    is_set_up(debian_root.entered(debian_tools, CARD + "ifup -i interfaces eth0 >&2\n" + LOOK, tmp_path))
 
 
-def test_cloud_init(debian: Path, tmp_path: Path) -> None:
+def test_cloud_init(debian_tools: Path, tmp_path: Path) -> None:
     """cloud-init takes the file, and networkd does what cloud-init's own back end makes of it."""
     (tmp_path / "network-config").write_text(block("cloud-init", "yaml"))
     convert = "cloud-init devel net-convert --network-data network-config --kind yaml --distro debian --output-kind"
@@ -101,9 +95,44 @@ for kind in networkd netplan network-manager eni; do {convert} $kind --directory
 """
     rename = "ip link set eth0 name netvm\n"  # as cloud-init does at boot, by `set-name`
     networkd = NETWORKD.replace("${1:-/run/try}", "/run/try/made/networkd/etc/systemd/network")
-    printed = debian_root.entered(debian, CARD + script + rename + networkd + WAIT + LOOK, tmp_path)
+    printed = debian_root.entered(debian_tools, CARD + script + rename + networkd + WAIT + LOOK, tmp_path)
     assert "Valid schema" in printed
     is_set_up(printed)
+
+
+def test_the_bridge_of_the_host(debian_tools: Path, tmp_path: Path) -> None:
+    """The three files of docs/how-to/start-at-boot.md make a bridge without an address, with the card as its port."""
+    page = (ROOT / "docs" / "how-to" / "start-at-boot.md").read_text()
+    text = re.sub("^    ", "", page, flags=re.MULTILINE)
+    files = re.findall(r"^# /etc/systemd/network/(\S+)\n((?:.+\n)+)", text, re.MULTILINE)
+    assert len(files) == 3
+    for name, content in files:
+        (tmp_path / name).write_text(content)
+    script = f"""\
+ip link add enp3s0 type veth peer name switch
+ip link set switch up
+{NETWORKD.replace("/*.network", "/uplink*")}
+for _ in $(seq 100); do
+  ip -o link show master uplink0 2>/dev/null | grep -q "enp3s0.*state UP" && break
+  sleep 0.1
+done
+ip -j address show dev uplink0
+ip -j link show master uplink0
+"""
+    bridge, ports = (json.loads(line) for line in debian_root.entered(debian_tools, script, tmp_path).splitlines())
+    assert [one for one in bridge[0]["addr_info"] if one["family"] == "inet"] == []
+    assert [(port["ifname"], port["operstate"]) for port in ports] == [("enp3s0", "UP")]
+
+
+def test_the_unit_for_a_card(tmp_path: Path) -> None:
+    need("systemd-analyze")
+    page = (ROOT / "docs" / "how-to" / "start-at-boot.md").read_text()
+    (unit,) = re.findall(r"^```ini\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "netvm-card.service"
+    file.write_text(unit.replace("/usr/local/bin/netvm-build", "/bin/true"))
+    line = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(file)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_nixos(tmp_path: Path) -> None:

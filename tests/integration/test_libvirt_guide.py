@@ -8,12 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from netvm_build.build import pipeline
 from netvm_build.image.manifest import Image
 from netvm_build.vm.clients import plan, vmm
 
-from tests.integration import debian_root
-from tests.support.host.host_world import need_namespaces
+from tests.support.host import debian_root
 from tests.support.needs import ROOT
 
 pytestmark = pytest.mark.integration
@@ -91,13 +89,7 @@ def blocks(text: str, heading: str, kind: str) -> str:
     return "".join(found)
 
 
-@pytest.fixture(scope="session")
-def debian(loaded: pipeline.Loaded, workshop: Path) -> Path:
-    need_namespaces()
-    return debian_root.made(loaded, workshop / "guides")
-
-
-def test_a_domain_takes_the_interface_that_the_guide_shows(debian: Path, image: Image, tmp_path: Path) -> None:
+def test_a_domain_takes_the_interface_that_the_guide_shows(debian_tools: Path, image: Image, tmp_path: Path) -> None:
     """By virsh: into the configuration of a domain, which then starts with that tap, and out of it again."""
     shown = blocks(CLIENTS, "Attach", "xml")
     one = plan.Attachment(image.manifest.name, "web", "100.115.92.0", "t", "", plan.TAP, tap="nv735c00c")
@@ -123,15 +115,15 @@ virsh destroy web >&2
 {detach}
 virsh dumpxml --inactive web | grep -c "<interface" || :
 """
-    printed = debian_root.entered(debian, script, tmp_path)
+    printed = debian_root.entered(debian_tools, script, tmp_path)
     assert re.search(r"nv735c00c: <[^>]*\bLOWER_UP\b", printed)
     assert printed.endswith("\n0\n")
 
 
-def test_the_router_and_a_client_as_domains(debian: Path, image: Image, tmp_path: Path) -> None:
+def test_the_router_and_a_client_as_domains(debian_tools: Path, image: Image, tmp_path: Path) -> None:
     shutil.copytree(image.folder, tmp_path / "build" / "netvm")
     shutil.copytree(EXAMPLES, tmp_path / "examples")
-    shutil.copy(Path(__file__).with_name("libvirt_host.py"), tmp_path)
+    shutil.copy(debian_root.HERE / "libvirt_host.py", tmp_path)
     program = (EXAMPLES / "client-vm" / "client.py").read_bytes() + b"\n" * 512
     (tmp_path / "client.img").write_bytes(program[: len(program) // 512 * 512])
     disks = DISK.format(file="/var/lib/netvm/image/rootfs.img", name="vda")
@@ -180,7 +172,7 @@ port=$(virsh dumpxml netvm | sed -n "s/.*path='\\([^']*netvm.events\\)'.*/\\1/p"
 echo "updated: $(wait_for "$port" ready)"
 ls /var/lib/netvm
 """
-    printed = debian_root.entered(debian, script, tmp_path, timeout_s=400)
+    printed = debian_root.entered(debian_tools, script, tmp_path, timeout_s=400)
     print(printed)
     assert "client 100.115.92.1 by 100.115.92.0: upstream.test is 192.0.2.1: HTTP/1.0 200 OK" in printed
     status = json.loads(printed.split("status: ")[1].splitlines()[0])
@@ -190,7 +182,7 @@ ls /var/lib/netvm
     assert printed.endswith("image\nimage.old\n")
 
 
-def test_a_card_and_a_mac_are_valid_too(debian: Path, image: Image, tmp_path: Path) -> None:
+def test_a_card_and_a_mac_are_valid_too(debian_tools: Path, image: Image, tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES, tmp_path / "examples")
     shutil.copytree(image.folder, tmp_path / "image")
     options = "--uplink uplink0=52:54:00:12:34:56 --card 0000:03:00.0"
@@ -199,6 +191,6 @@ python3 examples/libvirt/domain.py image --name other {options} > domain.xml
 virt-xml-validate domain.xml domain
 cat domain.xml
 """
-    printed = debian_root.entered(debian, script, tmp_path)
+    printed = debian_root.entered(debian_tools, script, tmp_path)
     assert '<mac address="52:54:00:12:34:56" />' in printed
     assert '<address domain="0x0000" bus="0x03" slot="0x00" function="0x0" />' in printed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from netvm_build.cli.app import netvm_build
+from netvm_build.util import errors
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -182,6 +184,33 @@ def test_the_readme_shows_what_address_prints() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (shown,) = re.findall(r"^\$ netvm-build (address .*)\n((?:.*\n)*?)```", text, re.MULTILINE)
     assert CliRunner().invoke(netvm_build, shlex.split(shown[0])).output == shown[1]
+
+
+def test_every_exit_code_has_a_row() -> None:
+    def codes(error: type[errors.NetvmError]) -> set[int]:
+        return {error.exit_code}.union(*(codes(one) for one in error.__subclasses__()))
+
+    table = (ROOT / "docs" / "reference" / "json.md").read_text().partition("## Exit codes\n")[2]
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+    assert listed == codes(errors.NetvmError) | {0, 130}
+
+
+def texts() -> list[str]:
+    """Every constant text of the program and of the guest."""
+    files = [*(ROOT / "builder").rglob("*.py"), *(ROOT / "rootfs").rglob("*.py")]
+    trees = (ast.parse(file.read_text(encoding="utf-8")) for file in files)
+    nodes = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return [node.value for node in nodes if isinstance(node.value, str)]
+
+
+def test_the_messages_that_are_explained_are_those_of_the_program() -> None:
+    page = (ROOT / "docs" / "how-to" / "troubleshoot.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (.*?) \| ", page, re.MULTILINE)
+    quoted = {span for cell in cells for span in re.findall(r"`([^`]+)`", cell)}
+    known = texts()
+    parts = {part.strip() for span in quoted for part in re.split(r"…\S*", span) if part.strip()}
+    assert len(parts) > 30
+    assert {part for part in parts if not any(part in text for text in known)} == set()
 
 
 # ---- links

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import struct
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -82,7 +83,9 @@ def _user() -> str:
     return os.environ.get("USER") or str(os.getuid())
 
 
-SANDBOX_TRIAL = ("-U", "-r", "-m", "-p", "-n", "-i", "-u", "-f", "--mount-proc", "true")
+# Nix also names its sandbox's machine, which the seccomp filter of a container may forbid.
+_SET_HOST_NAME = (sys.executable, "-ISc", "import socket; socket.sethostname('localhost')")
+SANDBOX_TRIAL = ("-U", "-r", "-m", "-p", "-n", "-i", "-u", "-f", "--mount-proc", *_SET_HOST_NAME)
 
 _NAMESPACE_SWITCHES = (
     ("/proc/sys/user/max_user_namespaces", "0", "sudo sysctl user.max_user_namespaces=15000"),
@@ -112,7 +115,10 @@ def _mend_namespaces() -> str:
     for file, bad, mend in _NAMESPACE_SWITCHES:
         if read(file) == bad:
             return mend
-    return "a container needs more rights for this: docker run --privileged, or podman run --security-opt unmask=ALL"
+    return (
+        "a container needs --security-opt seccomp=unconfined and, with podman, --security-opt unmask=ALL, with docker"
+        " --security-opt systempaths=unconfined: docs/how-to/containers-and-ci.md"
+    )
 
 
 def read(file: str) -> str:

@@ -37,7 +37,7 @@ def vfio(screen: Screen) -> None:
     """Hand network cards of this machine to a router.
 
     A card that was handed over is given back when the VM ends, however that is; what a command that was killed has
-    left is put right by the next one.  docs/how-to/pass-through.md has the whole story.
+    left is put right by the next one.  docs/how-to/pass-through.md explains it.
     """
     left_behind.cards(screen)
 

@@ -172,7 +172,7 @@ def image_changed(record: Record) -> bool | None:
 
 
 def to_dict(now: Snapshot, record: Record) -> dict[str, Any]:
-    """For a program to read: docs/how-to/operate.md describes it."""
+    """For a program to read: docs/reference/json.md describes it."""
     return {
         "version": VERSION,
         "name": now.name,

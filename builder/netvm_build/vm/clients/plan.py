@@ -76,7 +76,7 @@ class Attachment:
         return Attachment(**texts, since_boot=False, owner=int(known["owner"]), mtu=int(known.get("mtu", links.MTU)))
 
     def to_dict(self) -> dict[str, Any]:
-        """For a program to read: docs/how-to/attach-clients.md describes it."""
+        """For a program to read: docs/reference/json.md describes it."""
         pair = self.pair
         links_ = {"tap": self.tap, "router_tap": self.router_tap, "bridge": self.bridge}
         return {

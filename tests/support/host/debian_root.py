@@ -18,6 +18,7 @@ from netvm_build.util.events import discard
 
 from tests.support.needs import tell
 
+HERE = Path(__file__).parent
 SET = "guides"
 PACKAGES = (
     *("bash", "coreutils", "dash", "findutils", "grep", "sed", "util-linux"),  # what is essential, no package names
