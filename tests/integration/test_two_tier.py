@@ -61,9 +61,9 @@ def command(qemu: Qemu, short_runtime: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "builder"))
 
-    def call(*argv: str) -> subprocess.CompletedProcess[str]:
+    def call(*argv: str, program: Path = qemu.path) -> subprocess.CompletedProcess[str]:
         if argv[0] == "run":
-            argv = (*argv, "--accel", "tcg", "--qemu", str(qemu.path))
+            argv = (*argv, "--accel", "tcg", "--qemu", str(program))
         line = [sys.executable, "-m", "netvm_build", *argv]
         return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
@@ -176,9 +176,21 @@ def test_clients_reach_the_outside_through_both(command: Command, images: tuple[
     assert registry.running() == ()
 
 
-def test_a_firewall_that_does_not_start_leaves_no_driver(command: Command, images: tuple[Image, Image]) -> None:
+def test_a_firewall_that_does_not_start_leaves_no_driver(
+    command: Command, images: tuple[Image, Image], qemu: Qemu, tmp_path: Path
+) -> None:
+    """A name that the driver has is refused before it starts; a QEMU that fails is not, and the driver goes again."""
     driver, firewall = images
-    taken = command("run", str(firewall.folder), "--behind", str(driver.folder), "-d", "--name", "driver")
+    behind = ("run", str(firewall.folder), "--behind", str(driver.folder), "-d")
+    taken = command(*behind, "--name", "driver")
     assert taken.returncode != 0
-    assert "driver is off" in taken.stderr
+    assert "both routers are named driver" in taken.stderr
+    assert "driver is running" not in taken.stderr
+    program = tmp_path / "qemu"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *guest=firewall*) exit 1;; esac\nexec {qemu.path} "$@"\n')
+    program.chmod(0o755)
+    failed = command(*behind, program=program)
+    assert failed.returncode != 0
+    assert "driver is running" in failed.stderr
+    assert "driver is off" in failed.stderr
     assert registry.running() == ()
