@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from xml.etree import ElementTree
 
 import click
 import pytest
@@ -211,6 +212,25 @@ def test_the_messages_that_are_explained_are_those_of_the_program() -> None:
     parts = {part.strip() for span in quoted for part in re.split(r"…\S*", span) if part.strip()}
     assert len(parts) > 30
     assert {part for part in parts if not any(part in text for text in known)} == set()
+
+
+# ---- the README
+
+
+def test_the_picture_is_what_its_source_draws() -> None:
+    folder = ROOT / "docs" / "images"
+    drawn = subprocess.run([sys.executable, folder / "overview.py"], capture_output=True, text=True, check=True).stdout
+    assert drawn == (folder / "overview.svg").read_text(encoding="utf-8"), (
+        "python3 docs/images/overview.py > docs/images/overview.svg"
+    )
+    assert ElementTree.fromstring(drawn).tag.endswith("svg")  # noqa: S314  # it is our own
+    assert "](docs/images/overview.svg)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_fits_a_screen_and_a_half() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = text[text.index("# netvm-build") :].splitlines()
+    assert len(lines) <= 80
 
 
 # ---- links
