@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 from netvm_build.build import pipeline
 from netvm_build.image.manifest import Image
-from netvm_build.model import NICS
+from netvm_build.model import NIC_MODELS, NICS
 from netvm_build.smoke import engine
-from netvm_build.smoke.diagnose import DRIVERS
 from netvm_build.smoke.report import NicReport
 from netvm_build.smoke.rig import Rig
 from netvm_build.util.events import discard
@@ -76,7 +75,7 @@ def table(found: Mapping[str, Mapping[str, str]]) -> str:
     lines = [f"| model | driver | {' | '.join(KERNELS)} |", "|---|---" + "|---" * len(KERNELS) + "|"]
     for nic in NICS:
         said = [found.get(kernel, {}).get(nic, "not run") for kernel in KERNELS]
-        lines.append(f"| `{nic}` | `{DRIVERS[nic].option}` | {' | '.join(said)} |")
+        lines.append(f"| `{nic}` | `{NIC_MODELS[nic].option}` | {' | '.join(said)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -25,11 +25,10 @@ from subprocess import Popen
 import pytest
 from netvm_build import guest
 from netvm_build.image.manifest import Image
-from netvm_build.model import Router
+from netvm_build.model import NIC_MODELS, Router
 from netvm_build.model.address import allocate
 from netvm_build.smoke import clients, engine, report
 from netvm_build.smoke.checks import CHECKS
-from netvm_build.smoke.diagnose import DRIVERS
 from netvm_build.smoke.engine import smoke
 from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.lab import Check, CheckFailed, Lab
@@ -99,7 +98,7 @@ def test_the_default_image_passes(image: Image, qemu: Qemu, tmp_path: Path) -> N
 
 OTHERS = [
     nic
-    for nic, driver in DRIVERS.items()
+    for nic, driver in NIC_MODELS.items()
     if driver.fragment in Router().kernel.fragments and nic not in ("e1000e", "igb", "virtio-net-pci")
 ]
 

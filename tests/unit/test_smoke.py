@@ -23,7 +23,6 @@ import pytest
 from netvm_build import kconfig
 from netvm_build.guest import Failed, GuestEvent, Init, Lines, Modules, Service, Uplink
 from netvm_build.image.manifest import Image, load
-from netvm_build.model import NICS
 from netvm_build.smoke import checks, client_agent, clients, diagnose, evidence, upstream
 from netvm_build.smoke.engine import smoke
 from netvm_build.smoke.ids import CheckId
@@ -483,17 +482,6 @@ def test_a_card_that_could_not_be_taken_up() -> None:
     cause, hint = told(events=[Init(1.0)], console=[line], options={"IGB": "y"})
     assert cause == "The uplink has a driver, which could not take it up: Cannot allocate memory."
     assert hint == "raise machine.memory_mib in netvm.yaml"
-
-
-@pytest.mark.parametrize("nic", diagnose.DRIVERS)
-def test_every_nic_names_a_fragment_that_brings_its_option(nic: str) -> None:
-    driver = diagnose.DRIVERS[nic]
-    text = (Path(__file__).parents[2] / "kernel-configs" / f"{driver.fragment}.yaml").read_text()
-    assert f"{driver.option}:" in text
-
-
-def test_every_nic_that_can_be_chosen_has_its_driver_named() -> None:
-    assert set(diagnose.DRIVERS) == set(NICS)
 
 
 def test_a_usb_nic_without_a_driver_is_on_another_bus() -> None:

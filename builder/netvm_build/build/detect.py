@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netvm_build.kconfig import Fragment
-from netvm_build.model import NIC_FAMILIES
+from netvm_build.model import FAMILIES, NIC_FAMILIES
 from netvm_build.util.errors import NetvmError
 from netvm_build.util.workspace import replace_file
 
@@ -27,18 +27,6 @@ WIRELESS_SUBCLASS = "80"
 
 # Drivers whose name is not their module's: a virtio card on PCI is bound to virtio-pci, whatever its type.
 BY_ANOTHER_NAME = {"virtio-pci": "virtio_net"}
-
-# Last resort: a maker's cards, where neither a driver nor an alias tells more.
-MAKERS: Mapping[str, str] = {
-    "8086": "intel",
-    "10ec": "realtek",
-    "14e4": "broadcom",
-    "15b3": "mellanox",
-    "1d6a": "aquantia",
-    "11ab": "marvell",
-    "15ad": "vmware",
-    "1af4": "virtio",
-}
 
 # Drivers that only hold a card for a VM.
 HOLDERS = ("vfio-pci", "pci-stub")
@@ -134,7 +122,7 @@ def _nic(
     option, fragment = _owner(module, fragments)
     family = next((name for name, owner in NIC_FAMILIES.items() if owner == fragment), None)
     if option is None and not (module or _is_wireless(facts)):
-        family, how = MAKERS.get(maker_model.partition(":")[0]), "maker"
+        family, how = _family_of(maker_model.partition(":")[0]), "maker"
         fragment = NIC_FAMILIES[family] if family else None
     return Nic(
         bus=bus,
@@ -148,6 +136,11 @@ def _nic(
         fragment=fragment,
         family=family,
     )
+
+
+def _family_of(vendor: str) -> str | None:
+    """The family of a PCI vendor's cards, the last resort where neither a driver nor an alias tells more."""
+    return next((family.name for family in FAMILIES.values() if vendor in family.vendors), None)
 
 
 def _is_wireless(facts: Mapping[str, str]) -> bool:

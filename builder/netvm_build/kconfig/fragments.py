@@ -26,7 +26,7 @@ def load_fragments(folders: Sequence[Path]) -> Mapping[str, Fragment]:
     fragments: dict[str, Fragment] = {}
     for folder in folders:
         for path, shown_as in _files(folder, problems):
-            fragment = _load(path, shown_as, problems)
+            fragment = _load(path, shown_as, problems, ours=folder == data.folder(_FOLDER))
             if fragment is None:
                 continue
             first = fragments.setdefault(fragment.name, fragment)
@@ -63,9 +63,9 @@ def _files(folder: Path, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
             yield folder / name, shown_as
 
 
-def _load(path: Path, shown_as: str, problems: list[Problem]) -> Fragment | None:
+def _load(path: Path, shown_as: str, problems: list[Problem], *, ours: bool) -> Fragment | None:
     """One fragment, as far as it can be read."""
-    reader = Reader(shown_as, problems)
+    reader = Reader(shown_as, problems, ours)
     try:
         name = fragment_name(Scalar(path.stem, 0))
     except ReadError as error:

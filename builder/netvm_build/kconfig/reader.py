@@ -30,6 +30,7 @@ from netvm_build.spec.values import ReadError, describe, did_you_mean, fragment_
 from netvm_build.util.errors import Problem
 
 _KEYS = ("description", "requires", "conflicts", "options", "modules", "when")
+_NICS = "nics"  # of our own fragments: a family of network cards, see model/nics.py
 _WHEN_KEYS = ("at_least", "older_than", "options")
 _VERSION = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){1,2}")
 MODULE_NAME = re.compile(r"[A-Za-z0-9_]{1,55}")  # MODULE_NAME_LEN of 64-bit Linux
@@ -37,16 +38,17 @@ MODULE_NAME = re.compile(r"[A-Za-z0-9_]{1,55}")  # MODULE_NAME_LEN of 64-bit Lin
 
 @dataclass
 class Reader:
-    """Reads one file, noting its problems on the way; `file` is its name in messages."""
+    """Reads one file, noting its problems on the way; `file` is its name in messages, `ours` that we bring it."""
 
     file: str
     problems: list[Problem] = field(default_factory=list)
+    ours: bool = False
 
     def problem(self, line: int, path: str, message: str, hint: str | None) -> None:
         self.problems.append(Problem(self.file, line, path, message, hint))
 
     def fragment(self, name: str, root: marks.Mapping) -> Fragment:
-        self._only(root, "", _KEYS)
+        self._only(root, "", (*_KEYS, _NICS) if self.ours else _KEYS)
         return Fragment(
             name=name,
             description=self._description(root),

@@ -3,12 +3,11 @@
 Rules about one value live with the reader of the spec, rules that span fields in `rules`.
 """
 
+from netvm_build.model.nics import FAMILIES, NIC_FAMILIES, NIC_MODELS, NICS, NicFamily, NicModel
 from netvm_build.model.router import (
     AUTO,
     DEFAULT_POOL,
     HELPERS,
-    NIC_FAMILIES,
-    NICS,
     NO_HOST_NAME,
     RANDOM_MAC,
     TECHNOLOGIES,
@@ -37,9 +36,11 @@ from netvm_build.model.wireless import Authorities, Eap, EapMethod, Secret, Wifi
 __all__ = [
     "AUTO",
     "DEFAULT_POOL",
+    "FAMILIES",
     "HELPERS",
     "NICS",
     "NIC_FAMILIES",
+    "NIC_MODELS",
     "NO_HOST_NAME",
     "RANDOM_MAC",
     "TECHNOLOGIES",
@@ -54,6 +55,8 @@ __all__ = [
     "Kernel",
     "Machine",
     "NamedClient",
+    "NicFamily",
+    "NicModel",
     "OptionKind",
     "OptionValue",
     "Platform",

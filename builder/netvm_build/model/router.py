@@ -237,32 +237,8 @@ class Clients:
     udp_stream_timeout_s: int = 300
 
 
-NIC_FAMILIES: Mapping[str, str] = {
-    "aquantia": "aquantia",
-    "broadcom": "broadcom",
-    "emulated": "emulated",
-    "intel": "intel",
-    "intel-10g": "intel-10g",
-    "marvell": "marvell",
-    "mellanox": "mellanox",
-    "realtek": "realtek",
-    "usb": "usb-ethernet",
-    "virtio": "virtio",
-    "vmware": "vmware",
-}
-"""A family of network cards, as a user calls it, and the fragment that holds its drivers."""
-
 AUTO = "auto"
 """In place of families: those of the network cards in the machine that builds."""
-
-
-NICS = (
-    *("e1000e", "igb", "e1000", "virtio-net-pci", "rtl8139", "vmxnet3"),
-    *("e1000-82544gc", "e1000-82545em", "virtio-net-pci-transitional", "virtio-net-pci-non-transitional"),
-    *("pcnet", "tulip", "ne2k_pci", "usb-net", "i82550", "i82551", "i82557a", "i82557b", "i82557c"),
-    *("i82558a", "i82558b", "i82559a", "i82559b", "i82559c", "i82559er", "i82562", "i82801"),
-)
-"""QEMU's names of the network cards that an uplink can be, the usual ones first."""
 
 
 @dataclass(frozen=True)

@@ -7,37 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from netvm_build.guest import PATTERNS, TRACEBACK, Failed, GuestEvent, Modules, Service, Uplink, UplinkError, escape
-from netvm_build.model import NICS
+from netvm_build.model import NIC_MODELS
 from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.report import CheckResult, Diagnosis, Status
 
 SHOWN_LINES = 12
-
-
-@dataclass(frozen=True)
-class Driver:
-    """What a kernel needs for a NIC: the option, and the fragment that brings it.  `usb_id` is that of a USB device."""
-
-    option: str
-    fragment: str
-    usb_id: str | None = None
-
-
-DRIVERS: Mapping[str, Driver] = {
-    "e1000e": Driver("E1000E", "intel"),
-    "igb": Driver("IGB", "intel"),
-    "e1000": Driver("E1000", "intel"),
-    "virtio-net-pci": Driver("VIRTIO_NET", "virtio"),
-    "rtl8139": Driver("8139CP", "realtek"),
-    "vmxnet3": Driver("VMXNET3", "vmware"),
-    **dict.fromkeys(("e1000-82544gc", "e1000-82545em"), Driver("E1000", "intel")),
-    **dict.fromkeys(("virtio-net-pci-transitional", "virtio-net-pci-non-transitional"), Driver("VIRTIO_NET", "virtio")),
-    "pcnet": Driver("PCNET32", "emulated"),
-    "tulip": Driver("TULIP", "emulated"),
-    "ne2k_pci": Driver("NE2K_PCI", "emulated"),
-    "usb-net": Driver("USB_NET_CDCETHER", "emulated", usb_id="0525:a4a2"),
-    **dict.fromkeys((nic for nic in NICS if nic.startswith("i8")), Driver("E100", "emulated")),
-}
 
 
 @dataclass(frozen=True)
@@ -159,7 +133,7 @@ def _found(facts: Facts) -> bool:
 
 
 def _no_driver(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
-    driver = DRIVERS.get(facts.nic)
+    driver = NIC_MODELS.get(facts.nic)
     if failed.id != CheckId.LEASE or _found(facts) or not facts.events or driver is None:
         return None
     identity = f"USB {driver.usb_id}" if driver.usb_id else f"PCI {facts.pci_id}" if facts.pci_id else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from netvm_build.model import NIC_MODELS
 from netvm_build.vmm.qemu.machine import ClientNic, Machine, Trunk
 from netvm_build.vmm.qemu.networks import trunk_netdevs, uplink_id, user_netdev
 from netvm_build.vmm.qemu.options import device, quote, with_id
 from netvm_build.vmm.qemu.pcie import Seat, card_port
 
-USB_NICS = frozenset({"usb-net"})
+USB_NICS = frozenset(model.name for model in NIC_MODELS.values() if model.bus == "usb")
 """NICs that are no PCI devices: they need a controller, and have no boot ROM to leave out."""
 
 VIRTIO_NET = "virtio-net"

@@ -9,6 +9,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from netvm_build.model import NIC_MODELS
 from netvm_build.util.errors import CommandError, LaunchError, ToolMissing
 from netvm_build.util.process import run
 
@@ -16,9 +17,6 @@ PROGRAM = "qemu-system-x86_64"
 PACKAGE = "qemu-system-x86"
 STORE = Path("/nix/store")
 OLDEST = (7, 2)  # the first with stream netdevs, which tie two VMs together
-
-NIC_SINCE = {"igb": (8, 0)}
-"""NICs that older QEMUs lack."""
 
 _VERSION = re.compile(r"QEMU emulator version (\d+)\.(\d+)(?:\.(\d+))?")
 
@@ -90,8 +88,8 @@ def identify(path: Path, reason: str = "asked for") -> Qemu:
 
 def require_nic(qemu: Qemu, nic: str) -> None:
     """Raises LaunchError if this QEMU has no such NIC."""
-    since = NIC_SINCE.get(nic)
-    if since is not None and qemu.release < since:
+    since = NIC_MODELS[nic].since if nic in NIC_MODELS else ()
+    if qemu.release < since:
         raise LaunchError(
             f"QEMU {qemu.version} ({qemu.reason}) has no {nic}: it came in {since[0]}.{since[1]}",
             hint="leave out --qemu to use the QEMU built with the image, or choose another --nic",
