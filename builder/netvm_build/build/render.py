@@ -21,6 +21,7 @@ from markupsafe import Markup
 from netvm_build.build import nixlit
 from netvm_build.kconfig import KernelConfig, stock_parameters
 from netvm_build.model import OptionKind, OptionValue, Router, address
+from netvm_build.model.architecture import X86_64
 from netvm_build.spec import full_spec
 from netvm_build.spec.rules import traffic, uplinks, wifi
 from netvm_build.util import data
@@ -29,7 +30,7 @@ from netvm_build.util.errors import RenderError
 # The console is where a boot that dies early tells why, panic=-1 ends the VM instead of leaving it hanging.
 # no_timer_check: the kernel counts ticks for ten milliseconds to find out whether the timer works.  On a busy host an
 # emulated machine may not get them, and hangs after "MP-BIOS bug: 8254 timer not connected to IO-APIC".
-CONSOLE = ("console=ttyS0",)
+CONSOLE = (f"console={X86_64.console}",)
 CMDLINE = (
     "rootfstype=erofs", "ro", "init=/usr/bin/python3", "panic=-1", "no_timer_check", "quiet",
 )  # fmt: skip
@@ -91,7 +92,7 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
         "traffic": traffic.for_templates(router, _has_ipv6(kernel)),
         "options": {option.name: str(option.value) for option in kernel.options if not option.value.optional},
         "drivers": None if kernel.drivers is None else dataclasses.asdict(kernel.drivers),
-        "machine": {"arch": "x86_64", **spec["machine"]},
+        "machine": {"arch": X86_64.name, **spec["machine"]},
         "nixpkgs": _nixpkgs(router),
         "uplinks": uplinks.for_templates(router),
         "wifi": wifi.for_templates(router),

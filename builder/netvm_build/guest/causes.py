@@ -53,7 +53,7 @@ PATTERNS: tuple[Pattern, ...] = (
     _pattern(
         r"(?:unsupported (?:relocation|CPU)|This kernel requires an? )",
         "The kernel does not run on this CPU.",
-        "netvm-build makes x86_64 kernels: look at kernel.config in netvm.yaml for CPU options",
+        "look at kernel.config in netvm.yaml for CPU options",
     ),
     _pattern(
         r"(?P<error>(?:\w+\.)*(?:\w*Error|\w*Exception)): ?(?P<what>.*)",

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from netvm_build.model import DEFAULT_POOL, NICS
+from netvm_build.model.architecture import X86_64
 from netvm_build.util.errors import ManifestError
 
 VERSION = 1
@@ -42,7 +43,7 @@ class Wanted:
     `watchdog_s`: after so many silent seconds its watchdog resets it; 0: it has none.
     """
 
-    arch: str = "x86_64"
+    arch: str = X86_64.name
     memory_mib: int = 96
     cpus: int = 1
     nic: str = "e1000e"
@@ -320,8 +321,8 @@ class _Reader:
     def machine(self) -> Wanted:
         entry = self.mapping("machine")
         wanted = Wanted()
-        if entry.get("arch", wanted.arch) != "x86_64":
-            self.problems.append(f"machine.arch: {entry['arch']!r} is not x86_64")
+        if entry.get("arch", wanted.arch) != X86_64.name:
+            self.problems.append(f"machine.arch: {entry['arch']!r} is not {X86_64.name}")
         if entry.get("nic", wanted.nic) not in NICS:
             self.problems.append(f"machine.nic: {entry['nic']!r} is none of {', '.join(NICS)}")
         counts: dict[str, int] = {}
@@ -331,7 +332,7 @@ class _Reader:
                 self.problems.append(f"machine.{key}: must be a whole number from {least}")
                 value = getattr(wanted, key)
             counts[key] = value
-        return Wanted("x86_64", nic=str(entry.get("nic", wanted.nic)), **counts)
+        return Wanted(X86_64.name, nic=str(entry.get("nic", wanted.nic)), **counts)
 
 
 def _inside(path: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from netvm_build.guest import PATTERNS, TRACEBACK, Failed, GuestEvent, Modules, Service, Uplink, UplinkError, escape
 from netvm_build.model import NIC_MODELS
+from netvm_build.model.architecture import X86_64
 from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.report import CheckResult, Diagnosis, Status
 
@@ -93,7 +94,7 @@ def _silence(facts: Facts) -> tuple[str, str] | None:
         return "The guest printed nothing under KVM.", "try again with --accel tcg"
     return (
         "The guest printed nothing.",
-        "kernel.parameters in netvm.yaml must leave console=ttyS0 alone, and SERIAL_8250_CONSOLE must be y",
+        f"kernel.parameters in netvm.yaml must leave console={X86_64.console} alone, and SERIAL_8250_CONSOLE must be y",
     )
 
 

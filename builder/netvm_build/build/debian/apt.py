@@ -13,6 +13,7 @@ from pathlib import Path
 
 from netvm_build.build.debian.lock import Package
 from netvm_build.build.debian.mirrors import KEYRING, MAIN, SECURITY
+from netvm_build.model.architecture import X86_64
 from netvm_build.util import process
 from netvm_build.util.errors import CommandError, LockError, ToolMissing
 from netvm_build.util.workspace import scratch
@@ -131,8 +132,8 @@ def configuration(root: Path, inherited: tuple[str, ...]) -> str:
     own = (
         f'Dir "{root}";',
         f'Dir::State::status "{root}/var/lib/dpkg/status";',
-        'APT::Architecture "amd64";',
-        'APT::Architectures { "amd64"; };',
+        f'APT::Architecture "{X86_64.debian}";',
+        f'APT::Architectures {{ "{X86_64.debian}"; }};',
         'APT::Sandbox::User "root";',  # the private root is ours alone, so _apt could not write there
         'Acquire::Languages "none";',
         'Acquire::ForceHash "SHA256";',

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from netvm_build.model import Router
+from netvm_build.model.architecture import X86_64
 from netvm_build.util.errors import LockError
 
 # What a shell script of the build uses.
@@ -40,12 +41,12 @@ SETS: Mapping[str, tuple[str, ...]] = {
     ),
     "guest": ("dbus-daemon", "libpython3-stdlib", "python3-minimal"),
     "imager": ("coreutils", "dash", "erofs-utils", "libc-bin", "nftables", "python3"),
-    "qemu": ("qemu-system-x86",),
+    "qemu": (X86_64.qemu_package,),
 }  # fmt: skip
 
 # A kernel that Debian built stands in place of a compiler and the kernel's source.
 BUILT_HERE = frozenset({"toolchain", "linux"})
-STOCK: Mapping[str, tuple[str, ...]] = {"stock": ("linux-image-amd64",)}
+STOCK: Mapping[str, tuple[str, ...]] = {"stock": (f"linux-image-{X86_64.debian}",)}
 
 # Firmware is in a component of its own, which is asked for where the spec names some.
 FIRMWARE = "firmware"
@@ -82,7 +83,7 @@ VERSIONS: Mapping[str, str] = {
     "python": "libpython3",
     "dbus": "dbus-daemon",
     "nftables": "nftables",
-    "qemu": "qemu-system-x86",
+    "qemu": X86_64.qemu_package,
 }
 
 

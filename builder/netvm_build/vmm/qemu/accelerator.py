@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from netvm_build.model.architecture import X86_64
 from netvm_build.util.errors import CommandError, LaunchError
 from netvm_build.util.process import end_group, spawn
 from netvm_build.util.workspace import replace_file
@@ -173,12 +174,12 @@ def probe_argv(qemu: Qemu, kind: str, sector_fd: int) -> list[str]:
 def linux_argv(qemu: Qemu, kind: str, kernel: Path) -> list[str]:
     """The command line of a kernel's trial: without a root it panics, and ``panic=-1`` then reboots."""
     line = [*_bare(qemu, kind), "-m", "128", "-serial", "stdio"]
-    return [*line, "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]
+    return [*line, "-kernel", str(kernel), "-append", f"console={X86_64.console} panic=-1"]
 
 
 def _bare(qemu: Qemu, kind: str) -> list[str]:
     line = [str(qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
-    return [*line, "-machine", "q35", "-accel", kind, "-cpu", "max"]
+    return [*line, "-machine", X86_64.machine, "-accel", kind, "-cpu", "max"]
 
 
 def cache_dir() -> Path:

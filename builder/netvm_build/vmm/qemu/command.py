@@ -6,6 +6,7 @@ from pathlib import Path
 
 from netvm_build.image.manifest import Image
 from netvm_build.model.address import Pair
+from netvm_build.model.architecture import X86_64
 from netvm_build.vmm.qemu.devices import USB_CONTROLLER, USB_NICS, cards, client_nics, uplinks
 from netvm_build.vmm.qemu.machine import Machine
 from netvm_build.vmm.qemu.networks import uplink_id, user_networks
@@ -17,7 +18,7 @@ def argv(qemu: Qemu, machine: Machine) -> list[str]:
     """The command line of one VM."""
     line = [str(qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
     line += ["-name", f"guest={quote(machine.name)}"]
-    line += ["-machine", "q35,vmport=off"]
+    line += ["-machine", f"{X86_64.machine},vmport=off"]
     line += ["-accel", machine.accelerator, "-cpu", _cpu(machine.accelerator)]
     line += ["-smp", str(machine.cpus), "-m", str(machine.memory_mib)]
     line += ["-kernel", str(machine.kernel), "-append", machine.cmdline]
@@ -60,7 +61,7 @@ def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = (), ca
     group of this machine, so that another QEMU can join it.
     """
     manifest = image.manifest
-    line = [str(qemu.path), "-M", "q35", "-m", str(manifest.machine.memory_mib), "-nographic", "-no-reboot"]
+    line = [str(qemu.path), "-M", X86_64.machine, "-m", str(manifest.machine.memory_mib), "-nographic", "-no-reboot"]
     line += ["-kernel", str(image.kernel), "-append", manifest.cmdline]
     line += _initrd(image.initrd)
     line += ["-drive", f"if=virtio,format=raw,readonly=on,file={quote(str(image.rootfs))}"]

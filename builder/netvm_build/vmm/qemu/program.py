@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netvm_build.model import NIC_MODELS
+from netvm_build.model.architecture import X86_64
 from netvm_build.util.errors import CommandError, LaunchError, ToolMissing
 from netvm_build.util.process import run
 
-PROGRAM = "qemu-system-x86_64"
-PACKAGE = "qemu-system-x86"
+PROGRAM = X86_64.qemu_program
+PACKAGE = X86_64.qemu_package
 STORE = Path("/nix/store")
 OLDEST = (7, 2)  # the first with stream netdevs, which tie two VMs together
 
