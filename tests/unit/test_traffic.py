@@ -28,7 +28,7 @@ from netvm_build.model import (
 from netvm_build.model.address import Pair
 from netvm_build.spec.keys import KEYS
 from netvm_build.spec.rules import forwards, fragments, traffic
-from netvm_build.util.errors import RenderError, SpecError
+from netvm_build.util.errors import SpecError
 
 ROOT = Path(__file__).parents[2]
 NO_OPTIONS = KernelConfig("6.12", (), (), {}, ())
@@ -98,7 +98,7 @@ def test_every_mistake_is_told_at_once_and_on_its_line() -> None:
     assert told == [
         (5, "clients.allow[0]", "a list of 1 is not a pair of named clients"),
         (6, "clients.allow[1]", "'laptop' is not a pair of named clients"),
-        (7, "clients.allow[2]", "no client is named 'scanner'"),
+        (7, "clients.allow[2][1]", "no client is named 'scanner'"),
         (8, "clients.allow[3]", "a client needs no leave to reach itself"),
         (10, "clients.forwards[0].port", "0 is not a whole number from 1 to 65535"),
         (11, "clients.forwards[1]", "port of a forwarded port must be given"),
@@ -155,12 +155,13 @@ def test_ranges_that_make_no_sense_or_meet_are_told() -> None:
         "  - {port: 9000-19000, client: laptop, to: 9001-19001}",
     )
     assert told == [
-        (4, "clients.forwards", "10152 ports become others of the client, counted once for each `from`; 4096 may"),
+        (4, "clients.forwards", "10253 ports become others of the client, counted once for each `from`; 4096 may"),
         (5, "clients.forwards[0].port", "6100-6000 is not a range of ports"),
         (6, "clients.forwards[1].port", "0-10 is not a range of ports"),
         (7, "clients.forwards[2].port", "'6000:6100' is not a port, or a range such as 6000-6100"),
         (8, "clients.forwards[3].port", "a list is not a port, or a range such as 6000-6100"),
         (9, "clients.forwards[4].to", "7000 and port 6000-6100 differ in length: 1 and 101"),
+        (10, "clients.forwards[5].port", "tcp port 6000-6100 is forwarded to 'laptop' already"),
         (11, "clients.forwards[6].port", "tcp port 6050-6100 is forwarded to 'laptop' already"),
         (13, "clients.forwards[8].port", "tcp port 6100 is forwarded to 'laptop' already"),
         (14, "clients.forwards[9].port", "UDP port 67 is DHCP's, and no client may speak DHCP on an uplink's network"),
@@ -461,10 +462,15 @@ def test_ipv6_has_its_side_where_the_kernel_has_it() -> None:
         assert ("table ip6" in text) == ("counter ipv6 {}" in text) == ipv6
 
 
-def test_ipv6_without_its_side_of_the_firewall_is_refused() -> None:
-    with pytest.raises(RenderError, match="NF_TABLES_IPV6") as caught:
-        ruleset(Router(), "IPV6")
-    assert "kernel.fragments" in (caught.value.hint or "")
+def test_ipv6_without_its_side_of_the_firewall_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "netvm.yaml"
+    path.write_text("version: 1\nkernel:\n  config:\n    IPV6: yes\n")
+    with pytest.raises(SpecError) as caught:
+        pipeline.load(path)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.path) == (4, "kernel.config.IPV6")
+    assert "NF_TABLES_IPV6" in problem.message
+    assert "add `ipv6` to kernel.fragments" in (problem.hint or "")
 
 
 def test_the_kernel_has_what_the_rules_need(tmp_path: Path) -> None:

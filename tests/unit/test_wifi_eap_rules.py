@@ -108,11 +108,11 @@ def test_what_is_written_back_is_read_again(folder: Path) -> None:
         ("{method: peap, identity: ana, ca: ca.pem, servers: [a.b], unverified: true}", "unverified: the server is"),
         ("{method: peap, identity: ana, unverified: true, key: {env: K}}", "eap.key: the method peap has none"),
         ("{method: pwd, identity: ana, ca: ca.pem}", "eap.ca: with the method pwd"),
-        ("{method: tls, identity: ana, unverified: true}", "eap: certificate must be given"),
+        ("{method: tls, identity: ana, unverified: true, key: {env: K}}", "eap.certificate: must be given with the"),
         ("{method: peap, identity: ana, ca: client.key, servers: [a.b]}", "holds a private key"),
         ("{method: peap, identity: ana, ca: netvm.yaml, servers: [a.b]}", "cannot be read: No such file"),
         ("{method: peap, identity: ana, ca: ca.pem, server: a.b}", "write `servers: [radius.example.org]`"),
-        ("{method: peap, identity: ana, password: hunter2}", "give `secret` beside `eap`"),
+        ("{method: peap, identity: ana, unverified: true, password: hunter2}", "give `secret` beside `eap`"),
     ],
 )
 def test_a_server_is_proven_or_the_spec_says_that_it_is_not(eap: str, said: str, folder: Path) -> None:
@@ -131,8 +131,8 @@ def test_a_server_may_go_unproven_where_the_spec_says_so(method: str, folder: Pa
 def test_security_and_section_belong_together(folder: Path) -> None:
     assert "write `security: eap`" in refused(network(CAMPUS, security="psk"), folder)
     text = network(CAMPUS).replace(f", eap: {CAMPUS}", "")
-    assert "eap of the Wi-Fi network 'campus' must be given" in refused(text, folder)
-    assert "password of the Wi-Fi network 'campus' must be given" in refused(network(CAMPUS, ""), folder)
+    assert "wifi.networks[1].eap: must be given with `security: eap`" in refused(text, folder)
+    assert "secret: must be given: the password for the method peap" in refused(network(CAMPUS, ""), folder)
 
 
 def test_a_damaged_or_crowded_file_of_authorities_is_refused(folder: Path) -> None:

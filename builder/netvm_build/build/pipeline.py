@@ -63,11 +63,16 @@ class Plan:
 
 def load(path: Path) -> Loaded:
     """Read a spec and the kernel fragments it names.  Raises SpecError with every problem of both."""
-    loaded = spec.load(path)
-    fragments = kconfig.load_fragments((*loaded.router.kernel.fragment_dirs, data.folder("kernel-configs")))
-    router = _with_this_machines_nics(loaded, fragments)
-    kernel = kconfig.resolve(router.kernel, fragments, origins=loaded.origins)
-    return Loaded(path, router, loaded.origins, kernel)
+    draft = spec.draft(path)
+    try:
+        fragments = kconfig.load_fragments((*draft.router.kernel.fragment_dirs, data.folder("kernel-configs")))
+        router = _with_this_machines_nics(draft, fragments)
+        kernel = kconfig.resolve(router.kernel, fragments, draft.origins, draft.unread, draft.written)
+    except SpecError as error:
+        raise SpecError([*draft.problems, *error.problems]) from error
+    if draft.problems:
+        raise SpecError(draft.problems)
+    return Loaded(path, router, draft.origins, kernel)
 
 
 def _with_this_machines_nics(loaded: spec.Loaded, fragments: Mapping[str, kconfig.Fragment]) -> Router:

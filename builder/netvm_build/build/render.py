@@ -89,7 +89,7 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
         "kernel": kernel,
         "spec": spec,
         "cmdline": _cmdline(router, kernel),
-        "traffic": traffic.for_templates(router, _has_ipv6(kernel)),
+        "traffic": traffic.for_templates(router, kernel.value("IPV6") != "n"),
         "options": {option.name: str(option.value) for option in kernel.options if not option.value.optional},
         "drivers": None if kernel.drivers is None else dataclasses.asdict(kernel.drivers),
         "machine": {"arch": X86_64.name, **spec["machine"]},
@@ -98,16 +98,6 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
         "wifi": wifi.for_templates(router),
         "wifi_daemon": wifi.DAEMON,
     }
-
-
-def _has_ipv6(kernel: KernelConfig) -> bool:
-    """Whether the kernel has IPv6.  Raises RenderError where the firewall could not keep it out."""
-    if kernel.value("IPV6") == "n":
-        return False
-    if kernel.value("NF_TABLES_IPV6") != "y":
-        hint = "add `ipv6` to kernel.fragments, or remove IPV6 from kernel.config"
-        raise RenderError("the kernel has IPv6 (IPV6), and its firewall has not (NF_TABLES_IPV6)", hint=hint)
-    return True
 
 
 def _cmdline(router: Router, kernel: KernelConfig) -> str:

@@ -47,38 +47,32 @@ def as_modules(
     own: Mapping[str, RequestedOption],
     kernel: Kernel,
     fragments: Mapping[str, Fragment],
-    origins: Mapping[str, Source],
-    problems: list[Problem],
+    source: Source,
 ) -> dict[str, RequestedOption]:
-    """The options with the drivers of `kernel.modules` as modules; the spec's `own` stay as they are."""
+    """The options with the drivers of `kernel.modules`, which stand at `source`, as modules; the spec's `own` stay."""
     changed = dict(options)
-    for number, name in enumerate(kernel.modules):
-        path = f"kernel.modules[{number}]"
-        source = origins.get(path) or origins.get("kernel.modules") or Source("netvm.yaml")
-        found = fragments.get(name)
-        if found is None or not found.modules:
-            problems.append(_no_drivers(name, path, source, found, fragments))
-            continue
-        for option in found.modules:
-            if option in changed and option not in own and changed[option].value.kind is OptionKind.YES:
-                changed[option] = RequestedOption(option, OptionValue(OptionKind.MODULE), source)
+    drivers = [option for name in kernel.modules if name in fragments for option in fragments[name].modules]
+    for option in drivers:
+        if option in changed and option not in own and changed[option].value.kind is OptionKind.YES:
+            changed[option] = RequestedOption(option, OptionValue(OptionKind.MODULE), source)
     asked = [one for one in changed.values() if one.value.kind is OptionKind.MODULE and not one.value.optional]
     if asked and MODULES not in own:
         changed[MODULES] = RequestedOption(MODULES, OptionValue(OptionKind.YES), asked[0].source)
     return changed
 
 
-def _no_drivers(
-    name: str, path: str, source: Source, found: Fragment | None, fragments: Mapping[str, Fragment]
-) -> Problem:
-    if found is not None:
-        hint = "remove it; a fragment lists its drivers under `modules:`"
-        return Problem(source.file, source.line, path, f"the fragment {name!r} names no driver", hint)
+def without_drivers(kernel: Kernel, fragments: Mapping[str, Fragment]) -> Iterator[tuple[int, str, str]]:
+    """(place, message, hint) of each name in `kernel.modules` that is no fragment with drivers."""
     able = [one.name for one in fragments.values() if one.modules]
-    owner = next((one.name for one in fragments.values() for names in one.modules.values() if name in names), None)
-    near = f"{name} is a driver of the fragment {owner}: write {owner}" if owner else did_you_mean(name, able)
-    hint = near or "`netvm-build kernel list` shows the fragments; single options go to kernel.config as `module`"
-    return Problem(source.file, source.line, path, f"there is no fragment {name!r}", hint)
+    for number, name in enumerate(kernel.modules):
+        if name in fragments and name not in able:
+            hint = "remove it; a fragment lists its drivers under `modules:`"
+            yield number, f"the fragment {name!r} names no driver", hint
+        elif name not in fragments:
+            owner = next((one for one in able for names in fragments[one].modules.values() if name in names), None)
+            near = f"{name} is a driver of the fragment {owner}: write {owner}" if owner else did_you_mean(name, able)
+            every = "`netvm-build kernel list` shows the fragments; single options go to kernel.config as `module`"
+            yield number, f"there is no fragment {name!r}", near or every
 
 
 def stock_requests(selected: Iterable[Fragment], kernel: Kernel) -> dict[str, RequestedOption]:

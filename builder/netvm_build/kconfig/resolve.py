@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from netvm_build.kconfig.fragment import Fragment
-from netvm_build.kconfig.modular import Drivers, as_modules, drivers_of, not_in_stock, stock_requests, without_modules
+from netvm_build.kconfig.modular import (
+    Drivers,
+    as_modules,
+    drivers_of,
+    not_in_stock,
+    stock_requests,
+    without_drivers,
+    without_modules,
+)
 from netvm_build.model import NIC_FAMILIES, Kernel, RequestedOption, Source
 from netvm_build.spec.values import did_you_mean
 from netvm_build.util.errors import Problem, SpecError
@@ -69,34 +77,50 @@ class Explanation:
     nearest: str | None = None
 
 
+DECIDING = ("version", "fragments", "config", "nics", "modules", "stock")
+"""The keys below `kernel` that decide which options are asked for."""
+
+
 def resolve(
     kernel: Kernel,
     fragments: Mapping[str, Fragment],
-    *,
     origins: Mapping[str, Source] | None = None,
+    unread: Collection[str] = (),
+    written: Callable[[str], str] = str,
 ) -> KernelConfig:
     """One set of options from the fragments that a spec selects and from its own options, which win.
 
-    `origins` tells where the spec's keys stand.  Raises SpecError with every problem: a fragment that is not there, two
-    that exclude each other, two that ask different values of one option.
+    `origins` tells where the spec's keys stand, `written` an item of a list by that of the kernel's.  Raises SpecError
+    with every problem: a fragment that is not there, two that exclude each other, two that ask different values of one
+    option.  Where one of DECIDING is `unread`, it raises those problems that the others have in any case.
     """
-    problems: list[Problem] = []
-    chosen_by = _select(kernel, fragments, origins or {}, problems)
+    origins = origins or {}
+
+    def problem(key: str, number: int, message: str, hint: str) -> Problem:
+        path = written(f"{key}[{number}]")
+        source = origins.get(path) or origins.get(key) or SPEC
+        return Problem(source.file, source.line, path, message, hint)
+
+    problems = [problem("kernel.fragments", *told) for told in _unknown(kernel, fragments)]
+    if not kernel.stock and "kernel.stock" not in unread:
+        problems += [problem("kernel.modules", *told) for told in without_drivers(kernel, fragments)]
+    if any(one.startswith(f"kernel.{key}") for one in unread for key in DECIDING):
+        raise SpecError(problems)
+    chosen_by = _select(kernel, fragments)
     selected = [fragments[name] for name in sorted(chosen_by)]
     problems += _exclusions(selected, chosen_by)
     own = {option.name: option for option in kernel.config}
     requests = [option for fragment in selected for option in fragment.options_for(kernel.version)]
     merged = _merge((option for option in requests if option.name not in own), problems)
-    if problems:
-        raise SpecError(problems)
     options = {**merged, **own}
     if kernel.stock:
         options = stock_requests(selected, kernel)
-        problems += not_in_stock(options, origins or {})
+        problems += not_in_stock(options, origins)
     else:
-        options = as_modules(options, own, kernel, fragments, origins or {}, problems)
+        options = as_modules(options, own, kernel, fragments, origins.get("kernel.modules") or SPEC)
     drivers = drivers_of(options, selected, kernel)
-    problems += without_modules(kernel, drivers, origins or {})
+    if not problems:  # else what is missing may be what was misspelt
+        problems = [*without_modules(kernel, drivers, origins), *_ipv6_is_kept_out(options)]
     if problems:
         raise SpecError(problems)
     return KernelConfig(
@@ -109,16 +133,25 @@ def resolve(
     )
 
 
-def _select(
-    kernel: Kernel, fragments: Mapping[str, Fragment], origins: Mapping[str, Source], problems: list[Problem]
-) -> dict[str, str]:
-    """The fragments wanted and all they require, each with the one that first asked for it."""
+def _unknown(kernel: Kernel, fragments: Mapping[str, Fragment]) -> Iterator[tuple[int, str, str]]:
+    """(place, message, hint) of each name in `kernel.fragments` that no fragment has."""
     for number, name in enumerate(kernel.fragments):
         if name not in fragments:
-            path = f"kernel.fragments[{number}]"
-            source = origins.get(path) or origins.get("kernel.fragments") or SPEC
             hint = did_you_mean(name, fragments) or "`netvm-build kernel list` shows them all"
-            problems.append(Problem(source.file, source.line, path, f"there is no fragment {name!r}", hint))
+            yield number, f"there is no fragment {name!r}", hint
+
+
+def _ipv6_is_kept_out(options: Mapping[str, RequestedOption]) -> Iterator[Problem]:
+    """A kernel with IPv6 needs that side of the firewall."""
+    ipv6, firewall = options.get("IPV6"), options.get("NF_TABLES_IPV6")
+    if ipv6 is not None and str(ipv6.value) != "n" and (firewall is None or str(firewall.value) != "y"):
+        hint = "add `ipv6` to kernel.fragments, or remove IPV6 from kernel.config"
+        message = "the kernel has IPv6, and its firewall has not (NF_TABLES_IPV6)"
+        yield Problem(ipv6.source.file, ipv6.source.line, "kernel.config.IPV6", message, hint)
+
+
+def _select(kernel: Kernel, fragments: Mapping[str, Fragment]) -> dict[str, str]:
+    """The fragments wanted and all they require, each with the one that first asked for it."""
     families = (NIC_FAMILIES[name] for name in kernel.nics)
     stock = (IPV6,) if kernel.stock else ()  # Debian's kernel has IPv6, so its firewall must
     wanted = (*kernel.fragments, *families, *kernel.modules, *kernel.implied, *stock, ROUTER)

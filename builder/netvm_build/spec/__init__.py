@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netvm_build.spec.document import reference, schema, starter
-from netvm_build.spec.load import Loaded, load, parse
+from netvm_build.spec.load import Draft, Loaded, draft, load, parse
 from netvm_build.spec.show import full_spec, show
 
-__all__ = ["Loaded", "full_spec", "load", "parse", "reference", "schema", "show", "starter"]
+__all__ = ["Draft", "Loaded", "draft", "full_spec", "load", "parse", "reference", "schema", "show", "starter"]

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from netvm_build import model
-from netvm_build.model import Router, Source, Violation
+from netvm_build.model import Router, Source
 from netvm_build.spec import keys, marks
 from netvm_build.spec.absent import why_not
+from netvm_build.spec.broken_rules import as_written, report_broken
 from netvm_build.spec.fields.readers import At, Log
 from netvm_build.spec.keys import KEYS, SECTIONS, VERSION_READ, Key
 from netvm_build.spec.marks import Broken, Entry, Scalar, joined
-from netvm_build.spec.rules import rules
-from netvm_build.spec.values import ReadError, describe, did_you_mean, is_null
-from netvm_build.util.errors import Problem, SpecError
+from netvm_build.spec.values import ReadError, describe, is_null, nearest
+from netvm_build.util.errors import MOST_PROBLEMS, Problem, SpecError
 
 T = TypeVar("T")
 
-MOST_PROBLEMS = 100
 FRAGMENT_FOLDER = "kernel-configs"
 DEFAULT = Source("default")
 
@@ -41,12 +39,29 @@ class Loaded:
     origins: Mapping[str, Source]
 
 
+@dataclass(frozen=True)
+class Draft(Loaded):
+    """A router as far as its spec can be read, with every problem of the spec.
+
+    `unread` are the paths of values that could not be read, and have a default or a stand-in in the router, and of
+    lists without some of their items, with `[]` behind; `kept` has which items each list of the router still has.
+    """
+
+    problems: tuple[Problem, ...]
+    unread: frozenset[str]
+    kept: Mapping[str, Sequence[int]]
+
+    def written(self, path: str) -> str:
+        """The path of a list's item as the spec counts them."""
+        return as_written(path, self.kept)
+
+
 def load(path: Path) -> Loaded:
     """Read a spec; a folder `kernel-configs` beside it is where its own fragments are.
 
     Raises SpecError with every problem of the spec, or with the reason why the file cannot be read.
     """
-    return parse(marks.read(path), str(path), path.parent)
+    return _sound(draft(path))
 
 
 def parse(text: str, file: str, base_dir: Path) -> Loaded:
@@ -54,8 +69,24 @@ def parse(text: str, file: str, base_dir: Path) -> Loaded:
 
     Raises SpecError with every problem.
     """
+    return _sound(_draft(text, file, base_dir))
+
+
+def _sound(found: Draft) -> Loaded:
+    if found.problems:
+        raise SpecError(found.problems)
+    return Loaded(found.router, found.origins)
+
+
+def draft(path: Path) -> Draft:
+    """Read a spec as far as possible.  Raises SpecError for a file that holds no keys at all."""
+    return _draft(marks.read(path), str(path), path.parent)
+
+
+def _draft(text: str, file: str, base_dir: Path) -> Draft:
     document = marks.compose(text, file)
     log = Log(file, base_dir.absolute(), list(document.problems))
+    log.unread.update(problem.path for problem in document.problems)
     if document.root is None and not log.problems:
         log.add(0, "", "the file is empty", "`netvm-build init` writes a spec to start from")
     elif isinstance(document.root, marks.Items | Scalar):
@@ -64,10 +95,8 @@ def parse(text: str, file: str, base_dir: Path) -> Loaded:
     if not isinstance(document.root, marks.Mapping):
         raise SpecError(log.problems)
     router = _router(_Values(_entries(document.root, log), log))
-    _hold_against_rules(router, log)
-    if log.problems:
-        raise SpecError(_most(log.problems))
-    return Loaded(router, log.origins)
+    report_broken(router, log)
+    return Draft(router, log.origins, tuple(log.problems), frozenset(log.unread), log.kept)
 
 
 def _entries(root: marks.Mapping, log: Log) -> dict[str, Entry]:
@@ -85,9 +114,11 @@ def _entries(root: marks.Mapping, log: Log) -> dict[str, Entry]:
                 _take(section.path, inner, entries, log)
         elif section.short and isinstance(entry.value, Scalar) and not is_null(entry.value):
             entries[section.short] = entry
-        elif not isinstance(entry.value, Broken) and not is_null(entry.value):
-            hint = "write its keys on the lines below, indented"
-            log.add(entry.value.line, entry.key, f"{describe(entry.value)} is not a mapping", hint)
+        elif not is_null(entry.value):
+            log.unread.update(key.path for key in KEYS if key.path.startswith(f"{section.path}."))
+            if not isinstance(entry.value, Broken):
+                hint = "write its keys on the lines below, indented"
+                log.add(entry.value.line, entry.key, f"{describe(entry.value)} is not a mapping", hint)
     return entries
 
 
@@ -96,18 +127,20 @@ def _take(section: str, entry: Entry, entries: dict[str, Entry], log: Log) -> No
     if any(key.path == path for key in KEYS):
         entries[path] = entry
         return
-    hint = (why_not(path) or _nearest_key(section, entry.key)) if len(log.problems) < MOST_PROBLEMS else None
+    hint = _instead(section, entry.key, path, log) if len(log.problems) < MOST_PROBLEMS else None
     log.add(entry.line, path, "there is no such key", hint)
 
 
-def _nearest_key(section: str, word: str) -> str:
-    """A hint for a key that is not one: the nearest of its section, the same of another, or all of its section."""
+def _instead(section: str, word: str, path: str, log: Log) -> str:
+    """A hint for a key that is not one: the reason, the same of another section, the nearest, or all of the section."""
     every = [key.path for key in KEYS] + [one.path for one in SECTIONS]
-    here = [path.rpartition(".")[2] for path in every if path.rpartition(".")[0] == section]
-    elsewhere = [path for path in every if path.rpartition(".")[2] == word]
-    if elsewhere:
-        return f"did you mean {elsewhere[0]}?"
-    return did_you_mean(word, here) or f"the keys here are {', '.join(here)}"
+    here = {one.rpartition(".")[2]: one for one in every if one.rpartition(".")[0] == section}
+    near = nearest(word, here)
+    meant = next((one for one in every if one.rpartition(".")[2] == word), here.get(near or ""))
+    if meant is not None:
+        log.meant.add(meant)
+    question = f"did you mean {meant if meant not in here.values() else near}?"
+    return why_not(path) or (question if meant is not None else f"the keys here are {', '.join(here)}")
 
 
 @dataclass(frozen=True)
@@ -120,11 +153,16 @@ class _Values:
         entry = self.entries.get(key.path)
         if entry is None:
             self.log.origins[key.path] = DEFAULT
+            if key.path in self.log.meant:
+                self.log.unread.add(key.path)
             if key.required:
+                self.log.unread.add(key.path)
                 self.log.add(1, key.path, "must be given", f"add `{key.path}: {key.example}` as the first line")
             return key.default
         at = At(self.log, "", 0).part(key.path, entry.line)
         node = entry.value
+        if isinstance(node, Broken):
+            self.log.unread.add(key.path)
         if isinstance(node, Broken) or (key.reader.nullable and is_null(node)):
             return key.default
         try:
@@ -247,43 +285,3 @@ def _clients(values: _Values) -> model.Clients:
 def _fragment_dirs(folder: Path) -> tuple[Path, ...]:
     own = folder / FRAGMENT_FOLDER
     return (own,) if own.is_dir() else ()
-
-
-def _hold_against_rules(router: Router, log: Log) -> None:
-    """Report the rules that are broken, but for those that looked at a value that could not be read.
-
-    A list none of whose items could be read is no empty list.
-    """
-    wrong = {problem.path for problem in log.problems}
-    wrong |= {path for path, kept in log.kept.items() if not kept and any(one.startswith(f"{path}[") for one in wrong)}
-    for violation in rules(router):
-        path = _as_written(violation.path, log)
-        if wrong.isdisjoint((path, *violation.involves)):
-            log.add(_line(path, violation, log), path, violation.message, violation.hint)
-
-
-def _as_written(path: str, log: Log) -> str:
-    """The path of a list's item as the spec counts them: items that could not be read are missing in the router."""
-
-    def number(match: re.Match[str]) -> str:
-        kept = log.kept.get(match[1])
-        return f"{match[1]}[{kept[int(match[2])] if kept else match[2]}]"
-
-    return re.sub(r"^([a-z._]+)\[([0-9]+)\]", number, path)
-
-
-def _line(path: str, violation: Violation, log: Log) -> int:
-    """The line of the key, else of another that the rule looked at, else of the section."""
-    sections = (path.partition(".")[0],)
-    lines = (log.origins[key].line for key in (path, *violation.involves, *sections) if key in log.origins)
-    return next((line for line in lines if line), 1)
-
-
-def _most(problems: list[Problem]) -> list[Problem]:
-    """No more problems than a user can read."""
-    if len(problems) <= MOST_PROBLEMS:
-        return problems
-    in_order = SpecError(problems).problems
-    last = in_order[MOST_PROBLEMS]
-    more = Problem(last.file, last.line, "", f"and {len(problems) - MOST_PROBLEMS} more problems", None)
-    return [*in_order[:MOST_PROBLEMS], more]

@@ -60,13 +60,19 @@ OPTION_NAME = r"[A-Za-z0-9_]{1,128}"
 FRAGMENT_NAME = r"[a-z][a-z0-9-]{0,62}"
 
 
-def did_you_mean(word: str, choices: Iterable[str], closeness: float = 0.6) -> str | None:
-    """A question that names the nearest of the choices, or None where none is near; `closeness` 1 is the same word."""
+def nearest(word: str, choices: Iterable[str], closeness: float = 0.6) -> str | None:
+    """The nearest of the choices, or None where none is near; `closeness` 1 is the same word."""
     from difflib import get_close_matches  # costs a spec without mistakes nothing
 
     same = {choice.lower(): choice for choice in choices}
     near = get_close_matches(word[:100].lower(), same, 1, closeness)
-    return f"did you mean {same[near[0]]}?" if near else None
+    return same[near[0]] if near else None
+
+
+def did_you_mean(word: str, choices: Iterable[str], closeness: float = 0.6) -> str | None:
+    """A question that names the nearest of the choices, or None where none is near."""
+    near = nearest(word, choices, closeness)
+    return f"did you mean {near}?" if near else None
 
 
 def describe(node: Node) -> str:

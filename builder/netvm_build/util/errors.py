@@ -53,13 +53,24 @@ class Problem:
         return where + (f"{self.path}: " if self.path else "") + self.message
 
 
+MOST_PROBLEMS = 100
+"""A user reads no more at once."""
+
+
 class SpecError(NetvmError):
-    """The spec, or a fragment beside it, is wrong; carries every problem found, in the order of the file."""
+    """The spec, or a fragment beside it, is wrong; carries every problem found, in the order of the file.
+
+    Of more than MOST_PROBLEMS the last only says how many more there are.
+    """
 
     exit_code = 2
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda p: (p.file, p.line, p.path)))
+        if more := len(problems) - MOST_PROBLEMS if len(problems) > MOST_PROBLEMS else 0:
+            last = self.problems[MOST_PROBLEMS]
+            rest = Problem(last.file, last.line, "", f"and {more} more problems")
+            self.problems = (*self.problems[:MOST_PROBLEMS], rest)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

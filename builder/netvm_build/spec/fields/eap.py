@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from netvm_build.model import Authorities, Eap, EapMethod, WifiNetwork
+from netvm_build.model import Authorities, Eap, EapMethod
 from netvm_build.spec.fields.names import BOOLEAN
 from netvm_build.spec.fields.readers import At, Json, Reader, list_of, pattern, scalar, word
 from netvm_build.spec.fields.records import Record
@@ -14,7 +14,6 @@ from netvm_build.spec.marks import Scalar, shown
 from netvm_build.spec.values import ReadError, text
 from netvm_build.util import pem
 
-EXAMPLE = "`security: eap` and `eap: {method: peap, identity: ana, ca: campus.pem, servers: [radius.example.org]}`"
 LONGEST = 253  # bytes of a User-Name (RFC 2865)
 MOST_CERTIFICATES = 32  # of 200 keys that the kernel lets iwd have
 MOST_BYTES = 1 << 18
@@ -83,18 +82,22 @@ _KEYS: Mapping[str, Reader[Json]] = {
 }
 
 
+_ALSO_CALLED = dict.fromkeys(("server", "domain", "domains"), "servers")
+
+
 def _instead(path: str) -> str | None:
     key = path.rpartition(".")[2]
     if key in ("password", "passphrase", "pass", "secret"):
         return "give `secret` beside `eap`: {env: NAME} or {file: PATH}"
-    return "write `servers: [radius.example.org]`" if key in ("server", "domain", "domains") else None
+    return "write `servers: [radius.example.org]`" if key in _ALSO_CALLED else None
 
 
 _EAP = Record(
     "EAP",
     _KEYS,
-    ("method", "identity"),
+    {"method": EapMethod.PEAP, "identity": ""},
     "write {method: peap, identity: ana, ca: campus.pem, servers: [radius.example.org]}",
+    _ALSO_CALLED,
     instead=_instead,
 )
 
@@ -107,47 +110,3 @@ def _dump(eap: Eap) -> Json:
 EAP: Reader[Eap] = Reader(
     "{method: a word, identity: a text, …}", _EAP.schema, lambda node, at: Eap(**_EAP.read(node, at)), _dump
 )
-
-
-def check(network: WifiNetwork) -> None:
-    """What an EAP network must have, and what it cannot.  Raises ReadError."""
-    eap = network.eap
-    if eap is None:
-        raise ReadError(f"eap of the Wi-Fi network {shown(network.ssid)} must be given", f"write {EXAMPLE}")
-    method = eap.method.value
-    if eap.method is EapMethod.TLS:
-        for key in ("certificate", "key"):
-            if getattr(eap, key) is None:
-                hint = "add `certificate: client.pem` and `key: {file: client.key}`"
-                raise ReadError(f"{key} must be given with the method tls", hint, path="eap")
-    else:
-        for key in ("certificate", "key"):
-            if getattr(eap, key) is not None:
-                raise ReadError(f"the method {method} has none", "remove it, or write `method: tls`", path=f"eap.{key}")
-        if network.secret is None:
-            hint = "add `secret: {env: NETVM_WIFI_CAMPUS}` or `secret: {file: campus.secret}` beside `eap`"
-            raise ReadError(f"the password of the Wi-Fi network {shown(network.ssid)} must be given", hint)
-    if eap.anonymous is not None and eap.method in (EapMethod.TLS, EapMethod.PWD):
-        raise ReadError(f"the method {method} tells the identity itself", "remove it", path="eap.anonymous")
-    _check_server(eap)
-
-
-def _check_server(eap: Eap) -> None:
-    """That the server is proven, or that it says in so many words that it is not."""
-    if eap.method is EapMethod.PWD:
-        for key in ("ca", "servers", "unverified"):
-            if getattr(eap, key) not in (None, (), False):
-                raise ReadError("with the method pwd there are no certificates", "remove it", path=f"eap.{key}")
-        return
-    if eap.servers and eap.ca is None:
-        hint = "add `ca: campus.pem`: a name that nobody vouches for may be anybody's"
-        raise ReadError("names of servers prove nothing without an authority", hint, path="eap.servers")
-    if eap.unverified and eap.ca is not None and eap.servers:
-        raise ReadError("the server is verified, by `ca` and `servers`", "remove it", path="eap.unverified")
-    missing = [key for key, value in (("ca", eap.ca), ("servers", eap.servers)) if not value]
-    if missing and not eap.unverified:
-        hint = "add `ca: campus.pem` and `servers: [radius.example.org]`, or `unverified: true`"
-        weak = "anybody could play the access point and ask for the password"
-        if eap.method is EapMethod.TLS:
-            weak = "anybody could play the access point"
-        raise ReadError(f"{' and '.join(missing)} must be given: without, {weak}", hint, path="eap")

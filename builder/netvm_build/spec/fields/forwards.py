@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 
 from netvm_build.model import Forward
@@ -106,6 +107,7 @@ def _read_protocol(node: Node, at: At) -> str:
 PROTOCOL: Reader[str] = Reader(_ONE_PROTOCOL.type, _ONE_PROTOCOL.schema, _read_protocol, _ONE_PROTOCOL.dump)
 
 _NOT_THERE: Mapping[str, str] = {
+    "prot": "write `protocol: tcp` or `protocol: udp`, one entry for each",
     "ports": "write the range as `port: 6000-6100`",
     "proto": "write `protocol: tcp` or `protocol: udp`, one entry for each",
     "source": "write `from: [192.168.1.0/24]`: the networks that may use the port",
@@ -122,6 +124,14 @@ _NOT_THERE: Mapping[str, str] = {
 }
 """Keys that a user may look for, and what to write instead."""
 
+_ALSO_CALLED = {
+    "ports": "port",
+    **dict.fromkeys(("prot", "proto"), "protocol"),
+    "to_port": "to",
+    **dict.fromkeys(("source", "sources", "src", "allow"), "from"),
+    **dict.fromkeys(("to_client", "host", "address"), "client"),
+}
+
 _FORWARD = Record(
     "a forwarded port",
     {
@@ -131,8 +141,9 @@ _FORWARD = Record(
         "protocol": PROTOCOL,
         "from": SOURCES,
     },
-    ("port", "client"),
+    {"port": range(1, 2), "client": ""},
     "write {port: 8080, client: laptop, to: 80}",
+    _ALSO_CALLED,
     instead=lambda path: _NOT_THERE.get(path.rpartition(".")[2]),
     examples={"from": "[192.168.1.0/24]"},
 )
@@ -142,11 +153,12 @@ def _read_forward(node: Node, at: At) -> Forward:
     values = _FORWARD.read(node, at)
     ports: range = values["port"]
     to: range = values.get("to", ports)
-    if len(to) != len(ports):
+    if len(to) != len(ports) and at.log.whole(f"{at.path}.port") and at.log.whole(f"{at.path}.to"):
         start = min(to.start, 65536 - len(ports))
         right = dump_ports(range(start, start + len(ports)))
         message = f"{dump_ports(to)} and port {dump_ports(ports)} differ in length: {len(to)} and {len(ports)}"
-        raise ReadError(message, f"write `to: {right}`, or leave `to` out to keep the ports", path="to")
+        hint = f"write `to: {right}`, or leave `to` out to keep the ports"
+        replace(at, path=f"{at.path}.to").error(node, ReadError(message, hint))
     protocol, sources = values.get("protocol", "tcp"), values.get("from") or ()
     return Forward(ports.start, values["client"], to.start, protocol, len(ports), sources)
 

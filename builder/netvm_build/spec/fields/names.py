@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from netvm_build.model import NO_HOST_NAME, NamedClient, OptionKind, OptionValue, RequestedOption
-from netvm_build.spec.fields.network import ROUTER_ADDRESS, parse_host
-from netvm_build.spec.fields.readers import At, Json, Log, Reader, ReportedError, pattern, scalar
+from netvm_build.model import NO_HOST_NAME, OptionKind, OptionValue, RequestedOption
+from netvm_build.spec.fields.network import parse_host
+from netvm_build.spec.fields.readers import At, Json, Log, Reader, pattern, scalar
 from netvm_build.spec.marks import Broken, Mapping, Node, Scalar, joined, shown
 from netvm_build.spec.values import (
     FRAGMENT_NAME,
@@ -24,7 +24,6 @@ from netvm_build.spec.values import (
     ReadError,
     boolean,
     describe,
-    did_you_mean,
     fragment_name,
     option_name,
     option_value,
@@ -171,6 +170,7 @@ def keyed(node: Node, at: At, kind: str, example: str, read: Callable[[str, Node
     for entry in node.entries:
         here = at.part(joined(at.path, entry.key), entry.line)
         if isinstance(entry.value, Broken):
+            at.log.unread.add(here.path)
             continue
         try:
             values.append(read(entry.key, entry.value, here))
@@ -226,37 +226,4 @@ CONFIG: Reader[tuple[RequestedOption, ...]] = Reader(
     _read_config,
     lambda options: {option.name: dump_option(option.value) for option in options},
     nullable=True,
-)
-
-_CLIENT_KEYS = ("name", "router")
-_CLIENT_HINT = "write {name: laptop, router: 100.115.92.0}"
-
-
-def _read_client(node: Node, at: At) -> NamedClient:
-    def read(key: str, value: Node, here: At) -> tuple[str, Json]:
-        if key not in _CLIENT_KEYS:
-            hint = did_you_mean(key, _CLIENT_KEYS) or f"a named client has the keys {' and '.join(_CLIENT_KEYS)}"
-            raise ReadError("is not a key of a named client", hint, line=here.line)
-        reader: Reader[Json] = NAME if key == "name" else ROUTER_ADDRESS
-        return key, reader.read(value, here)
-
-    values = dict(keyed(node, at, "a named client", _CLIENT_HINT.removeprefix("write "), read))
-    missing = [key for key in _CLIENT_KEYS if isinstance(node, Mapping) and node.get(key) is None]
-    if missing:
-        raise ReadError(f"{' and '.join(missing)} of a named client must be given", _CLIENT_HINT)
-    if len(values) < len(_CLIENT_KEYS):
-        raise ReportedError
-    return NamedClient(values["name"], values["router"])
-
-
-NAMED_CLIENT: Reader[NamedClient] = Reader(
-    "{name: a name, router: an address or a MAC}",
-    {
-        "type": "object",
-        "properties": {"name": dict(NAME.schema), "router": dict(ROUTER_ADDRESS.schema)},
-        "required": list(_CLIENT_KEYS),
-        "additionalProperties": False,
-    },
-    _read_client,
-    lambda client: {"name": client.name, "router": str(client.pair.router)},
 )

@@ -21,16 +21,27 @@ Json = Any  # what json.dumps takes: None, bool, int, str, list and dict
 
 @dataclass
 class Log:
-    """What reading one spec gathers: its problems, where every value came from, and which items of a list were read."""
+    """What reading one spec gathers: its problems, and where every value came from.
+
+    `kept` has, for each list, which of its items were read.  `unread` are the paths of values that could not be read,
+    in whose place the router has a default or a stand-in, and of lists without some of their items, with `[]` behind.
+    `meant` are keys that seem to be meant by what is no key.
+    """
 
     file: str
     folder: Path
     problems: list[Problem] = field(default_factory=list)
     origins: dict[str, Source] = field(default_factory=dict)
     kept: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)
+    meant: set[str] = field(default_factory=set)
 
     def add(self, line: int, path: str, message: str, hint: str | None) -> None:
         self.problems.append(Problem(self.file, line, path, message, hint))
+
+    def whole(self, path: str) -> bool:
+        """Whether a value was read with all its parts."""
+        return not any(one == path or one.startswith((f"{path}.", f"{path}[")) for one in self.unread)
 
 
 @dataclass(frozen=True)
@@ -47,10 +58,14 @@ class At:
         return Source(self.log.file, self.line)
 
     def error(self, node: Node, error: ReadError) -> None:
-        """Report what is wrong with the value, on its own line unless the error names another."""
-        if not isinstance(error, ReportedError):
-            path = joined(self.path, error.path) if error.path else self.path
-            self.log.add(error.line or node.line, path, error.message, error.hint)
+        """Report why the value could not be read."""
+        self.log.unread.add(self.path)
+        self.mistake(node, error)
+
+    def mistake(self, node: Node, error: ReadError) -> None:
+        """Report what is wrong with a value that was read, on its own line unless the error names another."""
+        path = joined(self.path, error.path) if error.path else self.path
+        self.log.add(error.line or node.line, path, error.message, error.hint)
 
     def part(self, path: str, line: int) -> At:
         """Where a part of the value stands."""
@@ -59,18 +74,12 @@ class At:
         return at
 
 
-class ReportedError(ReadError):
-    """Parts of the value were reported already: there is nothing more to say of the whole."""
-
-    def __init__(self) -> None:
-        super().__init__("", "")
-
-
 @dataclass(frozen=True)
 class Reader(Generic[T]):
     """One kind of value: `type` in a user's words, its JSON `schema`, how to `read` and how to `dump` it.
 
-    `read` raises ReadError, or reports the wrong parts and returns the rest; `dump` makes JSON that `read` takes again.
+    `read` raises ReadError, or reports the wrong parts and returns a value without them; `dump` makes JSON that `read`
+    takes again.
     A `nullable` value may be left empty, which means its default.
     """
 
@@ -106,18 +115,22 @@ def optional(reader: Reader[T]) -> Reader[T | None]:
     return Reader(reader.type, schema, reader.read, dump, nullable=True)
 
 
+def _no_list(node: Node, at: At, item: Reader[T]) -> ReadError:
+    example = at.example or "[a, b]"
+    if is_null(node):
+        return ReadError("has no value", f"write {example}, or remove the key")
+    single = isinstance(node, Scalar) and node.text and item.schema.get("type") not in ("object", "array")
+    hint = f"write [{node.text}]" if isinstance(node, Scalar) and single else f"write {example}"
+    return ReadError(f"{describe(node)} is not a list", hint)
+
+
 def list_of(item: Reader[T], *, unique: bool = False) -> Reader[tuple[T, ...]]:
     """A reader of a list; every wrong item is reported, and, where `unique`, every repeated one."""
     kind = f"a list, each {item.type}"
 
     def read(node: Node, at: At) -> tuple[T, ...]:
         if not isinstance(node, marks.Items):
-            example = at.example or "[a, b]"
-            if is_null(node):
-                raise ReadError("has no value", f"write {example}, or remove the key")
-            single = isinstance(node, Scalar) and node.text and item.schema.get("type") not in ("object", "array")
-            hint = f"write [{node.text}]" if isinstance(node, Scalar) and single else f"write {example}"
-            raise ReadError(f"{describe(node)} is not a list", hint)
+            raise _no_list(node, at, item)
         values: dict[int, T] = {}
         seen: set[T] = set()
         for number, one in enumerate(node.items):
@@ -125,15 +138,17 @@ def list_of(item: Reader[T], *, unique: bool = False) -> Reader[tuple[T, ...]]:
             if isinstance(one, marks.Broken):
                 continue
             try:
-                value = item.read(one, here)
+                values[number] = value = item.read(one, here)
             except ReadError as error:
                 here.error(one, error)
                 continue
-            if unique and value in seen:
-                here.error(one, ReadError(f"{shown(str(value))} is listed twice", "keep one of the two"))
-            values[number] = value
-            seen.add(value)
+            if unique and at.log.whole(here.path):
+                if value in seen:
+                    here.mistake(one, ReadError(f"{shown(str(value))} is listed twice", "keep one of the two"))
+                seen.add(value)
         at.log.kept[at.path] = tuple(values)
+        if len(values) < len(node.items):
+            at.log.unread.add(f"{at.path}[]")
         return tuple(values.values())
 
     schema: dict[str, Json] = {"type": ["array", "null"], "items": dict(item.schema)}

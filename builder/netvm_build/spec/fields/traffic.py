@@ -1,33 +1,12 @@
-"""Readers of what clients may do beside reaching the outside: pairs of them, IPv6."""
+"""Readers of what clients may use beside the outside by IPv4: IPv6, and helpers of connection tracking."""
 
 from __future__ import annotations
 
-from netvm_build.model import HELPERS, AllowedPair
+from netvm_build.model import HELPERS
 from netvm_build.spec.absent import SIP, SIP_NAMES
-from netvm_build.spec.fields.names import CLIENT_NAME
-from netvm_build.spec.fields.readers import At, Reader, scalar
-from netvm_build.spec.marks import Items, Node, Scalar, shown
-from netvm_build.spec.values import ReadError, describe
-
-_PAIR = "[a client, another client]"
-
-
-def _read_pair(node: Node, at: At) -> AllowedPair:
-    hint = "write [laptop, printer]: laptop may open connections to printer"
-    if not isinstance(node, Items):
-        raise ReadError(f"{describe(node)} is not a pair of named clients", hint)
-    if len(node.items) != 2:
-        raise ReadError(f"a list of {len(node.items)} is not a pair of named clients", hint)
-    opener, other = (CLIENT_NAME.read(item, at) for item in node.items)
-    return AllowedPair(opener, other)
-
-
-ALLOWED_PAIR: Reader[AllowedPair] = Reader(
-    _PAIR,
-    {"type": "array", "items": dict(CLIENT_NAME.schema), "minItems": 2, "maxItems": 2},
-    _read_pair,
-    lambda pair: list(pair.names),
-)
+from netvm_build.spec.fields.readers import scalar
+from netvm_build.spec.marks import Scalar, shown
+from netvm_build.spec.values import ReadError
 
 IPV6_OFF = "off"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 
 from netvm_build.model import Route, Uplink
 from netvm_build.spec.absent import why_not
@@ -23,13 +24,13 @@ _ALSO_CALLED: Mapping[str, str] = {
     **dict.fromkeys(("dest", "destination", "dst", "network", "net", "target", "prefix"), "to"),
 }
 
-
-def _route_key(path: str) -> str | None:
-    meant = _ALSO_CALLED.get(path.rpartition(".")[2].lower())
-    return f"did you mean {meant}?" if meant else None
-
-
-_ROUTE = Record("a route", _ROUTE_READERS, ("to",), "write {to: 10.0.0.0/8, via: 192.168.1.1}", instead=_route_key)
+_ROUTE = Record(
+    "a route",
+    _ROUTE_READERS,
+    {"to": IPv4Network("0.0.0.0/32")},
+    "write {to: 10.0.0.0/8, via: 192.168.1.1}",
+    _ALSO_CALLED,
+)
 
 ROUTE: Reader[Route] = Reader(
     "{to: a network, via: the next router}",
@@ -55,7 +56,7 @@ _READERS: Mapping[str, Reader[Json]] = {
 _UPLINK = Record(
     "an uplink",
     _READERS,
-    ("name", "mac"),
+    {"name": "", "mac": None},
     "write {name: cable, mac: '52:54:00:12:34:56'}",
     instead=why_not,
     examples={

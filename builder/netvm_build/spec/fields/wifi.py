@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from netvm_build.model import WifiNetwork, WifiSecurity
 from netvm_build.spec.fields import eap
 from netvm_build.spec.fields.names import BOOLEAN
-from netvm_build.spec.fields.readers import At, Json, Reader, scalar
+from netvm_build.spec.fields.readers import Json, Reader, scalar
 from netvm_build.spec.fields.records import Record
 from netvm_build.spec.fields.secrets import SECRET, WHERE
-from netvm_build.spec.marks import Node, Scalar, shown
+from netvm_build.spec.marks import Scalar, shown
+from netvm_build.spec.rules.wifi import EAP_EXAMPLE
 from netvm_build.spec.values import ReadError, did_you_mean, text
 
 SSID_BYTES = 32  # IEEE 802.11
@@ -61,7 +62,7 @@ def _parse_security(node: Scalar) -> WifiSecurity:
         raise ReadError(f"{shown(node.text)} isn't available: {_UNAVAILABLE[lower]}", "write psk, sae, eap or open")
     hint = "write psk (WPA2, and WPA3 where the access point offers it), sae (WPA3 alone), eap or open"
     if lower in _MEANS_EAP:
-        hint = f"write eap, and the method in a key of its own: {eap.EXAMPLE}"
+        hint = f"write eap, and the method in a key of its own: {EAP_EXAMPLE}"
     elif lower in _ALSO_CALLED:
         hint = f"write {_ALSO_CALLED[lower]}: psk takes SAE where the access point offers it, sae never takes less"
     elif near := did_you_mean(node.text, words):
@@ -93,27 +94,11 @@ def _instead(path: str) -> str | None:
 _NETWORK = Record(
     "a Wi-Fi network",
     _KEYS,
-    ("ssid",),
+    {"ssid": ""},
     "write {ssid: home, security: psk, secret: {env: NETVM_WIFI_HOME}}",
+    dict.fromkeys(_A_SECRET, "secret"),
     instead=_instead,
 )
-
-
-def _read_network(node: Node, at: At) -> WifiNetwork:
-    network = WifiNetwork(**_NETWORK.read(node, at))
-    if network.security is WifiSecurity.OPEN and network.secret is not None:
-        hint = "remove it, or write `security: psk`"
-        raise ReadError("an open network has no secret", hint, path="secret")
-    if network.eap is not None and network.security is not WifiSecurity.EAP:
-        raise ReadError(
-            f"a network with `security: {network.security.value}` has no EAP", "write `security: eap`", path="eap"
-        )
-    if network.security is WifiSecurity.EAP:
-        eap.check(network)
-    elif network.security is not WifiSecurity.OPEN and network.secret is None:
-        hint = "add `secret: {env: NETVM_WIFI_HOME}` or `secret: {file: home.secret}`, or write `security: open`"
-        raise ReadError(f"secret of the Wi-Fi network {shown(network.ssid)} must be given", hint)
-    return network
 
 
 def _dump_network(network: WifiNetwork) -> Json:
@@ -129,6 +114,6 @@ NETWORK: Reader[WifiNetwork] = Reader(
     "{ssid: a name, security: psk, sae, eap or open, secret: {file: PATH} or {env: NAME}, hidden: true or false,"
     " eap: {method: a word, …}}",
     _NETWORK.schema,
-    _read_network,
+    lambda node, at: WifiNetwork(**_NETWORK.read(node, at)),
     _dump_network,
 )

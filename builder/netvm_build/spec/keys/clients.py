@@ -6,7 +6,7 @@ from typing import Any
 
 from netvm_build.model import Dns
 from netvm_build.model.address import OUI
-from netvm_build.spec.fields import forwards, names, network, traffic
+from netvm_build.spec.fields import clients, forwards, network, traffic
 from netvm_build.spec.fields.readers import list_of, optional, whole_number, word
 from netvm_build.spec.keys.key import Key
 
@@ -38,7 +38,7 @@ DNS = Key(
 
 NAMED = Key(
     "clients.named",
-    list_of(names.NAMED_CLIENT),
+    list_of(clients.NAMED_CLIENT),
     lambda r: r.clients.named,
     "Clients with a name and an address of their own, in the pool or outside it. `router` is the router's address, the"
     " even one of the /31, or its MAC.",
@@ -47,7 +47,7 @@ NAMED = Key(
 
 ALLOW = Key(
     "clients.allow",
-    list_of(traffic.ALLOWED_PAIR, unique=True),
+    list_of(clients.ALLOWED_PAIR, unique=True),
     lambda r: r.clients.allow,
     "Pairs of named clients: the first may open connections to the second, and gets its answers. Any other two clients"
     " are kept apart.",

@@ -51,18 +51,18 @@ def _verity_is_built_in(router: Router) -> Iterator[Violation]:
 
 def _named_clients_differ(router: Router) -> Iterator[Violation]:
     names: dict[str, int] = {}
-    pairs: dict[Pair, str] = {}
+    pairs: dict[Pair, int] = {}
     for number, client in enumerate(router.clients.named):
         path = f"clients.named[{number}]"
-        if client.name in names:
+        if (other := names.setdefault(client.name, number)) != number:
             hint = "give every named client a name of its own"
-            yield Violation(f"{path}.name", f"two clients are named {client.name!r}", hint)
-        if client.pair in pairs:
-            other = pairs[client.pair]
+            involves = (f"clients.named[{other}].name",)
+            yield Violation(f"{path}.name", f"two clients are named {client.name!r}", hint, involves)
+        if (other := pairs.setdefault(client.pair, number)) != number:
             hint = "give every named client a router address of its own; each takes two addresses"
-            yield Violation(f"{path}.router", f"{client.pair.router} is also the router address of {other!r}", hint)
-        names.setdefault(client.name, number)
-        pairs.setdefault(client.pair, client.name)
+            called = repr(router.clients.named[other].name) if router.clients.named[other].name else "another client"
+            message = f"{client.pair.router} is also the router address of {called}"
+            yield Violation(f"{path}.router", message, hint, (f"clients.named[{other}].router",))
 
 
 LEAST_WATCHDOG_S = 10

@@ -68,18 +68,21 @@ def rules(router: Router) -> Iterator[Violation]:
 def _no_two_overlap(forwards: Sequence[Forward]) -> Iterator[Violation]:
     """A sender's packet to a port has one client to go to; two entries may share a port by different senders."""
     open_: list[tuple[int, Forward]] = []
-    clashes: dict[int, Violation] = {}
+    clashes: list[tuple[int, int, Violation]] = []
     for number, one in sorted(enumerate(forwards), key=lambda entry: entry[1].port):
         open_ = [entry for entry in open_ if entry[1].ports.stop > one.port]
         for before, other in open_:
             if one.protocol == other.protocol and _share_a_sender(one, other):
-                late, (_, early) = max(number, before), min((number, one), (before, other), key=lambda entry: entry[0])
+                early, late = sorted((number, before))
                 both = range(one.port, min(one.ports.stop, other.ports.stop))
-                message = f"{one.protocol} port {shown(both)} is forwarded to {early.client!r} already"
+                whose = repr(forwards[early].client) if forwards[early].client else "a client"
+                message = f"{one.protocol} port {shown(both)} is forwarded to {whose} already"
                 hint = "choose other ports for one of the two, or let each have a `from` of its own"
-                clashes.setdefault(late, Violation(f"clients.forwards[{late}].port", message, hint))
+                keys = [(early, "port"), *((each, key) for each in (early, late) for key in ("protocol", "from"))]
+                involves = tuple(f"clients.forwards[{each}].{key}" for each, key in keys)
+                clashes.append((late, early, Violation(f"clients.forwards[{late}].port", message, hint, involves)))
         open_.append((number, one))
-    yield from (clashes[number] for number in sorted(clashes))
+    yield from (violation for _, _, violation in sorted(clashes, key=lambda clash: clash[:2]))
 
 
 def _share_a_sender(one: Forward, other: Forward) -> bool:

@@ -134,8 +134,8 @@ def _of_uplinks(router: Router) -> Iterator[Taken]:
         if uplink.address is None:
             continue
         network, involves = uplink.address.network, (f"{path}.address",)
-        whose = f"the uplink {uplink.name!r}'s" if uplink.name else "the uplink's"
-        yield Taken(IPv4Network(uplink.address.ip), f"is {whose} own address", involves)
+        whose = f"the address of the uplink {uplink.name!r}" if uplink.name else "the uplink's own address"
+        yield Taken(IPv4Network(uplink.address.ip), f"is {whose}", involves)
         if network.prefixlen < 31:
             for end in (network.network_address, network.broadcast_address):
                 yield Taken(IPv4Network(end), f"is not a host's address in {network}", involves)

@@ -65,7 +65,8 @@ def rules(router: Router) -> Iterator[Violation]:
             hint = "choose another port"
             if one.count > 1:
                 hint = f"leave {' and '.join(map(str, taken))} out of the range"
-            yield Violation(f"clients.forwards[{number}].port", message, hint)
+            protocol = f"clients.forwards[{number}].protocol"
+            yield Violation(f"clients.forwards[{number}].port", message, hint, (protocol,))
     low, high = largest_gap(router.clients.forwards)
     if high - low + 1 < LEAST + OWN:
         left = f"only {high - low + 1} ports in a row, from {low} to {high}" if low <= high else "no port"

@@ -277,16 +277,23 @@ def rules(router: Router) -> tuple[Violation, ...]:
 
 def _names_are_known(clients: Clients) -> Iterator[Violation]:
     names = {client.name for client in clients.named}
-    uses = [(f"clients.allow[{number}]", name) for number, one in enumerate(clients.allow) for name in one.names]
+    all_names = ("clients.named", "clients.named[]", *(f"clients.named[{n}].name" for n in range(len(clients.named))))
+    uses = [
+        (f"clients.allow[{number}][{side}]", name)
+        for number, one in enumerate(clients.allow)
+        for side, name in enumerate(one.names)
+    ]
     uses += [(f"clients.forwards[{number}].client", one.client) for number, one in enumerate(clients.forwards)]
     for path, name in uses:
         if name not in names:
             known = f"the named clients are {', '.join(sorted(names))}" if names else "clients.named is empty"
             hint = f"{known}: add `- {{name: {name}, router: 100.115.92.0}}` to clients.named, or mend the name"
-            yield Violation(path, f"no client is named {name!r}", hint, ("clients.named",))
+            yield Violation(path, f"no client is named {name!r}", hint, all_names)
     for number, one in enumerate(clients.allow):
         if one.opener == one.other:
-            yield Violation(f"clients.allow[{number}]", "a client needs no leave to reach itself", "name two clients")
+            involves = (f"clients.allow[{number}][0]", f"clients.allow[{number}][1]")
+            message = "a client needs no leave to reach itself"
+            yield Violation(f"clients.allow[{number}]", message, "name two clients", involves)
 
 
 def _limit_fits(router: Router) -> Iterator[Violation]:
@@ -299,7 +306,7 @@ def _limit_fits(router: Router) -> Iterator[Violation]:
         message = (
             f"with {limit} connections{inward} one client could fill more than half of the {2 * half} of {memory} MiB"
         )
-        yield Violation("clients.connections", message, hint, ("machine.memory_mib",))
+        yield Violation("clients.connections", message, hint, ("machine.memory_mib", "clients.forwards"))
     if router.clients.udp_stream_timeout_s < router.clients.udp_timeout_s:
         stream = router.clients.udp_stream_timeout_s
         default = " (the default)" if stream == Clients().udp_stream_timeout_s else ""

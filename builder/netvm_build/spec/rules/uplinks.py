@@ -18,7 +18,9 @@ def rules(router: Router) -> tuple[Violation, ...]:
     for path, uplink in hosts.of_uplinks(router):
         for rule in EACH:
             found += rule(router, uplink, path)
-    return (*found, *_several_differ(router), *_one_host_name(router), *_cards_are_set_once(router))
+    for several in (_several_differ, _one_host_name, _cards_are_set_once, _sent_macs_differ):
+        found += several(router)
+    return tuple(found)
 
 
 def for_templates(router: Router) -> list[dict[str, object]]:
@@ -54,7 +56,7 @@ def _static_uplink_is_complete(router: Router, uplink: Uplink, path: str) -> Ite
             f"{path}.nameservers",
             "with dhcp: false and clients.dns: forward there is no resolver to forward to",
             "add `nameservers: [192.168.1.1]` with your resolver, or set clients.dns to none",
-            (dhcp, "clients.dns"),
+            (dhcp, "clients.dns", f"{path}.nameservers[]"),
         )
 
 
@@ -93,18 +95,19 @@ def _uplink_and_clients_are_apart(router: Router, uplink: Uplink, path: str) -> 
 
 def _routes_lead_somewhere(router: Router, uplink: Uplink, path: str) -> Iterator[Violation]:
     """A route has one next router, which is on the link, and takes no client's packets."""
-    seen: set[IPv4Network] = set()
-    taken = [router.clients.pool, *(client.pair.network for client in router.clients.named)]
+    seen: dict[IPv4Network, int] = {}
+    taken = {f"clients.named[{n}].router": client.pair.network for n, client in enumerate(router.clients.named)}
+    taken["clients.pool"] = router.clients.pool
     for number, route in enumerate(uplink.routes):
-        key, involves = f"{path}.routes[{number}]", (f"{path}.routes", "clients.pool")
-        if route.to in seen:
+        key = f"{path}.routes[{number}]"
+        if (other := seen.setdefault(route.to, number)) != number:
+            involves = (f"{path}.routes[{other}].to",)
             yield Violation(f"{key}.to", f"another route leads to {route.to}", "keep one of the two", involves)
-        seen.add(route.to)
-        for network in taken:
+        for owner, network in taken.items():
             if route.to.subnet_of(network):
-                hint = "remove the route, or choose another clients.pool"
-                yield Violation(f"{key}.to", f"{route.to} lies among the clients' addresses {network}", hint, involves)
-                break
+                hint = f"remove the route, or choose another {owner.rpartition('.')[2]} for the clients"
+                message = f"{route.to} lies among the clients' addresses {network}"
+                yield Violation(f"{key}.to", message, hint, (owner,))
         if route.via is None or uplink.address is None:
             continue
         if route.via not in uplink.address.network and uplink.address.network.prefixlen < 32:
@@ -130,64 +133,83 @@ def _several_differ(router: Router) -> Iterator[Violation]:
     """By name, by card and VLAN, and by network: with one network on two uplinks answers would leave by the other."""
     if len(router.uplinks) > MOST:
         yield Violation("uplinks", f"{len(router.uplinks)} uplinks are more than {MOST}", f"name {MOST} at most")
-    names: set[str] = set()
-    places: dict[tuple[str | None, int | None], str] = {}
-    networks: dict[IPv4Network, str] = {}
+    names: dict[str, int] = {}
+    places: dict[tuple[str | None, int | None], int] = {}
+    networks: dict[int, IPv4Network] = {}
     for number, uplink in enumerate(router.uplinks):
         path = f"uplinks[{number}]"
-        if uplink.name in names:
-            yield Violation(f"{path}.name", f"two uplinks are named {uplink.name!r}", "give each a name of its own")
-        place = (uplink.mac, uplink.vlan)
-        if place in places:
+        if (other := names.setdefault(uplink.name, number)) != number:
+            message, hint = f"two uplinks are named {uplink.name!r}", "give each a name of its own"
+            yield Violation(f"{path}.name", message, hint, (f"uplinks[{other}].name",))
+        if (other := places.setdefault((uplink.mac, uplink.vlan), number)) != number:
             where = str(uplink.mac) if uplink.vlan is None else f"VLAN {uplink.vlan} of {uplink.mac}"
             hint = "give each uplink a card of its own, by `mac`, or a VLAN of its own, by `vlan`"
-            yield Violation(f"{path}.mac", f"{where} is also the uplink {places[place]!r}", hint)
+            involves = (f"{path}.vlan", f"uplinks[{other}].mac", f"uplinks[{other}].vlan")
+            yield Violation(f"{path}.mac", f"{where} is also {_called(router.uplinks[other])}", hint, involves)
         if uplink.address is not None:
             network = uplink.address.network
-            for other, name in networks.items():
-                if network.overlaps(other):
+            for other, before in networks.items():
+                if network.overlaps(before):
                     hint = "give each uplink a network of its own: the router could not tell by which to answer"
-                    message = f"{network} is also the network of the uplink {name!r}"
-                    yield Violation(f"{path}.address", message, hint)
-            networks.setdefault(network, uplink.name)
-        names.add(uplink.name)
-        places.setdefault(place, uplink.name)
+                    message = f"{network} is also the network of {_called(router.uplinks[other])}"
+                    yield Violation(f"{path}.address", message, hint, (f"uplinks[{other}].address",))
+            networks[number] = network
+
+
+def _called(uplink: Uplink) -> str:
+    return f"the uplink {uplink.name!r}" if uplink.name else "another uplink"
 
 
 def _one_host_name(router: Router) -> Iterator[Violation]:
-    first = router.hostname
-    for number, uplink in enumerate(router.uplinks):
-        if uplink.hostname and uplink.hostname != first:
-            hint = f"write {first} here too, or remove one of the two"
-            message = f"ConnMan tells every DHCP server the same host name, and another uplink has {first!r}"
-            yield Violation(f"uplinks[{number}].hostname", message, hint)
+    told = {number: uplink.hostname for number, uplink in enumerate(router.uplinks) if uplink.hostname}
+    for number, name in told.items():
+        first = next(iter(told))
+        if name != told[first]:
+            hint = f"write {told[first]} here too, or remove one of the two"
+            message = f"ConnMan tells every DHCP server the same host name, and another uplink has {told[first]!r}"
+            yield Violation(f"uplinks[{number}].hostname", message, hint, (f"uplinks[{first}].hostname",))
 
 
 def _cards_are_set_once(router: Router) -> Iterator[Violation]:
-    """Uplinks that share a card send by one MAC, and an untagged one's MTU is that of the card; MACs sent differ."""
+    """Uplinks that share a card send by one MAC, and an untagged one's MTU is that of the card."""
     cards: dict[str | None, list[int]] = {}
     for number, uplink in enumerate(router.uplinks):
         cards.setdefault(uplink.mac, []).append(number)
     for numbers in cards.values():
-        first = router.uplinks[numbers[0]]
-        plain = next((router.uplinks[number] for number in numbers if router.uplinks[number].vlan is None), None)
+        first = numbers[0]
+        plain = next((number for number in numbers if router.uplinks[number].vlan is None), None)
         for number in numbers:
-            uplink = router.uplinks[number]
-            if uplink.send_mac != first.send_mac:
+            uplink, before = router.uplinks[number], router.uplinks[first]
+            same_card = (f"uplinks[{number}].mac", f"uplinks[{first}].mac")
+            if uplink.send_mac != before.send_mac:
                 hint = f"give both the same send_mac, or none: they share the card {uplink.mac}"
-                message = f"the uplink {first.name!r} of the same card has another send_mac"
-                yield Violation(f"uplinks[{number}].send_mac", message, hint)
-            if plain is not None and (uplink.mtu or ETHERNET_MTU) > (plain.mtu or ETHERNET_MTU):
-                hint = f"set `mtu: {uplink.mtu or ETHERNET_MTU}` in uplinks[{router.uplinks.index(plain)}], too"
-                message = f"a VLAN's packets are no larger than those of its card, the uplink {plain.name!r}"
-                yield Violation(f"uplinks[{number}].mtu", message, hint)
-    sent: dict[str, str | None] = {}
+                message = f"{_called(before)} of the same card has another send_mac"
+                yield Violation(
+                    f"uplinks[{number}].send_mac", message, hint, (*same_card, f"uplinks[{first}].send_mac")
+                )
+            if plain is not None:
+                yield from _vlan_fits_its_card(router, number, plain)
+
+
+def _vlan_fits_its_card(router: Router, number: int, plain: int) -> Iterator[Violation]:
+    """The uplink `plain` is what is untagged on the card."""
+    wanted, carried = (router.uplinks[one].mtu or ETHERNET_MTU for one in (number, plain))
+    if wanted > carried:
+        hint = f"set `mtu: {wanted}` in the other, too"
+        message = f"a VLAN's packets are no larger than those of its card, {_called(router.uplinks[plain])}"
+        involves = tuple(f"uplinks[{one}].{key}" for one in (number, plain) for key in ("mac", "vlan", "mtu"))
+        yield Violation(f"uplinks[{number}].mtu", message, hint, involves)
+
+
+def _sent_macs_differ(router: Router) -> Iterator[Violation]:
+    """No card sends by the MAC of another, its own or the one that it is given."""
     for number, uplink in enumerate(router.uplinks):
-        mac = uplink.send_mac
-        if mac is None or mac == RANDOM_MAC:
+        if uplink.send_mac in (None, RANDOM_MAC):
             continue
-        if sent.setdefault(mac, uplink.mac) != uplink.mac or any(
-            mac == one.mac != uplink.mac for one in router.uplinks
-        ):
-            hint = "give each card a MAC of its own"
-            yield Violation(f"uplinks[{number}].send_mac", f"{mac} is also that of another uplink", hint)
+        for other, one in enumerate(router.uplinks):
+            by = "mac" if one.mac == uplink.send_mac else "send_mac" if other < number else None
+            if by is not None and one.mac != uplink.mac and getattr(one, by) == uplink.send_mac:
+                hint = "give each card a MAC of its own"
+                involves = (f"uplinks[{number}].mac", f"uplinks[{other}].mac", f"uplinks[{other}].{by}")
+                message = f"{uplink.send_mac} is also that of {_called(one)}"
+                yield Violation(f"uplinks[{number}].send_mac", message, hint, involves)
