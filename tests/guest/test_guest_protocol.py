@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from init.core.config import WantedUplink
 from init.core.jsontext import decode, decode_object, encode
 from init.core.outlet import Outlet
 from init.core.protocol import CONSOLE_PREFIX, BadRequest, LineReader, Voice, event_line, parse_request
+from init.net.uplink import Uplink
 
 ROOT = Path(__file__).parents[2]
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads((ROOT / "tests/vectors/events.json").read_text())
@@ -39,6 +41,12 @@ def test_an_event_comes_out_as_its_vector(event: dict[str, Any]) -> None:
 
 def test_there_is_a_vector_of_every_event() -> None:
     assert {event["event"] for event in VECTORS["events"]} == set(" ".join(EVENTS).split())
+
+
+def test_all_that_is_said_of_an_uplink_is_in_the_vectors() -> None:
+    wanted = WantedUplink(name="guest", vlan=7)
+    fields = Uplink(5, "up2", "52:54:00:12:34:58", "virtio_net", wanted, "62:1D:3F:80:A4:0B").fields
+    assert set(fields) <= {key for event in VECTORS["events"] if event["event"] == "uplink" for key in event}
 
 
 @pytest.mark.parametrize("request_", VECTORS["requests"], ids=lambda request: request["request"])

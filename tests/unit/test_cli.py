@@ -71,7 +71,11 @@ def test_no_argument_at_all_shows_the_help(here: Path, capsys: pytest.CaptureFix
     [
         (["bild"], "No such command 'bild'", "netvm-build --help"),
         (["build", "--outt", "x"], "No such option", "netvm-build build --help"),
-        (["smoke", "--nic", "e100"], "'e100' is not one of", "netvm-build smoke --help"),
+        (["smoke", "--nic", "e100"], "'--nic': there is no 'e100': did you mean e1000?", "netvm-build smoke --help"),
+        (["run", "--nic", "e1000E"], "'--nic': there is no 'e1000E': did you mean e1000e?", "netvm-build run --help"),
+        (["run", "--nic", "wifi"], "'wifi' is not one of 'e1000e', 'igb'", "netvm-build run --help"),
+        (["run", "--accel", "kwm"], "'--accel': there is no 'kwm': did you mean kvm?", "netvm-build run --help"),
+        (["client", "list", "--vmm", "qmeu"], "did you mean qemu?", "netvm-build client list --help"),
         (["-q", "-v", "schema"], "contradict each other", "netvm-build --help"),
         (["address"], "--allocate N", "netvm-build address --help"),
         (["render"], "-o DIR", "netvm-build render --help"),
@@ -256,6 +260,23 @@ def test_an_address_that_cannot_be(arguments: list[str], here: Path, capsys: pyt
     assert out == ""
     assert err.startswith("error: ")
     assert "\nhint: " in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["10.0.0.1"], "error: 10.0.0.1 is outside 100.64.0.0/10\nhint: write an address of 100.64.0.0/10"),
+        (["10.0.0.1/31"], "error: 10.0.0.1 is outside 100.64.0.0/10\n"),
+        (["--allocate", "257"], "hint: name a larger pool: --pool 100.115.92.0/22\n"),
+        (["--allocate", "2", "--pool", "100.64.0.6/31"], "hint: name a larger pool: --pool 100.64.0.4/30\n"),
+        (["--allocate", "2097152", "100.64.0.0"], "hint: ask for fewer: 100.64.0.0/10 has room for 2097152 clients"),
+    ],
+)
+def test_an_address_that_cannot_be_is_told_as_it_was_typed(
+    arguments: list[str], said: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["address", *arguments]) == 2
+    assert said in capsys.readouterr().err
 
 
 # ---- completion

@@ -101,9 +101,9 @@ def test_a_seat_that_is_in_use_is_passed_over(image: Image) -> None:
     [
         ({"name": "1st"}, "'1st' cannot be a client's name"),
         ({"name": "web,id=x"}, "cannot be a client's name"),
-        ({"name": "web", "address": IPv4Address("100.64.0.1")}, "web is 100.64.1.1, and no other address"),
-        ({"name": "client1"}, "client1 (100.64.0.1) is attached to netvm already"),
-        ({"address": IPv4Address("100.64.0.0")}, "client1 (100.64.0.1) is attached to netvm already"),
+        ({"name": "web", "address": IPv4Address("100.64.0.1")}, "web has the address 100.64.1.1, not 100.64.0.1"),
+        ({"name": "client1"}, "client1 (100.64.0.1) is already attached to netvm"),
+        ({"address": IPv4Address("100.64.0.0")}, "client1 (100.64.0.1) is already attached to netvm"),
         ({"is_free": lambda _: False}, "netvm has no free port for a client: it has 2"),
     ],
 )
@@ -176,7 +176,7 @@ def test_a_socket_is_for_qemu_alone(image: Image) -> None:
     assert one.socket == "/run/netvm/netvm/a400000"
     assert "addr.path=/run/netvm/netvm/a400000" in vmm.options("qemu", one)
     assert list(vmm.all_options(one)) == ["qemu"]
-    with pytest.raises(ClientError, match="crosvm is connected by taps alone"):
+    with pytest.raises(ClientError, match="crosvm can't join a socket"):
         vmm.options("crosvm", one)
 
 
@@ -250,7 +250,7 @@ def no_journal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, short_runtime: P
     ("arguments", "code", "said"),
     [
         (["attach"], 7, "no VM is running"),
-        (["attach", "--socket", "--vmm", "crosvm"], 1, "crosvm is connected by taps alone"),
+        (["attach", "--socket", "--vmm", "crosvm"], 1, "crosvm can't join a socket"),
         (["attach", "--owner", "nobody-at-all"], 2, "there is no user 'nobody-at-all'"),
         (["attach", "--address", "100.64.0.300"], 2, "'100.64.0.300' is not an IPv4 address"),
         (["detach"], 2, "name one client with --name or --address, or --all"),
@@ -286,7 +286,9 @@ def test_without_the_capability(capsys: Capture, monkeypatch: pytest.MonkeyPatch
         assert main(["client", "attach"]) == 1
     err = capsys.readouterr().err
     assert "taps and bridges need CAP_NET_ADMIN, which you do not have" in err
-    assert "hint: sudo netvm-build client attach, or without privileges, for QEMU alone: client attach --socket" in err
+    assert (
+        "hint: put `sudo` before the command; or add --socket, which needs no privileges but only QEMU can join" in err
+    )
 
 
 # ---- run: ports, uplink, service managers

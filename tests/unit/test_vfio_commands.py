@@ -24,6 +24,7 @@ from netvm_build.util import process
 from netvm_build.util.errors import BootError
 from netvm_build.vm import cards, engine, registry
 from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import accelerator
 
 from tests.support.fake_sysfs import FakeMachine, standard
 from tests.unit.test_cli_build import write_image
@@ -44,6 +45,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_runtime: Path
     monkeypatch.setattr(engine, "Host", lambda: made.host)
     monkeypatch.setattr(engine, "state_folder", lambda: tmp_path / "state")
     monkeypatch.setattr(access, "_may_lock", lambda: True)
+    monkeypatch.setattr(accelerator.check, "__defaults__", (Path("/dev/null"),))  # a KVM that opens
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return made

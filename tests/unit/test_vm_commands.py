@@ -396,8 +396,9 @@ def test_a_detached_vm_from_start_to_stop(command: Callable[..., Any], tmp_path:
     assert [vm.name for vm in registry.running()] == ["second"]
     assert command("stop", "--now").returncode == 0
     assert registry.running() == ()
-    log = (tmp_path / "state" / "netvm-build" / "netvm.log").read_text()
-    assert '"event": "shutdown"' in log
+    logs = tmp_path / "state" / "netvm-build"
+    assert '"event": "shutdown"' in (logs / "netvm.log").read_text()
+    eventually(lambda: sorted(path.name for path in logs.iterdir()) == ["netvm.log", "second.log"])
 
 
 def test_many_clients_are_plugged_in_one_by_one(command: Callable[..., Any]) -> None:

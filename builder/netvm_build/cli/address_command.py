@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 import click
 
 from netvm_build.cli.app import netvm_build
 from netvm_build.cli.screen import Screen, table
 from netvm_build.model import DEFAULT_POOL
-from netvm_build.model.address import AddressError, Pair, allocate, pair_of_address, pair_of_mac, parse_pool
+from netvm_build.model.address import SHARED, AddressError, Pair, allocate, pair_of_address, pair_of_mac, parse_pool
 
 POOL = str(DEFAULT_POOL)
 
@@ -30,13 +30,25 @@ def address(screen: Screen, values: tuple[str, ...], count: int | None, pool: st
         raise click.UsageError("give an address to convert, or --allocate N")
     pairs = tuple(parse(value) for value in values)
     if count is not None:
-        pairs = allocate(parse_pool(pool), pairs, count)
+        pairs = _allocated(parse_pool(pool), pairs, count)
     if as_json:
         screen.result_json({"version": 1, "pairs": [as_object(pair) for pair in pairs]})
     else:
         head = ("pair", "router", "router MAC", "client", "client MAC")
         rows = [(str(p.network), str(p.router), p.router_mac, str(p.client), p.client_mac) for p in pairs]
         screen.result(table([head, *rows]))
+
+
+def _allocated(pool: IPv4Network, taken: tuple[Pair, ...], count: int) -> tuple[Pair, ...]:
+    """Raises AddressError, with the pool to name instead."""
+    try:
+        return allocate(pool, taken, count)
+    except AddressError as error:
+        prefix = 31 - (count + len(taken) - 1).bit_length()
+        hint = f"name a larger pool: --pool {pool.supernet(new_prefix=prefix)}"
+        if prefix < SHARED.prefixlen:
+            hint = f"ask for fewer: {SHARED} has room for {SHARED.num_addresses // 2} clients in all"
+        raise AddressError(error.message, hint=hint) from error
 
 
 def parse(value: str) -> Pair:

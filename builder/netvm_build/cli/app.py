@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -75,6 +76,21 @@ def netvm_build(context: click.Context, folder: str | None, quiet: bool, verbose
 
         become_invoker(PROGRAM)
     context.obj = Screen(verbosity=-1 if quiet else int(verbose), color=color)
+
+
+class Word(click.Choice):  # type: ignore[type-arg, unused-ignore]
+    """One of several words; a word that is near one of them gets a question instead of the whole list."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            from netvm_build.spec.values import did_you_mean
+
+            question = did_you_mean(str(value), self.choices)
+            if question is None:
+                raise
+            self.fail(f"there is no {value!r}: {question}", param, ctx)
 
 
 # What options that name a place take.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netvm_build.cli.app import FILE, FOLDER, PROGRAM_FILE, netvm_build
+from netvm_build.cli.app import FILE, FOLDER, PROGRAM_FILE, Word, netvm_build
 from netvm_build.cli.draw import drawing
 from netvm_build.cli.left_behind import put_right
 from netvm_build.cli.screen import Screen
@@ -45,13 +45,13 @@ class Where(click.ParamType):  # type: ignore[type-arg, unused-ignore]
             self.fail(str(error), param, ctx)
 
 
-ACCELERATORS = click.Choice(["kvm", "tcg"])
+ACCELERATORS = Word(["kvm", "tcg"])
 
 
 @netvm_build.command(epilog="Example: netvm-build smoke --nic e1000e --nic igb --json")
 @click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml")
 @click.option(
-    "--nic", "nics", metavar="MODEL", multiple=True, type=click.Choice(NICS), help="The uplink; repeat it for a matrix."
+    "--nic", "nics", metavar="MODEL", multiple=True, type=Word(NICS), help="The uplink; repeat it for a matrix."
 )
 @click.option("--vfio", "card", metavar="ADDR", help="The uplink: a card of this machine.")
 @TAKE_NETWORK
@@ -159,9 +159,7 @@ def _write(path: Path, text: str) -> None:
 @click.option("--spare-ports", metavar="N", type=click.IntRange(0), help="Ports for `client attach`.  [default: 4]")
 @click.option("--uplink", metavar="WHERE", type=Where(), help="user (the default), tap:NAME, bridge:NAME, router:NAME.")
 @click.option("--behind", metavar="ROUTER", help="Behind a router that runs, or a SPEC or IMAGE.")
-@click.option(
-    "--nic", metavar="MODEL", type=click.Choice(NICS), help="e1000e, igb, virtio-net-pci…  [default: the spec's]"
-)
+@click.option("--nic", metavar="MODEL", type=Word(NICS), help="e1000e, igb, virtio-net-pci…  [default: the spec's]")
 @click.option("--vfio", "cards", metavar="ADDR", multiple=True, help="An uplink: a card of this machine.")
 @TAKE_NETWORK
 @click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")

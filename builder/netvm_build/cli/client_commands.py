@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netvm_build.cli import left_behind
-from netvm_build.cli.app import netvm_build
+from netvm_build.cli.app import Word, netvm_build
 from netvm_build.cli.escape import escape
 from netvm_build.cli.screen import Screen, table
 from netvm_build.cli.vm_commands import VM
@@ -44,9 +44,9 @@ def client() -> None:
 @click.argument("vm", metavar="[VM]", required=False, type=VM)
 @click.option("--name", metavar="NAME", help="A client the spec names, or any name.")
 @click.option("--address", metavar="A", type=Address(), help="Its address.  [default: the pool's next]")
-@click.option("--socket", is_flag=True, help="By a socket, for a QEMU of yours: needs no privileges.")
+@click.option("--socket", is_flag=True, help="By a socket, which only QEMU can join: needs no privileges.")
 @click.option("--owner", metavar="USER", help="Who may open the client's tap.  [default: you]")
-@click.option("--vmm", type=click.Choice(VMM_NAMES), help="Print this VMM's options alone.")
+@click.option("--vmm", type=Word(VMM_NAMES), help="Print only this VMM's options.")
 @click.option("--timeout", metavar="SECONDS", type=click.FloatRange(0), default=60.0, show_default=True)
 @click.option("--dry-run", is_flag=True, help="Print every change; make none.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -65,8 +65,8 @@ def attach(
 ) -> None:
     """Connect a VM of this host to a running router.
 
-    Makes two taps and a bridge that connects them, plugs one into the router, and prints what the client's VMM is
-    given for the other.  Needs CAP_NET_ADMIN, except with --socket.
+    Makes two taps and a bridge that connects them, plugs one tap into the router, and prints the options by which the
+    client's VMM opens the other.  Needs CAP_NET_ADMIN, except with --socket.
     """
     from netvm_build.host import rights
     from netvm_build.vm import clients, registry
@@ -88,7 +88,7 @@ def attach(
     if not socket and not rights.may_change_links():
         raise rights.NotPermitted(
             "taps and bridges need CAP_NET_ADMIN, which you do not have",
-            hint="sudo netvm-build client attach, or without privileges, for QEMU alone: client attach --socket",
+            hint="put `sudo` before the command; or add --socket, which needs no privileges but only QEMU can join",
         )
     one, seconds = clients.attach(record, wanted, book)
     if as_json:
@@ -132,7 +132,7 @@ def _lines(one: Attachment) -> list[str]:
         ("MAC", one.pair.client_mac),
     ]
     if one.tap:
-        rows.append(("tap", f"{one.tap}, by bridge {one.bridge} to the router's {one.router_tap}"))
+        rows.append(("tap", f"{one.tap}, which the bridge {one.bridge} connects to the router's {one.router_tap}"))
     rows.append(("QEMU", VMMS["qemu"](one)))
     return table(rows).splitlines()
 
@@ -204,7 +204,7 @@ def _tell(screen: Screen, results: tuple[Detached, ...], *, as_json: bool) -> No
 
 @client.command("list", epilog="Example: netvm-build client list --vmm libvirt")
 @click.argument("vm", metavar="[VM]", required=False, type=VM)
-@click.option("--vmm", type=click.Choice(VMM_NAMES), help="Print this VMM's options for each.")
+@click.option("--vmm", type=Word(VMM_NAMES), help="Print this VMM's options for each.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def list_clients(screen: Screen, vm: str | None, vmm: str | None, as_json: bool) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from netvm_build.cli.app import PROGRAM, netvm_build
+from netvm_build.cli.app import PROGRAM, Word, netvm_build
 from netvm_build.cli.screen import Screen
 
 
 @netvm_build.command(epilog='Example: eval "$(netvm-build completion bash)"')
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=Word(["bash", "zsh", "fish"]))
 @click.pass_obj
 def completion(screen: Screen, shell: str) -> None:
     """Print the script that completes our commands in your shell.

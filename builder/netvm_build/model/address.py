@@ -18,8 +18,6 @@ from netvm_build.util.errors import NetvmError
 OUI = "0A:B3:EC"
 SHARED = IPv4Network("100.64.0.0/10")
 
-OUTSIDE_HINT = f"write an address of {SHARED} (RFC 6598)"
-
 _CIDR = re.compile(r"[0-9]+(?:\.[0-9]+){3}/[0-9]{1,2}")
 _MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 
@@ -30,6 +28,11 @@ class AddressError(NetvmError, ValueError):
     exit_code = 2
 
 
+def _require_shared(address: IPv4Address) -> None:
+    if address not in SHARED:
+        raise AddressError(f"{address} is outside {SHARED}", hint=f"write an address of {SHARED} (RFC 6598)")
+
+
 @dataclass(frozen=True, order=True)
 class Pair:
     """One client's /31: `router` (even) on the router's interface, `client` (the next address) on the client's."""
@@ -37,8 +40,7 @@ class Pair:
     router: IPv4Address
 
     def __post_init__(self) -> None:
-        if self.router not in SHARED:
-            raise AddressError(f"{self.router} is outside {SHARED}", hint=OUTSIDE_HINT)
+        _require_shared(self.router)
         if int(self.router) % 2:
             raise AddressError(
                 f"{self.router} is odd, so it is a client's address",
@@ -66,8 +68,7 @@ class Pair:
 
 def mac_of(address: IPv4Address) -> str:
     """The MAC that encodes an address of 100.64.0.0/10.  Raises AddressError for any other address."""
-    if address not in SHARED:
-        raise AddressError(f"{address} is outside {SHARED}", hint=OUTSIDE_HINT)
+    _require_shared(address)
     return ":".join([OUI, *(f"{octet:02X}" for octet in address.packed[1:])])
 
 
@@ -102,6 +103,7 @@ def pair_of_router_mac(text: str) -> Pair:
 
 def pair_of_address(address: IPv4Address) -> Pair:
     """The /31 that holds a router's or a client's address.  Raises AddressError."""
+    _require_shared(address)
     return Pair(IPv4Address(int(address) & ~1))
 
 
@@ -144,6 +146,6 @@ def allocate(pool: IPv4Network, taken: Iterable[Pair], count: int = 1) -> tuple[
     if len(free) < count:
         raise AddressError(
             f"{pool} has room for {pool.num_addresses // 2} clients; {count} more do not fit beside {len(used)} taken",
-            hint="make clients.pool larger: a /23 holds 256 clients, a /16 holds 32768",
+            hint="take a larger pool: a /23 holds 256 clients, a /16 holds 32768",
         )
     return tuple(free)

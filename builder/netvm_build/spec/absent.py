@@ -270,7 +270,8 @@ ABSENT = (
         "bandwidth",
         ("bandwidth", "qos", "shaping", "sqm", "rate", "tc", "speed_limit", "throttle"),
         (UPLINK, CLIENTS, TOP),
-        "bandwidth is not shaped in the router: use tc(8) on the client's tap on the host",
+        "bandwidth is not divided between clients: use tc(8) on the client's tap on the host; the kernel fragment `qos`"
+        " gives each connection its turn (fq_codel)",
     ),
     Absent(
         "isolation as a choice",

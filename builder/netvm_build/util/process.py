@@ -120,6 +120,8 @@ def spawn(
 def detach(work: Callable[[Callable[[bytes], None]], int], log: Path) -> bytes:
     """Do work in a process of its own that outlives us, with no terminal; its stderr goes to `log`.
 
+    The log is removed where nothing was said.
+
     Returns what the work has told by the function it is given, once it tells or ends; empty if it ended without a word.
     """
     sys.stdout.flush()
@@ -133,6 +135,12 @@ def detach(work: Callable[[Callable[[bytes], None]], int], log: Path) -> bytes:
     os.waitpid(child, 0)
     with open(read, "rb") as told:
         return told.read()
+
+
+def remove_empty(log: Path) -> None:
+    """Remove a log in which nothing is.  Raises OSError."""
+    if log.stat().st_size == 0:
+        log.unlink()
 
 
 def _become_detached(work: Callable[[Callable[[bytes], None]], int], write: int, log: Path) -> None:
@@ -162,6 +170,8 @@ def _become_detached(work: Callable[[Callable[[bytes], None]], int], write: int,
         traceback.print_exc()
     finally:
         sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            remove_empty(log)
         os._exit(status)
 
 

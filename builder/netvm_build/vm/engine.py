@@ -20,7 +20,7 @@ from netvm_build.host.steps import Host
 from netvm_build.image.manifest import Image
 from netvm_build.util import process, stoppable
 from netvm_build.util.errors import BootError, LaunchError, NetvmError
-from netvm_build.util.process import detach
+from netvm_build.util.process import detach, remove_empty
 from netvm_build.util.workspace import may_write
 from netvm_build.vm import clients, registry
 from netvm_build.vm.clients import changes
@@ -92,6 +92,7 @@ def detached(image: Image, program: qemu.Qemu, wanted: Wanted) -> registry.Recor
     def work(tell: Callable[[bytes], None]) -> int:
         try:
             place = registry.claim(name)
+            os.ftruncate(2, 0)  # what an earlier VM of this name said
             try:
                 with _borrowed(image, wanted, _log) as lent:
                     launch = _launch(image, program, chosen, lent, place, log)
@@ -139,6 +140,9 @@ def stop(record: registry.Record, timeout_s: float = WAIT_S, *, now: bool = Fals
         select.select([keeper], [], [], 5.0)
     finally:
         os.close(keeper)
+    if record.log:
+        with suppress(OSError):
+            remove_empty(_error_file(Path(record.log)))
     registry.running()
     return False
 

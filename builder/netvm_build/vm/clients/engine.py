@@ -204,7 +204,7 @@ def _until_admitted(talk: Conversation, one: Attachment, wait_s: float) -> None:
         if isinstance(told.event, guest.ClientRefused) and told.event.mac == mac:
             raise ClientError(f"the router refuses {one.client}: {guest.escape(told.event.reason, 200)}")
     hint = f"see what it says: netvm-build events {one.vm}; wait longer with --timeout"
-    raise ClientError(f"the router has not admitted {one.client} within {wait_s:g} s", hint=hint)
+    raise ClientError(f"the router has not accepted {one.client} within {wait_s:g} s", hint=hint)
 
 
 def shown(book: Journal, records: Sequence[Record]) -> tuple[Attachment, ...]:

@@ -165,7 +165,7 @@ def choose(
     for other in there:
         if other.router == str(pair.router) or other.name == called:
             hint = f"see it: netvm-build client list {record.name}"
-            raise ClientError(f"{other.name} ({other.client}) is attached to {record.name} already", hint=hint)
+            raise ClientError(f"{other.name} ({other.client}) is already attached to {record.name}", hint=hint)
     hex_ = f"{int(pair.router) & 0xFFFFFF:06x}"
     seat = seat_of(offered.port) if offered else _seat(record, there, is_free)
     plain = Attachment(
@@ -212,7 +212,7 @@ def _pair(
         pair = pair_of_address(address)
         if name in by_name and by_name[name] != pair:
             hint = "leave out one of --name and --address"
-            raise ClientError(f"{name} is {by_name[name].client}, and no other address", hint=hint)
+            raise ClientError(f"{name} has the address {by_name[name].client}, not {address}", hint=hint)
         return pair
     if name in by_name:
         return by_name[name]

@@ -67,8 +67,8 @@ VMMS: Mapping[str, Callable[[Attachment], str]] = {
 def takes(vmm: str, transport: str) -> None:
     """Raises ClientError if a VMM cannot be connected so."""
     if transport == SOCKET and vmm != QEMU:
-        hint = "leave out --socket, which needs CAP_NET_ADMIN: sudo netvm-build client attach"
-        raise ClientError(f"{vmm} is connected by taps alone; QEMU is the one that takes a socket", hint=hint)
+        hint = "leave out --socket, and put `sudo` before the command: taps need CAP_NET_ADMIN"
+        raise ClientError(f"{vmm} can't join a socket: only QEMU can", hint=hint)
 
 
 def options(vmm: str, one: Attachment) -> str:

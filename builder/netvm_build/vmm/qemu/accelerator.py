@@ -73,10 +73,10 @@ def choose(
 
     The guest is `kernel`, a Linux that is to run under it; a boot sector where none is given.  The answer is kept in
     `cache` (default: $XDG_CACHE_HOME/netvm-build) until QEMU, the host's kernel, the device or the guest changes.
-    Raises LaunchError as `check` does.
+    Raises LaunchError for an accelerator we do not know.
     """
-    check(asked, device)
     if asked is not None:
+        _require_known(asked)
         return Accelerator(asked, "asked for")
     closed = _closed(device)
     if closed is not None:
@@ -96,11 +96,15 @@ def choose(
 
 def check(asked: str | None, device: Path = DEVICE) -> None:
     """Raises LaunchError for an accelerator that we do not know, or KVM where its device does not open."""
-    hint = "choose --accel kvm or --accel tcg, or leave it out"
-    if asked is not None and asked not in CHOICES:
-        raise LaunchError(f"{asked!r} is no accelerator", hint=hint)
+    if asked is not None:
+        _require_known(asked)
     if asked == KVM and (closed := _closed(device)) is not None:
         raise LaunchError(f"--accel kvm: {closed}", hint="use --accel tcg, or leave it out")
+
+
+def _require_known(asked: str) -> None:
+    if asked not in CHOICES:
+        raise LaunchError(f"{asked!r} is no accelerator", hint="choose --accel kvm or --accel tcg, or leave it out")
 
 
 def probe(qemu: Qemu, kind: str, deadline_s: float = PROBE_DEADLINE_S) -> str | None:
