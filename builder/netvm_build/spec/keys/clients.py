@@ -71,7 +71,8 @@ HELPERS = Key(
     lambda r: r.clients.helpers,
     "Protocols whose second connection is let in: `ftp` (active), `pptp`, `tftp`."
     " They serve clients' connections to the outside, and to the usual port only. The kernel then has the fragment"
-    " `nat-helpers`. Without a helper such a connection is refused: see [security](security.md#decisions).",
+    " `nat-helpers`. Without a helper such a connection is refused: see"
+    " [security](../explanation/security.md#decisions).",
     "[ftp, pptp]",
 )
 
