@@ -172,6 +172,13 @@ build_and_smoke() {
     exec .venv/bin/netvm-build smoke build/netvm.yaml
 }
 
+# Two tests at once for each processor, since most of them wait.  tests/conftest.py says which run one by one.
+run_tests() { # marks, what is handed on
+    marks=$1
+    shift
+    exec .venv/bin/python -m pytest -m "$marks" -n $(($(nproc) * 2)) --dist loadgroup --no-loadscope-reorder "$@"
+}
+
 main() {
     command=${1:-all}
     [ $# -eq 0 ] || shift
@@ -190,8 +197,8 @@ main() {
     case $command in
         all) setup all ''; build_and_smoke ;;
         setup) setup all '' ;;
-        test) setup test '[test]'; exec .venv/bin/python -m pytest -m 'not long' "$@" ;;
-        test-quick) setup test '[test]'; exec .venv/bin/python -m pytest -m 'not long and not integration' "$@" ;;
+        test) setup test '[test]'; run_tests 'not long' "$@" ;;
+        test-quick) setup test '[test]'; run_tests 'not long and not integration' "$@" ;;
         test-long) setup test-long '[test]'; exec .venv/bin/python -m pytest -m long "$@" ;;
         bench) setup all ''; exec .venv/bin/python -m bench "$@" ;;
         clean) rm -rf build .venv .cache ;;

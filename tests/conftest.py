@@ -18,12 +18,31 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 set_hypothesis_home_dir(Path(__file__).parents[1] / ".cache" / "hypothesis")
 
 GOLDEN = Path(__file__).parent / "golden"
+INTEGRATION = Path(__file__).parent / "integration"
 
 
 def pytest_configure() -> None:
     """A shell has its background jobs ignore Ctrl-C, and what they start inherits that: not what we test."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests in an order for several workers (pytest -n): what waits longest first, so that no worker ends late.
+
+    What boots VMs, which take a processor each, and what measures times or rates comes last, one after another.
+    """
+
+    def seconds(item: pytest.Item) -> float:
+        mark = item.get_closest_marker("lasts")
+        return float(mark.args[0]) if mark else 0.0
+
+    def alone(item: pytest.Item) -> bool:
+        return INTEGRATION in item.path.parents or item.get_closest_marker("alone") is not None
+
+    for item in filter(alone, items):
+        item.add_marker(pytest.mark.xdist_group("alone"))
+    items.sort(key=lambda item: (alone(item), -seconds(item)))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from netvm_build.build import nix, nixlit, pipeline
 from netvm_build.util import process
 
 from tests.integration.conftest import loaded, workshop
-from tests.support.needs import need, tell
+from tests.support.needs import in_turn, need, tell
 
 __all__ = ["loaded", "need", "workshop"]
 
@@ -33,10 +34,12 @@ def connmand(request: pytest.FixtureRequest) -> list[str]:
     if given := os.environ.get("NETVM_CONNMAND"):
         return [given]
     found: pipeline.Loaded = request.getfixturevalue("loaded")
-    tree = pipeline.prepare(found, request.getfixturevalue("workshop") / "connman", tell)
-    expression = PARTS.format(tree=nixlit.literal(str(tree.resolve())))
-    argv = [process.find_tool("nix", nix.PACKAGE), "build", "--impure", "--no-link", "--json", "--expr", expression]
-    built = json.loads(process.run([*argv, "guest", "connman"], env=nix.environment()).stdout)
+    folder: Path = request.getfixturevalue("workshop")
+    with in_turn(folder):
+        tree = pipeline.prepare(found, folder / "connman", tell)
+        expression = PARTS.format(tree=nixlit.literal(str(tree.resolve())))
+        argv = [process.find_tool("nix", nix.PACKAGE), "build", "--impure", "--no-link", "--json", "--expr", expression]
+        built = json.loads(process.run([*argv, "guest", "connman"], env=nix.environment()).stdout)
     paths = [str(part["outputs"]["out"]) for part in built]  # in an order of Nix's own
     (guest,) = [path for path in paths if path.endswith("-debian-guest")]
     (connman,) = [path for path in paths if path != guest]

@@ -40,12 +40,23 @@ while True: threading.Thread(target=tick, args=(s.accept()[0],), daemon=True).st
 MASQUERADE = "table ip nat { chain out { type nat hook postrouting priority 100; oifname up0 masquerade; }; }"
 
 
+def connected() -> socket.socket:
+    """A connection to the server, which may still be starting."""
+    end = time.monotonic() + 10
+    while True:
+        try:
+            return socket.create_connection((SERVER, 7), timeout=5)
+        except ConnectionRefusedError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
 class Listener:
     """A client's connection that only listens."""
 
     def __init__(self, client: Namespace) -> None:
         with inside(client):
-            self.socket = socket.create_connection((SERVER, 7), timeout=5)
+            self.socket = connected()
         self.socket.settimeout(0.05)
         self.heard: list[tuple[float, int]] = []
         self._rest = b""
@@ -121,7 +132,6 @@ def plain_masquerade() -> Iterator[tuple[Namespace, Namespace]]:
         client.ip("route", "add", "default", "via", "100.115.92.0")
         server = far.spawn(sys.executable, "-c", TICKS)
         assert client.pings(SERVER)
-        time.sleep(0.5)
         yield far, client
         server.kill()
         server.wait()

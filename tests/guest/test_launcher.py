@@ -36,7 +36,7 @@ def clone(request: pytest.FixtureRequest) -> Iterator[Path]:
 
 def test_a_clone_below_var_or_run_runs(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clone, the folder of the test, and what PID 1 imports only once a client comes."""
-    monkeypatch.setattr(world, "HERE", clone / "tests/guest")
+    monkeypatch.setattr(world, "HERE", clone / "tests/support/guest")
     made = World(clone / "world", [sys.executable, str(clone / STAND_IN)])
     try:
         made.prepare()

@@ -300,6 +300,7 @@ def test_a_restarted_connman_is_told_the_order_again(two: Two, laptop: Namespace
         time.sleep(0.2)
 
 
+@pytest.mark.lasts(95)
 def test_an_uplink_without_dhcp_says_so_and_leads_nobody_astray(tmp_path: Path, connmand: list[str]) -> None:
     """ConnMan's own word, once it has asked for half a minute; the other uplink carries on as the only one."""
     two = Two(tmp_path, connmand, dhcp=("backup",))
@@ -322,6 +323,7 @@ def test_an_uplink_without_dhcp_says_so_and_leads_nobody_astray(tmp_path: Path, 
         two.world.close()
 
 
+@pytest.mark.lasts(25)
 def test_a_lease_that_runs_out_is_a_way_lost(tmp_path: Path, connmand: list[str]) -> None:
     """The cable stays in, and its DHCP server goes away."""
     two = Two(tmp_path, connmand, dhcp=("backup",))

@@ -21,7 +21,7 @@ from netvm_build.vmm.qemu import Qemu
 from tests.support.booted import air, certificates, radio
 from tests.support.host import debian_root
 from tests.support.host.host_world import need_namespaces
-from tests.support.needs import ROOT, need, tell
+from tests.support.needs import ROOT, in_turn, need, tell
 
 STOCK = """\
 version: 1
@@ -39,25 +39,29 @@ def workshop() -> Path:
         need(tool)
     folder = ROOT / "build" / "tests"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "netvm.yaml").write_text(spec.starter("netvm"))
+    with in_turn(folder):
+        (folder / "netvm.yaml").write_text(spec.starter("netvm"))
     return folder
 
 
 @pytest.fixture(scope="session")
 def loaded(workshop: Path) -> pipeline.Loaded:
-    return pipeline.load(workshop / "netvm.yaml")
+    with in_turn(workshop):
+        return pipeline.load(workshop / "netvm.yaml")
 
 
 @pytest.fixture(scope="session")
 def image(loaded: pipeline.Loaded, workshop: Path) -> Image:
     """The default image."""
-    return pipeline.build(loaded, workshop / "image", tell)
+    with in_turn(workshop):
+        return pipeline.build(loaded, workshop / "image", tell)
 
 
 @pytest.fixture(scope="session")
 def qemu(loaded: pipeline.Loaded, workshop: Path) -> Qemu:
     """The QEMU that the lock pins."""
-    return pipeline.qemu_for(loaded, workshop / "image", tell)
+    with in_turn(workshop):
+        return pipeline.qemu_for(loaded, workshop / "image", tell)
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,14 @@ def need(tool: str) -> None:
         if os.environ.get("CI"):
             pytest.fail(f"{tool} is not installed, and CI must run every test")
         pytest.skip(f"{tool} is not installed")
+
+
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Let one worker at a time, of this test run and of others, build in a folder."""
+    with (folder / "in-turn").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def tell(event: Event, /) -> None:

@@ -67,6 +67,7 @@ FAKES = {
     "apt-get": APT,
     "python3": PYTHON,
     "nix": "exit 0",
+    "nproc": "echo 3",
     "sudo": 'echo "sudo $*" >> "$LOG"\n[ -z "${SUDO_REFUSES:-}" ] || exit 1\n[ "$1" != -n ] || shift\nexec "$@"',
     "netvm-build": 'echo "netvm-build $*" >> "$LOG"\ncase "$1" in smoke) exit "${SMOKE:-0}" ;; esac',
     "id": 'case "$1" in -u) echo "$UID_IS" ;; -un) echo ann ;; -nG) echo "$GROUPS_ARE" ;; esac',
@@ -141,7 +142,7 @@ def computer(tmp_path: Path) -> Computer:
         "DAEMON": "",
     }
     made = Computer(tmp_path, environment)
-    made.has("apt-get", "id", "getent")
+    made.has("apt-get", "id", "getent", "nproc")
     return made
 
 
@@ -318,15 +319,21 @@ def test_one_for_tests_serves_for_building_and_not_the_other_way(computer: Compu
 
 # ---- tests and the rest
 
+SEVERAL = "-n 6 --dist loadgroup --no-loadscope-reorder"  # on three processors
+
 
 @pytest.mark.parametrize(
-    ("command", "marks"),
-    [("test", "not long"), ("test-quick", "not long and not integration"), ("test-long", "long")],
+    ("command", "options"),
+    [
+        ("test", f"-m not long {SEVERAL}"),
+        ("test-quick", f"-m not long and not integration {SEVERAL}"),
+        ("test-long", "-m long"),
+    ],
 )
-def test_the_test_commands(command: str, marks: str, computer: Computer) -> None:
+def test_the_test_commands(command: str, options: str, computer: Computer) -> None:
     done = computer.type(command, "-k", "a b", PYTEST="5")
     assert done.returncode == 5
-    assert computer.log[-1] == f"python -m pytest -m {marks} -k a b"
+    assert computer.log[-1] == f"python -m pytest {options} -k a b"
     wanted = {"nftables", "dbus-daemon", "iproute2", "iputils-ping", "dnsmasq-base", "systemd", "cryptsetup-bin"}
     if command == "test-long":
         wanted |= {"debootstrap", "git"}
