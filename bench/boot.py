@@ -13,7 +13,7 @@ from typing import Any
 from netvm_build import guest as console
 from netvm_build.smoke.guest import Guest
 from netvm_build.smoke.vm import Vm
-from netvm_build.util import stoppable
+from netvm_build.util import interrupts
 from netvm_build.vmm import qemu
 
 from bench import erofs, static_init
@@ -47,8 +47,8 @@ def measure(setting: Setting, nic: str) -> Measured:
     root.write_bytes(erofs.image(static_init.elf(static_init.power_off())))
     ours, theirs = [], []
     for number in range(setting.runs):
-        theirs.append(stoppable.run(static(setting.subject, nic, root, setting.folder)))
-        ours.append(stoppable.run(router(setting.subject, nic, setting.folder)))
+        theirs.append(interrupts.run(static(setting.subject, nic, root, setting.folder)))
+        ours.append(interrupts.run(router(setting.subject, nic, setting.folder)))
         setting.say(
             f"{number + 1} of {setting.runs}: static init {theirs[-1].seconds:.2f} s, router {ours[-1].seconds:.2f} s"
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from netvm_build import guest
 from netvm_build.smoke.guest import Unanswered
-from netvm_build.util import stoppable
+from netvm_build.util import interrupts
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import ClientNic
 
@@ -27,7 +27,7 @@ PING_EACH_S = 0.005
 
 def attach(setting: Setting) -> Measured:
     """From QMP's device_add to the first echo that comes back from the upstream, in one boot."""
-    return Measured(tuple(stoppable.run(_attach(setting))))
+    return Measured(tuple(interrupts.run(_attach(setting))))
 
 
 async def _attach(setting: Setting) -> list[float]:
@@ -100,7 +100,7 @@ def growth(setting: Setting) -> list[Growth]:
 
 
 def _pair(setting: Setting, subject: Subject, number: int) -> Growth:
-    single, many = (stoppable.run(_boot(setting, subject, clients, number)) for clients in (1, MANY))
+    single, many = (interrupts.run(_boot(setting, subject, clients, number)) for clients in (1, MANY))
     added = MANY - 1
     grown = Growth(
         (many.ready_s - single.ready_s) / added * 1000,
@@ -131,7 +131,7 @@ def init_time(setting: Setting) -> Measured:
     """Milliseconds of PID 1 from one client's event to the next, where all were there before it started."""
     subject, taken = roomy(setting), []
     for number in range(setting.runs):
-        taken.append(stoppable.run(_admission(setting, subject, number)))
+        taken.append(interrupts.run(_admission(setting, subject, number)))
         setting.say(f"{number + 1} of {setting.runs}: {taken[-1]:.2f} ms")
     return Measured(tuple(taken))
 

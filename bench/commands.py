@@ -11,7 +11,7 @@ from pathlib import Path
 
 from netvm_build import __file__ as package_file
 from netvm_build.build import nix
-from netvm_build.util import data
+from netvm_build.util import resources
 from netvm_build.util.process import find_tool, run
 
 from bench.values import Measured, Setting, Unmeasured
@@ -102,7 +102,7 @@ def build_changed_init(setting: Setting) -> Measured:
     package = Path(package_file).resolve().parent
     shutil.copytree(package, copy / "builder/netvm_build", ignore=shutil.ignore_patterns("__pycache__", "data"))
     for name in ("templates", "kernel-configs", "rootfs"):
-        shutil.copytree(data.folder(name), copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(resources.folder(name), copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     ours = netvm_build("build", spec_copy(setting), "-o", "image")
     run(ours, cwd=setting.folder, env=source(copy / "builder"))
     init = copy / "rootfs" / "init" / "main.py"

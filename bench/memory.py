@@ -11,7 +11,7 @@ from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.lab import Check
 from netvm_build.smoke.report import Status
 from netvm_build.smoke.rig import Rig
-from netvm_build.util import stoppable
+from netvm_build.util import interrupts
 from netvm_build.util.events import discard
 
 from bench.values import Measured, Setting, Unmeasured
@@ -88,7 +88,7 @@ def trouble(setting: Setting, memory_mib: int) -> str | None:
     manifest = subject.image.manifest
     image = replace(subject.image, manifest=replace(manifest, machine=replace(manifest.machine, memory_mib=memory_mib)))
     rig = Rig(image, subject.qemu, subject.accelerator, setting.folder, discard, checks(), clients=1)
-    entry = stoppable.run(boot(rig, NIC))
+    entry = interrupts.run(boot(rig, NIC))
     if entry.passed:
         return None
     return next((f"{check.name}: {check.detail}" for check in entry.checks if check.status is Status.FAILED), "?")

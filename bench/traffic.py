@@ -9,7 +9,7 @@ from functools import partial
 from ipaddress import IPv4Network
 from statistics import median
 
-from netvm_build.util import stoppable
+from netvm_build.util import interrupts
 
 from bench import load
 from bench.routers import Routed, Shape
@@ -93,7 +93,7 @@ def beside(setting: Setting, theirs: Side, ours: Side, work: Work) -> Measured:
     """Both run, one at a time; each sample from a boot of its own, as where the kernel puts things differs by boot."""
     samples: dict[str, list[float]] = {side.name: [] for side in (theirs, ours)}
     for number in range(setting.runs):
-        found = stoppable.run(_pair(setting, theirs, ours, number, work))
+        found = interrupts.run(_pair(setting, theirs, ours, number, work))
         for side, value in zip((theirs, ours), found, strict=True):
             samples[side.name].append(value)
         told = ", ".join(f"{side.name} {value:.4g}" for side, value in zip((theirs, ours), found, strict=True))

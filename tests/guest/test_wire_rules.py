@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from netvm_build.build import render
-from netvm_build.util import data
+from netvm_build.util import resources
 from scenarios import SCENARIOS
 from workbench import kernel
 
@@ -26,7 +26,7 @@ def marked(template: str) -> tuple[str, dict[int, str]]:
 
 def test_every_rule_of_the_template_is_in_some_scenario_s_ruleset() -> None:
     """One behind a condition that holds for no scenario's spec would never be taken out."""
-    templates = data.folder("templates")
+    templates = resources.folder("templates")
     template, rules = marked((templates / PATH).read_text())
     assert len(rules) > 100
     environment = render._environment(templates, PATH)

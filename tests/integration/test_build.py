@@ -18,7 +18,7 @@ from netvm_build.image.manifest import Image
 from netvm_build.util import process
 from netvm_build.util.errors import KernelConfigError, LockError
 from netvm_build.util.events import discard
-from netvm_build.util.workspace import WorkspaceBusy, claim
+from netvm_build.util.files import WorkspaceBusy, claim
 from netvm_build.vmm import qemu
 
 from tests.support.dotconfig import compare

@@ -24,7 +24,7 @@ from netvm_build.smoke.engine import smoke
 from netvm_build.smoke.lab import Check, CheckFailed, Lab
 from netvm_build.smoke.report import NicReport
 from netvm_build.smoke.rig import Rig
-from netvm_build.util import stoppable
+from netvm_build.util import interrupts
 from netvm_build.util.events import discard
 from netvm_build.util.process import spawn
 from netvm_build.vmm import qemu
@@ -160,7 +160,7 @@ async def plugged(image: Image, program: Qemu, folder: Path) -> list[tuple[str, 
         )
     finally:
         await monitor.disconnect()
-        await stoppable.end_group(child, grace_s=1)
+        await interrupts.end_group(child, grace_s=1)
         child.stdout.close()
     said = [event for event in events if isinstance(event, guest.Modules)]
     return [tuple(name for name in event.loaded if name in CARDS) for event in said]

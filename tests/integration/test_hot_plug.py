@@ -12,7 +12,7 @@ import pytest
 from netvm_build import guest
 from netvm_build.image.manifest import Image
 from netvm_build.model.address import allocate
-from netvm_build.util import stoppable
+from netvm_build.util import interrupts
 from netvm_build.util.process import spawn
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import ClientNic, Qemu
@@ -77,5 +77,5 @@ async def scene(
         return (attached, detached), heard.decode(errors="replace")
     finally:
         await monitor.disconnect()
-        await stoppable.end_group(child, grace_s=1)
+        await interrupts.end_group(child, grace_s=1)
         child.stdout.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from netvm_build.build import nix, pipeline
 from netvm_build.image.manifest import Image
-from netvm_build.util import data
+from netvm_build.util import resources
 from netvm_build.util.errors import KernelConfigError, NixEvalError, SpecError
 from netvm_build.util.events import discard
 
@@ -75,7 +75,7 @@ def test_the_kernel_is_checked_before_it_is_compiled(rendered: Callable[..., Pat
     step = evaluated(rendered(MINIATURE), "router.kernel.asked.postConfigure")
     match = re.search(r"python3 -B (\S+) \. \"\$buildRoot/\.config\" (\S+)", step)
     assert match is not None
-    assert Path(match[1]).read_text() == (data.folder("templates") / "kernel" / "check_config.py").read_text()
+    assert Path(match[1]).read_text() == (resources.folder("templates") / "kernel" / "check_config.py").read_text()
     requests = {entry["name"]: entry for entry in json.loads(Path(match[2]).read_text())}
     assert requests["IP_NF_NAT"] == {"name": "IP_NF_NAT", "value": "y", "optional": False}
 

@@ -13,14 +13,14 @@ from netvm_build import kconfig
 from netvm_build.build import nix, pipeline
 from netvm_build.kconfig.modular import BY_PARAMETER, NOT_IN_STOCK, OURS_ALONE
 from netvm_build.model import Kernel
-from netvm_build.util import data
+from netvm_build.util import resources
 from netvm_build.util.errors import SpecError
 
 from tests.support.needs import tell
 
 pytestmark = pytest.mark.integration
 
-FRAGMENTS = kconfig.load_fragments([data.folder("kernel-configs")])
+FRAGMENTS = kconfig.load_fragments([resources.folder("kernel-configs")])
 VERSION = Kernel().version
 
 

@@ -95,7 +95,7 @@ def violations(files: Iterable[tuple[str, str]], rooms: dict[str, set[str]]) -> 
     return sorted(set(found))
 
 
-# What waits for a program, and has a counterpart in `stoppable` that lets other tasks run.
+# What waits for a program, and has a counterpart in `interrupts` that lets other tasks run.
 BLOCKING = {
     "netvm_build.util.process.run",
     "netvm_build.util.process.end_group",
@@ -235,7 +235,7 @@ def test_no_files_and_no_folders_import_each_other(package: str) -> None:
 
 def test_no_coroutine_blocks_to_wait_for_a_program() -> None:
     files = [path for package in ("builder/netvm_build", "bench") for path in modules(ROOT / package)]
-    found = {path: list(blocking(path.read_text())) for path in files if path.name != "stoppable.py"}
+    found = {path: list(blocking(path.read_text())) for path in files if path.name != "interrupts.py"}
     assert {path: calls for path, calls in found.items() if calls} == {}
 
 
@@ -311,7 +311,7 @@ def test_what_is_allowed_is_no_violation() -> None:
             ["f calls process.run"],
         ),
         ("from netvm_build.util import process\nasync def f():\n def g():\n  process.run([])\n await h(g)", []),
-        ("from netvm_build.util import stoppable\nasync def f():\n    await stoppable.end_group(1)", []),
+        ("from netvm_build.util import interrupts\nasync def f():\n    await interrupts.end_group(1)", []),
     ],
 )
 def test_a_coroutine_that_blocks_is_seen(source: str, said: list[str]) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from netvm_build import kconfig
 from netvm_build.kconfig import dotconfig
-from netvm_build.util import data
+from netvm_build.util import resources
 from netvm_build.util.errors import OptionMismatch
 
 TREE = Path(__file__).parents[1] / "data" / "kconfig"
-SCRIPT = data.folder("templates") / "kernel" / "check_config.py"
+SCRIPT = resources.folder("templates") / "kernel" / "check_config.py"
 DEBIAN_MODULES = "/usr/lib/python3/dist-packages"
 
 

@@ -17,7 +17,7 @@ from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
 from netvm_build.smoke import engine as smoke
 from netvm_build.smoke.report import BootReport, CheckResult, ImageFacts, Moment, NicReport, Status
-from netvm_build.util import workspace
+from netvm_build.util import files
 from netvm_build.util.events import Note, Sink
 from netvm_build.vm import engine, registry
 from netvm_build.vm import engine as run
@@ -272,7 +272,7 @@ def test_what_cannot_be_run_is_said_before_a_build(
     if "--detach" in arguments:
         monkeypatch.setattr(engine, "log_file", lambda name: Path("file") / f"{name}.log")
     Path("busy").mkdir()
-    with workspace.claim(Path("busy")):
+    with files.claim(Path("busy")):
         assert main(arguments) == code
     assert said in capsys.readouterr().err
     assert "build" not in engines.asked

@@ -9,11 +9,11 @@ import pytest
 from netvm_build import kconfig, spec
 from netvm_build.build import detect, pipeline
 from netvm_build.cli import main
-from netvm_build.util import data
+from netvm_build.util import resources
 from netvm_build.util.errors import NetvmError, SpecError
 
 DATA = Path(__file__).parents[1] / "data"
-FRAGMENTS = kconfig.load_fragments((data.folder("kernel-configs"),))
+FRAGMENTS = kconfig.load_fragments((resources.folder("kernel-configs"),))
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from netvm_build.guest.history import KEPT_NOTES
 from netvm_build.guest.listen import Conversation, Told, Unanswered
 from netvm_build.guest.privilege import told
 from netvm_build.util.errors import BootError
-from netvm_build.util.printable import Printable
+from netvm_build.util.sanitize import Printable
 from netvm_build.vm import registry, status
 from netvm_build.vm.console_log import ConsoleLog
 from netvm_build.vm.hub import Pace

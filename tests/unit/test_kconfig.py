@@ -10,13 +10,13 @@ import pytest
 from netvm_build import kconfig
 from netvm_build.kconfig import Fragment, KernelConfig
 from netvm_build.model import Kernel, OptionKind, OptionValue, RequestedOption, Source
-from netvm_build.util import data
+from netvm_build.util import resources
 from netvm_build.util.errors import OptionMismatch, SpecError
 
 from tests.support.dotconfig import compare, seed_text
 
 SPEC = Source("netvm.yaml", 3)
-OURS = data.folder("kernel-configs")
+OURS = resources.folder("kernel-configs")
 ROUTER = "description: always there\n"
 SEED = ("E1000E", "IGB", "PACKET", "IP_NF_NAT", "IP_NF_IPTABLES", "IP_NF_TARGET_MASQUERADE", "NF_CONNTRACK")
 GUEST = ("VIRTIO_PCI", "VIRTIO_BLK", "VIRTIO_NET", "DEVTMPFS_MOUNT", "HW_RANDOM", "HW_RANDOM_VIRTIO")
@@ -370,7 +370,7 @@ class TestLog:
 
 def router_options(*names: str) -> dict[str, str]:
     """What a router with these fragments of ours asks for, as it stands in a .config."""
-    fragments = kconfig.load_fragments((data.folder("kernel-configs"),))
+    fragments = kconfig.load_fragments((resources.folder("kernel-configs"),))
     chosen = kconfig.resolve(Kernel(fragments=names), fragments)
     return {asked.name: asked.value.text or asked.value.kind.value for asked in chosen.options}
 
@@ -388,7 +388,7 @@ class TestModules:
     """What `kernel.modules` and `kernel.stock` make of the options."""
 
     def resolved(self, **settings: Any) -> kconfig.KernelConfig:
-        return kconfig.resolve(Kernel(**settings), kconfig.load_fragments((data.folder("kernel-configs"),)))
+        return kconfig.resolve(Kernel(**settings), kconfig.load_fragments((resources.folder("kernel-configs"),)))
 
     def test_all_is_built_in_unless_asked_otherwise(self) -> None:
         kernel = self.resolved()

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from netvm_build.util import data
+from netvm_build.util import resources
 
-SCRIPT = data.folder("templates") / "platforms" / "shared" / "make_drivers.py"
+SCRIPT = resources.folder("templates") / "platforms" / "shared" / "make_drivers.py"
 TAKER = SCRIPT.with_name("take_firmware.py")
 RELEASE = "6.12.1-test"
 

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from netvm_build.util import data
+from netvm_build.util import resources
 
-SCRIPT = data.folder("templates") / "platforms" / "shared" / "make_rootfs.py"
+SCRIPT = resources.folder("templates") / "platforms" / "shared" / "make_rootfs.py"
 PYTHON = Path("/usr/bin/python3").resolve()
 LOADER = Path("/lib64/ld-linux-x86-64.so.2")
 

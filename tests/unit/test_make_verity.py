@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from netvm_build.util import data
+from netvm_build.util import resources
 
-SCRIPT = data.folder("templates") / "platforms" / "shared" / "make_verity.py"
+SCRIPT = resources.folder("templates") / "platforms" / "shared" / "make_verity.py"
 MAKER: dict[str, Any] = runpy.run_path(str(SCRIPT))
 BLOCK = 4096
 # One block, a level that is just full, one that is not, three levels.

@@ -18,11 +18,11 @@ from netvm_build import kconfig
 from netvm_build.model import FAMILIES, NIC_FAMILIES, NIC_MODELS, Kernel
 from netvm_build.model.nics import read_families
 from netvm_build.smoke.checks import CHECKS
-from netvm_build.util import data
+from netvm_build.util import resources
 from netvm_build.util.errors import SpecError
 
 ROOT = Path(__file__).resolve().parents[2]
-FRAGMENTS = kconfig.load_fragments([data.folder("kernel-configs")])
+FRAGMENTS = kconfig.load_fragments([resources.folder("kernel-configs")])
 ETHERNET = json.loads((ROOT / "tests/golden/kernel/ethernet.json").read_text())
 VENDOR_OF = {driver: vendor for vendor, fields in ETHERNET.items() for driver in fields["drivers"]}
 
@@ -63,7 +63,7 @@ def test_the_document_lists_the_families(golden: Callable[[Path | str, str], Non
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
 def test_a_description_is_yaml_and_says_what_we_read(family: Any) -> None:
-    document = yaml.safe_load((data.folder("kernel-configs") / f"{family.fragment}.yaml").read_text())["nics"]
+    document = yaml.safe_load((resources.folder("kernel-configs") / f"{family.fragment}.yaml").read_text())["nics"]
     models = {
         model.name: {"option": model.option}
         | ({"since": ".".join(map(str, model.since))} if model.since else {})
@@ -103,13 +103,13 @@ from netvm_build.image import manifest
 from netvm_build.smoke import diagnose
 from netvm_build.smoke.report import CheckResult, Status
 from netvm_build.guest import Init
-from netvm_build.util import data
+from netvm_build.util import resources
 from netvm_build.util.errors import LaunchError
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu.devices import USB_NICS
 
 loaded = spec.parse("version: 1\\nkernel: {nics: [tehuti]}\\nmachine: {nic: tn40}\\n", "netvm.yaml", Path("/"))
-fragments = kconfig.load_fragments([data.folder("kernel-configs")])
+fragments = kconfig.load_fragments([resources.folder("kernel-configs")])
 options = {one.name: str(one.value) for one in kconfig.resolve(loaded.router.kernel, fragments).options}
 failed = CheckResult("lease", "lease", Status.FAILED, "", 1.0, 1.0)
 facts = diagnose.Facts("tn40", "tcg", [failed], [Init(1.0)], [], {}, pci_id="1fc9:4022")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from netvm_build.util.printable import Printable
+from netvm_build.util.sanitize import Printable
 from netvm_build.vm.terminal import IN_CONSOLE, IN_RUN, Keys
 
 

@@ -12,7 +12,7 @@ from netvm_build import spec
 from netvm_build.build import pipeline, render
 from netvm_build.model import OptionKind, OptionValue, Router, Uplink
 from netvm_build.spec import rules
-from netvm_build.util import data
+from netvm_build.util import resources
 from netvm_build.util.errors import RenderError
 
 RENDERED = (
@@ -76,7 +76,7 @@ def test_the_longest_parameters_fit_the_command_line(loaded: pipeline.Loaded) ->
     assert not list(rules.rules(replace(router, image=loaded.router.image)))
     line = re.search(r'cmdline = "(.*)";', render.render(router, loaded.kernel).files["router.nix"].decode())
     assert line is not None
-    maker = runpy.run_path(str(data.folder("templates") / "platforms" / "shared" / "make_verity.py"))
+    maker = runpy.run_path(str(resources.folder("templates") / "platforms" / "shared" / "make_verity.py"))
     table = maker["table"](1 << 30, "0" * 64)
     assert 1500 < len(line[1].replace('\\"', '"').replace("@verity@", table)) <= 2047
 

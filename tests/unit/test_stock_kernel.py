@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from netvm_build import kconfig
-from netvm_build.util import data
+from netvm_build.util import resources
 
-SCRIPT = data.folder("templates") / "platforms" / "debian" / "stock_kernel.py"
-CHECK = data.folder("templates") / "kernel" / "check_config.py"
+SCRIPT = resources.folder("templates") / "platforms" / "debian" / "stock_kernel.py"
+CHECK = resources.folder("templates") / "kernel" / "check_config.py"
 CONFIG = """\
 CONFIG_IGB=m
 CONFIG_NET_9P=m

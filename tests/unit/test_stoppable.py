@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 from netvm_build.cli.signals import LOOK_S, Stopped, stopping_once
-from netvm_build.util import process, stoppable
+from netvm_build.util import interrupts, process
 
 HAMMER = """
 import asyncio, random, signal, sys
-from netvm_build.util import process, stoppable
+from netvm_build.util import interrupts, process
 from netvm_build.cli.signals import LOOK_S, Stopped, stopping_once
 run = {run}
 async def busy():
@@ -41,7 +41,7 @@ for number in range({times}):
 
 
 def test_no_moment_is_a_bad_one() -> None:
-    program = HAMMER.format(run="stoppable.run", times=300)
+    program = HAMMER.format(run="interrupts.run", times=300)
     done = subprocess.run(
         [sys.executable, "-W", "ignore:coroutine", "-c", program],
         cwd=Path(__file__).parents[2],
@@ -66,7 +66,7 @@ def test_the_clean_up_is_done_before_the_signal_is_heard_of() -> None:
 
     with stopping_once():
         with pytest.raises(Stopped) as caught:
-            stoppable.run(main())
+            interrupts.run(main())
         said.append("stopped")
     assert caught.value.signal == signal.SIGTERM
     assert said == ["clean", "stopped"]
@@ -109,7 +109,7 @@ def test_a_result_that_comes_with_the_signal_does_not_hide_it() -> None:
         return "done"
 
     with pytest.raises(KeyboardInterrupt):
-        stoppable.run(main())
+        interrupts.run(main())
 
 
 def test_handlers_come_back() -> None:
@@ -119,7 +119,7 @@ def test_handlers_come_back() -> None:
 
     with stopping_once():
         before = signal.getsignal(signal.SIGTERM)
-        stoppable.run(main())
+        interrupts.run(main())
         assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -128,7 +128,7 @@ def test_in_another_thread() -> None:
         return 3
 
     results: list[int] = []
-    thread = threading.Thread(target=lambda: results.append(stoppable.run(main())))
+    thread = threading.Thread(target=lambda: results.append(interrupts.run(main())))
     thread.start()
     thread.join()
     assert results == [3]
@@ -144,10 +144,10 @@ def test_a_task_that_fails_as_it_is_ended_ends_all_the_same() -> None:
     async def main() -> bool:
         task = asyncio.create_task(stubborn())
         await asyncio.sleep(0)
-        await stoppable.ended(task)
+        await interrupts.ended(task)
         return task.done()
 
-    assert stoppable.run(main())
+    assert interrupts.run(main())
 
 
 def test_who_waits_for_an_end_can_be_cancelled() -> None:
@@ -163,7 +163,7 @@ def test_who_waits_for_an_end_can_be_cancelled() -> None:
         task = asyncio.create_task(slow())
         await asyncio.sleep(0)
         asyncio.get_running_loop().call_later(0.01, waiting.cancel)
-        await stoppable.ended(task)
+        await interrupts.ended(task)
 
     async def outer() -> None:
         nonlocal waiting
@@ -172,7 +172,7 @@ def test_who_waits_for_an_end_can_be_cancelled() -> None:
 
     started = time.monotonic()
     with pytest.raises(asyncio.CancelledError):
-        stoppable.run(outer())
+        interrupts.run(outer())
     assert time.monotonic() - started < 5
 
 
@@ -192,8 +192,8 @@ def test_a_loop_that_waits_for_a_program_does_nothing_else() -> None:
     selector = Counted()
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
         child = process.spawn(["sh", "-c", "sleep 1; exit 3"])
-        assert runner.run(stoppable.exited(child)) == 3
-        assert runner.run(stoppable.exited(child)) == 3  # it is known
+        assert runner.run(interrupts.exited(child)) == 3
+        assert runner.run(interrupts.exited(child)) == 3  # it is known
     assert selector.looks < 20  # half of them to start and close the loop
 
 
@@ -212,13 +212,13 @@ async def deaf_child() -> subprocess.Popen[bytes]:
 def test_others_run_while_a_program_is_ended() -> None:
     async def main() -> tuple[int, int]:
         child = await deaf_child()
-        ending, turns = asyncio.create_task(stoppable.end_group(child, grace_s=0.5)), 0
+        ending, turns = asyncio.create_task(interrupts.end_group(child, grace_s=0.5)), 0
         while not ending.done():
             await asyncio.sleep(0.01)
             turns += 1
         return child.returncode, turns
 
-    status, turns = stoppable.run(main())
+    status, turns = interrupts.run(main())
     assert status == -signal.SIGKILL
     assert turns > 5
 
@@ -226,11 +226,11 @@ def test_others_run_while_a_program_is_ended() -> None:
 def test_a_program_is_ended_even_if_who_waits_for_that_is_cancelled() -> None:
     async def main() -> subprocess.Popen[bytes]:
         child = await deaf_child()
-        ending = asyncio.create_task(stoppable.end_group(child, grace_s=0.2))
+        ending = asyncio.create_task(interrupts.end_group(child, grace_s=0.2))
         await asyncio.sleep(0.05)
         ending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await ending
         return child
 
-    assert stoppable.run(main()).returncode == -signal.SIGKILL
+    assert interrupts.run(main()).returncode == -signal.SIGKILL

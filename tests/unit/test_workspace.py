@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from netvm_build.util.workspace import WorkspaceBusy, claim, new_folder, replace_file, scratch
+from netvm_build.util.files import WorkspaceBusy, claim, new_folder, replace_file, scratch
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from netvm_build.kconfig import Fragment
 from netvm_build.model import FAMILIES, NIC_FAMILIES
 from netvm_build.util.errors import NetvmError
-from netvm_build.util.workspace import replace_file
+from netvm_build.util.files import replace_file
 
 SYSFS = Path("/sys")
 MODULES = Path("/lib/modules")

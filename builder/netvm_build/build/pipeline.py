@@ -17,10 +17,10 @@ from netvm_build.build import debian, detect, nix
 from netvm_build.build import render as rendering
 from netvm_build.image import manifest
 from netvm_build.model import AUTO, PlatformKind, Router, Source
-from netvm_build.util import data
+from netvm_build.util import resources
 from netvm_build.util.errors import KernelConfigError, LockError, ManifestError, NetvmError, Problem, SpecError
 from netvm_build.util.events import Note, Sink
-from netvm_build.util.workspace import claim, new_folder, real_path
+from netvm_build.util.files import claim, new_folder, real_path
 from netvm_build.vmm import qemu
 
 LOCK_NAME = "netvm.lock"
@@ -65,7 +65,7 @@ def load(path: Path) -> Loaded:
     """Read a spec and the kernel fragments it names.  Raises SpecError with every problem of both."""
     draft = spec.draft(path)
     try:
-        fragments = kconfig.load_fragments((*draft.router.kernel.fragment_dirs, data.folder("kernel-configs")))
+        fragments = kconfig.load_fragments((*draft.router.kernel.fragment_dirs, resources.folder("kernel-configs")))
         router = _with_this_machines_nics(draft, fragments)
         kernel = kconfig.resolve(router.kernel, fragments, draft.origins, draft.unread, draft.written)
     except SpecError as error:

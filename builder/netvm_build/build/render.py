@@ -24,7 +24,7 @@ from netvm_build.model import OptionKind, OptionValue, Router, address
 from netvm_build.model.architecture import X86_64
 from netvm_build.spec import full_spec
 from netvm_build.spec.rules import traffic, uplinks, wifi
-from netvm_build.util import data
+from netvm_build.util import resources
 from netvm_build.util.errors import RenderError
 
 # The console is where a boot that dies early tells why, panic=-1 ends the VM instead of leaving it hanging.
@@ -64,9 +64,9 @@ class RenderedTree:
 def render(router: Router, kernel: KernelConfig) -> RenderedTree:
     """The whole tree of a router.  Raises RenderError for a value that a file's format cannot hold."""
     files: dict[str, bytes] = {}
-    _collect(data.folder("rootfs") / "static", "rootfs", files)
-    _collect(data.folder("rootfs") / "init", "rootfs/usr/lib/netvm/init", files)
-    templates = data.folder("templates")
+    _collect(resources.folder("rootfs") / "static", "rootfs", files)
+    _collect(resources.folder("rootfs") / "init", "rootfs/usr/lib/netvm/init", files)
+    templates = resources.folder("templates")
     _collect(templates, "", files)
     values = _values(router, kernel)
     for path in [path for path in files if path.endswith(".j2")]:

@@ -146,7 +146,7 @@ def _text(report: BootReport, screen: Screen) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    from netvm_build.util.workspace import replace_file
+    from netvm_build.util.files import replace_file
 
     replace_file(path, text.encode())
 

@@ -53,9 +53,9 @@ def detect(screen: Screen, spec: str, write: bool, as_json: bool) -> None:
 def _fragments(spec: Path) -> Mapping[str, Fragment]:
     """Ours, and those beside the spec; the spec itself need not be in order, or there."""
     from netvm_build import kconfig
-    from netvm_build.util import data
+    from netvm_build.util import resources
 
-    own, ours = spec.parent / "kernel-configs", data.folder("kernel-configs")
+    own, ours = spec.parent / "kernel-configs", resources.folder("kernel-configs")
     beside = (own,) if own.is_dir() and not own.samefile(ours) else ()
     return kconfig.load_fragments((*beside, ours))
 

@@ -99,13 +99,13 @@ def _asked_by(asked: Asked) -> str:
 def _read(spec_argument: str) -> tuple[Kernel, Mapping[str, Fragment]]:
     """What a spec asks of its kernel, and all fragments it could name; the defaults where there is no netvm.yaml."""
     from netvm_build import kconfig, spec
-    from netvm_build.util import data
+    from netvm_build.util import resources
 
     path = spec_path(spec_argument)
     asked = Kernel()
     if path.exists() or path != Path("netvm.yaml"):
         asked = spec.load(path).router.kernel
-    return asked, kconfig.load_fragments((*asked.fragment_dirs, data.folder("kernel-configs")))
+    return asked, kconfig.load_fragments((*asked.fragment_dirs, resources.folder("kernel-configs")))
 
 
 def _chosen(asked: Kernel, fragments: Mapping[str, Fragment]) -> set[str]:

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
 
-from netvm_build.util import data
+from netvm_build.util import resources
 from netvm_build.util.errors import OptionMismatch
 
 NAME = "check_config"
@@ -27,7 +27,7 @@ class _Loader(SourceFileLoader):
 @cache
 def check_config() -> ModuleType:
     """The check as a module."""
-    loader = _Loader(NAME, str(data.folder("templates") / "kernel" / f"{NAME}.py"))
+    loader = _Loader(NAME, str(resources.folder("templates") / "kernel" / f"{NAME}.py"))
     spec = importlib.util.spec_from_loader(NAME, loader)
     module = ModuleType(NAME) if spec is None else importlib.util.module_from_spec(spec)
     loader.exec_module(module)

@@ -10,7 +10,7 @@ from netvm_build.kconfig.reader import Reader
 from netvm_build.spec import marks
 from netvm_build.spec.marks import Broken, Scalar
 from netvm_build.spec.values import ReadError, describe, did_you_mean, fragment_name
-from netvm_build.util import data
+from netvm_build.util import resources
 from netvm_build.util.errors import Problem, SpecError
 
 _FOLDER = "kernel-configs"
@@ -26,7 +26,7 @@ def load_fragments(folders: Sequence[Path]) -> Mapping[str, Fragment]:
     fragments: dict[str, Fragment] = {}
     for folder in folders:
         for path, shown_as in _files(folder, problems):
-            fragment = _load(path, shown_as, problems, ours=folder == data.folder(_FOLDER))
+            fragment = _load(path, shown_as, problems, ours=folder == resources.folder(_FOLDER))
             if fragment is None:
                 continue
             first = fragments.setdefault(fragment.name, fragment)
@@ -47,7 +47,7 @@ def _renamed(fragment: Fragment) -> str:
 
 def _files(folder: Path, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
     """The fragments' files with their names for messages; ours are shown alike wherever they are installed."""
-    shown = _FOLDER if folder == data.folder(_FOLDER) else str(folder)
+    shown = _FOLDER if folder == resources.folder(_FOLDER) else str(folder)
     try:
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:

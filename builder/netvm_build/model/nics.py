@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netvm_build.model.router import Kernel
-from netvm_build.util import data
+from netvm_build.util import resources
 
 _FAMILY = re.compile(r"  family: ([a-z0-9-]+)")
 _VENDORS = re.compile(r"  vendors: \[(.*)\]")
@@ -88,7 +88,7 @@ def _model(name: str, fragment: str, words: Mapping[str, str]) -> NicModel:
 
 FAMILIES: Mapping[str, NicFamily] = {
     family.name: family
-    for family in sorted(read_families(data.folder("kernel-configs")), key=lambda family: family.name)
+    for family in sorted(read_families(resources.folder("kernel-configs")), key=lambda family: family.name)
 }
 
 NIC_FAMILIES: Mapping[str, str] = {name: family.fragment for name, family in FAMILIES.items()}

@@ -15,7 +15,7 @@ from netvm_build.guest import escape, read_object
 from netvm_build.image.manifest import Image
 from netvm_build.model.address import Pair
 from netvm_build.smoke.vm import Vm
-from netvm_build.util import stoppable
+from netvm_build.util import interrupts
 from netvm_build.vmm import qemu
 
 PORT_NAME = "netvm.client"
@@ -107,7 +107,7 @@ class Client:
         try:
             await asyncio.wait({hello, ended}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await stoppable.ended(hello, ended)
+            await interrupts.ended(hello, ended)
         if not self._hello.is_set():
             last = escape(self.vm.console_tail[-1]) if self.vm.console_tail else "nothing"
             raise ClientError(f"client VM {self.address} stopped before it answered; its last line: {last}")

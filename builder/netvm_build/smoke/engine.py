@@ -23,10 +23,10 @@ from netvm_build.smoke.report import BootReport, CheckResult, ImageFacts, NicRep
 from netvm_build.smoke.rig import Rig, set_up
 from netvm_build.smoke.timeline import timeline
 from netvm_build.smoke.vm import Vm
-from netvm_build.util import stoppable
+from netvm_build.util import interrupts
 from netvm_build.util.errors import NetvmError, QmpLost
 from netvm_build.util.events import Note, Progress, Sink, StageEnded, StageStarted
-from netvm_build.util.workspace import claim, may_write
+from netvm_build.util.files import claim, may_write
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import accelerator as accelerators
 
@@ -61,7 +61,7 @@ def smoke(
     try:
         with claim(out, "--out"):
             report.remove(out)
-            entries = tuple(stoppable.run(boot(rig, nic)) for nic in wanted)
+            entries = tuple(interrupts.run(boot(rig, nic)) for nic in wanted)
             result = BootReport(
                 image=_facts(image),
                 qemu_version=program.version,
@@ -168,7 +168,7 @@ async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
             results.append(CheckResult(check.id, check.name, status, detail, seconds, at_s))
             rig.sink(Progress(stage, len(results), total, report.check_text(results[-1])))
     finally:
-        await stoppable.ended(watching)
+        await interrupts.ended(watching)
     return results
 
 
@@ -202,7 +202,7 @@ async def _unless_lost(running: Awaitable[str], guest: Guest | None) -> str:
             return work.result()
         raise RouterLost(guest.lost.result())
     finally:
-        await stoppable.ended(work)
+        await interrupts.ended(work)
 
 
 def _judge(rig: Rig, nic: str, lab: Lab, checks: list[CheckResult], pci_id: str | None, seconds: float) -> NicReport:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import cast
 
-from netvm_build.util.stoppable import ended
+from netvm_build.util.interrupts import ended
 
 TRANSFER_BYTES = 4 << 20
 ANSWER = IPv4Address("192.0.2.53")  # TEST-NET-1 (RFC 5737): no such machine

@@ -25,7 +25,7 @@ from typing import Any
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from netvm_build.guest import MAX_LINE, Lines, escape
-from netvm_build.util import stoppable
+from netvm_build.util import interrupts
 from netvm_build.util.errors import LaunchError, QmpLost
 from netvm_build.util.process import spawn
 from netvm_build.vmm import qemu
@@ -155,7 +155,7 @@ class Vm:
                 await asyncio.wait({ended}, timeout=QUIT_S)
             raise self._launch_error(deadline_s)
         finally:
-            await stoppable.ended(connecting, ended)
+            await interrupts.ended(connecting, ended)
 
     def _launch_error(self, deadline_s: float) -> LaunchError:
         said = self.said()
@@ -253,15 +253,15 @@ class Vm:
             return b""
 
     async def _watch(self, child: Popen[bytes]) -> None:
-        await stoppable.exited(child)
+        await interrupts.exited(child)
         self.ended.set()
 
     async def close(self) -> None:
         """End QEMU, which takes SIGTERM as its order to quit, and close all that is ours.  May be called twice."""
         self._closing = True
         if self._child is not None:
-            await stoppable.end_group(self._child, grace_s=1.0)
-        await stoppable.ended(*self._tasks)
+            await interrupts.end_group(self._child, grace_s=1.0)
+        await interrupts.ended(*self._tasks)
         with suppress(QMPError, EOFError, OSError, TimeoutError):
             async with asyncio.timeout(QUIT_S):
                 await self._qmp.disconnect()

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from netvm_build.util.errors import BootError, QmpLost
-from netvm_build.util.stoppable import run
+from netvm_build.util.interrupts import run
 from netvm_build.vm.registry import Record
 from netvm_build.vmm import qemu
 

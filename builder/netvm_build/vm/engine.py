@@ -18,10 +18,10 @@ from netvm_build.host import vfio
 from netvm_build.host.journal import Journal, state_folder
 from netvm_build.host.steps import Host
 from netvm_build.image.manifest import Image
-from netvm_build.util import process, stoppable
+from netvm_build.util import interrupts, process
 from netvm_build.util.errors import BootError, LaunchError, NetvmError
+from netvm_build.util.files import may_write
 from netvm_build.util.process import detach, remove_empty
-from netvm_build.util.workspace import may_write
 from netvm_build.vm import clients, registry
 from netvm_build.vm.clients import changes
 from netvm_build.vm.clients.vmm import joining
@@ -67,7 +67,7 @@ def run(image: Image, program: qemu.Qemu, wanted: Wanted, say: Callable[[str], N
     try:
         with _borrowed(image, wanted, say) as lent:
             launch = _launch(image, program, chosen, lent, place, None)
-            return stoppable.run(_on_terminal(launch, say))
+            return interrupts.run(_on_terminal(launch, say))
     finally:
         place.leave()
         _give_back(say)
@@ -96,7 +96,7 @@ def detached(image: Image, program: qemu.Qemu, wanted: Wanted) -> registry.Recor
             try:
                 with _borrowed(image, wanted, _log) as lent:
                     launch = _launch(image, program, chosen, lent, place, log)
-                    return stoppable.run(_alone(launch, lambda record: tell(json.dumps(record.name).encode())))
+                    return interrupts.run(_alone(launch, lambda record: tell(json.dumps(record.name).encode())))
             finally:
                 place.leave()
                 _give_back(lambda line: print(line, file=sys.stderr))

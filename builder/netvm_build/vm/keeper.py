@@ -22,7 +22,7 @@ from typing import Any
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from netvm_build.guest import Firewall, GuestEvent, escape
-from netvm_build.util import stoppable
+from netvm_build.util import interrupts
 from netvm_build.util.errors import BootError, LaunchError, QmpLost
 from netvm_build.vm import registry
 from netvm_build.vm.console_log import ConsoleLog
@@ -183,7 +183,7 @@ class Keeper:
                 async with asyncio.timeout(2.0):
                     await self._ended.wait()
         finally:
-            await stoppable.ended(*waits)
+            await interrupts.ended(*waits)
         raise self._launch_error(argv, said)
 
     def _launch_error(self, argv: list[str], said: Path) -> LaunchError:
@@ -194,7 +194,7 @@ class Keeper:
         return LaunchError(f"QEMU {ended} at its start", details=details)
 
     async def _watch(self, child: Popen[bytes]) -> None:
-        await stoppable.exited(child)
+        await interrupts.exited(child)
         self._ended.set()
 
     async def _trim(self, said: Path) -> None:
@@ -236,7 +236,7 @@ class Keeper:
     async def _until_the_end(self) -> None:
         waits = [asyncio.create_task(self._ended.wait()), asyncio.create_task(self._stop.wait())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        await stoppable.ended(*waits)
+        await interrupts.ended(*waits)
         if not self._ended.is_set() and not self._quit:
             await self._power_down()
         for hub in self._hubs.values():
@@ -253,10 +253,10 @@ class Keeper:
 
     async def _close(self) -> None:
         if self._child is not None:
-            await stoppable.end_group(self._child, grace_s=1.0)
+            await interrupts.end_group(self._child, grace_s=1.0)
         for hub in self._hubs.values():
             hub.close()
-        await stoppable.ended(*self._tasks)
+        await interrupts.ended(*self._tasks)
         with suppress(QMPError, EOFError, OSError, TimeoutError):
             async with asyncio.timeout(2.0):
                 await self._qmp.disconnect()

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from netvm_build.util.errors import BootError
+from netvm_build.util.files import lock_folder
 from netvm_build.util.process import has_ended
-from netvm_build.util.workspace import lock_folder
 
 VERSION = 1
 RECORD = "vm.json"

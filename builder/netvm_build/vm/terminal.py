@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 
 from netvm_build.util.errors import QmpLost
-from netvm_build.util.printable import Printable
+from netvm_build.util.sanitize import Printable
 
 READ_BYTES = 16 << 10
 

@@ -16,7 +16,7 @@ from netvm_build.build.debian.mirrors import KEYRING, MAIN, SECURITY
 from netvm_build.model.architecture import X86_64
 from netvm_build.util import process
 from netvm_build.util.errors import CommandError, LockError, ToolMissing
-from netvm_build.util.workspace import scratch
+from netvm_build.util.files import scratch
 
 NEEDS_MIB = 256  # the indexes of two suites, uncompressed
 

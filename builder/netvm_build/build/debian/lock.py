@@ -19,7 +19,7 @@ from typing import Any
 
 from netvm_build.build.debian.packages import VERSIONS, Request
 from netvm_build.util.errors import LockError
-from netvm_build.util.workspace import replace_file
+from netvm_build.util.files import replace_file
 
 LOCK_VERSION = 1
 MAX_BYTES = 16 << 20

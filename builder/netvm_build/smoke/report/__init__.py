@@ -19,7 +19,7 @@ from netvm_build.smoke.report.values import (
     NicReport,
     Status,
 )
-from netvm_build.util.workspace import replace_file
+from netvm_build.util.files import replace_file
 
 __all__ = [
     "SCHEMA",

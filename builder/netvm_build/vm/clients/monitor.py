@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from netvm_build.util.errors import QmpLost
-from netvm_build.util.stoppable import run_in
+from netvm_build.util.interrupts import run_in
 from netvm_build.vmm.qemu.pcie import Seat
 
 CONNECT_S = 5.0

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from netvm_build.model.architecture import X86_64
 from netvm_build.util.errors import CommandError, LaunchError
+from netvm_build.util.files import replace_file
 from netvm_build.util.process import end_group, spawn
-from netvm_build.util.workspace import replace_file
 from netvm_build.vmm.qemu import Qemu
 
 KVM = "kvm"

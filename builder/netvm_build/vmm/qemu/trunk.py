@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from netvm_build.image.manifest import Manifest
-from netvm_build.util.stoppable import ended
+from netvm_build.util.interrupts import ended
 from netvm_build.vmm.qemu import Trunk
 
 Passing = Coroutine[Any, Any, None]
