@@ -28,7 +28,7 @@ from netvm_build.image import manifest
 from netvm_build.kconfig.mismatches import mismatches_in
 from netvm_build.smoke import evidence, hardening, upstream
 from netvm_build.smoke.guest import MAX_HEARD_BYTES, Guest
-from netvm_build.spec import marks
+from netvm_build.spec import yaml_nodes
 from netvm_build.spec.keys import KEYS, Key
 from netvm_build.util import pem, process
 from netvm_build.util.errors import LockError, ManifestError, QmpLost, SpecError
@@ -171,7 +171,7 @@ SPECS = st.sampled_from(EXAMPLES).flatmap(mutations).map(lambda data: data.decod
 @example("a: 0x" + "f" * 5000)
 @example("kernel: {version: 6.²}")
 def test_a_spec_of_any_text_is_read_or_a_spec_error(text: str) -> None:
-    marks.compose(text, "x.yaml")
+    yaml_nodes.compose(text, "x.yaml")
     told(lambda: spec.parse(text, "x.yaml", ROOT / "examples"), SpecError)
 
 

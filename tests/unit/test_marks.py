@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from netvm_build.spec import marks
-from netvm_build.spec.marks import Broken, Entry, Items, Mapping, Scalar, compose, joined, read, shown, written
+from netvm_build.spec import yaml_nodes
+from netvm_build.spec.yaml_nodes import Entry, Invalid, Mapping, Scalar, Sequence, compose, joined, read, shown, written
 from netvm_build.util.errors import SpecError
 
 
@@ -35,7 +35,7 @@ def test_collections_keep_their_lines() -> None:
     root = compose("a:\n  - x\n  - [y]\nb: {c: d}\r\n", "f.yaml").root
     assert root == Mapping(
         (
-            Entry("a", 1, Items((Scalar("x", 2), Items((Scalar("y", 3),), 3)), 2)),
+            Entry("a", 1, Sequence((Scalar("x", 2), Sequence((Scalar("y", 3),), 3)), 2)),
             Entry("b", 4, Mapping((Entry("c", 4, Scalar("d", 4)),), 4)),
         ),
         1,
@@ -47,7 +47,7 @@ def test_collections_keep_their_lines() -> None:
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", "---\n", "---\n...\n"])
 def test_an_empty_file_has_no_root_and_no_problem(text: str) -> None:
-    assert compose(text, "f.yaml") == marks.Document(None)
+    assert compose(text, "f.yaml") == yaml_nodes.Document(None)
 
 
 def test_of_two_equal_keys_the_second_is_reported_and_the_first_is_kept() -> None:
@@ -84,7 +84,7 @@ def test_an_alias_is_reported_where_it_stands_and_never_followed() -> None:
     assert [(line, path) for line, path, _ in problems(text)] == [(1, "a"), (2, "b"), (3, "c"), (3, "c[0]"), (4, "")]
     root = compose(text, "f.yaml").root
     assert isinstance(root, Mapping)
-    assert root.entries[1].value == Broken(2)
+    assert root.entries[1].value == Invalid(2)
 
 
 def test_a_billion_laughs_are_as_many_problems_as_lines() -> None:
@@ -119,20 +119,20 @@ def test_an_error_of_syntax_has_a_line_and_a_hint(text: str, line: int, hint: st
 def test_deep_nesting_is_a_problem_and_no_crash(
     shape: str, loader: type[yaml.SafeLoader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(marks, "_Loader", loader)
+    monkeypatch.setattr(yaml_nodes, "_Loader", loader)
     found = compose(shape.format("[" * 200, "]" * 200), "f.yaml").problems
     assert [problem.message for problem in found] == ["is nested deeper than 16 levels"]
 
 
 def test_the_deepest_nesting_that_fits_in_a_file_is_told_at_once() -> None:
-    found = compose("a: 1\na: 2\nb: " + "[" * (marks.MAX_BYTES - 13), "f.yaml").problems
+    found = compose("a: 1\na: 2\nb: " + "[" * (yaml_nodes.MAX_BYTES - 13), "f.yaml").problems
     assert [problem.line for problem in found] in ([2, 3], [3])  # from PyYAML 6.0.4 on it is an error of its syntax
 
 
 def test_with_and_without_libyaml_the_nodes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "a: &x 1\na: *x\nb: [1, 'no', \"x\\ty\", {c: ~}]\nd: |\n  text\n? e\n"
     fast = compose(text, "f.yaml")
-    monkeypatch.setattr(marks, "_Loader", yaml.SafeLoader)
+    monkeypatch.setattr(yaml_nodes, "_Loader", yaml.SafeLoader)
     assert compose(text, "f.yaml") == fast
 
 
@@ -152,7 +152,7 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     assert refusal(tmp_path / "pipe") == "f.yaml: is not a regular file"
     (tmp_path / "loop").symlink_to("loop")
     assert refusal(tmp_path / "loop").startswith("f.yaml: cannot be read: ")
-    (tmp_path / "large").write_bytes(b"#" * (marks.MAX_BYTES + 1))
+    (tmp_path / "large").write_bytes(b"#" * (yaml_nodes.MAX_BYTES + 1))
     assert refusal(tmp_path / "large") == "f.yaml: is larger than 1 MiB"
     (tmp_path / "latin").write_bytes(b"a: 1\nb: caf\xe9\n")
     assert refusal(tmp_path / "latin") == "f.yaml:2: is not UTF-8 text (byte 0xe9)"
@@ -166,8 +166,8 @@ def test_a_byte_order_mark_is_passed_by(tmp_path: Path) -> None:
 
 
 def test_a_text_of_the_largest_size_is_read_and_a_larger_one_is_not() -> None:
-    assert compose("#" * marks.MAX_BYTES, "f.yaml").problems == ()
-    assert [problem.message for problem in compose("#" * (marks.MAX_BYTES + 1), "f").problems] == [
+    assert compose("#" * yaml_nodes.MAX_BYTES, "f.yaml").problems == ()
+    assert [problem.message for problem in compose("#" * (yaml_nodes.MAX_BYTES + 1), "f").problems] == [
         "is larger than 1 MiB"
     ]
 
@@ -215,7 +215,7 @@ def test_a_written_text_is_read_as_the_same_text(text: str) -> None:
     assert "\n" not in line
     assert yaml.safe_load(f"[{line}]") == [text]
     root = compose(f"[{line}]", "f").root
-    assert isinstance(root, Items)
+    assert isinstance(root, Sequence)
     assert isinstance(root.items[0], Scalar)
     assert (root.items[0].text, root.items[0].kind) == (text, "str")
 

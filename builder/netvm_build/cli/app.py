@@ -85,7 +85,7 @@ class Word(click.Choice):  # type: ignore[type-arg, unused-ignore]
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
-            from netvm_build.spec.values import did_you_mean
+            from netvm_build.spec.scalars import did_you_mean
 
             question = did_you_mean(str(value), self.choices)
             if question is None:

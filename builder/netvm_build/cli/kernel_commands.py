@@ -53,7 +53,7 @@ def list_fragments(screen: Screen, spec: str, as_json: bool) -> None:
 @click.pass_obj
 def show(screen: Screen, name: str, spec: str, as_json: bool) -> None:
     """Show a fragment: its options, and for which kernels it asks them."""
-    from netvm_build.spec.values import did_you_mean
+    from netvm_build.spec.scalars import did_you_mean
 
     asked, fragments = _read(spec)
     fragment = fragments.get(name)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from netvm_build.kconfig.fragment import Fragment, Reference
-from netvm_build.kconfig.reader import Reader
-from netvm_build.spec import marks
-from netvm_build.spec.marks import Broken, Scalar
-from netvm_build.spec.values import ReadError, describe, did_you_mean, fragment_name
+from netvm_build.kconfig.reader import FragmentParser
+from netvm_build.spec import yaml_nodes
+from netvm_build.spec.scalars import ReadError, describe, did_you_mean, fragment_name
+from netvm_build.spec.yaml_nodes import Invalid, Scalar
 from netvm_build.util import resources
 from netvm_build.util.errors import Problem, SpecError
 
@@ -65,23 +65,23 @@ def _files(folder: Path, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
 
 def _load(path: Path, shown_as: str, problems: list[Problem], *, ours: bool) -> Fragment | None:
     """One fragment, as far as it can be read."""
-    reader = Reader(shown_as, problems, ours)
+    reader = FragmentParser(shown_as, problems, ours)
     try:
         name = fragment_name(Scalar(path.stem, 0))
     except ReadError as error:
         reader.problem(0, "", error.message, error.hint)
         return None
     try:
-        document = marks.compose(marks.read(path, shown_as), shown_as)
+        document = yaml_nodes.compose(yaml_nodes.read(path, shown_as), shown_as)
     except SpecError as error:
         problems.extend(error.problems)
         return None
     problems.extend(document.problems)
-    if isinstance(document.root, marks.Mapping):
+    if isinstance(document.root, yaml_nodes.Mapping):
         return reader.fragment(name, document.root)
     if document.root is None and not document.problems:
         reader.problem(0, "", "the file is empty", "write `description:` and `options:`")
-    elif document.root is not None and not isinstance(document.root, Broken):
+    elif document.root is not None and not isinstance(document.root, Invalid):
         message = f"{describe(document.root)} is not a fragment"
         reader.problem(document.root.line, "", message, "write `description:` and `options:`")
     return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from netvm_build.kconfig.fragment import Fragment
 from netvm_build.model import Kernel, OptionKind, OptionValue, RequestedOption, Source
-from netvm_build.spec.values import did_you_mean
+from netvm_build.spec.scalars import did_you_mean
 from netvm_build.util.errors import Problem
 
 MODULES = "MODULES"

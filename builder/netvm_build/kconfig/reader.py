@@ -19,14 +19,22 @@ A fragment is known by its file's name without `.yaml`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from netvm_build.kconfig.fragment import Condition, Fragment, Reference, version_key
 from netvm_build.model import RequestedOption, Source
-from netvm_build.spec import marks
-from netvm_build.spec.marks import Broken, Entry, Items, Node, Scalar, joined
-from netvm_build.spec.values import ReadError, describe, did_you_mean, fragment_name, is_null, option_name, option_value
+from netvm_build.spec import yaml_nodes
+from netvm_build.spec.scalars import (
+    ReadError,
+    describe,
+    did_you_mean,
+    fragment_name,
+    is_null,
+    option_name,
+    option_value,
+)
+from netvm_build.spec.yaml_nodes import Entry, Invalid, Node, Scalar, Sequence, joined
 from netvm_build.util.errors import Problem
 
 _KEYS = ("description", "requires", "conflicts", "options", "modules", "when")
@@ -37,7 +45,7 @@ MODULE_NAME = re.compile(r"[A-Za-z0-9_]{1,55}")  # MODULE_NAME_LEN of 64-bit Lin
 
 
 @dataclass
-class Reader:
+class FragmentParser:
     """Reads one file, noting its problems on the way; `file` is its name in messages, `ours` that we bring it."""
 
     file: str
@@ -47,7 +55,7 @@ class Reader:
     def problem(self, line: int, path: str, message: str, hint: str | None) -> None:
         self.problems.append(Problem(self.file, line, path, message, hint))
 
-    def fragment(self, name: str, root: marks.Mapping) -> Fragment:
+    def fragment(self, name: str, root: yaml_nodes.Mapping) -> Fragment:
         self._only(root, "", (*_KEYS, _NICS) if self.ours else _KEYS)
         return Fragment(
             name=name,
@@ -60,13 +68,13 @@ class Reader:
             modules=self._modules(root.get("modules")),
         )
 
-    def _only(self, mapping: marks.Mapping, path: str, keys: Sequence[str]) -> None:
+    def _only(self, mapping: yaml_nodes.Mapping, path: str, keys: Collection[str]) -> None:
         for entry in mapping.entries:
             if entry.key not in keys:
                 hint = did_you_mean(entry.key, keys) or f"the keys here are {', '.join(keys)}"
                 self.problem(entry.line, joined(path, entry.key), "there is no such key", hint)
 
-    def _description(self, root: marks.Mapping) -> str:
+    def _description(self, root: yaml_nodes.Mapping) -> str:
         entry = root.get("description")
         hint = "add one line that says what the fragment is for"
         if entry is None:
@@ -74,7 +82,7 @@ class Reader:
             return ""
         node = entry.value
         if not isinstance(node, Scalar) or not node.text.strip():
-            if not isinstance(node, Broken):
+            if not isinstance(node, Invalid):
                 self.problem(entry.line, "description", f"{describe(node)} is not a description", hint)
             return ""
         if not node.text.isprintable():
@@ -82,16 +90,16 @@ class Reader:
         return node.text
 
     def _references(self, entry: Entry | None) -> tuple[Reference, ...]:
-        if entry is None or isinstance(entry.value, Broken) or is_null(entry.value):
+        if entry is None or isinstance(entry.value, Invalid) or is_null(entry.value):
             return ()
-        if not isinstance(entry.value, Items):
+        if not isinstance(entry.value, Sequence):
             message = f"{describe(entry.value)} is not a list of fragments"
             self.problem(entry.line, entry.key, message, "write [nat, packet]")
             return ()
         found: dict[str, Reference] = {}
         for number, node in enumerate(entry.value.items):
             path = f"{entry.key}[{number}]"
-            if isinstance(node, Broken):
+            if isinstance(node, Invalid):
                 continue
             if not isinstance(node, Scalar):
                 message = f"{describe(node)} is not the name of a fragment"
@@ -109,9 +117,9 @@ class Reader:
 
     def _options(self, entry: Entry | None, where: str) -> tuple[RequestedOption, ...]:
         path = joined(where, "options")
-        if entry is None or isinstance(entry.value, Broken) or is_null(entry.value):
+        if entry is None or isinstance(entry.value, Invalid) or is_null(entry.value):
             return ()
-        if not isinstance(entry.value, marks.Mapping):
+        if not isinstance(entry.value, yaml_nodes.Mapping):
             message = f"{describe(entry.value)} is not a mapping"
             self.problem(entry.line, path, message, "write `NAME: yes` on the lines below, indented")
             return ()
@@ -120,7 +128,7 @@ class Reader:
             at = joined(path, option.key)
             try:
                 name = option_name(option.key)
-                if not isinstance(option.value, Broken):
+                if not isinstance(option.value, Invalid):
                     options.append(RequestedOption(name, option_value(option.value), Source(self.file, option.line)))
             except ReadError as error:
                 line = error.line or option.line
@@ -129,28 +137,28 @@ class Reader:
 
     def _modules(self, entry: Entry | None) -> dict[str, tuple[str, ...]]:
         """The options that may be modules, with the modules' names."""
-        if entry is None or isinstance(entry.value, Broken) or is_null(entry.value):
+        if entry is None or isinstance(entry.value, Invalid) or is_null(entry.value):
             return {}
-        if not isinstance(entry.value, marks.Mapping):
+        if not isinstance(entry.value, yaml_nodes.Mapping):
             message = f"{describe(entry.value)} is not a mapping"
             self.problem(entry.line, "modules", message, "write `E1000E: e1000e` on the lines below, indented")
             return {}
         modules: dict[str, tuple[str, ...]] = {}
         for one in entry.value.entries:
-            nodes = one.value.items if isinstance(one.value, Items) else (one.value,)
+            nodes = one.value.items if isinstance(one.value, Sequence) else (one.value,)
             names = [node.text for node in nodes if isinstance(node, Scalar) and MODULE_NAME.fullmatch(node.text)]
             if len(names) == len(nodes):  # a menu may be called a module, and has none
                 modules[one.key] = tuple(names)
-            elif not isinstance(one.value, Broken):
+            elif not isinstance(one.value, Invalid):
                 message = f"{describe(one.value)} is not the name of a module"
                 hint = "write it as /proc/modules has it: e1000e, or [nft_nat, nft_chain_nat] where there are several"
                 self.problem(one.line, f"modules.{one.key}", message, hint)
         return modules
 
     def _when(self, entry: Entry | None) -> tuple[Condition, ...]:
-        if entry is None or isinstance(entry.value, Broken) or is_null(entry.value):
+        if entry is None or isinstance(entry.value, Invalid) or is_null(entry.value):
             return ()
-        if not isinstance(entry.value, Items):
+        if not isinstance(entry.value, Sequence):
             hint = 'write `- at_least: "6.17"` and `options:` on the lines below, indented'
             self.problem(entry.line, "when", f"{describe(entry.value)} is not a list", hint)
             return ()
@@ -159,8 +167,8 @@ class Reader:
         return tuple(condition for condition in conditions if condition is not None)
 
     def _condition(self, node: Node, path: str) -> Condition | None:
-        if not isinstance(node, marks.Mapping):
-            if not isinstance(node, Broken):
+        if not isinstance(node, yaml_nodes.Mapping):
+            if not isinstance(node, Invalid):
                 hint = "write at_least or older_than, and options"
                 self.problem(node.line, path, f"{describe(node)} is not a condition", hint)
             return None
@@ -180,7 +188,7 @@ class Reader:
 
     def _limit(self, entry: Entry | None, where: str) -> str | None:
         """A version; YAML's idea of 6.10 as a number does no harm, since the text is kept."""
-        if entry is None or isinstance(entry.value, Broken):
+        if entry is None or isinstance(entry.value, Invalid):
             return None
         if isinstance(entry.value, Scalar) and _VERSION.fullmatch(entry.value.text):
             return entry.value.text

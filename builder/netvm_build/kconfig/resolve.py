@@ -16,7 +16,7 @@ from netvm_build.kconfig.modular import (
     without_modules,
 )
 from netvm_build.model import NIC_FAMILIES, Kernel, RequestedOption, Source
-from netvm_build.spec.values import did_you_mean
+from netvm_build.spec.scalars import did_you_mean
 from netvm_build.util.errors import Problem, SpecError
 
 # Requires what a router needs, and is always selected.

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from netvm_build.model import Router
-from netvm_build.spec import marks
+from netvm_build.spec import yaml_nodes
 from netvm_build.spec.absent import ABSENT
 from netvm_build.spec.fields.readers import At, Json, Log
 from netvm_build.spec.keys import KEYS, SECTIONS, VERSION_READ, Key, Section
-from netvm_build.spec.marks import written
 from netvm_build.spec.show import flow, full_spec
+from netvm_build.spec.yaml_nodes import written
 
 _INTRODUCTION = """\
 # The spec, version {version}
@@ -94,7 +94,7 @@ def _section(section: Section, defaults: Mapping[str, Json]) -> dict[str, Json]:
 
 def _example(key: Key[Any]) -> Json:
     """The example as JSON, by way of the reader that the spec itself is read with."""
-    example = marks.compose(key.example, "").root or marks.Broken(0)
+    example = yaml_nodes.compose(key.example, "").root or yaml_nodes.Invalid(0)
     return key.reader.dump(key.reader.read(example, At(Log("", Path("/")), key.path, 1)))
 
 

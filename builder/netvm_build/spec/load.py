@@ -9,13 +9,13 @@ from typing import TypeVar
 
 from netvm_build import model
 from netvm_build.model import Router, Source
-from netvm_build.spec import keys, marks
+from netvm_build.spec import keys, yaml_nodes
 from netvm_build.spec.absent import why_not
 from netvm_build.spec.broken_rules import as_written, report_broken
 from netvm_build.spec.fields.readers import At, Log
 from netvm_build.spec.keys import KEYS, SECTIONS, VERSION_READ, Key
-from netvm_build.spec.marks import Broken, Entry, Scalar, joined
-from netvm_build.spec.values import ReadError, describe, is_null, nearest
+from netvm_build.spec.scalars import ReadError, describe, is_null, nearest
+from netvm_build.spec.yaml_nodes import Entry, Invalid, Scalar, joined
 from netvm_build.util.errors import MOST_PROBLEMS, Problem, SpecError
 
 T = TypeVar("T")
@@ -80,26 +80,26 @@ def _sound(found: Draft) -> Loaded:
 
 def draft(path: Path) -> Draft:
     """Read a spec as far as possible.  Raises SpecError for a file that holds no keys at all."""
-    return _draft(marks.read(path), str(path), path.parent)
+    return _draft(yaml_nodes.read(path), str(path), path.parent)
 
 
 def _draft(text: str, file: str, base_dir: Path) -> Draft:
-    document = marks.compose(text, file)
+    document = yaml_nodes.compose(text, file)
     log = Log(file, base_dir.absolute(), list(document.problems))
     log.unread.update(problem.path for problem in document.problems)
     if document.root is None and not log.problems:
         log.add(0, "", "the file is empty", "`netvm-build init` writes a spec to start from")
-    elif isinstance(document.root, marks.Items | Scalar):
+    elif isinstance(document.root, yaml_nodes.Sequence | Scalar):
         what = describe(document.root)
         log.add(document.root.line, "", f"{what} is not a spec", "write keys and values, beginning with `version: 1`")
-    if not isinstance(document.root, marks.Mapping):
+    if not isinstance(document.root, yaml_nodes.Mapping):
         raise SpecError(log.problems)
     router = _router(_Values(_entries(document.root, log), log))
     report_broken(router, log)
     return Draft(router, log.origins, tuple(log.problems), frozenset(log.unread), log.kept)
 
 
-def _entries(root: marks.Mapping, log: Log) -> dict[str, Entry]:
+def _entries(root: yaml_nodes.Mapping, log: Log) -> dict[str, Entry]:
     """The entries of all sections by dotted path; whatever is no key of the format is reported."""
     entries: dict[str, Entry] = {}
     sections = {section.path: section for section in SECTIONS}
@@ -109,14 +109,14 @@ def _entries(root: marks.Mapping, log: Log) -> dict[str, Entry]:
             _take("", entry, entries, log)
             continue
         log.origins[entry.key] = Source(log.file, entry.line)
-        if isinstance(entry.value, marks.Mapping):
+        if isinstance(entry.value, yaml_nodes.Mapping):
             for inner in entry.value.entries:
                 _take(section.path, inner, entries, log)
         elif section.short and isinstance(entry.value, Scalar) and not is_null(entry.value):
             entries[section.short] = entry
         elif not is_null(entry.value):
             log.unread.update(key.path for key in KEYS if key.path.startswith(f"{section.path}."))
-            if not isinstance(entry.value, Broken):
+            if not isinstance(entry.value, Invalid):
                 hint = "write its keys on the lines below, indented"
                 log.add(entry.value.line, entry.key, f"{describe(entry.value)} is not a mapping", hint)
     return entries
@@ -161,9 +161,9 @@ class _Values:
             return key.default
         at = At(self.log, "", 0).part(key.path, entry.line)
         node = entry.value
-        if isinstance(node, Broken):
+        if isinstance(node, Invalid):
             self.log.unread.add(key.path)
-        if isinstance(node, Broken) or (key.reader.nullable and is_null(node)):
+        if isinstance(node, Invalid) or (key.reader.nullable and is_null(node)):
             return key.default
         try:
             return key.reader.read(node, replace(at, example=key.example))
@@ -234,7 +234,7 @@ def _uplink(values: _Values) -> model.Uplink:
     take = values.take
     several = values.entries.get(keys.router.UPLINKS.path)
     one = [path for path in values.entries if path.startswith("uplink.")]
-    if one and several is not None and isinstance(several.value, marks.Items) and several.value.items:
+    if one and several is not None and isinstance(several.value, yaml_nodes.Sequence) and several.value.items:
         hint = "write the one uplink as the first of uplinks, with a name, and remove the section uplink"
         values.log.add(values.entries[one[0]].line, one[0], "uplink and uplinks cannot both be given", hint)
     return model.Uplink(

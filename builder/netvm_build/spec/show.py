@@ -10,7 +10,7 @@ from netvm_build.model import Router
 from netvm_build.spec.fields.readers import Json
 from netvm_build.spec.keys import KEYS
 from netvm_build.spec.load import Loaded
-from netvm_build.spec.marks import joined, written
+from netvm_build.spec.yaml_nodes import joined, written
 
 COMMENT_COLUMN = 40
 _PLAIN_OPTION = re.compile(r"yes|no|[0-9]+|0x[0-9a-f]+")  # as a kernel option's value these need no quotes

@@ -7,11 +7,11 @@ from netvm_build.model.address import SHARED, Pair
 from netvm_build.spec.fields.names import CLIENT_NAME, NAME
 from netvm_build.spec.fields.network import ROUTER_ADDRESS
 from netvm_build.spec.fields.readers import At, Reader
-from netvm_build.spec.fields.records import Record
-from netvm_build.spec.marks import Broken, Items, Node
-from netvm_build.spec.values import ReadError, describe
+from netvm_build.spec.fields.records import EntryReader
+from netvm_build.spec.scalars import ReadError, describe
+from netvm_build.spec.yaml_nodes import Invalid, Node, Sequence
 
-_CLIENT = Record(
+_CLIENT = EntryReader(
     "a named client",
     {"name": NAME, "router": ROUTER_ADDRESS},
     {"name": "", "router": Pair(SHARED[-2])},
@@ -36,7 +36,7 @@ _PAIR = "[a client, another client]"
 
 def _read_pair(node: Node, at: At) -> AllowedPair:
     hint = "write [laptop, printer]: laptop may open connections to printer"
-    if not isinstance(node, Items):
+    if not isinstance(node, Sequence):
         raise ReadError(f"{describe(node)} is not a pair of named clients", hint)
     if len(node.items) != 2:
         raise ReadError(f"a list of {len(node.items)} is not a pair of named clients", hint)
@@ -45,7 +45,7 @@ def _read_pair(node: Node, at: At) -> AllowedPair:
 
 
 def _read_name(node: Node, at: At) -> str:
-    if not isinstance(node, Broken):
+    if not isinstance(node, Invalid):
         try:
             return CLIENT_NAME.read(node, at)
         except ReadError as error:

@@ -8,10 +8,10 @@ from pathlib import Path
 from netvm_build.model import Authorities, Eap, EapMethod
 from netvm_build.spec.fields.names import BOOLEAN
 from netvm_build.spec.fields.readers import At, Json, Reader, list_of, pattern, scalar, word
-from netvm_build.spec.fields.records import Record
+from netvm_build.spec.fields.records import EntryReader
 from netvm_build.spec.fields.secrets import SECRET
-from netvm_build.spec.marks import Scalar, shown
-from netvm_build.spec.values import ReadError, text
+from netvm_build.spec.scalars import ReadError, text
+from netvm_build.spec.yaml_nodes import Scalar, shown
 from netvm_build.util import pem
 
 LONGEST = 253  # bytes of a User-Name (RFC 2865)
@@ -92,7 +92,7 @@ def _instead(path: str) -> str | None:
     return "write `servers: [radius.example.org]`" if key in _ALSO_CALLED else None
 
 
-_EAP = Record(
+_EAP = EntryReader(
     "EAP",
     _KEYS,
     {"method": EapMethod.PEAP, "identity": ""},

@@ -10,9 +10,9 @@ from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from netvm_build.model import Forward
 from netvm_build.spec.fields.names import CLIENT_NAME
 from netvm_build.spec.fields.readers import At, Json, Reader, choice, list_of, scalar, whole_number
-from netvm_build.spec.fields.records import Record
-from netvm_build.spec.marks import Items, Node, Scalar, shown
-from netvm_build.spec.values import ReadError, describe, text
+from netvm_build.spec.fields.records import EntryReader
+from netvm_build.spec.scalars import ReadError, describe, text
+from netvm_build.spec.yaml_nodes import Node, Scalar, Sequence, shown
 
 _PORT = whole_number(1, 65535)
 _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
@@ -82,7 +82,7 @@ _SOURCES = list_of(SOURCE)
 
 def _read_sources(node: Node, at: At) -> tuple[IPv4Network, ...]:
     """Networks, at least one: an empty list would read as nobody, and the ruleset would take it for everybody."""
-    if isinstance(node, Items) and not node.items:
+    if isinstance(node, Sequence) and not node.items:
         raise ReadError("is empty: nobody could use the port", "remove it to let everybody use the port")
     return _SOURCES.read(node, at)
 
@@ -97,7 +97,7 @@ _ONE_PROTOCOL = choice(("tcp", "udp"), "a protocol with ports")
 def _read_protocol(node: Node, at: At) -> str:
     """One of the two: an entry is for one protocol."""
     words = re.findall(r"[a-z]+", node.text.lower()) if isinstance(node, Scalar) else ()
-    several = isinstance(node, Items) and len(node.items) > 1
+    several = isinstance(node, Sequence) and len(node.items) > 1
     if several or {"tcp", "udp"} <= set(words) or set(words) & {"both", "all", "any", "tcpudp"}:
         hint = "write two entries, one for each: one with `protocol: tcp` and one with `protocol: udp`"
         raise ReadError(f"{describe(node)} is not one protocol", hint)
@@ -132,7 +132,7 @@ _ALSO_CALLED = {
     **dict.fromkeys(("to_client", "host", "address"), "client"),
 }
 
-_FORWARD = Record(
+_FORWARD = EntryReader(
     "a forwarded port",
     {
         "port": PORTS,

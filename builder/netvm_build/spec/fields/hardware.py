@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netvm_build.model import AUTO, NIC_FAMILIES
 from netvm_build.spec.fields.readers import At, Json, Reader, choice, list_of, pattern
-from netvm_build.spec.marks import Node, Scalar
+from netvm_build.spec.yaml_nodes import Node, Scalar
 
 MODULE = pattern(
     r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}",

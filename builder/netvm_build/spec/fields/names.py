@@ -15,8 +15,7 @@ from typing import TypeVar
 from netvm_build.model import NO_HOST_NAME, OptionKind, OptionValue, RequestedOption
 from netvm_build.spec.fields.network import parse_host
 from netvm_build.spec.fields.readers import At, Json, Log, Reader, pattern, scalar
-from netvm_build.spec.marks import Broken, Mapping, Node, Scalar, joined, shown
-from netvm_build.spec.values import (
+from netvm_build.spec.scalars import (
     FRAGMENT_NAME,
     OPTION_HINT,
     OPTION_NAME,
@@ -29,6 +28,7 @@ from netvm_build.spec.values import (
     option_value,
     text,
 )
+from netvm_build.spec.yaml_nodes import Invalid, Mapping, Node, Scalar, joined, shown
 
 T = TypeVar("T")
 
@@ -169,7 +169,7 @@ def keyed(node: Node, at: At, kind: str, example: str, read: Callable[[str, Node
     values: list[T] = []
     for entry in node.entries:
         here = at.part(joined(at.path, entry.key), entry.line)
-        if isinstance(entry.value, Broken):
+        if isinstance(entry.value, Invalid):
             at.log.unread.add(here.path)
             continue
         try:

@@ -8,8 +8,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 from netvm_build.model import RANDOM_MAC
 from netvm_build.model.address import OUI, SHARED, AddressError, Pair, pair_of_router_mac, parse_mac, parse_pool
 from netvm_build.spec.fields.readers import scalar
-from netvm_build.spec.marks import Scalar, shown
-from netvm_build.spec.values import ReadError, text
+from netvm_build.spec.scalars import ReadError, text
+from netvm_build.spec.yaml_nodes import Scalar, shown
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from netvm_build.model import Source
-from netvm_build.spec import marks
-from netvm_build.spec.marks import Node, Scalar, joined, shown
-from netvm_build.spec.values import ReadError, describe, did_you_mean, is_null, text
+from netvm_build.spec import yaml_nodes
+from netvm_build.spec.scalars import ReadError, describe, did_you_mean, is_null, text
+from netvm_build.spec.yaml_nodes import Node, Scalar, joined, shown
 from netvm_build.util.errors import Problem
 
 T = TypeVar("T")
@@ -129,13 +129,13 @@ def list_of(item: Reader[T], *, unique: bool = False) -> Reader[tuple[T, ...]]:
     kind = f"a list, each {item.type}"
 
     def read(node: Node, at: At) -> tuple[T, ...]:
-        if not isinstance(node, marks.Items):
+        if not isinstance(node, yaml_nodes.Sequence):
             raise _no_list(node, at, item)
         values: dict[int, T] = {}
         seen: set[T] = set()
         for number, one in enumerate(node.items):
             here = at.part(f"{at.path}[{number}]", one.line)
-            if isinstance(one, marks.Broken):
+            if isinstance(one, yaml_nodes.Invalid):
                 continue
             try:
                 values[number] = value = item.read(one, here)

@@ -8,12 +8,12 @@ from typing import Any
 
 from netvm_build.spec.fields.names import keyed
 from netvm_build.spec.fields.readers import At, Json, Reader
-from netvm_build.spec.marks import Node, joined
-from netvm_build.spec.values import ReadError, nearest
+from netvm_build.spec.scalars import ReadError, nearest
+from netvm_build.spec.yaml_nodes import Node, joined
 
 
 @dataclass(frozen=True)
-class Record:
+class EntryReader:
     """`kind` is such as "an uplink", `hint` how one is written.  `needed` are the keys that must be given, each with a
     stand-in by which the rest of an entry is held against the rules where that key is missing or wrong.
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 
 from netvm_build.model import Secret
-from netvm_build.spec import marks
+from netvm_build.spec import yaml_nodes
 from netvm_build.spec.fields.readers import At, Reader
-from netvm_build.spec.marks import Node, Scalar
-from netvm_build.spec.values import ReadError
+from netvm_build.spec.scalars import ReadError
+from netvm_build.spec.yaml_nodes import Node, Scalar
 
 WHERE = "write {file: PATH} or {env: NAME}: a secret itself never stands in a spec, and change it if it was real"
 
 
 def _read_secret(node: Node, at: At) -> Secret:
-    if not isinstance(node, marks.Mapping):
+    if not isinstance(node, yaml_nodes.Mapping):
         raise ReadError("is not where a secret is to be found", WHERE)
     found: dict[str, str] = {}
     for entry in node.entries:

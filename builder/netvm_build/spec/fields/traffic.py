@@ -5,8 +5,8 @@ from __future__ import annotations
 from netvm_build.model import HELPERS
 from netvm_build.spec.absent import SIP, SIP_NAMES
 from netvm_build.spec.fields.readers import scalar
-from netvm_build.spec.marks import Scalar, shown
-from netvm_build.spec.values import ReadError
+from netvm_build.spec.scalars import ReadError
+from netvm_build.spec.yaml_nodes import Scalar, shown
 
 IPV6_OFF = "off"
 

@@ -9,7 +9,7 @@ from netvm_build.model import Route, Uplink
 from netvm_build.spec.absent import why_not
 from netvm_build.spec.fields import names, network
 from netvm_build.spec.fields.readers import Json, Reader, list_of, whole_number
-from netvm_build.spec.fields.records import Record
+from netvm_build.spec.fields.records import EntryReader
 
 VLAN_ID = whole_number(1, 4094)
 
@@ -24,7 +24,7 @@ _ALSO_CALLED: Mapping[str, str] = {
     **dict.fromkeys(("dest", "destination", "dst", "network", "net", "target", "prefix"), "to"),
 }
 
-_ROUTE = Record(
+_ROUTE = EntryReader(
     "a route",
     _ROUTE_READERS,
     {"to": IPv4Network("0.0.0.0/32")},
@@ -53,7 +53,7 @@ _READERS: Mapping[str, Reader[Json]] = {
     "mtu": MTU,
     "routes": list_of(ROUTE, unique=True),
 }
-_UPLINK = Record(
+_UPLINK = EntryReader(
     "an uplink",
     _READERS,
     {"name": "", "mac": None},

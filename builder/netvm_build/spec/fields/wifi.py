@@ -9,11 +9,11 @@ from netvm_build.model import WifiNetwork, WifiSecurity
 from netvm_build.spec.fields import eap
 from netvm_build.spec.fields.names import BOOLEAN
 from netvm_build.spec.fields.readers import Json, Reader, scalar
-from netvm_build.spec.fields.records import Record
+from netvm_build.spec.fields.records import EntryReader
 from netvm_build.spec.fields.secrets import SECRET, WHERE
-from netvm_build.spec.marks import Scalar, shown
 from netvm_build.spec.rules.wifi import EAP_EXAMPLE
-from netvm_build.spec.values import ReadError, did_you_mean, text
+from netvm_build.spec.scalars import ReadError, did_you_mean, text
+from netvm_build.spec.yaml_nodes import Scalar, shown
 
 SSID_BYTES = 32  # IEEE 802.11
 
@@ -91,7 +91,7 @@ def _instead(path: str) -> str | None:
     return f"give `secret` instead; {WHERE}" if path.rpartition(".")[2] in _A_SECRET else None
 
 
-_NETWORK = Record(
+_NETWORK = EntryReader(
     "a Wi-Fi network",
     _KEYS,
     {"ssid": ""},

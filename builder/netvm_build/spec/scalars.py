@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 from netvm_build.model import OptionKind, OptionValue
-from netvm_build.spec.marks import Broken, Items, Mapping, Node, Scalar, shown
+from netvm_build.spec.yaml_nodes import Invalid, Mapping, Node, Scalar, Sequence, shown
 
 
 class ReadError(ValueError):
@@ -77,7 +77,7 @@ def did_you_mean(word: str, choices: Iterable[str], closeness: float = 0.6) -> s
 
 def describe(node: Node) -> str:
     """What a node is, in a message: "a list", "a mapping", "nothing" or the text itself."""
-    if isinstance(node, Items):
+    if isinstance(node, Sequence):
         return "a list"
     if isinstance(node, Mapping):
         return "a mapping"
@@ -162,7 +162,7 @@ def _optional_value(node: Mapping) -> OptionValue:
         if entry.key not in ("value", "optional"):
             raise ReadError("is not a key of an option's value", OPTION_HINT, line=entry.line, path=entry.key)
     value = node.get("value")
-    if value is not None and isinstance(value.value, Broken):
+    if value is not None and isinstance(value.value, Invalid):
         return OptionValue(OptionKind.UNSET)
     if value is None or not isinstance(value.value, Scalar):
         raise ReadError("`value` is missing or not a single value", OPTION_HINT)

@@ -47,7 +47,7 @@ class Scalar:
 
 
 @dataclass(frozen=True)
-class Items:
+class Sequence:
     """A sequence."""
 
     items: tuple[Node, ...]
@@ -75,13 +75,13 @@ class Mapping:
 
 
 @dataclass(frozen=True)
-class Broken:
+class Invalid:
     """In place of something that was already reported: readers pass it by without a word."""
 
     line: int
 
 
-Node = Scalar | Items | Mapping | Broken
+Node = Scalar | Sequence | Mapping | Invalid
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class _Composer:
         line = _line(event)
         if isinstance(event, yaml.AliasEvent):
             self.problem(line, path, f"the alias *{event.anchor} is not read here", "write the value out")
-            return Broken(line)
+            return Invalid(line)
         usual = self.usual(event, path)
         if isinstance(event, yaml.ScalarEvent):
             node: Node = self.scalar(event)
@@ -205,10 +205,10 @@ class _Composer:
             raise _TooDeepError  # and read no further: libyaml's time grows with the square of the depth
         elif isinstance(event, yaml.SequenceStartEvent):
             items = [self.node(item, f"{path}[{number}]", depth + 1) for number, item in enumerate(self.until_end())]
-            node = Items(tuple(items), line)
+            node = Sequence(tuple(items), line)
         else:
             node = self.mapping(line, path, depth)
-        return node if usual else Broken(line)
+        return node if usual else Invalid(line)
 
     def until_end(self) -> Iterator[yaml.Event]:
         while not isinstance(event := self.loader.get_event(), yaml.CollectionEndEvent):
