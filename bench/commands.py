@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from netvm_build import __file__ as package_file
-from netvm_build.build import nix
+from netvm_build.build.nix import command as nix
 from netvm_build.util import resources
 from netvm_build.util.process import find_tool, run
 

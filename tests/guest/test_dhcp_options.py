@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from netvm_build.build import nix, nixlit, pipeline
+from netvm_build.build import pipeline
+from netvm_build.build.nix import command as nix
+from netvm_build.build.nix import literal as nixlit
 from netvm_build.util import process
 
 from tests.support.needs import tell

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from netvm_build import spec
-from netvm_build.build import debian, nix, pipeline, render
+from netvm_build.build import debian, pipeline, render
+from netvm_build.build.nix import command as nix
 from netvm_build.image.manifest import Image
 from netvm_build.util.events import discard
 from netvm_build.vmm.qemu import Qemu

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from netvm_build.build import nix, pipeline
+from netvm_build.build import pipeline
+from netvm_build.build.nix import command as nix
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
 from netvm_build.util import process

@@ -13,7 +13,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from netvm_build.build import debian, nix, pipeline
+from netvm_build.build import debian, pipeline
+from netvm_build.build.nix import command as nix
 from netvm_build.image.manifest import Image
 from netvm_build.model import RequestedOption
 from netvm_build.smoke import report

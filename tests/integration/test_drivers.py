@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from netvm_build import guest
-from netvm_build.build import nix, pipeline
+from netvm_build.build import pipeline
+from netvm_build.build.nix import command as nix
 from netvm_build.image.manifest import Image
 from netvm_build.smoke import engine, report
 from netvm_build.smoke.checks import CHECKS

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from netvm_build.build import nix, pipeline
-from netvm_build.build.nixlit import string
+from netvm_build.build import pipeline
+from netvm_build.build.nix import command as nix
+from netvm_build.build.nix.literal import string
 
 from tests.support.needs import need, tell
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from netvm_build.build import nix, pipeline
+from netvm_build.build import pipeline
+from netvm_build.build.nix import command as nix
 from netvm_build.image.manifest import Image
 from netvm_build.util.events import discard
 

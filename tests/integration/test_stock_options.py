@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from netvm_build import kconfig
-from netvm_build.build import nix, pipeline
+from netvm_build.build import pipeline
+from netvm_build.build.nix import command as nix
 from netvm_build.kconfig.modular import BY_PARAMETER, NOT_IN_STOCK, OURS_ALONE
 from netvm_build.model import Kernel
 from netvm_build.util import resources

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from netvm_build import kconfig, spec
-from netvm_build.build import nixlog
 from netvm_build.build.debian import bootstrap, lock, mirrors, packages
 from netvm_build.build.debian.apt import Apt
 from netvm_build.build.debian.resolve import version_of
+from netvm_build.build.nix import log as nixlog
 from netvm_build.host import pci, routes
 from netvm_build.host.journal import Change, Journal, JournalError
 from netvm_build.image import manifest

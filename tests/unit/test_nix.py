@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from netvm_build.build import nix
-from netvm_build.build.nixlog import NixLog
+from netvm_build.build.nix import command as nix
+from netvm_build.build.nix.log import NixLog
 from netvm_build.util.errors import CommandError, KernelConfigError, LockError, NixBuildError, NixEvalError
 from netvm_build.util.events import Event, Output, Progress
 

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 import pytest
-from netvm_build.build import nixlit
+from netvm_build.build.nix import literal as nixlit
 from netvm_build.util.errors import RenderError
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netvm_build import kconfig, spec
-from netvm_build.build import debian, detect, nix
+from netvm_build.build import debian, detect
 from netvm_build.build import render as rendering
+from netvm_build.build.nix import command as nix
 from netvm_build.image import manifest
 from netvm_build.model import AUTO, PlatformKind, Router, Source
 from netvm_build.util import resources

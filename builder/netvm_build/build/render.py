@@ -18,7 +18,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from netvm_build.build import nixlit
+from netvm_build.build.nix import literal as nixlit
 from netvm_build.kconfig import KernelConfig, stock_parameters
 from netvm_build.model import OptionKind, OptionValue, Router, address
 from netvm_build.model.architecture import X86_64

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from netvm_build.build import nix
 from netvm_build.build.debian import mirrors, request_for
+from netvm_build.build.nix import command as nix
 from netvm_build.host import access
 from netvm_build.host.pci import Bus
 from netvm_build.model import Router

@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from netvm_build.build import nix, pipeline
+from netvm_build.build import pipeline
+from netvm_build.build.nix import command as nix
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from netvm_build.build import debian, nix, pipeline
+from netvm_build.build import debian, pipeline
+from netvm_build.build.nix import command as nix
 from netvm_build.util.errors import LockError
 from netvm_build.util.events import discard
 

@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from netvm_build.build import nix, pipeline
-from netvm_build.build.nixlit import string
+from netvm_build.build import pipeline
+from netvm_build.build.nix import command as nix
+from netvm_build.build.nix.literal import string
 
 ROOT = Path(__file__).resolve().parents[3]
 MINIATURE = ROOT / "tests" / "support" / "fakes" / "nixpkgs"

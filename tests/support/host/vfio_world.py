@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from netvm_build import spec
-from netvm_build.build import nix, pipeline
-from netvm_build.build.nixlit import string
+from netvm_build.build import pipeline
+from netvm_build.build.nix import command as nix
+from netvm_build.build.nix.literal import string
 from netvm_build.image.manifest import Image
 from netvm_build.vmm.qemu import Qemu
 

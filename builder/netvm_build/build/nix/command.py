@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netvm_build.build.nixlit import literal
-from netvm_build.build.nixlog import NixLog
+from netvm_build.build.nix.literal import literal
+from netvm_build.build.nix.log import NixLog
 from netvm_build.kconfig import mismatch_error, mismatches_in
 from netvm_build.util import process
 from netvm_build.util.errors import CommandError, LockError, NixBuildError, NixEvalError

@@ -1,0 +1,1 @@
+"""Nix: its command line, its literals, its log."""
