@@ -16,7 +16,7 @@ from netvm_build.util import interrupts
 from netvm_build.util.process import spawn
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import ClientNic, Qemu
-from netvm_build.vmm.qemu.pcie import Seat
+from netvm_build.vmm.qemu.pcie import PciSlot
 from qemu.qmp import QMPClient
 
 pytestmark = pytest.mark.integration
@@ -68,7 +68,7 @@ async def scene(
         assert await says(guest.Ready, 60), heard.decode(errors="replace")
         await monitor.connect(f"{folder}/qmp")
         await monitor.execute("netdev_add", {"type": "user", "id": nic.id})
-        await monitor.execute("device_add", dict(qemu.nic_properties(nic, Seat("port-c1"))))
+        await monitor.execute("device_add", dict(qemu.nic_properties(nic, PciSlot("port-c1"))))
         attached = await says(guest.Client, 20)
         detached = False
         if attached:

@@ -27,7 +27,7 @@ from netvm_build.util import process
 from netvm_build.vm import registry
 from netvm_build.vm.engine import Wanted, detached, stop
 from netvm_build.vmm.qemu import ClientNic, Qemu, nic_properties
-from netvm_build.vmm.qemu.pcie import Seat
+from netvm_build.vmm.qemu.pcie import PciSlot
 from qemu.qmp import QMPClient
 
 pytestmark = pytest.mark.integration
@@ -209,7 +209,7 @@ async def plug(record: registry.Record, pairs: tuple[Pair, ...]) -> None:
     client = QMPClient("test")
     await client.connect(record.monitor)
     for number, (pair, port) in enumerate(zip(pairs, record.ports, strict=True)):
-        seat = Seat(**dict(part.split("=", 1) for part in port.split(",")))
+        seat = PciSlot(**dict(part.split("=", 1) for part in port.split(",")))
         await client.execute("netdev_add", {"type": "hubport", "id": f"n{number}", "hubid": number})
         nic = ClientNic(f"n{number}", pair.router_mac, "")
         await client.execute("device_add", nic_properties(nic, seat))

@@ -405,7 +405,15 @@ def test_the_two_machines_differ_in_their_root_alone(tmp_path: Path) -> None:
     image = manifest.Image(
         tmp_path,
         manifest.Manifest(
-            "r", part, replace(part, path="root"), part, "quiet init=/python -- -ISB", {}, {}, spec, manifest.Wanted()
+            "r",
+            part,
+            replace(part, path="root"),
+            part,
+            "quiet init=/python -- -ISB",
+            {},
+            {},
+            spec,
+            manifest.MachineRequirements(),
         ),
     )
     ours = qemu.router(image, accelerator.TCG, nic="e1000e")

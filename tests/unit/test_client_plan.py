@@ -31,7 +31,7 @@ from netvm_build.vm import notify, registry, uplink
 from netvm_build.vm.clients import Attachment, ClientError, changes, plan, vmm
 from netvm_build.vm.networks import spare_ports
 from netvm_build.vmm.qemu import Qemu
-from netvm_build.vmm.qemu.pcie import Seat
+from netvm_build.vmm.qemu.pcie import PciSlot
 
 from tests.support.standin_guest import StandIn
 from tests.unit.test_cli_build import write_image
@@ -92,7 +92,7 @@ def test_a_network_since_the_boot_gives_up_its_seat(image: Image) -> None:
 
 
 def test_a_seat_that_is_in_use_is_passed_over(image: Image) -> None:
-    found = choose(image, record(image), is_free=lambda seat: seat != Seat("port-spare0"))
+    found = choose(image, record(image), is_free=lambda seat: seat != PciSlot("port-spare0"))
     assert found.seat == "bus=port-spare1"
 
 

@@ -44,7 +44,7 @@ def test_a_whole_image(tmp_path: Path) -> None:
     manifest.verify(image)
     assert image.kernel == tmp_path / "kernel"
     assert image.size_bytes == 5100
-    assert image.manifest.machine == manifest.Wanted("x86_64", 64, 2, "igb", 20)
+    assert image.manifest.machine == manifest.MachineRequirements("x86_64", 64, 2, "igb", 20)
     assert str(image.manifest.pool) == "100.64.1.0/24"
     assert not image.manifest.forwards_dns
     assert image.manifest.uplink_macs == ()
@@ -124,7 +124,7 @@ def test_every_problem_at_once() -> None:
 
 def test_an_older_image_has_no_watchdog() -> None:
     old = manifest.parse(document(machine={"memory_mib": 64}), "m").machine
-    assert old == manifest.Wanted(memory_mib=64, watchdog_s=0)
+    assert old == manifest.MachineRequirements(memory_mib=64, watchdog_s=0)
 
 
 STORE_PATH = f"/nix/store/{'a1' * 16}-qemu-10.0.8+ds-0"

@@ -22,8 +22,8 @@ def test_argv(clients: int, spare: int, golden: Golden) -> None:
     made = pcie.plan(names(clients), spare)
     seats = [f"{name} {seat}" for name, seat in zip(names(clients), made.seats, strict=True)]
     free = [f"free {seat}" for seat in made.spare]
-    crowd = [f"crowd {made.crowd}"]
-    golden(f"argv/pcie-{clients}-{spare}", "\n".join([*made.devices, *crowd, *seats, *free]) + "\n")
+    bridged = [f"bridged {made.bridged}"]
+    golden(f"argv/pcie-{clients}-{spare}", "\n".join([*made.devices, *bridged, *seats, *free]) + "\n")
 
 
 @pytest.mark.parametrize(("cpus", "own"), [(1, 62), (2, 124), (4, 240), (16, 240)])

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from netvm_build import spec
 from netvm_build.build import render
-from netvm_build.image.manifest import Image, Manifest, Part, Wanted
+from netvm_build.image.manifest import Image, MachineRequirements, Manifest, Part
 from netvm_build.kconfig import KernelConfig
 from netvm_build.model import EapMethod, Secret, WifiSecurity
 from netvm_build.util import pem
 from netvm_build.util.errors import BootError, SpecError
-from netvm_build.vmm.qemu import handover
+from netvm_build.vmm.qemu import credentials
 
 RSA = bytes.fromhex("06092a864886f70d010101")
 AUTHORITY = pem.Block(pem.CERTIFICATE, b"authority" * 9).text
@@ -64,11 +64,11 @@ def refused(text: str, folder: Path) -> str:
 def image(router: Any) -> Image:
     part = Part("x", "0" * 64)
     document = json.loads(json.dumps(spec.full_spec(router)))
-    return Image(Path("/image"), Manifest("netvm", part, part, part, "quiet", {}, {}, document, Wanted()))
+    return Image(Path("/image"), Manifest("netvm", part, part, part, "quiet", {}, {}, document, MachineRequirements()))
 
 
 def handed(router: Any, environ: dict[str, str]) -> Any:
-    given = handover.wifi(image(router), environ)
+    given = credentials.wifi(image(router), environ)
     assert given is not None
     document = json.loads(os.pread(given.descriptor, 1 << 16, 0))
     given.close()
@@ -77,7 +77,7 @@ def handed(router: Any, environ: dict[str, str]) -> Any:
 
 def unusable(router: Any, environ: dict[str, str]) -> str:
     with pytest.raises(BootError) as raised:
-        handover.wifi(image(router), environ)
+        credentials.wifi(image(router), environ)
     return raised.value.details or ""
 
 

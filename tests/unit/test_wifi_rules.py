@@ -12,12 +12,12 @@ import pytest
 from netvm_build import spec
 from netvm_build.build import debian, render
 from netvm_build.image import manifest
-from netvm_build.image.manifest import Image, Manifest, Part, Wanted
+from netvm_build.image.manifest import Image, MachineRequirements, Manifest, Part
 from netvm_build.kconfig import KernelConfig
 from netvm_build.model import Secret, WifiNetwork, WifiSecurity
 from netvm_build.util.errors import BootError, SpecError
 from netvm_build.vmm import qemu
-from netvm_build.vmm.qemu import handover
+from netvm_build.vmm.qemu import credentials
 
 SPOKEN = "correct horse \\ battery"
 TEXT = """
@@ -40,7 +40,7 @@ def parse(text: str = TEXT, folder: Path = Path("/srv/spec")) -> Any:
 def image(router: Any = None) -> Image:
     part = Part("x", "0" * 64)
     document = json.loads(json.dumps(spec.full_spec(router or parse())))
-    return Image(Path("/image"), Manifest("netvm", part, part, part, "quiet", {}, {}, document, Wanted()))
+    return Image(Path("/image"), Manifest("netvm", part, part, part, "quiet", {}, {}, document, MachineRequirements()))
 
 
 def secret_file(folder: Path, text: str = "another secret\n", mode: int = 0o600) -> Path:
@@ -128,7 +128,7 @@ def test_an_image_with_wifi_has_its_daemon_its_user_and_its_networks() -> None:
 
 def test_secrets_come_from_where_the_spec_says(tmp_path: Path) -> None:
     secret_file(tmp_path)
-    handed = handover.wifi(image(parse(folder=tmp_path)), {"NETVM_WIFI_HOME": SPOKEN})
+    handed = credentials.wifi(image(parse(folder=tmp_path)), {"NETVM_WIFI_HOME": SPOKEN})
     assert handed is not None
     document = json.loads(os.pread(handed.descriptor, 4096, 0))
     assert document == {"version": 1, "secrets": [SPOKEN, "another secret", None]}
@@ -138,7 +138,7 @@ def test_secrets_come_from_where_the_spec_says(tmp_path: Path) -> None:
 
 
 def test_an_image_without_wifi_has_nothing_to_hand_over() -> None:
-    assert handover.wifi(image(parse("version: 1\n")), {}) is None
+    assert credentials.wifi(image(parse("version: 1\n")), {}) is None
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_every_secret_that_cannot_be_used_is_named_and_never_told(
     if text is not None:
         secret_file(tmp_path, text, mode)
     with pytest.raises(BootError) as raised:
-        handover.wifi(image(parse(folder=tmp_path)), {})
+        credentials.wifi(image(parse(folder=tmp_path)), {})
     told = raised.value.details or ""
     first, second = told.splitlines()
     assert "wifi.networks[0] ('home'): the variable NETVM_WIFI_HOME is not set: export NETVM_WIFI_HOME=" in first
@@ -169,7 +169,7 @@ def test_every_secret_that_cannot_be_used_is_named_and_never_told(
 
 
 def test_qemu_is_told_a_descriptor_and_no_secret() -> None:
-    machine = replace(qemu.router(image(), "tcg"), secrets=handover.Handed(handover.WIFI, 7).option)
+    machine = replace(qemu.router(image(), "tcg"), secrets=credentials.Credentials(credentials.WIFI, 7).option)
     argv = qemu.argv(qemu.Qemu(Path("/bin/qemu"), "10.0"), machine)
     assert argv[argv.index("-fw_cfg") + 1] == "name=opt/org.netvm/wifi,file=/proc/self/fd/7"
     assert "-fw_cfg" not in qemu.argv(qemu.Qemu(Path("/bin/qemu"), "10.0"), replace(machine, secrets=None))

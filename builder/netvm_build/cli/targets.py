@@ -35,16 +35,16 @@ def find(what: str, program: Path | None) -> Target:
     from netvm_build.build import pipeline
     from netvm_build.image import manifest
     from netvm_build.vmm import qemu
-    from netvm_build.vmm.qemu import handover
+    from netvm_build.vmm.qemu import credentials
 
     if (Path(what) / manifest.FILE).exists():
         image = manifest.load(Path(what))
         manifest.verify(image)
-        handover.check(image.manifest.spec, os.environ)
+        credentials.check(image.manifest.spec, os.environ)
         return Target(image, None, qemu.find(program, image.manifest.qemu, _again(image)))
     loaded = pipeline.load(_spec(Path(what)))
     image = pipeline.expected(loaded, default_out(loaded.router.name, None))
-    handover.check(image.manifest.spec, os.environ)
+    credentials.check(image.manifest.spec, os.environ)
     return Target(image, loaded, None if program is None else qemu.find(program))
 
 

@@ -37,7 +37,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class MachineRequirements:
     """The machine the image asks for; `nic` is QEMU's name of the uplink.
 
     `watchdog_s`: after so many silent seconds its watchdog resets it; 0: it has none.
@@ -76,7 +76,7 @@ class Manifest:
     versions: Mapping[str, str]
     options: Mapping[str, str]
     spec: Mapping[str, Any]
-    machine: Wanted
+    machine: MachineRequirements
     initrd: Part | None = None
     qemu: Path | None = None
 
@@ -166,7 +166,7 @@ class Image:
 def expected(folder: Path, spec: Mapping[str, Any]) -> Image:
     """An image that is still to be built from a full spec: its parts have no hash, and nothing is in the folder."""
     part = Part("", "")
-    machine = Wanted(**{key: spec["machine"][key] for key in ("memory_mib", "cpus", "nic", "watchdog_s")})
+    machine = MachineRequirements(**{key: spec["machine"][key] for key in ("memory_mib", "cpus", "nic", "watchdog_s")})
     return Image(folder, Manifest(spec["name"], part, part, part, "", {}, {}, spec, machine))
 
 
@@ -318,9 +318,9 @@ class _Reader:
         self.problems.append(f"{key}: must be a path of the Nix store, not {value!r}")
         return None
 
-    def machine(self) -> Wanted:
+    def machine(self) -> MachineRequirements:
         entry = self.mapping("machine")
-        wanted = Wanted()
+        wanted = MachineRequirements()
         if entry.get("arch", wanted.arch) != X86_64.name:
             self.problems.append(f"machine.arch: {entry['arch']!r} is not {X86_64.name}")
         if entry.get("nic", wanted.nic) not in NICS:
@@ -332,7 +332,7 @@ class _Reader:
                 self.problems.append(f"machine.{key}: must be a whole number from {least}")
                 value = getattr(wanted, key)
             counts[key] = value
-        return Wanted(X86_64.name, nic=str(entry.get("nic", wanted.nic)), **counts)
+        return MachineRequirements(X86_64.name, nic=str(entry.get("nic", wanted.nic)), **counts)
 
 
 def _inside(path: str) -> bool:

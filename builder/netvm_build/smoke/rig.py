@@ -21,7 +21,7 @@ from netvm_build.smoke.upstream import Upstream
 from netvm_build.smoke.vm import Vm
 from netvm_build.util.events import Sink
 from netvm_build.vmm import qemu
-from netvm_build.vmm.qemu import handover
+from netvm_build.vmm.qemu import credentials
 from netvm_build.vmm.qemu.accelerator import Accelerator
 from netvm_build.vmm.qemu.trunk import Trunks
 
@@ -57,7 +57,7 @@ async def set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> Lab
     trunks = await stack.enter_async_context(Trunks(rig.image.manifest))
     machine = replace(_machine(rig, nic, folder), nics=nics, trunks=trunks.described)
     guest = Guest()
-    secrets = handover.wifi(rig.image, os.environ)
+    secrets = credentials.wifi(rig.image, os.environ)
     if secrets is not None:
         stack.callback(secrets.close)
     router = Vm(

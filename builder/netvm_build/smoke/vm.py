@@ -29,7 +29,7 @@ from netvm_build.util import interrupts
 from netvm_build.util.errors import LaunchError, QmpLost
 from netvm_build.util.process import spawn
 from netvm_build.vmm import qemu
-from netvm_build.vmm.qemu.handover import Handed
+from netvm_build.vmm.qemu.credentials import Credentials
 
 CONSOLE_MAX_BYTES = 4 << 20
 TAIL_LINES = 30
@@ -61,7 +61,7 @@ class Vm:
         port_name: str | None,
         max_line: int = MAX_LINE,
         inherited: Sequence[socket.socket | int] = (),
-        secrets: Handed | None = None,
+        secrets: Credentials | None = None,
         by_hand: Sequence[str] = (),
         prefix: str = "",
     ) -> None:

@@ -32,7 +32,7 @@ from netvm_build.vm.terminal import IN_RUN, Left, attach
 from netvm_build.vm.uplink import USER_NETWORK, Uplink, plug, told_mtu
 from netvm_build.vm.uplink import check as check_uplink
 from netvm_build.vmm import qemu
-from netvm_build.vmm.qemu import accelerator, handover
+from netvm_build.vmm.qemu import accelerator, credentials
 
 WAIT_S = 20.0
 _WAIT_FOR_SCREEN_S = 2.0
@@ -172,7 +172,7 @@ def check(image: Image, program: qemu.Qemu | None, wanted: Wanted, *, detach: bo
     name = wanted.name or image.manifest.name
     registry.check(name)
     accelerator.check(wanted.accel)
-    handover.check(image.manifest.spec, os.environ)
+    credentials.check(image.manifest.spec, os.environ)
     if program is not None:
         _check(image, program, wanted)
     if wanted.cards:
@@ -210,7 +210,7 @@ def _launch(
     plugged = plug(wanted.uplink, image, program)
     mtu = told_mtu(image, described.uplink or "", plugged.mtu)
     described = replace(described, uplink_net=plugged.netdev, uplink_mtu=mtu)
-    return Launch(image, program, chosen, described, offered, place, log, plugged, handover.wifi(image, os.environ))
+    return Launch(image, program, chosen, described, offered, place, log, plugged, credentials.wifi(image, os.environ))
 
 
 def _give_back(say: Callable[[str], None]) -> None:

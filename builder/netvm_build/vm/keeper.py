@@ -123,7 +123,7 @@ class Keeper:
             monitor=f"socket,server=on,wait=off,path={monitor}",
             secrets=None if launch.secrets is None else launch.secrets.option,
             trunks=trunks.described,
-            plug_later=launch.machine.seats.crowd,
+            plug_later=launch.machine.seats.bridged,
             paused=True,
         )
         argv = qemu.argv(launch.program, machine)

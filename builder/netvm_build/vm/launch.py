@@ -21,7 +21,7 @@ from netvm_build.vm.networks import Network
 from netvm_build.vm.uplink import ON_USER_NETWORK, Plugged
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu.accelerator import Accelerator
-from netvm_build.vmm.qemu.handover import Handed
+from netvm_build.vmm.qemu.credentials import Credentials
 
 SAID_BYTES = 1 << 20
 
@@ -38,7 +38,7 @@ class Launch:
     place: registry.Place
     log: Path | None = None
     uplink: Plugged = ON_USER_NETWORK
-    secrets: Handed | None = None
+    secrets: Credentials | None = None
 
 
 def start_qemu(launch: Launch, argv: list[str], said: Path, ends: Sequence[socket.socket]) -> Popen[bytes]:

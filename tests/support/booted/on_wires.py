@@ -29,7 +29,7 @@ from netvm_build.vm import engine, registry
 from netvm_build.vm.engine import Wanted, detached, stop
 from netvm_build.vm.networks import machine
 from netvm_build.vmm.qemu import ClientNic, Machine, Qemu, nic_properties
-from netvm_build.vmm.qemu.pcie import Seat
+from netvm_build.vmm.qemu.pcie import PciSlot
 from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 from wires import Wire, inside
@@ -76,8 +76,8 @@ class Router:
     def __init__(self, record: registry.Record) -> None:
         self.record = record
         self.events: list[tuple[float, dict[str, Any]]] = []
-        self.free = [Seat(**dict(part.split("=", 1) for part in port.split(","))) for port in record.ports]
-        self.seats: dict[str, Seat] = {}
+        self.free = [PciSlot(**dict(part.split("=", 1) for part in port.split(","))) for port in record.ports]
+        self.seats: dict[str, PciSlot] = {}
         self.monitor = QEMUMonitorProtocol(record.monitor)
         self.monitor.settimeout(PATIENCE_S)
         self.monitor.connect()
@@ -149,7 +149,7 @@ class Router:
             properties = {key: value for key, value in properties.items() if key not in VIRTIO_ALONE}
         self.command("device_add", **properties | {"driver": driver})
 
-    def device(self, identity: str, driver: str, seat: Seat, **properties: Any) -> None:
+    def device(self, identity: str, driver: str, seat: PciSlot, **properties: Any) -> None:
         """Plug any device into a seat."""
         self.command("device_add", driver=driver, id=identity, **seat.properties, **properties)
 

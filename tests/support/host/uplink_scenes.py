@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netvm_build.host import inspect, links
-from netvm_build.image.manifest import Card, Image, Manifest, Part, Wanted
+from netvm_build.image.manifest import Card, Image, MachineRequirements, Manifest, Part
 from netvm_build.util.errors import LaunchError
 from netvm_build.vm.uplink import Plugged, cautions, check, parse, plug, told_mtu
 from netvm_build.vmm.qemu import Qemu
@@ -27,7 +27,7 @@ def tool(words: str) -> None:
 
 def image(mtu: int | None = None) -> Image:
     uplink = {"dhcp": True} if mtu is None else {"dhcp": True, "mtu": mtu}
-    manifest = Manifest("netvm", PART, PART, PART, "quiet", {}, {}, {"uplink": uplink}, Wanted())
+    manifest = Manifest("netvm", PART, PART, PART, "quiet", {}, {}, {"uplink": uplink}, MachineRequirements())
     assert manifest.cards == (Card(None, {0: None}),)
     return Image(Path("nowhere"), manifest)
 

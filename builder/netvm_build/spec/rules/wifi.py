@@ -1,6 +1,6 @@
 """Wi-Fi as the image needs it: the rules of the spec's section, and its networks as the guest's files have them.
 
-No secret is known here; `handover` reads them when a VM is started.
+No secret is known here; `credentials` reads them when a VM is started.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from netvm_build.util.errors import QmpLost
 from netvm_build.util.interrupts import run_in
-from netvm_build.vmm.qemu.pcie import Seat
+from netvm_build.vmm.qemu.pcie import PciSlot
 
 CONNECT_S = 5.0
 ANSWER_S = 10.0
@@ -27,7 +27,7 @@ logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # what it would log, i
 T = TypeVar("T")
 
 
-def seats_in(reply: Any) -> frozenset[Seat]:
+def seats_in(reply: Any) -> frozenset[PciSlot]:
     """The seats that something sits in, by QEMU's reply to query-pci.  Raises QmpLost where that is not its shape."""
     try:
         return frozenset(
@@ -35,7 +35,7 @@ def seats_in(reply: Any) -> frozenset[Seat]:
             for bus in reply
             for device in bus["devices"]
             for inner in device.get("pci_bridge", {}).get("devices", ())
-            for seat in (Seat(device["qdev_id"]), Seat(device["qdev_id"], f"{inner['slot']:#x}"))
+            for seat in (PciSlot(device["qdev_id"]), PciSlot(device["qdev_id"], f"{inner['slot']:#x}"))
         )
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise QmpLost(
@@ -87,7 +87,7 @@ class Monitor:
         """Take a device out; False if the guest does not let go of it in time.  What is not there is out already."""
         return self._run(self._unplug(device))
 
-    def in_use(self) -> frozenset[Seat]:
+    def in_use(self) -> frozenset[PciSlot]:
         """The seats that something sits in.  Raises QmpLost."""
         return seats_in(self.execute("query-pci"))
 

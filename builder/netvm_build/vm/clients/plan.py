@@ -14,7 +14,7 @@ from netvm_build.image.manifest import Image
 from netvm_build.model.address import AddressError, Pair, allocate, pair_of_address
 from netvm_build.util.errors import ManifestError, NetvmError
 from netvm_build.vm.registry import Network, Record
-from netvm_build.vmm.qemu.pcie import Seat
+from netvm_build.vmm.qemu.pcie import PciSlot
 
 TAP, SOCKET = "tap", "socket"
 LEAST_MTU = 68  # of IPv4: RFC 791
@@ -145,7 +145,7 @@ def choose(
     address: IPv4Address | None,
     transport: str,
     owner: int,
-    is_free: Callable[[Seat], bool],
+    is_free: Callable[[PciSlot], bool],
 ) -> Attachment:
     """A place for one client more.  `there` are those attached to this VM, without those since the boot.
 
@@ -199,9 +199,9 @@ def with_links(
     raise ClientError(f"all links named {stem}b to {names[0]} are taken", hint="look at them: ip link show type bridge")
 
 
-def seat_of(port: str) -> Seat:
+def seat_of(port: str) -> PciSlot:
     """A seat as records have it: `bus=port-spare0`."""
-    return Seat(**dict(part.split("=", 1) for part in port.split(",")))
+    return PciSlot(**dict(part.split("=", 1) for part in port.split(",")))
 
 
 def _pair(
@@ -229,7 +229,7 @@ def _free_name(record: Record, there: Collection[Attachment]) -> str:
     return next(name for number in range(1, len(taken) + 2) if (name := f"client{number}") not in taken)
 
 
-def _seat(record: Record, there: Collection[Attachment], is_free: Callable[[Seat], bool]) -> Seat:
+def _seat(record: Record, there: Collection[Attachment], is_free: Callable[[PciSlot], bool]) -> PciSlot:
     used = {other.seat for other in there}
     for port in record.ports:
         seat = seat_of(port)

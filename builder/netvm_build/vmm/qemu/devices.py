@@ -6,7 +6,7 @@ from netvm_build.model import NIC_MODELS
 from netvm_build.vmm.qemu.machine import ClientNic, Machine, Trunk
 from netvm_build.vmm.qemu.networks import trunk_netdevs, uplink_id, user_netdev
 from netvm_build.vmm.qemu.options import device, quote, with_id
-from netvm_build.vmm.qemu.pcie import Seat, card_port
+from netvm_build.vmm.qemu.pcie import PciSlot, card_port
 
 USB_NICS = frozenset(model.name for model in NIC_MODELS.values() if model.bus == "usb")
 """NICs that are no PCI devices: they need a controller, and have no boot ROM to leave out."""
@@ -71,7 +71,7 @@ def client_nics(machine: Machine) -> list[str]:
     return line
 
 
-def nic_properties(nic: ClientNic, seat: Seat) -> dict[str, str | int | bool]:
+def nic_properties(nic: ClientNic, seat: PciSlot) -> dict[str, str | int | bool]:
     """A client NIC as QMP's device_add takes it, in a seat of the machine's plan.
 
     One of many has no I/O ports of virtio 0.9, nor eventfds of its own: each of them costs QEMU more with every other

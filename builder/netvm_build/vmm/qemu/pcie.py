@@ -32,7 +32,7 @@ OWN, SHARED = "own", "shared"  # how bridges are called, by which a seat is know
 
 
 @dataclass(frozen=True)
-class Seat:
+class PciSlot:
     """Where one NIC goes: QEMU's `bus`, and `addr` on it (empty where there is but one)."""
 
     bus: str
@@ -58,13 +58,13 @@ class Seat:
 class Plan:
     """`devices` are the ports or bridges as -device takes them; then a seat for each NIC, and those that stay free.
 
-    A `crowd` sits on bridges, and is best plugged in while the router runs.
+    `bridged` ones sit on bridges, and is best plugged in while the router runs.
     """
 
     devices: tuple[str, ...]
-    seats: tuple[Seat, ...]
-    spare: tuple[Seat, ...]
-    crowd: bool
+    seats: tuple[PciSlot, ...]
+    spare: tuple[PciSlot, ...]
+    bridged: bool
 
 
 def plan(ids: tuple[str, ...], spare: int = 0, cpus: int = 1) -> Plan:
@@ -79,11 +79,11 @@ def plan(ids: tuple[str, ...], spare: int = 0, cpus: int = 1) -> Plan:
         )
     if total <= FEW:
         names = (*ids, *(f"spare{number}" for number in range(spare)))
-        seats = tuple(Seat(f"port-{name}") for name in names)
+        seats = tuple(PciSlot(f"port-{name}") for name in names)
         devices = tuple(_root_port(number, seat.bus) for number, seat in enumerate(seats))
     else:
         bridges = _bridges(-(-total // BRIDGE_SLOTS), VECTOR_BRIDGES * cpus)
-        seats = tuple(Seat(name, f"{slot + 1:#x}") for name in bridges for slot in range(BRIDGE_SLOTS))[:total]
+        seats = tuple(PciSlot(name, f"{slot + 1:#x}") for name in bridges for slot in range(BRIDGE_SLOTS))[:total]
         devices = tuple(f"pcie-pci-bridge,id={name},addr={slot:#x}" for name, slot in bridges.items())
     return Plan(devices, seats[: len(ids)], seats[len(ids) :], total > FEW)
 

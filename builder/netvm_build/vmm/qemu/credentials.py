@@ -23,7 +23,7 @@ LONGEST_PASSWORD = 253  # bytes that RADIUS has room for (RFC 2865)
 
 
 @dataclass(frozen=True)
-class Handed:
+class Credentials:
     """What a VM gets by fw_cfg: the item's `name`, and the `descriptor` QEMU inherits; close it once QEMU runs."""
 
     name: str
@@ -38,7 +38,7 @@ class Handed:
         os.close(self.descriptor)
 
 
-def wifi(image: Image, environ: Mapping[str, str]) -> Handed | None:
+def wifi(image: Image, environ: Mapping[str, str]) -> Credentials | None:
     """The secrets of the image's Wi-Fi networks, ready to be handed over; None for an image without Wi-Fi.
 
     Raises BootError, naming every network whose secret is not where the spec says, and the file or variable.
@@ -48,7 +48,7 @@ def wifi(image: Image, environ: Mapping[str, str]) -> Handed | None:
         return None
     descriptor = os.memfd_create("netvm-wifi")
     os.write(descriptor, json.dumps({"version": VERSION, "secrets": found}).encode())
-    return Handed(WIFI, descriptor)
+    return Credentials(WIFI, descriptor)
 
 
 def check(spec: Mapping[str, Any], environ: Mapping[str, str]) -> None:
