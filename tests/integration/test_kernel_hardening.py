@@ -21,7 +21,7 @@ from netvm_build import guest
 from netvm_build.guest.listen import Conversation
 from netvm_build.image.manifest import Image
 from netvm_build.vm import registry
-from netvm_build.vm.engine import Wanted, detached, stop
+from netvm_build.vm.engine import RunOptions, detached, stop
 from netvm_build.vmm.qemu import Qemu
 
 from tests.support import hardening
@@ -32,7 +32,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "security.md"
 CHECKER = "kernel-hardening-checker"
 
 
-def settings(record: registry.Record) -> dict[str, str]:
+def settings(record: registry.VmState) -> dict[str, str]:
     """What the running router says of its settings, by the names that sysctl(8) has for them."""
     with Conversation(Path(record.events)) as talk:
         assert any(isinstance(told.event, guest.Ready) for told in talk.follow(time.monotonic() + 120))
@@ -73,7 +73,7 @@ def test_the_document_has_every_exception(
     image: Image, qemu: Qemu, short_runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    record = detached(image, qemu, Wanted(accel="tcg"))
+    record = detached(image, qemu, RunOptions(accel="tcg"))
     try:
         sysctl = settings(record)
     finally:

@@ -25,7 +25,7 @@ from netvm_build.image.manifest import Image
 from netvm_build.model.address import Pair, allocate, parse_pool
 from netvm_build.util import process
 from netvm_build.vm import registry
-from netvm_build.vm.engine import Wanted, detached, stop
+from netvm_build.vm.engine import RunOptions, detached, stop
 from netvm_build.vmm.qemu import ClientNic, Qemu, nic_properties
 from netvm_build.vmm.qemu.pcie import PciSlot
 from qemu.qmp import QMPClient
@@ -76,7 +76,7 @@ def test_a_detached_router_is_looked_into_and_stopped(command: Command, image: I
 
 
 def test_a_killed_keeper_takes_its_qemu_along(command: Command, image: Image, qemu: Qemu) -> None:
-    record = detached(image, qemu, Wanted(accel="tcg"))
+    record = detached(image, qemu, RunOptions(accel="tcg"))
     os.kill(record.pid, signal.SIGKILL)
     deadline = time.monotonic() + 5
     while process.started(record.qemu_pid):  # before any other command could clean up
@@ -89,7 +89,7 @@ def test_a_killed_keeper_takes_its_qemu_along(command: Command, image: Image, qe
 
 def test_the_refused_packets_are_counted(command: Command, image: Image, qemu: Qemu) -> None:
     """A frame with a source that is not the client's, sent into the client's network by hand."""
-    record = detached(image, qemu, Wanted(accel="tcg"))
+    record = detached(image, qemu, RunOptions(accel="tcg"))
     with Conversation(Path(record.events)) as talk:
         until(talk, guest.Ready)
         before = {drop["name"]: drop["packets"] for drop in talk.ask("counters")["drops"]}
@@ -120,7 +120,7 @@ def until(talk: Conversation, kind: type[guest.GuestEvent], where: Callable[[Any
     pytest.fail(f"no {kind.__name__}")
 
 
-def spoofed(client: registry.Network) -> bytes:
+def spoofed(client: registry.ClientNetwork) -> bytes:
     """A UDP datagram from 10.9.9.9 by the client's card to the router's."""
     router_mac = bytes.fromhex(client.client_mac.replace(":", ""))[:5] + bytes([int(client.client_mac[-2:], 16) - 1])
     ether = router_mac + bytes.fromhex(client.client_mac.replace(":", "")) + b"\x08\x00"
@@ -149,7 +149,7 @@ def roomy(image: Image, nic: str) -> Image:
     return replace(image, manifest=replace(image.manifest, spec=spec, machine=machine))
 
 
-def judge(record: registry.Record, talk: Conversation, base_kib: int, what: str, seconds: float) -> None:
+def judge(record: registry.VmState, talk: Conversation, base_kib: int, what: str, seconds: float) -> None:
     """All clients are there, the memory suffices, and both console and power button work."""
     body = talk.ask("status", timeout_s=60)
     assert len(body["clients"]) == MANY
@@ -183,7 +183,7 @@ def all_there(talk: Conversation) -> None:
 @by_each_nic
 def test_many_clients_at_boot(nic: str, command: Command, image: Image, qemu: Qemu) -> None:
     started = time.monotonic()
-    record = detached(roomy(image, nic), qemu, Wanted(accel="tcg", clients=MANY))
+    record = detached(roomy(image, nic), qemu, RunOptions(accel="tcg", clients=MANY))
     with Conversation(Path(record.events)) as talk:
         all_there(talk)
         judge(record, talk, 27 << 10, "at boot", time.monotonic() - started)
@@ -192,7 +192,7 @@ def test_many_clients_at_boot(nic: str, command: Command, image: Image, qemu: Qe
 @pytest.mark.long
 @by_each_nic
 def test_many_clients_hot_plugged(nic: str, command: Command, image: Image, qemu: Qemu) -> None:
-    record = detached(roomy(image, nic), qemu, Wanted(accel="tcg", clients=0, spare=MANY))
+    record = detached(roomy(image, nic), qemu, RunOptions(accel="tcg", clients=0, spare=MANY))
     pairs = allocate(parse_pool("100.115.92.0/23"), (), MANY)
     with Conversation(Path(record.events)) as talk:
         until(talk, guest.Ready)
@@ -204,7 +204,7 @@ def test_many_clients_hot_plugged(nic: str, command: Command, image: Image, qemu
         judge(record, talk, used, "hot-plugged", time.monotonic() - started)
 
 
-async def plug(record: registry.Record, pairs: tuple[Pair, ...]) -> None:
+async def plug(record: registry.VmState, pairs: tuple[Pair, ...]) -> None:
     """Every pair's NIC into a free port, by the monitor that users have."""
     client = QMPClient("test")
     await client.connect(record.monitor)

@@ -24,7 +24,7 @@ from netvm_build.smoke.rig import Rig
 from netvm_build.smoke.through import isolation
 from netvm_build.util import process
 from netvm_build.util.events import discard
-from netvm_build.vm.engine import Wanted, detached, stop
+from netvm_build.vm.engine import RunOptions, detached, stop
 from netvm_build.vmm.qemu import Qemu, accelerator
 
 from tests.support.booted.surgery import altered, replace_text
@@ -222,7 +222,7 @@ def test_run_ends_and_says_why(
     hangable: Image, qemu: Qemu, short_runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    record = detached(hangable, qemu, Wanted(accel="tcg"))
+    record = detached(hangable, qemu, RunOptions(accel="tcg"))
     try:
         end = time.monotonic() + 120
         with Conversation(Path(record.events)) as talk:

@@ -24,7 +24,7 @@ from netvm_build.smoke.engine import smoke
 from netvm_build.smoke.report import Status
 from netvm_build.util.events import discard
 from netvm_build.vm import registry
-from netvm_build.vm.engine import Wanted, detached, stop
+from netvm_build.vm.engine import RunOptions, detached, stop
 from netvm_build.vmm.qemu import Qemu
 
 from tests.support.needs import tell
@@ -142,7 +142,7 @@ def test_the_clock_is_set_by_the_time_servers_of_the_spec(
 ) -> None:
     """ConnMan has the one capability that it takes, and the spec's server is asked by the uplink that names it."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    record = detached(twoways, qemu, Wanted(accel="tcg"))
+    record = detached(twoways, qemu, RunOptions(accel="tcg"))
     try:
         with Conversation(Path(record.events)) as talk:
             until(talk, lambda event: isinstance(event, guest.Route) and event.name == "fibre")

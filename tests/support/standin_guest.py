@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from netvm_build.vm import registry
-from netvm_build.vm.hub import ConsoleHub, EventHub, open_socket
+from netvm_build.vm.broker import ConsoleBroker, EventBroker, open_socket
 
 Answers = Callable[[dict[str, Any]], bytes]
 
@@ -82,8 +82,10 @@ class StandIn:
             thread.start()
         assert self._up.wait(10)
         folder = self.place.folder
-        network = registry.Network("web", "100.64.0.0", "100.64.0.1", "0A:B3:EC:40:00:01", "bus=port-c0", "/run/c0")
-        self.record = registry.Record(
+        network = registry.ClientNetwork(
+            "web", "100.64.0.0", "100.64.0.1", "0A:B3:EC:40:00:01", "bus=port-c0", "/run/c0"
+        )
+        self.record = registry.VmState(
             name=self.place.name, pid=os.getpid(), qemu_pid=0, qemu_started=0, started_at="2026-01-01T00:00:00+00:00",
             image="/images/netvm", accelerator="tcg", accelerator_reason="asked for", qemu="/qemu 10.0", memory_mib=96,
             detached=True, events=str(folder / "events"), console=str(folder / "console"), monitor=str(folder / "qmp"),
@@ -128,7 +130,10 @@ class StandIn:
     def _keep(self) -> None:
         async def keep() -> None:
             self._done = asyncio.Event()
-            events, console = EventHub(self._port_end, lambda _: None), ConsoleHub(self._console_end, lambda _: None)
+            events, console = (
+                EventBroker(self._port_end, lambda _: None),
+                ConsoleBroker(self._console_end, lambda _: None),
+            )
             self.events = events
             tasks = [asyncio.create_task(events.listen()), asyncio.create_task(console.listen())]
             servers = [await open_socket(self.place.folder / "events", events.serve)]

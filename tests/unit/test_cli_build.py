@@ -85,7 +85,7 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engines:
         each = tuple(NicReport(nic, (check,), (Moment("firmware", 0.0), Moment("ready", 2.5)), 3.0) for nic in nics)
         return BootReport(facts, "10.0.2", "built from the lock", "tcg", "asked for", each)
 
-    def interactive(image: Image, program: Qemu, wanted: run.Wanted, say: Any) -> int:
+    def interactive(image: Image, program: Qemu, wanted: run.RunOptions, say: Any) -> int:
         made.asked["run"] = (image.folder, program, wanted)
         return 3
 
@@ -290,13 +290,13 @@ def test_a_router_is_called_by_its_name_on_the_command_line(engines: Engines, ru
 def running_front(short_runtime: Path) -> Iterator[None]:
     """A VM called front whose one client network, .0/31, is taken by the router behind it."""
     places = [registry.claim(name) for name in ("front", "behind")]
-    network = registry.Network("one", "100.64.0.0", "100.64.0.1", "", "", "socket")
+    network = registry.ClientNetwork("one", "100.64.0.0", "100.64.0.1", "", "", "socket")
     for place, clients, behind in ((places[0], (network,), ""), (places[1], (), "socket")):
-        texts = {key: "" for key, kind in registry.Record.__annotations__.items() if kind == "str"}
-        numbers = {key: 0 for key, kind in registry.Record.__annotations__.items() if kind == "int"}
+        texts = {key: "" for key, kind in registry.VmState.__annotations__.items() if kind == "str"}
+        numbers = {key: 0 for key, kind in registry.VmState.__annotations__.items() if kind == "int"}
         given = {"name": place.name, "detached": True, "clients": clients, "behind": behind}
         known: dict[str, Any] = {**texts, **numbers, **given}
-        place.publish(registry.Record(**known, ports=()))
+        place.publish(registry.VmState(**known, ports=()))
     yield
     for place in places:
         place.leave()
@@ -342,7 +342,7 @@ def test_a_report_that_cannot_be_written_is_known_before_the_boot(
 def test_run_ends_as_qemu_does(engines: Engines, tmp_path: Path) -> None:
     write_image(tmp_path / "image")
     assert main(["run", "image", "--nic", "virtio-net-pci"]) == 3
-    assert engines.asked["run"][2] == run.Wanted(nic="virtio-net-pci")
+    assert engines.asked["run"][2] == run.RunOptions(nic="virtio-net-pci")
 
 
 NIXPKGS_SPEC = "version: 1\nplatform: {kind: nixpkgs, nixpkgs: ./none}\n"

@@ -47,20 +47,20 @@ def image(tmp_path: Path) -> Image:
     return replace(found, manifest=replace(found.manifest, spec=spec))
 
 
-def record(image: Image, *offered: str, ports: int = 2) -> registry.Record:
-    return registry.Record(
+def record(image: Image, *offered: str, ports: int = 2) -> registry.VmState:
+    return registry.VmState(
         name="netvm", pid=1, qemu_pid=2, qemu_started=3, started_at="", image=str(image.folder), accelerator="tcg",
         accelerator_reason="", qemu="", memory_mib=96, detached=True, events="/run/e", console="/run/c",
         monitor="/run/netvm/netvm/qmp",
         clients=tuple(
-            registry.Network(f"n{number}", router, "", "", f"bus=port-c{number}", f"/run/c{number}")
+            registry.ClientNetwork(f"n{number}", router, "", "", f"bus=port-c{number}", f"/run/c{number}")
             for number, router in enumerate(offered)
         ),
         ports=tuple(f"bus=port-spare{number}" for number in range(ports)),
     )  # fmt: skip
 
 
-def choose(image: Image, vm: registry.Record, *there: Attachment, **wanted: Any) -> Attachment:
+def choose(image: Image, vm: registry.VmState, *there: Attachment, **wanted: Any) -> Attachment:
     asked = {"name": None, "address": None, "transport": plan.TAP, "owner": 1000, "is_free": lambda _: True} | wanted
     return plan.choose(vm, image, there, **asked)
 
@@ -301,8 +301,8 @@ def test_some_ports_stay_free() -> None:
 
 
 def test_where_an_uplink_leads() -> None:
-    assert uplink.parse("user") == uplink.Uplink()
-    assert uplink.parse("tap:t0") == uplink.Uplink("tap", "t0")
+    assert uplink.parse("user") == uplink.UplinkBackend()
+    assert uplink.parse("tap:t0") == uplink.UplinkBackend("tap", "t0")
     assert str(uplink.parse("bridge:br-lan")) == "bridge:br-lan"
     for wrong in ("", "tap", "tap:", "user:x", "bridge:a/b", "bridge:a-name-that-is-too-long", "vfio:1", "tap:t%d"):
         with pytest.raises(ValueError, match="none of user, tap:NAME, bridge:NAME"):

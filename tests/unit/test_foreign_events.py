@@ -28,9 +28,9 @@ from netvm_build.guest.privilege import told
 from netvm_build.util.errors import BootError
 from netvm_build.util.sanitize import Printable
 from netvm_build.vm import registry, status
+from netvm_build.vm.broker import Pace
+from netvm_build.vm.broker.pace import LONGEST_S
 from netvm_build.vm.console_log import ConsoleLog
-from netvm_build.vm.hub import Pace
-from netvm_build.vm.hub.pace import LONGEST_S
 from netvm_build.vm.keeper import Keeper
 from netvm_build.vm.notify import of_event
 
@@ -158,7 +158,7 @@ def test_a_disk_that_is_full_ends_the_log_and_not_the_console() -> None:
 # ---- answers
 
 
-RECORD = registry.Record(
+RECORD = registry.VmState(
     name="netvm", pid=1, qemu_pid=2, qemu_started=3, started_at="", image="", accelerator="tcg", accelerator_reason="",
     qemu="", memory_mib=96, detached=True, events="", console="", monitor="",
 )  # fmt: skip
@@ -245,7 +245,7 @@ def test_a_guest_can_t_speak_as_the_host(guest: StandIn) -> None:
 def test_a_line_longer_than_an_event_is_not_even_read_unless_somebody_asked(
     guest: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from netvm_build.vm.hub import events
+    from netvm_build.vm.broker import events
 
     seen: list[int] = []
 

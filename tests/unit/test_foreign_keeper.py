@@ -30,7 +30,7 @@ def _runtime(short_runtime: Path) -> None:
     """Sockets have short paths here."""
 
 
-def used(vm: registry.Record) -> tuple[int, float]:
+def used(vm: registry.VmState) -> tuple[int, float]:
     """The most memory that the keeper has had so far, in MiB, and its processor time in seconds."""
     rows = dict(row.split(":", 1) for row in Path(f"/proc/{vm.pid}/status").read_text().splitlines())
     ticks = Path(f"/proc/{vm.pid}/stat").read_text().rpartition(")")[2].split()[11:13]

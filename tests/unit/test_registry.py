@@ -45,8 +45,8 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     assert left == []
 
 
-def record(place: registry.Place, qemu_pid: int) -> registry.Record:
-    return registry.Record(
+def record(place: registry.RuntimeDir, qemu_pid: int) -> registry.VmState:
+    return registry.VmState(
         name=place.name,
         pid=os.getpid(),
         qemu_pid=qemu_pid,
@@ -61,7 +61,7 @@ def record(place: registry.Place, qemu_pid: int) -> registry.Record:
         events=str(place.folder / "events"),
         console=str(place.folder / "console"),
         monitor=str(place.folder / "qmp"),
-        clients=(registry.Network("c", "100.64.0.0", "100.64.0.1", "0A:B3:EC:40:00:01", "bus=port-c0", "/c0"),),
+        clients=(registry.ClientNetwork("c", "100.64.0.0", "100.64.0.1", "0A:B3:EC:40:00:01", "bus=port-c0", "/c0"),),
         ports=("bus=port-spare0",),
     )
 

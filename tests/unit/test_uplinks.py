@@ -193,7 +193,9 @@ def test_qemu_has_a_card_for_each_mac_on_a_network_of_its_own() -> None:
 
 
 def test_the_status_tells_which_uplink_is_in_use_and_what_is_wrong_with_the_other() -> None:
-    bare = status.Uplink("up0", "igb", CABLE.mac or "", "10.0.2.15/24", "10.0.2.2", ("10.0.2.3",), None, "cable", True)
+    bare = status.UplinkStatus(
+        "up0", "igb", CABLE.mac or "", "10.0.2.15/24", "10.0.2.2", ("10.0.2.3",), None, "cable", True
+    )
     broken = replace(bare, interface="up1", name="backup", address=None, active=False, error="dhcp-failed\x1b[31m")
     absent = replace(broken, interface="", name="third", mac="52:54:00:00:00:03", error="")
     now = status.Snapshot("netvm", "ready", 1.0, 1, 1, True, (bare, broken, absent), (), (), ())

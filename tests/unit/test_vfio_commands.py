@@ -278,7 +278,7 @@ def place(short_runtime: Path) -> Any:
     made.leave()
 
 
-def published(place: registry.Place) -> registry.Record:
+def published(place: registry.RuntimeDir) -> registry.VmState:
     told = record(place, 0)
     place.publish(told)
     return told

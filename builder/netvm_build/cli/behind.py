@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from netvm_build.cli.targets import Target
     from netvm_build.image.manifest import Image
     from netvm_build.util.events import Sink
-    from netvm_build.vm.engine import Wanted
-    from netvm_build.vm.registry import Record
+    from netvm_build.vm.engine import RunOptions
+    from netvm_build.vm.registry import VmState
     from netvm_build.vmm.qemu import Qemu
 
 
@@ -56,7 +56,7 @@ def _runs(name: str) -> bool:
     return any(record.name == name for record in registry.running())
 
 
-def check(front: Front, before: Wanted, inner: Target, wanted: Wanted, *, detach: bool) -> None:
+def check(front: Front, before: RunOptions, inner: Target, wanted: RunOptions, *, detach: bool) -> None:
     """Raises NetvmError before anything is built or started, where one of the two can't run, or not behind the other.
 
     `before` is how the router in front is run, `wanted` the one behind it.
@@ -89,7 +89,7 @@ def ready(front: Front, sink: Sink) -> Front:
 
 
 @contextmanager
-def running(front: Front, start: Callable[[Image, Qemu], Record], screen: Screen, *, keep: bool) -> Iterator[None]:
+def running(front: Front, start: Callable[[Image, Qemu], VmState], screen: Screen, *, keep: bool) -> Iterator[None]:
     """The router in front runs.  If it was started here it is stopped in the end, unless `keep` and nothing failed."""
     from netvm_build.vm import engine as run
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from netvm_build.smoke.cards import Card
     from netvm_build.smoke.report import BootReport
     from netvm_build.util.events import Sink
-    from netvm_build.vm.engine import Wanted
-    from netvm_build.vm.registry import Record
-    from netvm_build.vm.uplink import Uplink
+    from netvm_build.vm.engine import RunOptions
+    from netvm_build.vm.registry import VmState
+    from netvm_build.vm.uplink import UplinkBackend
     from netvm_build.vmm.qemu import Qemu
 
 
@@ -36,7 +36,7 @@ class Where(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
     name = "where"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Uplink:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> UplinkBackend:
         from netvm_build.vm.uplink import parse
 
         try:
@@ -172,7 +172,7 @@ def run(
     name: str | None,
     clients: int | None,
     spare_ports: int | None,
-    uplink: Uplink | None,
+    uplink: UplinkBackend | None,
     behind: str | None,
     nic: str | None,
     cards: tuple[str, ...],
@@ -197,7 +197,7 @@ def run(
         raise click.UsageError("--uplink and --vfio exclude each other: a card leads where its cable does")
     put_right(screen)
     target = targets.find(what, program)
-    wanted = running.Wanted(name, nic, accel, clients, spare_ports, uplink or uplinks.USER_NETWORK, cards)
+    wanted = running.RunOptions(name, nic, accel, clients, spare_ports, uplink or uplinks.USER_NETWORK, cards)
     wanted = replace(wanted, consent=consent_of(take_network=take_network))
     if behind is None:
         running.check(target.image, target.qemu, wanted, detach=detach)
@@ -206,7 +206,7 @@ def run(
         context.exit(_run(screen, image, qemu, wanted, detach=detach))
     front = tiers.find(behind, program, own_network=bool(cards) or uplink is not None)
     before = replace(wanted, name=None, nic=None, clients=None, spare=0)
-    inner = replace(wanted, uplink=uplinks.Uplink("router", front.name), cards=())
+    inner = replace(wanted, uplink=uplinks.UplinkBackend("router", front.name), cards=())
     tiers.check(front, before, target, inner, detach=detach)
     with drawing(screen) as sink:
         image, qemu = targets.ready(target, sink)
@@ -216,7 +216,7 @@ def run(
     context.exit(status)
 
 
-def _run(screen: Screen, image: Image, qemu: Qemu, wanted: Wanted, *, detach: bool) -> int:
+def _run(screen: Screen, image: Image, qemu: Qemu, wanted: RunOptions, *, detach: bool) -> int:
     """Run a router on this terminal, or detached; the exit status."""
     from netvm_build.vm import engine as running
 
@@ -230,7 +230,7 @@ def _run(screen: Screen, image: Image, qemu: Qemu, wanted: Wanted, *, detach: bo
     return 0
 
 
-def _detached(screen: Screen, image: Image, qemu: Qemu, wanted: Wanted) -> Record:
+def _detached(screen: Screen, image: Image, qemu: Qemu, wanted: RunOptions) -> VmState:
     """Start a router in a process of its own, which has no terminal to tell what becomes of this machine's cards."""
     from netvm_build.vm import engine as running
 
@@ -244,7 +244,7 @@ def _detached(screen: Screen, image: Image, qemu: Qemu, wanted: Wanted) -> Recor
     return running.detached(image, qemu, wanted)
 
 
-def _warn(screen: Screen, image: Image, wanted: Wanted) -> None:
+def _warn(screen: Screen, image: Image, wanted: RunOptions) -> None:
     """Say what may keep an emulated uplink's packets from getting through, before the router starts."""
     from netvm_build.vm import uplink
 

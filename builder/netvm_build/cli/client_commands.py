@@ -74,7 +74,7 @@ def attach(
 
     rights.confine()
     book = clients.journal()
-    wanted = clients.Wanted(name, address, socket, _uid(owner), timeout)
+    wanted = clients.AttachOptions(name, address, socket, _uid(owner), timeout)
     if vmm is not None:
         vmms.takes(vmm, "socket" if socket else "tap")
     record = registry.find(vm)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from netvm_build.cli.escape import escape
 from netvm_build.cli.screen import table
 from netvm_build.cli.stage_text import duration
-from netvm_build.vm.status import Client, Snapshot, Traffic, Uplink
+from netvm_build.vm.status import ClientStatus, Snapshot, Traffic, UplinkStatus
 
 CELL = 60
 LINE = 160
@@ -63,7 +63,7 @@ def _uplinks(now: Snapshot, before: Snapshot | None, seconds: float) -> list[str
     return table(rows, gap=3).splitlines()
 
 
-def _address(uplink: Uplink) -> tuple[str, str]:
+def _address(uplink: UplinkStatus) -> tuple[str, str]:
     """An uplink's address and gateway, or why it has none; and its resolvers."""
     if not uplink.interface:
         return f"no card has the MAC {_cell(uplink.mac)}", ""
@@ -77,7 +77,7 @@ def _clients(now: Snapshot, before: Snapshot | None, seconds: float, room: int |
     if not now.clients:
         return ["no clients"]
     earlier = {client.interface: client.traffic for client in before.clients} if before is not None else {}
-    shown: Sequence[Client] = now.clients
+    shown: Sequence[ClientStatus] = now.clients
     if room is not None and len(shown) > room:
         shown = sorted(shown, key=lambda client: -_moved(client.traffic, earlier.get(client.interface)))[:room]
     rates = ("to/s", "from/s") if seconds > 0 else ()

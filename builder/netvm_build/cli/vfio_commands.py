@@ -16,7 +16,7 @@ from netvm_build.cli.vm_commands import VM
 
 if TYPE_CHECKING:
     from netvm_build.host.vfio import Consent, Listed
-    from netvm_build.vm.registry import Record
+    from netvm_build.vm.registry import VmState
 
 TAKE_NETWORK = click.option(
     "--yes-take-my-network", "take_network", is_flag=True, help="Even the card of the default route."
@@ -171,7 +171,7 @@ def release(screen: Screen, addresses: tuple[str, ...], everything: bool, dry_ru
         screen.say("nothing was taken")
 
 
-def _plug(screen: Screen, record: Record, addresses: Iterable[str]) -> None:
+def _plug(screen: Screen, record: VmState, addresses: Iterable[str]) -> None:
     from netvm_build.vm.cards import plug
 
     for address in addresses:
@@ -183,7 +183,7 @@ def _unplug(screen: Screen, addresses: Iterable[str]) -> None:
     from netvm_build.vm import registry
     from netvm_build.vm.cards import holder, unplug
 
-    records: tuple[Record, ...] = registry.running()
+    records: tuple[VmState, ...] = registry.running()
     for address in addresses:
         record = holder(records, address) if records else None
         if record is not None:

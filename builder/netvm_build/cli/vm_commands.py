@@ -19,7 +19,7 @@ from netvm_build.util.errors import NetvmError
 
 if TYPE_CHECKING:
     from netvm_build.guest.listen import Conversation, Told
-    from netvm_build.vm.registry import Record
+    from netvm_build.vm.registry import VmState
     from netvm_build.vm.status import Snapshot
 
 EVERY_S = 2.0
@@ -85,7 +85,7 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2)
 
 
-def _list(screen: Screen, there: tuple[Record, ...], *, as_json: bool) -> None:
+def _list(screen: Screen, there: tuple[VmState, ...], *, as_json: bool) -> None:
     from netvm_build.vm import registry
     from netvm_build.vm.status import image_changed
 
@@ -100,7 +100,7 @@ def _list(screen: Screen, there: tuple[Record, ...], *, as_json: bool) -> None:
     screen.result(table(rows))
 
 
-def _image_note(record: Record) -> str:
+def _image_note(record: VmState) -> str:
     """What to do where the VM has an older image than its folder holds now; empty where it hasn't."""
     from netvm_build.vm.status import image_changed
 
@@ -110,7 +110,7 @@ def _image_note(record: Record) -> str:
     return f"{escape(record.image)} was built again since this VM started; to use the new image: {again}"
 
 
-def _networks(screen: Screen, record: Record, *, as_json: bool) -> None:
+def _networks(screen: Screen, record: VmState, *, as_json: bool) -> None:
     from netvm_build.vm.engine import joined
 
     if as_json:
@@ -123,7 +123,7 @@ def _networks(screen: Screen, record: Record, *, as_json: bool) -> None:
         screen.result(f"{len(record.ports)} spare ports at the boot, for device_add on {record.monitor}: {ports}")
 
 
-def _snapshot(record: Record, conversation: Conversation) -> Snapshot:
+def _snapshot(record: VmState, conversation: Conversation) -> Snapshot:
     """What the router says now; one too old to count has no counters."""
     from netvm_build.guest.listen import Unanswered
     from netvm_build.vm import status as statuses
@@ -138,14 +138,14 @@ def _snapshot(record: Record, conversation: Conversation) -> Snapshot:
     return replace(now, floods=conversation.floods)
 
 
-def _names(record: Record) -> dict[str, str]:
+def _names(record: VmState) -> dict[str, str]:
     """The names of the clients attached since the boot, by the router's address."""
     from netvm_build.vm import clients
 
     return {one.router: one.name for one in clients.attachments(clients.journal(), record)}
 
 
-def _watch(screen: Screen, record: Record, conversation: Conversation, every: float, *, as_json: bool) -> None:
+def _watch(screen: Screen, record: VmState, conversation: Conversation, every: float, *, as_json: bool) -> None:
     """One snapshot after another, until the VM ends or we are stopped."""
     from netvm_build.cli.status_view import lines
     from netvm_build.util.errors import QmpLost

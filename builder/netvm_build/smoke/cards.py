@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from netvm_build import guest
 from netvm_build.smoke import checks, through, upstream
 from netvm_build.smoke.checks import CHECKS
-from netvm_build.smoke.clients import Client
+from netvm_build.smoke.clients import ClientVm
 from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.lab import Check, CheckFailed, Lab, NotApplicable
 from netvm_build.smoke.through import ping
@@ -52,7 +52,7 @@ async def lease(lab: Lab) -> str:
     return f"{said}, MAC {got.mac}, gateway {got.gateway}"
 
 
-async def reach(lab: Lab, client: Client) -> str:
+async def reach(lab: Lab, client: ClientVm) -> str:
     """A client to its router, then through NAT and the card to the gateway; a DNS query where that answers no ping."""
     wait_s = 1.0 * lab.accelerator.patience
     lost = await ping(client, str(client.pair.router), "its router", wait_s)
@@ -81,7 +81,7 @@ async def dns_forward(lab: Lab) -> str:
     raise NotApplicable("the lease names no resolver")
 
 
-async def _answers(client: Client, resolver: str, wait_s: float) -> bool:
+async def _answers(client: ClientVm, resolver: str, wait_s: float) -> bool:
     number = secrets.randbits(16)
     question = upstream.query(number, "", upstream.DNS_NS).hex()
     said = await client.ask("udp", to=resolver, port=53, data=question, timeout_s=wait_s)

@@ -59,7 +59,7 @@ def machine(image: Image, pair: Pair, accelerator: str, script: Path, end: socke
     )
 
 
-class Client:
+class ClientVm:
     """One client VM and the talk with its agent."""
 
     def __init__(

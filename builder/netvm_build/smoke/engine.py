@@ -15,7 +15,7 @@ from netvm_build.image.manifest import Image
 from netvm_build.smoke import diagnose, report
 from netvm_build.smoke.cards import CARD_CHECKS, Card
 from netvm_build.smoke.checks import REFUSED
-from netvm_build.smoke.clients import Client, ClientError
+from netvm_build.smoke.clients import ClientError, ClientVm
 from netvm_build.smoke.guest import Guest, RouterLost
 from netvm_build.smoke.health import demand_well, unrecorded, vms, watch_ends
 from netvm_build.smoke.lab import Check, Lab, NotApplicable
@@ -131,7 +131,7 @@ async def boot(rig: Rig, nic: str) -> NicReport:
 
 
 def expand(
-    checks: Sequence[Check], others: Sequence[Client]
+    checks: Sequence[Check], others: Sequence[ClientVm]
 ) -> Iterator[tuple[Check, Callable[[Lab], Awaitable[str]]]]:
     """The table's rows, with those for each client repeated."""
     for check in checks:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from netvm_build.image.manifest import Image
-from netvm_build.smoke.clients import Client
+from netvm_build.smoke.clients import ClientVm
 from netvm_build.smoke.guest import Guest
 from netvm_build.smoke.report import Memory
 from netvm_build.smoke.upstream import Upstream
@@ -36,7 +36,7 @@ class Lab:
     accelerator: Accelerator
     router: Vm
     guest: Guest
-    clients: tuple[Client, ...]
+    clients: tuple[ClientVm, ...]
     nics: tuple[ClientNic, ...]
     upstream: Upstream
     capture: Path

@@ -14,7 +14,7 @@ from netvm_build.model.address import AddressError, Pair, allocate
 from netvm_build.smoke import clients
 from netvm_build.smoke.cards import Card
 from netvm_build.smoke.checks import CHECKS
-from netvm_build.smoke.clients import Client
+from netvm_build.smoke.clients import ClientVm
 from netvm_build.smoke.guest import Guest
 from netvm_build.smoke.lab import Check, Lab
 from netvm_build.smoke.upstream import Upstream
@@ -75,7 +75,7 @@ async def set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> Lab
     await stack.enter_async_context(router)
     others = []
     for pair, (_, there) in zip(pairs, wires, strict=True):
-        client = Client(rig.image, rig.program, pair, rig.accelerator.kind, folder, script, there)
+        client = ClientVm(rig.image, rig.program, pair, rig.accelerator.kind, folder, script, there)
         await stack.enter_async_context(client.vm)
         others.append(client)
     return Lab(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from netvm_build import guest
-from netvm_build.smoke.clients import Client
+from netvm_build.smoke.clients import ClientVm
 from netvm_build.smoke.lab import CheckFailed, Lab, NotApplicable
 from netvm_build.smoke.through import ping
 from netvm_build.vmm.qemu import uplink_id
@@ -47,7 +47,7 @@ async def failover(lab: Lab) -> str:
     return f"away from {first} in {away_s:.1f} s, back in {back_s:.1f} s"
 
 
-async def _reach(lab: Lab, client: Client, host: str, wait_s: float) -> None:
+async def _reach(lab: Lab, client: ClientVm, host: str, wait_s: float) -> None:
     """A datagram to this host and back, by the network behind the next uplink.  Raises CheckFailed."""
     data = f"{lab.upstream.token} {client.address}".encode().hex()
     said = await client.ask("udp", to=host, port=lab.upstream.udp_port, data=data, timeout_s=wait_s)

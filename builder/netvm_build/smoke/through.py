@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 from netvm_build import guest
 from netvm_build.smoke import upstream
-from netvm_build.smoke.clients import Client
+from netvm_build.smoke.clients import ClientVm
 from netvm_build.smoke.lab import CheckFailed, Lab, NotApplicable
 from netvm_build.vmm.qemu import nic_properties
 
@@ -26,11 +26,11 @@ async def boot_clients(lab: Lab) -> str:
     return f"{len(lab.clients)} client VMs, up in {slowest:.1f} s"
 
 
-def _interface_of(client: Client) -> Callable[[guest.Client], bool]:
+def _interface_of(client: ClientVm) -> Callable[[guest.Client], bool]:
     return lambda event: event.client == client.address
 
 
-async def reach(lab: Lab, client: Client) -> str:
+async def reach(lab: Lab, client: ClientVm) -> str:
     """A client to its router, then through NAT to the servers upstream by ICMP, UDP, DNS and TCP."""
     router, host = str(client.pair.router), lab.outside
     wait_s = 1.0 * lab.accelerator.patience
@@ -50,7 +50,7 @@ async def reach(lab: Lab, client: Client) -> str:
     return f"icmp udp dns tcp ({lab.upstream.size_bytes >> 20} MiB each way, sha256 ok{rate}){lost}"
 
 
-async def ping(client: Client, to: str, who: str, wait_s: float) -> str:
+async def ping(client: ClientVm, to: str, who: str, wait_s: float) -> str:
     """Three pings.  If one is lost, as on a busy host, five more must all be answered; the detail then says so."""
     said = await client.ask("ping", to=to, count=3, interval_s=0.05, timeout_s=wait_s)
     if said.get("received") == 3:
@@ -63,7 +63,7 @@ async def ping(client: Client, to: str, who: str, wait_s: float) -> str:
     return f"; at first {first}"
 
 
-async def _resolve(lab: Lab, client: Client, wait_s: float) -> None:
+async def _resolve(lab: Lab, client: ClientVm, wait_s: float) -> None:
     number = secrets.randbits(16)
     question = upstream.query(number, lab.upstream.name).hex()
     said = await client.ask("udp", to=lab.outside, port=lab.upstream.dns_port, data=question, timeout_s=wait_s)
@@ -125,7 +125,7 @@ async def isolation(lab: Lab) -> str:
     return ", ".join(await asyncio.gather(*(_apart(here, there, wait_s) for here, there in pairs)))
 
 
-async def _apart(here: Client, there: Client, wait_s: float) -> str:
+async def _apart(here: ClientVm, there: ClientVm, wait_s: float) -> str:
     ping = await here.ask("ping", to=there.address, count=2, interval_s=0.02, timeout_s=wait_s)
     udp = await here.ask("udp", to=there.address, port=ECHO_PORT, data="00", timeout_s=wait_s, tries=1)
     tcp = await here.ask("connect", to=there.address, port=ECHO_PORT, timeout_s=wait_s)

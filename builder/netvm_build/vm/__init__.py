@@ -3,7 +3,7 @@
 engine    on this terminal, or detached from it; and how a VM is stopped
 launch    all that a VM is started from, its start, and its record
 keeper    the process that owns QEMU, from its start to its end
-hub       one console and one event port, shared by many readers
+broker    one console and one event port, shared by many readers
 registry  which VMs run
 status    a guest's answers as the state of its VM
 terminal  a VM's console on this terminal

@@ -13,7 +13,7 @@ from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from netvm_build.util.errors import BootError, QmpLost
 from netvm_build.util.interrupts import run
-from netvm_build.vm.registry import Record
+from netvm_build.vm.registry import VmState
 from netvm_build.vmm import qemu
 
 CONNECT_S = 10.0
@@ -24,17 +24,17 @@ T = TypeVar("T")
 Work = Callable[[QMPClient], Awaitable[T]]
 
 
-def held(record: Record) -> tuple[str, ...]:
+def held(record: VmState) -> tuple[str, ...]:
     """The ids of the cards that a VM has.  Raises QmpLost."""
     return tuple(name for name in run(_talk(record, _peripherals)) if name.startswith("card-"))
 
 
-def holder(records: tuple[Record, ...], address: str) -> Record | None:
+def holder(records: tuple[VmState, ...], address: str) -> VmState | None:
     """The VM that has this card."""
     return next((record for record in records if qemu.card_id(address) in held(record)), None)
 
 
-def plug(record: Record, address: str) -> str:
+def plug(record: VmState, address: str) -> str:
     """Plug a card into a free port of a VM; the port.  Raises BootError where there is none, or QEMU refuses it."""
 
     async def work(qmp: QMPClient) -> str:
@@ -57,7 +57,7 @@ def plug(record: Record, address: str) -> str:
     return run(_talk(record, work))
 
 
-def unplug(record: Record, address: str) -> None:
+def unplug(record: VmState, address: str) -> None:
     """Ask a VM to let go of a card, and wait until it has.  Raises BootError if it does not."""
     wanted = qemu.card_id(address)
 
@@ -81,7 +81,7 @@ def unplug(record: Record, address: str) -> None:
     run(_talk(record, work))
 
 
-def _hint(record: Record) -> str:
+def _hint(record: VmState) -> str:
     return f"look at it: netvm-build console {record.name}; or end it: netvm-build stop {record.name}"
 
 
@@ -90,7 +90,7 @@ async def _peripherals(qmp: QMPClient) -> list[str]:
     return sorted(str(entry["name"]) for entry in found)
 
 
-async def _talk(record: Record, work: Work[T]) -> T:
+async def _talk(record: VmState, work: Work[T]) -> T:
     """One conversation with a VM's monitor.  Raises QmpLost where there is none."""
     qmp = QMPClient("netvm-build vfio")
     try:

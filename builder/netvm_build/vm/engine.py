@@ -29,7 +29,7 @@ from netvm_build.vm.keeper import STOP_S, Keeper
 from netvm_build.vm.launch import Launch
 from netvm_build.vm.networks import machine, networks, spare_ports
 from netvm_build.vm.terminal import IN_RUN, Left, attach
-from netvm_build.vm.uplink import USER_NETWORK, Uplink, plug, told_mtu
+from netvm_build.vm.uplink import USER_NETWORK, UplinkBackend, plug, told_mtu
 from netvm_build.vm.uplink import check as check_uplink
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import accelerator, credentials
@@ -39,7 +39,7 @@ _WAIT_FOR_SCREEN_S = 2.0
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunOptions:
     """What the user asked for.  None is the image's own or the machine's best.
 
     `clients` come from the pool beside those the spec names; `spare` is how many more can be attached while it runs.
@@ -51,12 +51,12 @@ class Wanted:
     accel: str | None = None
     clients: int | None = None
     spare: int | None = None
-    uplink: Uplink = USER_NETWORK
+    uplink: UplinkBackend = USER_NETWORK
     cards: tuple[str, ...] = ()
     consent: vfio.Consent = field(default_factory=vfio.Consent)
 
 
-def run(image: Image, program: qemu.Qemu, wanted: Wanted, say: Callable[[str], None]) -> int:
+def run(image: Image, program: qemu.Qemu, wanted: RunOptions, say: Callable[[str], None]) -> int:
     """Boot with the console on this terminal and stay until QEMU ends; its exit status.
 
     No process, socket or folder is left.  Raises BootError, or ManifestError for a spec that cannot be read.
@@ -74,7 +74,7 @@ def run(image: Image, program: qemu.Qemu, wanted: Wanted, say: Callable[[str], N
 
 
 @contextmanager
-def _borrowed(image: Image, wanted: Wanted, say: Callable[[str], None]) -> Iterator[Wanted]:
+def _borrowed(image: Image, wanted: RunOptions, say: Callable[[str], None]) -> Iterator[RunOptions]:
     """The cards that are wanted, by their full addresses, until the VM has ended."""
     journal = Journal(state_folder())
     memory_mib = image.manifest.machine.memory_mib
@@ -82,7 +82,7 @@ def _borrowed(image: Image, wanted: Wanted, say: Callable[[str], None]) -> Itera
         yield replace(wanted, cards=tuple(card.address for card in cards))
 
 
-def detached(image: Image, program: qemu.Qemu, wanted: Wanted) -> registry.Record:
+def detached(image: Image, program: qemu.Qemu, wanted: RunOptions) -> registry.VmState:
     """Boot with no terminal, in a process of its own; the VM's record once QEMU runs.  Raises as `run` does."""
     _check(image, program, wanted)
     chosen = accelerator.choose(program, wanted.accel, kernel=image.kernel)
@@ -119,7 +119,7 @@ def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def stop(record: registry.Record, timeout_s: float = WAIT_S, *, now: bool = False) -> bool:
+def stop(record: registry.VmState, timeout_s: float = WAIT_S, *, now: bool = False) -> bool:
     """Press a VM's power button and wait until nothing is left of it; True if it went by itself.
 
     With `now`, or after `timeout_s` (at most STOP_S, when its keeper loses patience), its processes are killed.
@@ -164,7 +164,7 @@ def _error_file(log: Path) -> Path:
     return log.with_suffix(".err")
 
 
-def check(image: Image, program: qemu.Qemu | None, wanted: Wanted, *, detach: bool = False) -> None:
+def check(image: Image, program: qemu.Qemu | None, wanted: RunOptions, *, detach: bool = False) -> None:
     """Raises what `run` or `detached` would as far as it can be known while the image is not built yet.
 
     `program` is None where it comes with the image.
@@ -185,14 +185,14 @@ def check(image: Image, program: qemu.Qemu | None, wanted: Wanted, *, detach: bo
         raise NetvmError(f"the console cannot be kept in {log}", hint=hint)
 
 
-def _check_room(image: Image, wanted: Wanted) -> None:
+def _check_room(image: Image, wanted: RunOptions) -> None:
     """Raises LaunchError where the clients or the cards are too many."""
     offered = networks(image, Path(), wanted.clients)
     described = machine(image, accelerator.TCG, None, offered, spare_ports(len(offered), wanted.spare), wanted.cards)
     qemu.argv(qemu.Qemu(Path(qemu.PROGRAM), "0"), described)
 
 
-def _check(image: Image, program: qemu.Qemu, wanted: Wanted) -> None:
+def _check(image: Image, program: qemu.Qemu, wanted: RunOptions) -> None:
     if not wanted.cards:
         qemu.require_nic(program, wanted.nic or image.manifest.machine.nic)
 
@@ -201,8 +201,8 @@ def _launch(
     image: Image,
     program: qemu.Qemu,
     chosen: accelerator.Accelerator,
-    wanted: Wanted,
-    place: registry.Place,
+    wanted: RunOptions,
+    place: registry.RuntimeDir,
     log: Path | None,
 ) -> Launch:
     offered = networks(image, place.folder, wanted.clients)
@@ -224,7 +224,7 @@ def _give_back(say: Callable[[str], None]) -> None:
         say(f"{line}: sudo netvm-build client detach --all")
 
 
-def greeting(record: registry.Record) -> list[str]:
+def greeting(record: registry.VmState) -> list[str]:
     """What is said before the console takes over: first of all, how to leave."""
     lines = ["Ctrl-A X leaves; Ctrl-A H shows the keys; Ctrl-C goes to the guest"]
     lines.append(f"accelerator: {record.accelerator.upper()}: {record.accelerator_reason}")
@@ -234,13 +234,13 @@ def greeting(record: registry.Record) -> list[str]:
     return lines + [joined(client) for client in record.clients]
 
 
-def joined(client: registry.Network) -> str:
+def joined(client: registry.ClientNetwork) -> str:
     """A client's network in a line, with the options by which another QEMU joins it."""
     options = joining(client.name, client.client_mac, client.socket)
     return f"{client.name}: {client.client} via {client.router}: {options}"
 
 
-async def _alone(launch: Launch, on_up: Callable[[registry.Record], None]) -> int:
+async def _alone(launch: Launch, on_up: Callable[[registry.VmState], None]) -> int:
     return await Keeper(launch, on_up).keep()
 
 
@@ -249,7 +249,7 @@ async def _on_terminal(launch: Launch, say: Callable[[str], None]) -> int:
     loop, screen_ended = asyncio.get_running_loop(), asyncio.Event()
     screens: list[threading.Thread] = []
 
-    def on_up(record: registry.Record) -> None:
+    def on_up(record: registry.VmState) -> None:
         for line in greeting(record):
             say(line)
         screens.append(threading.Thread(target=show, args=(Path(record.console),), daemon=True))

@@ -25,8 +25,8 @@ from netvm_build.guest import Firewall, GuestEvent, escape
 from netvm_build.util import interrupts
 from netvm_build.util.errors import BootError, LaunchError, QmpLost
 from netvm_build.vm import registry
+from netvm_build.vm.broker import ConsoleBroker, EventBroker, open_socket
 from netvm_build.vm.console_log import ConsoleLog
-from netvm_build.vm.hub import ConsoleHub, EventHub, open_socket
 from netvm_build.vm.launch import Launch, describe, start_qemu, trim
 from netvm_build.vm.notify import notify, of_event
 from netvm_build.vmm import qemu
@@ -44,7 +44,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # what it would log, it also raises
 
-OnUp = Callable[[registry.Record], None]
+OnUp = Callable[[registry.VmState], None]
 
 
 class Keeper:
@@ -65,7 +65,7 @@ class Keeper:
         self._loop = asyncio.get_running_loop()
         self._log = ConsoleLog(launch.log)
         self._tasks: list[asyncio.Task[None]] = []
-        self._hubs: dict[str, EventHub | ConsoleHub] = {}
+        self._hubs: dict[str, EventBroker | ConsoleBroker] = {}
         self._lasting = AsyncExitStack()
 
     def leave(self) -> None:
@@ -132,8 +132,8 @@ class Keeper:
         for end in theirs.values():
             end.close()
         self._tasks += [asyncio.create_task(self._watch(self._child)), asyncio.create_task(self._trim(said))]
-        events = EventHub(ours["port"], self._heard)
-        console = ConsoleHub(ours["console"], lambda data: self._printed(data, events))
+        events = EventBroker(ours["port"], self._heard)
+        console = ConsoleBroker(ours["console"], lambda data: self._printed(data, events))
         self._hubs = {registry.EVENTS: events, registry.CONSOLE: console}
         self._attend("the event port", events.listen(), events.fail)
         self._attend("the console", console.listen(), events.tell)
@@ -164,7 +164,7 @@ class Keeper:
 
         self._tasks.append(asyncio.create_task(attended()))
 
-    def _printed(self, data: bytes, events: EventHub) -> None:
+    def _printed(self, data: bytes, events: EventBroker) -> None:
         """Bytes of the console, for its log."""
         had_problem = self._log.problem
         self._log.write(data)
@@ -203,7 +203,7 @@ class Keeper:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), TRIM_S)
 
-    async def _hear_watchdog(self, events: EventHub) -> None:
+    async def _hear_watchdog(self, events: EventBroker) -> None:
         with self._qmp.listener("WATCHDOG") as barks:
             await barks.get()
             self._hung = True
@@ -216,7 +216,7 @@ class Keeper:
         if (message := of_event(event)) is not None:
             notify(message)
 
-    async def _plug(self, machine: qemu.Machine, events: EventHub) -> None:
+    async def _plug(self, machine: qemu.Machine, events: EventBroker) -> None:
         """Plug in many clients once the router can take them.
 
         Each step of a boot that touches a PCI device costs QEMU more with every other one; a running router takes a

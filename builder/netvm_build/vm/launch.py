@@ -17,7 +17,7 @@ from netvm_build.image.manifest import Image
 from netvm_build.util import process
 from netvm_build.util.process import spawn
 from netvm_build.vm import registry
-from netvm_build.vm.networks import Network
+from netvm_build.vm.networks import OfferedNetwork
 from netvm_build.vm.uplink import ON_USER_NETWORK, Plugged
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu.accelerator import Accelerator
@@ -34,8 +34,8 @@ class Launch:
     program: qemu.Qemu
     accelerator: Accelerator
     machine: qemu.Machine
-    offered: tuple[Network, ...]
-    place: registry.Place
+    offered: tuple[OfferedNetwork, ...]
+    place: registry.RuntimeDir
     log: Path | None = None
     uplink: Plugged = ON_USER_NETWORK
     secrets: Credentials | None = None
@@ -63,10 +63,10 @@ def trim(said: Path) -> None:
             os.truncate(said, 0)
 
 
-def describe(launch: Launch, qemu_pid: int) -> registry.Record:
+def describe(launch: Launch, qemu_pid: int) -> registry.VmState:
     """The record of a VM that has just been started."""
     folder = launch.place.folder
-    return registry.Record(
+    return registry.VmState(
         name=launch.place.name,
         pid=os.getpid(),
         qemu_pid=qemu_pid,
@@ -83,7 +83,7 @@ def describe(launch: Launch, qemu_pid: int) -> registry.Record:
         monitor=str(folder / registry.MONITOR),
         log=str(launch.log or ""),
         clients=tuple(
-            registry.Network(
+            registry.ClientNetwork(
                 name=network.name,
                 router=str(network.pair.router),
                 client=str(network.pair.client),

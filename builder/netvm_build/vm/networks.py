@@ -19,7 +19,7 @@ SPARE = 4
 
 
 @dataclass(frozen=True)
-class Network:
+class OfferedNetwork:
     """A client's network as `run` offers it: its name in the spec, its /31, and the socket its frames go through."""
 
     name: str
@@ -27,7 +27,7 @@ class Network:
     socket: Path
 
 
-def networks(image: Image, folder: Path, more: int | None = None) -> tuple[Network, ...]:
+def networks(image: Image, folder: Path, more: int | None = None) -> tuple[OfferedNetwork, ...]:
     """The clients the spec names, and `more` from the pool (by default one, if the spec names none).
 
     Raises ManifestError for a spec that cannot be read, LaunchError for a pool that is too small.
@@ -45,7 +45,7 @@ def networks(image: Image, folder: Path, more: int | None = None) -> tuple[Netwo
         taken = {name for name, _ in found}
         names = (name for number in range(1, 2 * count + len(taken) + 1) if (name := f"client{number}") not in taken)
         found += zip(names, pool, strict=False)
-    return tuple(Network(name, pair, folder / f"c{number}") for number, (name, pair) in enumerate(found))
+    return tuple(OfferedNetwork(name, pair, folder / f"c{number}") for number, (name, pair) in enumerate(found))
 
 
 def spare_ports(offered: int, asked: int | None) -> int:
@@ -57,7 +57,7 @@ def machine(
     image: Image,
     kind: str,
     nic: str | None,
-    offered: tuple[Network, ...],
+    offered: tuple[OfferedNetwork, ...],
     spare: int = 0,
     cards: tuple[str, ...] = (),
 ) -> qemu.Machine:

@@ -31,7 +31,7 @@ MAX_RECORD_BYTES = 1 << 20
 END_S = 5.0  # for a killed QEMU to give back its memory and close its files
 MAX_SOCKET_PATH = 107  # sun_path of unix(7), without its NUL
 
-T = TypeVar("T", "Network", "Record")
+T = TypeVar("T", "ClientNetwork", "VmState")
 
 VM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -45,7 +45,7 @@ class NoSuchVm(BootError):
 
 
 @dataclass(frozen=True)
-class Network:
+class ClientNetwork:
     """A client's network: its name, addresses, the root port it sits in, and the socket that another QEMU joins."""
 
     name: str
@@ -57,7 +57,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Record:
+class VmState:
     """What is known of a running VM.  `started` is the process's start time in clock ticks since the host's boot.
 
     `started_at` is ISO 8601 in UTC.  `ports` are root ports that are free for hot-plugging.  `behind` is the socket of
@@ -80,7 +80,7 @@ class Record:
     console: str
     monitor: str
     log: str = ""
-    clients: tuple[Network, ...] = ()
+    clients: tuple[ClientNetwork, ...] = ()
     ports: tuple[str, ...] = ()
     image_id: str = ""
     behind: str = ""
@@ -90,14 +90,14 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Place:
+class RuntimeDir:
     """A VM's folder, ours until `leave`."""
 
     name: str
     folder: Path
     descriptor: int
 
-    def publish(self, record: Record) -> None:
+    def publish(self, record: VmState) -> None:
         """Tell everyone what runs here."""
         fresh = self.folder / f".{RECORD}"
         fresh.write_text(json.dumps(record.to_dict(), indent=2))
@@ -119,7 +119,7 @@ def root_folder() -> Path:
     return base / (f"netvm-{os.getuid()}" if base == Path("/tmp") else "netvm")  # noqa: S108
 
 
-def claim(name: str) -> Place:
+def claim(name: str) -> RuntimeDir:
     """Take a name.  Raises NameTaken, or BootError for one that cannot be a folder's or is too long."""
     if not VM_NAME.fullmatch(name):
         raise BootError(f"{name!r} cannot be a VM's name", hint="use letters, digits, `-`, `_` and `.`: --name router1")
@@ -138,7 +138,7 @@ def claim(name: str) -> Place:
         folder.mkdir(mode=0o700)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return Place(name, folder, descriptor)
+        return RuntimeDir(name, folder, descriptor)
 
 
 def check(name: str) -> None:
@@ -146,7 +146,7 @@ def check(name: str) -> None:
     claim(name).leave()
 
 
-def running() -> tuple[Record, ...]:
+def running() -> tuple[VmState, ...]:
     """Every VM that runs, by name.  What dead keepers left is cleaned up on the way."""
     if not root_folder().exists():
         return ()
@@ -159,7 +159,7 @@ def running() -> tuple[Record, ...]:
     return found
 
 
-def find(name: str | None) -> Record:
+def find(name: str | None) -> VmState:
     """The VM of this name, or the only one.  Raises NoSuchVm with those there are."""
     there = running()
     if name is None and len(there) == 1:
@@ -176,27 +176,27 @@ def find(name: str | None) -> Record:
     raise NoSuchVm(f"no VM named {name!r} is running", hint=f"running: {names}")
 
 
-def behind(record: Record) -> tuple[Record, ...]:
+def behind(record: VmState) -> tuple[VmState, ...]:
     """The VMs whose uplink is a client network of this one."""
     sockets = {network.socket for network in record.clients}
     return tuple(other for other in running() if other.behind in sockets)
 
 
-def is_running(record: Record) -> bool:
+def is_running(record: VmState) -> bool:
     """Whether the very VM of a record still has its keeper."""
     return any((other.name, other.pid) == (record.name, record.pid) for other in running())
 
 
-def read(folder: Path) -> Record | None:
+def read(folder: Path) -> VmState | None:
     """A folder's record; None while its VM starts, or if the record is unreadable."""
     try:
         with (folder / RECORD).open("rb") as file:
             document = json.loads(file.read(MAX_RECORD_BYTES))
         if not isinstance(document, dict) or document.pop("version", None) != VERSION:
             return None
-        clients = tuple(_typed(Network(**entry)) for entry in document.pop("clients"))
+        clients = tuple(_typed(ClientNetwork(**entry)) for entry in document.pop("clients"))
         ports = tuple(document.pop("ports"))
-        record = _typed(Record(**document | {"clients": clients, "ports": ports}))
+        record = _typed(VmState(**document | {"clients": clients, "ports": ports}))
         return record if all(isinstance(port, str) for port in ports) else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None

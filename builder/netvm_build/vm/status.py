@@ -13,7 +13,7 @@ from typing import Any
 from netvm_build.guest.privilege import Privilege, told
 from netvm_build.image import manifest
 from netvm_build.spec.rules.traffic import brief, brief_of_kernel
-from netvm_build.vm.registry import Record
+from netvm_build.vm.registry import VmState
 
 VERSION = 1
 MAX_ENTRIES = 4096
@@ -31,7 +31,7 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Uplink:
+class UplinkStatus:
     """An uplink; `address` is None without a lease, `interface` empty where its card is not there.
 
     `name` is the spec's, where it names several; `active` says that clients go out by it; `error` is ConnMan's word;
@@ -53,7 +53,7 @@ class Uplink:
 
 
 @dataclass(frozen=True)
-class Client:
+class ClientStatus:
     """A client's interface; `name` is the network's as `run` offers it, or empty."""
 
     name: str
@@ -65,7 +65,7 @@ class Client:
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceStatus:
     """`privilege` is None where it doesn't run; `violation` is the last call for which it was killed, or empty."""
 
     name: str
@@ -108,9 +108,9 @@ class Snapshot:
     total_kib: int
     available_kib: int
     firewall: bool | None
-    uplinks: tuple[Uplink, ...]
-    clients: tuple[Client, ...]
-    services: tuple[Service, ...]
+    uplinks: tuple[UplinkStatus, ...]
+    clients: tuple[ClientStatus, ...]
+    services: tuple[ServiceStatus, ...]
     drops: tuple[Drop, ...]
     watchdog_s: int | None = None
     modules: tuple[str, ...] = ()
@@ -124,7 +124,7 @@ class Snapshot:
 
 
 def snapshot(
-    record: Record,
+    record: VmState,
     body: Mapping[str, Any],
     counters: Mapping[str, Any],
     *,
@@ -165,13 +165,13 @@ def snapshot(
     )
 
 
-def image_changed(record: Record) -> bool | None:
+def image_changed(record: VmState) -> bool | None:
     """Whether the VM's folder holds another image by now; None where that can't be known, or it holds none."""
     there = manifest.identity(Path(record.image))
     return None if there is None or not record.image_id else there != record.image_id
 
 
-def to_dict(now: Snapshot, record: Record) -> dict[str, Any]:
+def to_dict(now: Snapshot, record: VmState) -> dict[str, Any]:
     """For a program to read: docs/reference/json.md describes it."""
     return {
         "version": VERSION,
@@ -196,7 +196,7 @@ def to_dict(now: Snapshot, record: Record) -> dict[str, Any]:
     }
 
 
-def _flat(one: Uplink | Client) -> dict[str, Any]:
+def _flat(one: UplinkStatus | ClientStatus) -> dict[str, Any]:
     """Traffic among the other members, and left out where it is not known."""
     found = asdict(one)
     return found | (found.pop("traffic") or {})
@@ -242,10 +242,10 @@ def _traffic(entry: Mapping[str, Any] | None, *, turned: bool) -> Traffic | None
     )
 
 
-def _uplink(entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]]) -> Uplink:
+def _uplink(entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]]) -> UplinkStatus:
     servers = entry.get("nameservers")
     interface = _text(entry, "interface")
-    return Uplink(
+    return UplinkStatus(
         interface=interface,
         driver=_text(entry, "driver"),
         mac=_text(entry, "mac"),
@@ -263,9 +263,11 @@ def _uplink(entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]]) 
     )
 
 
-def _client(entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> Client:
+def _client(
+    entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]
+) -> ClientStatus:
     interface, router = _text(entry, "interface"), _text(entry, "router")
-    return Client(
+    return ClientStatus(
         name=names.get(router, ""),
         client=_text(entry, "client"),
         router=router,
@@ -275,8 +277,8 @@ def _client(entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]], 
     )
 
 
-def _service(entry: Mapping[str, Any]) -> Service:
-    return Service(
+def _service(entry: Mapping[str, Any]) -> ServiceStatus:
+    return ServiceStatus(
         name=_text(entry, "name"),
         running=entry.get("running") is True,
         pid=_count(entry, "pid"),

@@ -23,7 +23,7 @@ _NAME = re.compile(r"[^\s/,:%]{1,15}")
 
 
 @dataclass(frozen=True)
-class Uplink:
+class UplinkBackend:
     """`kind` is user, tap, bridge or router; `name` that of the tap, the bridge, or the running router."""
 
     kind: str = USER
@@ -33,16 +33,16 @@ class Uplink:
         return f"{self.kind}:{self.name}" if self.name else self.kind
 
 
-USER_NETWORK = Uplink()
+USER_NETWORK = UplinkBackend()
 
 
-def parse(text: str) -> Uplink:
+def parse(text: str) -> UplinkBackend:
     """`user`, `tap:NAME`, `bridge:NAME` or `router:NAME`.  Raises ValueError."""
     kind, colon, name = text.partition(":")
     if (kind == USER and not colon) or (kind in (TAP, BRIDGE) and _NAME.fullmatch(name)):
-        return Uplink(kind, name)
+        return UplinkBackend(kind, name)
     if kind == ROUTER and registry.VM_NAME.fullmatch(name):
-        return Uplink(kind, name)
+        return UplinkBackend(kind, name)
     meant = _kind_by_name(text)
     better = f"; did you mean {meant}:{text}?" if meant and not colon else ""
     raise ValueError(f"{text!r} is none of user, tap:NAME, bridge:NAME, router:NAME{better}")
@@ -84,7 +84,7 @@ class _Way:
     mtu: int
 
 
-def plug(uplink: Uplink, image: Image, program: qemu.Qemu) -> Plugged:
+def plug(uplink: UplinkBackend, image: Image, program: qemu.Qemu) -> Plugged:
     """Open the uplink.  A bridge gets a tap of ours as a port, which goes with the router.
 
     Raises LaunchError, with what is missing, or NoSuchVm for a router that isn't running.
@@ -99,7 +99,7 @@ def plug(uplink: Uplink, image: Image, program: qemu.Qemu) -> Plugged:
     return Plugged(f"tap,fd={tap.descriptor}", tap.descriptor, mtu=way.mtu)
 
 
-def check(uplink: Uplink, image: Image) -> None:
+def check(uplink: UplinkBackend, image: Image) -> None:
     """Raises what `plug` would, and opens the tap, or makes one, only to let it go again.
 
     `image` need not be built yet.
@@ -112,7 +112,7 @@ def check(uplink: Uplink, image: Image) -> None:
         tap.close()
 
 
-def cautions(uplink: Uplink, image: Image, nic: str) -> list[str]:
+def cautions(uplink: UplinkBackend, image: Image, nic: str) -> list[str]:
     """What to say of this uplink before the router starts: whatever may keep its packets from getting through.
 
     `nic` is the uplink's card.  Raises LaunchError as `plug` does.
@@ -138,7 +138,7 @@ def _spec_mtu(image: Image) -> int | None:
     return max((one for one in given if isinstance(one, int)), default=None)
 
 
-def _too_large(uplink: Uplink, carried: int, image: Image, nic: str) -> str | None:
+def _too_large(uplink: UplinkBackend, carried: int, image: Image, nic: str) -> str | None:
     """A warning where the router and the network behind its uplink don't have the same MTU."""
     used = _spec_mtu(image) or told_mtu(image, nic, carried) or links.MTU
     if used == carried:
@@ -154,7 +154,7 @@ def _too_large(uplink: Uplink, carried: int, image: Image, nic: str) -> str | No
     return f"warning: the router's uplink has an MTU of {used} bytes, and {lost}; {mend}"
 
 
-def _way(uplink: Uplink) -> _Way | None:
+def _way(uplink: UplinkBackend) -> _Way | None:
     """The tap or bridge that an uplink names; None for one that is no link of this host.  Raises LaunchError."""
     if uplink.kind not in (TAP, BRIDGE):
         return None
@@ -174,7 +174,7 @@ def _way(uplink: Uplink) -> _Way | None:
     return _Way(link, bridge.name, min(link.mtu, bridge.mtu))
 
 
-def _bridge(uplink: Uplink, link: LinkInfo | None) -> LinkInfo:
+def _bridge(uplink: UplinkBackend, link: LinkInfo | None) -> LinkInfo:
     name = uplink.name
     if link is None:
         hint = f"make one: sudo ip link add {name} type bridge; see those there are: ip link show type bridge"
@@ -194,7 +194,7 @@ _BRIDGE_OF = (
 _TAP_LIKE_THAT = "sudo ip tuntap add dev {name} mode tap user $USER && sudo ip link set {name} master BRIDGE up"
 
 
-def _tap(uplink: Uplink, link: LinkInfo | None) -> LinkInfo:
+def _tap(uplink: UplinkBackend, link: LinkInfo | None) -> LinkInfo:
     name = uplink.name
     if link is None:
         hint = f"make it: {_TAP_LIKE_THAT.format(name=name)}"
@@ -216,7 +216,7 @@ def _tap(uplink: Uplink, link: LinkInfo | None) -> LinkInfo:
     return link
 
 
-def _opened(uplink: Uplink, link: LinkInfo) -> links.Tap:
+def _opened(uplink: UplinkBackend, link: LinkInfo) -> links.Tap:
     """The tap itself.  Raises LaunchError where somebody else has it open, or we may not open it."""
     try:
         return links.open_tap(link.name, links.open_tun())
@@ -234,7 +234,7 @@ def _opened(uplink: Uplink, link: LinkInfo) -> links.Tap:
         raise LaunchError(f"--uplink: the tap {link.name} cannot be opened: {error.strerror}", hint=again) from error
 
 
-def _port(uplink: Uplink, bridge: LinkInfo) -> links.Tap:
+def _port(uplink: UplinkBackend, bridge: LinkInfo) -> links.Tap:
     """A new tap in a bridge, with the bridge's MTU before it becomes a port: a bridge takes the least of its ports'."""
     tap = _made(uplink, bridge)
     with _told(uplink, bridge):
@@ -244,14 +244,14 @@ def _port(uplink: Uplink, bridge: LinkInfo) -> links.Tap:
     return tap
 
 
-def _made(uplink: Uplink, bridge: LinkInfo) -> links.Tap:
+def _made(uplink: UplinkBackend, bridge: LinkInfo) -> links.Tap:
     """A new tap, in no bridge yet."""
     with _told(uplink, bridge):
         return links.make_tap("nvup%d", links.open_tun())
 
 
 @contextmanager
-def _told(uplink: Uplink, bridge: LinkInfo) -> Iterator[None]:
+def _told(uplink: UplinkBackend, bridge: LinkInfo) -> Iterator[None]:
     """What goes wrong with a tap for a bridge, as a LaunchError with what to do instead."""
     try:
         yield

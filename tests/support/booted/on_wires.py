@@ -26,7 +26,7 @@ from demands import require
 from netvm_build.guest import TROUBLE
 from netvm_build.image.manifest import Image
 from netvm_build.vm import engine, registry
-from netvm_build.vm.engine import Wanted, detached, stop
+from netvm_build.vm.engine import RunOptions, detached, stop
 from netvm_build.vm.networks import machine
 from netvm_build.vmm.qemu import ClientNic, Machine, Qemu, nic_properties
 from netvm_build.vmm.qemu.pcie import PciSlot
@@ -73,7 +73,7 @@ class Tap(Wire):
 class Router:
     """The running VM: its events as they come, its answers, and its NICs."""
 
-    def __init__(self, record: registry.Record) -> None:
+    def __init__(self, record: registry.VmState) -> None:
         self.record = record
         self.events: list[tuple[float, dict[str, Any]]] = []
         self.free = [PciSlot(**dict(part.split("=", 1) for part in port.split(","))) for port in record.ports]
@@ -192,7 +192,7 @@ def running(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "machine", lambda *words: change(replace(make(*words), uplink=None)))
         record = detached(
-            image, qemu, Wanted(name=f"w{os.getpid()}-{next(NUMBERS)}", accel="tcg", clients=0, spare=spare)
+            image, qemu, RunOptions(name=f"w{os.getpid()}-{next(NUMBERS)}", accel="tcg", clients=0, spare=spare)
         )
     # However this process ends, no VM is left behind: the guard's end of the pipe tells.
     guard = subprocess.Popen(["sh", "-c", 'read -r line || kill -9 "$0"', str(record.pid)], stdin=subprocess.PIPE)

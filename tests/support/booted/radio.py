@@ -18,7 +18,7 @@ from netvm_build.build import pipeline
 from netvm_build.image.manifest import Image
 from netvm_build.model.address import allocate
 from netvm_build.smoke import clients
-from netvm_build.smoke.clients import Client, ClientError
+from netvm_build.smoke.clients import ClientError, ClientVm
 from netvm_build.smoke.guest import Guest
 from netvm_build.smoke.rig import AGENT, audible
 from netvm_build.smoke.vm import Vm
@@ -108,7 +108,7 @@ class World:
 
     router: Vm
     guest: Guest
-    client: Client
+    client: ClientVm
     air: Air
     rows: list[str]
 
@@ -185,7 +185,7 @@ async def booted(image: Image, program: qemu.Qemu, initramfs: Path, folder: Path
         replace(program, path=with_air), machine, folder, on_console=guest.on_console, on_port=guest.on_port,
         port_name=qemu.EVENTS_PORT, max_line=console.MAX_REPLY, inherited=[here, theirs], secrets=secrets,
     )  # fmt: skip
-    client = Client(image, program, pair, "tcg", folder, script, there)
+    client = ClientVm(image, program, pair, "tcg", folder, script, there)
     async with router, client.vm:
         theirs.close()
         secrets.close()

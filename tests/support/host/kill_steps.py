@@ -36,7 +36,7 @@ STEPS = (
 READS = {"query-pci", "human-monitor-command"}
 
 
-def host(record: registry.Record) -> dict[str, Any]:
+def host(record: registry.VmState) -> dict[str, Any]:
     """All that a client's attachment could change: links, their ports, settings; the VM's devices, files, clients."""
     with Monitor(Path(record.monitor)) as monitor:
         devices = sorted(_ids(monitor.execute("query-pci")))
@@ -61,7 +61,7 @@ def host(record: registry.Record) -> dict[str, Any]:
     }
 
 
-def settled(record: registry.Record, before: dict[str, Any]) -> dict[str, Any]:
+def settled(record: registry.VmState, before: dict[str, Any]) -> dict[str, Any]:
     """The same, once the router has admitted again what it had admitted before; it is given ten seconds for that."""
     end = time.monotonic() + 10
     while (now := host(record)) != before and time.monotonic() < end:
@@ -121,7 +121,7 @@ def doomed(work: Callable[[], object], number: int, told: int) -> None:
 def main() -> None:
     what, name, transport = sys.argv[1:]
     record = registry.find(None)
-    wanted = clients.Wanted(name=None if name == "-" else name, socket=transport == "socket", owner=os.getuid())
+    wanted = clients.AttachOptions(name=None if name == "-" else name, socket=transport == "socket", owner=os.getuid())
 
     def attach() -> None:
         clients.attach(record, wanted, clients.journal())

@@ -8,15 +8,15 @@ engine   a client attached, each change in the journal before it is made
 """
 
 from netvm_build.vm.clients.changes import Detached, attachments, detach, journal, sweep
-from netvm_build.vm.clients.engine import Wanted, attach, intended, shown
+from netvm_build.vm.clients.engine import AttachOptions, attach, intended, shown
 from netvm_build.vm.clients.plan import Attachment, ClientError, NotAttached
 
 __all__ = [
+    "AttachOptions",
     "Attachment",
     "ClientError",
     "Detached",
     "NotAttached",
-    "Wanted",
     "attach",
     "attachments",
     "detach",

@@ -19,7 +19,7 @@ from netvm_build.util.process import has_ended
 from netvm_build.vm.clients import plan
 from netvm_build.vm.clients.monitor import Monitor, Refused
 from netvm_build.vm.clients.plan import Attachment, ClientError, NotAttached
-from netvm_build.vm.registry import Record
+from netvm_build.vm.registry import VmState
 from netvm_build.vmm import qemu
 
 ENDING_S = 2.0  # for a QEMU that no longer answers to end
@@ -56,7 +56,7 @@ def journal() -> Journal:
     return Journal(state_folder() / "clients")
 
 
-def attachments(book: Journal, record: Record | None = None) -> tuple[Attachment, ...]:
+def attachments(book: Journal, record: VmState | None = None) -> tuple[Attachment, ...]:
     """What is attached, in this network namespace; to one VM, or to all of this user's."""
     found = (group.attachment for group in groups(book) if not group.abandoned)
     return tuple(one for one in found if record is None or one.vm == record.name)

@@ -35,7 +35,7 @@ from netvm_build.vm.clients.changes import (
 )
 from netvm_build.vm.clients.monitor import Monitor, Refused
 from netvm_build.vm.clients.plan import SOCKET, TAP, Attachment, ClientError
-from netvm_build.vm.registry import Record
+from netvm_build.vm.registry import VmState
 
 WAIT_S = 60.0
 STATUS_S = 5.0
@@ -43,7 +43,7 @@ MOST_TRIES = 5
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AttachOptions:
     """What the user asked for.  None is the next free one; `owner` is the uid that may open the client's tap."""
 
     name: str | None = None
@@ -53,14 +53,14 @@ class Wanted:
     wait_s: float = WAIT_S
 
 
-def intended(record: Record, wanted: Wanted, book: Journal) -> tuple[Attachment, tuple[str, ...]]:
+def intended(record: VmState, wanted: AttachOptions, book: Journal) -> tuple[Attachment, tuple[str, ...]]:
     """What `attach` would make, and every change of the host and of the VM in a line each.  Changes nothing."""
     with Monitor(Path(record.monitor)) as monitor:
         one = _choose(record, wanted, book, monitor)
     return one, tuple(_words(one))
 
 
-def attach(record: Record, wanted: Wanted, book: Journal) -> tuple[Attachment, float]:
+def attach(record: VmState, wanted: AttachOptions, book: Journal) -> tuple[Attachment, float]:
     """Connect a client of this host to a running router; the seconds it took until the router had admitted it.
 
     Raises ClientError, LinkError, NotPermitted, QmpLost or JournalError, and then everything is as it was.
@@ -75,7 +75,7 @@ def attach(record: Record, wanted: Wanted, book: Journal) -> tuple[Attachment, f
     raise ClientError("other links take the names as quickly as they are chosen", hint="try again")
 
 
-def _mtu(record: Record) -> int:
+def _mtu(record: VmState) -> int:
     """What the router's uplink lets through now; the usual MTU of a router that doesn't say."""
     try:
         with Conversation(Path(record.events)) as talk:
@@ -84,7 +84,7 @@ def _mtu(record: Record) -> int:
         return links.MTU
 
 
-def _choose(record: Record, wanted: Wanted, book: Journal, monitor: Monitor) -> Attachment:
+def _choose(record: VmState, wanted: AttachOptions, book: Journal, monitor: Monitor) -> Attachment:
     in_use = monitor.in_use()
     one = plan.choose(
         record,
@@ -121,7 +121,7 @@ def _words(one: Attachment) -> Iterator[str]:
 class _Making:
     """One attachment on its way: notes each change before it is made."""
 
-    def __init__(self, record: Record, one: Attachment, book: Journal) -> None:
+    def __init__(self, record: VmState, one: Attachment, book: Journal) -> None:
         self._book = book
         self._known = {"token": f"{os.getpid()}-{time.monotonic_ns()}", "namespace": links.namespace()}
         self._vm = {"monitor": record.monitor, "qemu": f"{record.qemu_pid} {record.qemu_started}"}
@@ -149,7 +149,7 @@ class _Making:
             raise
         return tap
 
-    def take_place(self, record: Record, one: Attachment, monitor: Monitor) -> None:
+    def take_place(self, record: VmState, one: Attachment, monitor: Monitor) -> None:
         """The network since the boot gives its seat and its address to this one."""
         network = plan.network_of(record, one)
         undo = {"mac": one.pair.router_mac, "seat": one.seat, "socket": network.socket}
@@ -166,7 +166,7 @@ class _Making:
         return next(group for group in groups(self._book) if group.token == token)
 
 
-def _attach(record: Record, one: Attachment, book: Journal, monitor: Monitor, wait_s: float) -> float:
+def _attach(record: VmState, one: Attachment, book: Journal, monitor: Monitor, wait_s: float) -> float:
     making = _Making(record, one, book)
     try:
         with Conversation(Path(record.events)) as talk, ExitStack() as stack:
@@ -207,7 +207,7 @@ def _until_admitted(talk: Conversation, one: Attachment, wait_s: float) -> None:
     raise ClientError(f"the router has not accepted {one.client} within {wait_s:g} s", hint=hint)
 
 
-def shown(book: Journal, records: Sequence[Record]) -> tuple[Attachment, ...]:
+def shown(book: Journal, records: Sequence[VmState]) -> tuple[Attachment, ...]:
     """All clients' networks of VMs that run: those since the boot that nobody took the place of, and those attached."""
     found: list[Attachment] = []
     for record in records:
@@ -218,7 +218,7 @@ def shown(book: Journal, records: Sequence[Record]) -> tuple[Attachment, ...]:
     return tuple(found)
 
 
-def _image(record: Record) -> manifest.Image | None:
+def _image(record: VmState) -> manifest.Image | None:
     """None where the image is gone, which a VM that runs does not mind."""
     try:
         return manifest.load(Path(record.image))

@@ -13,7 +13,7 @@ from netvm_build.host import links
 from netvm_build.image.manifest import Image
 from netvm_build.model.address import AddressError, Pair, allocate, pair_of_address
 from netvm_build.util.errors import ManifestError, NetvmError
-from netvm_build.vm.registry import Network, Record
+from netvm_build.vm.registry import ClientNetwork, VmState
 from netvm_build.vmm.qemu.pcie import PciSlot
 
 TAP, SOCKET = "tap", "socket"
@@ -117,7 +117,7 @@ def named(image: Image) -> tuple[tuple[str, Pair], ...]:
         raise ManifestError(f"{image.folder}: spec.clients cannot be read: {error}") from error
 
 
-def since_boot(record: Record, image: Image | None = None) -> tuple[Attachment, ...]:
+def since_boot(record: VmState, image: Image | None = None) -> tuple[Attachment, ...]:
     """The networks that `run` offers since the boot, each by a socket."""
     resolver = image is None or image.manifest.forwards_dns
     return tuple(
@@ -137,7 +137,7 @@ def since_boot(record: Record, image: Image | None = None) -> tuple[Attachment, 
 
 
 def choose(
-    record: Record,
+    record: VmState,
     image: Image,
     there: Collection[Attachment],
     *,
@@ -205,7 +205,7 @@ def seat_of(port: str) -> PciSlot:
 
 
 def _pair(
-    record: Record, image: Image, there: Collection[Attachment], name: str | None, address: IPv4Address | None
+    record: VmState, image: Image, there: Collection[Attachment], name: str | None, address: IPv4Address | None
 ) -> Pair:
     by_name = dict(named(image)) | {network.name: Pair(IPv4Address(network.router)) for network in record.clients}
     if address is not None:
@@ -224,12 +224,12 @@ def _pair(
         raise ClientError(f"there is no free address: {error}", hint=hint) from error
 
 
-def _free_name(record: Record, there: Collection[Attachment]) -> str:
+def _free_name(record: VmState, there: Collection[Attachment]) -> str:
     taken = {network.name for network in record.clients} | {other.name for other in there}
     return next(name for number in range(1, len(taken) + 2) if (name := f"client{number}") not in taken)
 
 
-def _seat(record: Record, there: Collection[Attachment], is_free: Callable[[PciSlot], bool]) -> PciSlot:
+def _seat(record: VmState, there: Collection[Attachment], is_free: Callable[[PciSlot], bool]) -> PciSlot:
     used = {other.seat for other in there}
     for port in record.ports:
         seat = seat_of(port)
@@ -243,6 +243,6 @@ def _turned(pairs: tuple[tuple[str, Pair], ...]) -> tuple[tuple[Pair, str], ...]
     return tuple((pair, name) for name, pair in pairs)
 
 
-def network_of(record: Record, attachment: Attachment) -> Network:
+def network_of(record: VmState, attachment: Attachment) -> ClientNetwork:
     """The network since the boot whose place an attachment takes."""
     return record.clients[int(attachment.takes.removeprefix("c"))]

@@ -24,8 +24,8 @@ from netvm_build.guest import (
     parse,
     read_object,
 )
-from netvm_build.vm.hub.pace import BYTES_A_SECOND, LINES_A_SECOND, Pace
-from netvm_build.vm.hub.reader import MAX_READERS, READ_BYTES, Reader
+from netvm_build.vm.broker.pace import BYTES_A_SECOND, LINES_A_SECOND, Pace
+from netvm_build.vm.broker.reader import MAX_READERS, READ_BYTES, ReaderConnection
 
 MAX_TO_GUEST_BYTES = 256 << 10
 MAX_PENDING = 16  # requests of one reader that are not answered yet
@@ -47,12 +47,12 @@ _NAMES: Mapping[type[GuestEvent], str] = {kind: name for name, kind in EVENTS.it
 class _Asked:
     """A request under way: who asked, under which id, and when."""
 
-    reader: Reader
+    reader: ReaderConnection
     id: object
     at: float
 
 
-class EventHub:
+class EventBroker:
     """The event port's lines to every reader; each reader's requests to the guest, and the answers to whom they are."""
 
     def __init__(self, port: socket.socket, on_event: OnEvent) -> None:
@@ -63,7 +63,7 @@ class EventHub:
         self._to_guest: asyncio.StreamWriter | None = None
         self._ended = ""
         self._said: set[str] = set()
-        self._readers: set[Reader] = set()
+        self._readers: set[ReaderConnection] = set()
         self._asked: dict[int, _Asked] = {}
         self._numbers = itertools.count(1)
 
@@ -125,7 +125,7 @@ class EventHub:
 
     async def serve(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One reader, from its coming to its going."""
-        reader = Reader(writer, lines=True)
+        reader = ReaderConnection(writer, lines=True)
         try:
             if len(self._readers) >= MAX_READERS:
                 reader.put(note(f"there are {MAX_READERS} readers already"))
@@ -153,7 +153,7 @@ class EventHub:
         for reader in list(self._readers):
             reader.close()
 
-    def _ask(self, reader: Reader, text: str) -> None:
+    def _ask(self, reader: ReaderConnection, text: str) -> None:
         """Hand a request on under a number of ours, or say why not."""
         request = read_object(text)
         if request is None or isinstance(request.get("id"), dict | list):
@@ -172,13 +172,13 @@ class EventHub:
         if self._to_guest is not None:
             self._to_guest.write(json.dumps(request | {"id": number}).encode() + b"\n")
 
-    def _sync(self, reader: Reader, request: Mapping[str, object]) -> None:
+    def _sync(self, reader: ReaderConnection, request: Mapping[str, object]) -> None:
         """Ours to answer: all that was said before is on its way.  With `events` false no more events follow."""
         reader.muted = request.get("events") is False
         reply = {"v": 1, "t": 0.0, "event": "reply", "id": request.get("id"), "said": sorted(self._said)}
         reader.answer(json.dumps(reply | {"floods": self._pace.slowed}).encode() + b"\n")
 
-    def _why_not(self, reader: Reader) -> str:
+    def _why_not(self, reader: ReaderConnection) -> str:
         now = time.monotonic()
         for number, asked in list(self._asked.items()):
             if now - asked.at > PENDING_S:

@@ -7,14 +7,14 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from netvm_build.vm.hub.pace import Pace
-from netvm_build.vm.hub.reader import MAX_READERS, READ_BYTES, Reader
+from netvm_build.vm.broker.pace import Pace
+from netvm_build.vm.broker.reader import MAX_READERS, READ_BYTES, ReaderConnection
 
 SCROLLBACK_BYTES = 64 << 10
 MAX_TO_GUEST_BYTES = 256 << 10
 
 
-class ConsoleHub:
+class ConsoleBroker:
     """The console's bytes to every reader and to our own ears; what readers type to the guest."""
 
     def __init__(self, console: socket.socket, on_data: Callable[[bytes], None]) -> None:
@@ -22,7 +22,7 @@ class ConsoleHub:
         self._on_data = on_data
         self._pace = Pace()
         self._to_guest: asyncio.StreamWriter | None = None
-        self._readers: set[Reader] = set()
+        self._readers: set[ReaderConnection] = set()
         self._scrollback = b""
 
     async def listen(self) -> None:
@@ -38,7 +38,7 @@ class ConsoleHub:
 
     async def serve(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One reader, from its coming to its going."""
-        reader = Reader(writer, lines=False)
+        reader = ReaderConnection(writer, lines=False)
         try:
             if len(self._readers) >= MAX_READERS:
                 return

@@ -18,7 +18,7 @@ READ_BYTES = 64 << 10
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-class Reader:
+class ReaderConnection:
     """One connection; `put` never waits.  One that is `muted` gets answers only."""
 
     def __init__(self, writer: asyncio.StreamWriter, *, lines: bool) -> None:

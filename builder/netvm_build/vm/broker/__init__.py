@@ -12,9 +12,9 @@ that says too much is read more slowly.
 
 from __future__ import annotations
 
-from netvm_build.vm.hub.console import ConsoleHub
-from netvm_build.vm.hub.events import SYNC, EventHub
-from netvm_build.vm.hub.pace import Pace
-from netvm_build.vm.hub.reader import MAX_QUEUED_BYTES, MAX_READERS, open_socket
+from netvm_build.vm.broker.console import ConsoleBroker
+from netvm_build.vm.broker.events import SYNC, EventBroker
+from netvm_build.vm.broker.pace import Pace
+from netvm_build.vm.broker.reader import MAX_QUEUED_BYTES, MAX_READERS, open_socket
 
-__all__ = ["MAX_QUEUED_BYTES", "MAX_READERS", "SYNC", "ConsoleHub", "EventHub", "Pace", "open_socket"]
+__all__ = ["MAX_QUEUED_BYTES", "MAX_READERS", "SYNC", "ConsoleBroker", "EventBroker", "Pace", "open_socket"]
