@@ -157,9 +157,9 @@ def _name(event: console.GuestEvent) -> str | None:
             return "mounts"
         case console.Firewall():
             return "firewall"
-        case console.Service(state="started"):
+        case console.ServiceEvent(state="started"):
             return f"{event.name} started"
-        case console.Uplink(state="found" | "lease"):
+        case console.UplinkEvent(state="found" | "lease"):
             return f"uplink {event.state}"
         case console.Ready():
             return "ready"

@@ -139,7 +139,7 @@ def init_time(setting: Setting) -> Measured:
 async def _admission(setting: Setting, subject: Subject, number: int) -> float:
     shape = Shape(MANY, ROOM_MIB, at_boot=True)
     async with Routed(subject, shape, setting.folder / f"boot-{number}") as router:
-        came = [heard.event.t for heard in router.guest.heard if isinstance(heard.event, guest.Client)]
+        came = [heard.event.t for heard in router.guest.heard if isinstance(heard.event, guest.ClientEvent)]
         return (max(came) - min(came)) / (MANY - 1) * 1000
 
 

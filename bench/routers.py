@@ -111,7 +111,7 @@ class Routed:
         if not arriving.done() or arriving.cancelled():
             raise Unmeasured(f"the router does not boot with all its clients{boot.last_words(self.vm)}")
         arriving.result()
-        wanted = (guest.Ready, guest.Client)
+        wanted = (guest.Ready, guest.ClientEvent)
         last = max(heard.at for heard in self.guest.heard if isinstance(heard.event, wanted))
         self.ready_s = last - self.vm.powered_at
         """From power-on until the host has read that it is ready, and of the last client."""
@@ -127,7 +127,7 @@ class Routed:
         if not self.shape.plug_later:
             there: set[str] = set()
             while len(there) < len(self.pairs):
-                event = await self.guest.wait(guest.Client, lambda event: event.client not in there)
+                event = await self.guest.wait(guest.ClientEvent, lambda event: event.client not in there)
                 there.add(event.client)
 
     def _nic(self, number: int, pair: Pair) -> qemu.ClientNic:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from netvm_build.guest import privilege
+from netvm_build.guest import privileges
 from netvm_build.model import Clients, Dns, Router, Uplink
 from world import Namespace, World
 
@@ -271,7 +271,7 @@ def test_the_status_tells_the_same(router: World, request: pytest.FixtureRequest
     wrong = [
         text
         for one in status["services"]
-        for text in privilege.differences(one["name"], privilege.told(one["privilege"]))
+        for text in privileges.differences(one["name"], privileges.parse(one["privilege"]))
     ]
     real = request.node.callspec.params["router"] == "real"
     assert wrong == [] if real else all(text.startswith("connmand: ") for text in wrong)  # the stand-in runs as root

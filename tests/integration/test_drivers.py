@@ -157,7 +157,7 @@ async def plugged(image: Image, program: Qemu, folder: Path) -> list[tuple[str, 
         await monitor.execute("netdev_add", {"type": "user", "id": "late"})
         await monitor.execute("device_add", {"driver": "igb", "netdev": "late", "bus": "port-c1", "romfile": ""})
         events = await wait_for(
-            lambda events: any(isinstance(event, guest.Uplink) and event.driver == "igb" for event in events), 30
+            lambda events: any(isinstance(event, guest.UplinkEvent) and event.driver == "igb" for event in events), 30
         )
     finally:
         await monitor.disconnect()

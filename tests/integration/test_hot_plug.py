@@ -69,7 +69,7 @@ async def scene(
         await monitor.connect(f"{folder}/qmp")
         await monitor.execute("netdev_add", {"type": "user", "id": nic.id})
         await monitor.execute("device_add", dict(qemu.nic_properties(nic, PciSlot("port-c1"))))
-        attached = await says(guest.Client, 20)
+        attached = await says(guest.ClientEvent, 20)
         detached = False
         if attached:
             await monitor.execute("device_del", {"id": f"nic-{nic.id}"})

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from netvm_build import guest
-from netvm_build.guest.listen import Conversation
+from netvm_build.guest.client import EventClient
 from netvm_build.image.manifest import Image
 from netvm_build.vm import registry
 from netvm_build.vm.engine import RunOptions, detached, stop
@@ -34,7 +34,7 @@ CHECKER = "kernel-hardening-checker"
 
 def settings(record: registry.VmState) -> dict[str, str]:
     """What the running router says of its settings, by the names that sysctl(8) has for them."""
-    with Conversation(Path(record.events)) as talk:
+    with EventClient(Path(record.events)) as talk:
         assert any(isinstance(told.event, guest.Ready) for told in talk.follow(time.monotonic() + 120))
         rows = talk.ask("settings")["settings"]
     return {row["name"].replace("/", "."): row["is"] for row in rows if row["is"] is not None}

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from netvm_build import guest
-from netvm_build.guest.listen import Conversation
+from netvm_build.guest.client import EventClient
 from netvm_build.image.manifest import Image
 from netvm_build.model.address import Pair, allocate, parse_pool
 from netvm_build.util import process
@@ -66,7 +66,7 @@ def test_a_detached_router_is_looked_into_and_stopped(command: Command, image: I
     assert {service["name"] for service in now["services"]} == {"dbus-daemon", "connmand"}
     assert {"spoofed", "isolated"} <= {drop["reason"] for drop in now["drops"]}
     record = registry.find(None)
-    with Conversation(Path(record.events)) as one, Conversation(Path(record.events)) as other:
+    with EventClient(Path(record.events)) as one, EventClient(Path(record.events)) as other:
         pid = one.ask("status")["services"][1]["pid"]
         assert other.ask("status")["services"][1]["pid"] == pid
     stopped = command("stop")
@@ -90,7 +90,7 @@ def test_a_killed_keeper_takes_its_qemu_along(command: Command, image: Image, qe
 def test_the_refused_packets_are_counted(command: Command, image: Image, qemu: Qemu) -> None:
     """A frame with a source that is not the client's, sent into the client's network by hand."""
     record = detached(image, qemu, RunOptions(accel="tcg"))
-    with Conversation(Path(record.events)) as talk:
+    with EventClient(Path(record.events)) as talk:
         until(talk, guest.Ready)
         before = {drop["name"]: drop["packets"] for drop in talk.ask("counters")["drops"]}
         (client,) = record.clients
@@ -112,7 +112,7 @@ def test_the_refused_packets_are_counted(command: Command, image: Image, qemu: Q
     assert stop(record)
 
 
-def until(talk: Conversation, kind: type[guest.GuestEvent], where: Callable[[Any], bool] = lambda _: True) -> Any:
+def until(talk: EventClient, kind: type[guest.GuestEvent], where: Callable[[Any], bool] = lambda _: True) -> Any:
     """The first event of a kind.  Fails when the VM ends or two minutes pass."""
     for told in talk.follow(time.monotonic() + 120):
         if isinstance(told.event, kind) and where(told.event):
@@ -149,7 +149,7 @@ def roomy(image: Image, nic: str) -> Image:
     return replace(image, manifest=replace(image.manifest, spec=spec, machine=machine))
 
 
-def judge(record: registry.VmState, talk: Conversation, base_kib: int, what: str, seconds: float) -> None:
+def judge(record: registry.VmState, talk: EventClient, base_kib: int, what: str, seconds: float) -> None:
     """All clients are there, the memory suffices, and both console and power button work."""
     body = talk.ask("status", timeout_s=60)
     assert len(body["clients"]) == MANY
@@ -168,11 +168,11 @@ def judge(record: registry.VmState, talk: Conversation, base_kib: int, what: str
     assert b'"event": "shutdown"' in rest  # said on a console that is alive
 
 
-def all_there(talk: Conversation) -> None:
+def all_there(talk: EventClient) -> None:
     """Every client has been admitted, in whatever order."""
     there: set[str] = set()
     for told in talk.follow(time.monotonic() + 240):
-        if isinstance(told.event, guest.Client):
+        if isinstance(told.event, guest.ClientEvent):
             there.add(told.event.client)
         if len(there) == MANY:
             return
@@ -184,7 +184,7 @@ def all_there(talk: Conversation) -> None:
 def test_many_clients_at_boot(nic: str, command: Command, image: Image, qemu: Qemu) -> None:
     started = time.monotonic()
     record = detached(roomy(image, nic), qemu, RunOptions(accel="tcg", clients=MANY))
-    with Conversation(Path(record.events)) as talk:
+    with EventClient(Path(record.events)) as talk:
         all_there(talk)
         judge(record, talk, 27 << 10, "at boot", time.monotonic() - started)
 
@@ -194,7 +194,7 @@ def test_many_clients_at_boot(nic: str, command: Command, image: Image, qemu: Qe
 def test_many_clients_hot_plugged(nic: str, command: Command, image: Image, qemu: Qemu) -> None:
     record = detached(roomy(image, nic), qemu, RunOptions(accel="tcg", clients=0, spare=MANY))
     pairs = allocate(parse_pool("100.115.92.0/23"), (), MANY)
-    with Conversation(Path(record.events)) as talk:
+    with EventClient(Path(record.events)) as talk:
         until(talk, guest.Ready)
         base = talk.ask("status")["meminfo"]
         started = time.monotonic()

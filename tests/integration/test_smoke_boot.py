@@ -154,11 +154,15 @@ def test_a_nic_without_a_driver(image: Image, qemu: Qemu, tmp_path: Path) -> Non
 
 async def kill_connmand(lab: Lab) -> str:
     """connmand is back within seconds, and the lease is as it was."""
-    before = await lab.guest.wait(guest.Uplink, lambda uplink: uplink.state == "lease" and uplink.address is not None)
+    before = await lab.guest.wait(
+        guest.UplinkEvent, lambda uplink: uplink.state == "lease" and uplink.address is not None
+    )
     since, started = len(lab.guest.heard), time.monotonic()
     await lab.ask("kill", service="connmand")
-    await lab.guest.wait(guest.Service, lambda service: service.state == "exited", since)
-    await lab.guest.wait(guest.Service, lambda service: (service.name, service.state) == ("connmand", "started"), since)
+    await lab.guest.wait(guest.ServiceEvent, lambda service: service.state == "exited", since)
+    await lab.guest.wait(
+        guest.ServiceEvent, lambda service: (service.name, service.state) == ("connmand", "started"), since
+    )
     seconds = time.monotonic() - started
     status: dict[str, list[dict[str, object]]] = {}
     for _ in range(60):
@@ -255,7 +259,7 @@ def test_by_hand_with_three_clients(image: Image, qemu: Qemu) -> None:
         seen = until(here, b'"event": "ready"').decode(errors="replace")
         assert '"event": "ready"' in seen, seen[-2000:]
         events = [guest.from_console(line) for line in seen.splitlines()]
-        served = {event.client for event in events if isinstance(event, guest.Client)}
+        served = {event.client for event in events if isinstance(event, guest.ClientEvent)}
         assert served == {str(pair.client) for pair in pairs}
     finally:
         end_group(child)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from netvm_build import guest
 from netvm_build.build import pipeline
-from netvm_build.guest.listen import Conversation, Unanswered
+from netvm_build.guest.client import EventClient, Unanswered
 from netvm_build.image.manifest import Image
 from netvm_build.smoke import engine
 from netvm_build.smoke.checks import CHECKS
@@ -50,10 +50,10 @@ def told(entry: NicReport) -> str:
     return "\n".join(f"{check.name}: {check.status.value}: {check.detail}" for check in entry.checks)
 
 
-def of(lab: Lab, name: str, state: str) -> list[guest.Service]:
+def of(lab: Lab, name: str, state: str) -> list[guest.ServiceEvent]:
     """What was heard of a service's changes to a state."""
     heard = [one.event for one in lab.guest.heard]
-    return [one for one in heard if isinstance(one, guest.Service) and (one.name, one.state) == (name, state)]
+    return [one for one in heard if isinstance(one, guest.ServiceEvent) and (one.name, one.state) == (name, state)]
 
 
 def pauses(lab: Lab, name: str) -> list[float]:
@@ -225,7 +225,7 @@ def test_run_ends_and_says_why(
     record = detached(hangable, qemu, RunOptions(accel="tcg"))
     try:
         end = time.monotonic() + 120
-        with Conversation(Path(record.events)) as talk:
+        with EventClient(Path(record.events)) as talk:
             assert any(isinstance(one.event, guest.Ready) for one in talk.follow(end))
             with suppress(Unanswered):
                 talk.ask("hang", timeout_s=0.5)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from netvm_build import guest
 from netvm_build.build import pipeline
-from netvm_build.guest.listen import Conversation
+from netvm_build.guest.client import EventClient
 from netvm_build.image.manifest import Image
 from netvm_build.smoke import report
 from netvm_build.smoke.engine import smoke
@@ -144,8 +144,8 @@ def test_the_clock_is_set_by_the_time_servers_of_the_spec(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     record = detached(twoways, qemu, RunOptions(accel="tcg"))
     try:
-        with Conversation(Path(record.events)) as talk:
-            until(talk, lambda event: isinstance(event, guest.Route) and event.name == "fibre")
+        with EventClient(Path(record.events)) as talk:
+            until(talk, lambda event: isinstance(event, guest.RouteEvent) and event.name == "fibre")
             deadline = time.monotonic() + 60
             while abs(talk.ask("status")["clock"] - (time.time() + AHEAD_S)) > 5:
                 assert time.monotonic() < deadline, "the clock was not set"
@@ -158,7 +158,7 @@ def test_the_clock_is_set_by_the_time_servers_of_the_spec(
             stop(left, now=True)
 
 
-def until(talk: Conversation, what: Callable[[guest.GuestEvent], bool]) -> None:
+def until(talk: EventClient, what: Callable[[guest.GuestEvent], bool]) -> None:
     for told in talk.follow(time.monotonic() + 120):
         if told.event is not None and what(told.event):
             return

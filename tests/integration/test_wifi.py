@@ -75,7 +75,7 @@ async def wpa3(world: World) -> None:
         while int(await world.air.run("asked")) == 0:  # the router has not looked yet
             await asyncio.sleep(0.5)
     await asyncio.sleep(15)  # `sae` is never joined by WPA2, even where the passphrase is right
-    assert world.guest.find(guest.Uplink, lambda up: up.state == "lease", since) is None
+    assert world.guest.find(guest.UplinkEvent, lambda up: up.state == "lease", since) is None
     world.tell("WPA2 for `sae`", "not joined, though the passphrase is right", started)
     started = time.monotonic()
     since = await world.change("netvm-sae", *WPA3, f"sae_password={SECRETS['sae']}")

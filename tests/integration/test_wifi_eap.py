@@ -104,5 +104,5 @@ async def refused(world: World, what: str, network: tuple[int, str], said: str, 
         told = await world.guest.wait(guest.Degraded, lambda event: "cannot be joined" in event.reason, since)
     assert told.reason.startswith(f"the Wi-Fi network {ssid!r} cannot be joined: {said}"), told.reason
     assert told.reason.endswith(f": check wifi.networks[{number}].{key}"), told.reason
-    assert world.guest.find(guest.Uplink, lambda up: up.state == "lease", since) is None
+    assert world.guest.find(guest.UplinkEvent, lambda up: up.state == "lease", since) is None
     world.tell(what, told.reason, started)

@@ -39,6 +39,6 @@ async def nothing_is_missing(world: World) -> None:
     """No word of a module, a secret or a service that is not there."""
     heard = [entry.event for entry in world.guest.heard]
     assert [event for event in heard if isinstance(event, guest.Degraded)] == []
-    assert [event for event in heard if isinstance(event, guest.Service) and event.state != "started"] == []
+    assert [event for event in heard if isinstance(event, guest.ServiceEvent) and event.state != "started"] == []
     failed = [name for event in heard if isinstance(event, guest.Modules) for name in event.failed]
     assert [name for name in failed if not name.startswith("crc32c_intel:")] == []  # which this processor lacks

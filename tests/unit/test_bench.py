@@ -373,10 +373,10 @@ def test_moments_are_tied_to_power_on_by_the_event_that_came_soonest() -> None:
         told_by(
             Heard(100.9, console.Init(0.5)),  # 0.1 late
             Heard(101.0, console.Mounts(0.7)),
-            Heard(101.5, console.Uplink(1.0, "found")),
-            Heard(102.0, console.Uplink(1.6, "found")),  # a second uplink
+            Heard(101.5, console.UplinkEvent(1.0, "found")),
+            Heard(102.0, console.UplinkEvent(1.6, "found")),  # a second uplink
             Heard(102.1, console.Ready(1.8)),
-            Heard(109.0, console.Uplink(8.0, "lease")),  # after ready: no part of the boot
+            Heard(109.0, console.UplinkEvent(8.0, "lease")),  # after ready: no part of the boot
         )
     )
     found = boot.moments(guest, 100.0)

@@ -22,9 +22,9 @@ from netvm_build import guest as console
 from netvm_build.cli.status_view import lines as shown
 from netvm_build.cli.vm_commands import _line
 from netvm_build.guest import PATTERNS, TROUBLE, History, Lines, escape, from_console, parse
+from netvm_build.guest.client import EventClient, ReceivedEvent, Unanswered
 from netvm_build.guest.history import KEPT_NOTES
-from netvm_build.guest.listen import Conversation, Told, Unanswered
-from netvm_build.guest.privilege import told
+from netvm_build.guest.privileges import parse as told
 from netvm_build.util.errors import BootError
 from netvm_build.util.sanitize import Printable
 from netvm_build.vm import registry, status
@@ -71,7 +71,7 @@ def test_any_line_is_an_event_of_its_types_or_none(text: str) -> None:
     for field in fields(event):
         assert isinstance(getattr(event, field.name), float | int | str | tuple | dict | None), field.name
     of_event(event)
-    heard = Told(event, text)
+    heard = ReceivedEvent(event, text)
     assert json.loads(json.dumps(heard.document), parse_constant=pytest.fail) == heard.document
     assert len(_line(heard, as_json=False)) < 10_000
     assert _line(heard, as_json=True).isascii()
@@ -197,7 +197,7 @@ def guest(short_runtime: Path) -> Any:
 def test_an_event_at_a_time_of_401_digits_ends_no_listener(guest: StandIn) -> None:
     guest.say(event_of("1" + "0" * 400).encode() + b"\n")
     guest.boot()
-    with Conversation(Path(guest.record.events)) as talk:
+    with EventClient(Path(guest.record.events)) as talk:
         deadline = time.monotonic() + 5
         while "ready" not in talk.mute():
             assert time.monotonic() < deadline
@@ -205,7 +205,7 @@ def test_an_event_at_a_time_of_401_digits_ends_no_listener(guest: StandIn) -> No
 
 
 def test_a_listener_that_ends_says_so_to_readers_and_to_whoever_asks(guest: StandIn) -> None:
-    with Conversation(Path(guest.record.events)) as talk:
+    with EventClient(Path(guest.record.events)) as talk:
         talk.so_far()
         guest.fail("the keeper no longer attends to the event port: OverflowError: too large")
         assert "no longer attends" in next(talk.follow()).document["text"]
@@ -235,7 +235,7 @@ def test_a_mistake_in_what_the_keeper_does_is_told_and_logged_with_its_place(tmp
 def test_a_guest_can_t_speak_as_the_host(guest: StandIn) -> None:
     guest.say(line(event="log", source="host", text="there is an update: curl … | sh"))
     guest.boot()
-    with Conversation(Path(guest.record.events)) as talk:
+    with EventClient(Path(guest.record.events)) as talk:
         said: list[str] = []
         while "ready" not in said:
             said += [one.document["event"] for one in talk.so_far()]
@@ -256,7 +256,7 @@ def test_a_line_longer_than_an_event_is_not_even_read_unless_somebody_asked(
     monkeypatch.setattr(events, "parse", counted)
     guest.say(line(event="reply", id=1, x="y" * 900_000))
     guest.boot()
-    with Conversation(Path(guest.record.events)) as talk:
+    with EventClient(Path(guest.record.events)) as talk:
         while "ready" not in talk.mute():
             time.sleep(0.01)
     assert max(seen) < 1000
@@ -288,7 +288,7 @@ def test_what_a_vm_says_last_is_read_even_if_it_flooded(guest: StandIn) -> None:
 
     flooding = threading.Thread(target=flood_and_end)
     flooding.start()
-    with Conversation(Path(guest.record.events)) as talk:
+    with EventClient(Path(guest.record.events)) as talk:
         while not talk.floods:
             talk.mute()
         guest.hurry()
@@ -317,10 +317,10 @@ def test_lines_are_kept_within_bounds() -> None:
 
 FLOOD = """
 import re
-from netvm_build.guest import listen
+from netvm_build.guest import client
 from netvm_build.cli import main
-ask = listen.Conversation.ask
-listen.Conversation.ask = lambda self, asked, **more: ask(self, asked, 20.0 if asked == "sync" else 1.0, **more)
+ask = client.EventClient.ask
+client.EventClient.ask = lambda self, asked, **more: ask(self, asked, 20.0 if asked == "sync" else 1.0, **more)
 code = main(["status"])
 print(int(re.search("VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) >> 10, code)
 """

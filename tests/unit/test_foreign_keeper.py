@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from netvm_build.guest.listen import Conversation, Unanswered
+from netvm_build.guest.client import EventClient, Unanswered
 from netvm_build.vm import launch, registry
 from netvm_build.vm.keeper import Keeper
 from qemu.qmp.message import Message
@@ -43,7 +43,7 @@ def test_a_router_that_floods_without_end_costs_the_host_little(command: Callabl
     with ExitStack() as stack:
         for _ in range(6):  # they read nothing
             stack.enter_context(socket.socket(socket.AF_UNIX)).connect(record.events)
-        talk = stack.enter_context(Conversation(Path(record.events)))
+        talk = stack.enter_context(EventClient(Path(record.events)))
         end = time.monotonic() + 20
         while not talk.floods:
             assert time.monotonic() < end

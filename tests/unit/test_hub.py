@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from netvm_build.guest import HEAD_LINES, TAIL_LINES, History
-from netvm_build.guest.listen import Conversation, Unanswered
+from netvm_build.guest.client import EventClient, Unanswered
 from netvm_build.util.errors import QmpLost
 
 from tests.support.standin_guest import StandIn, honest, line
@@ -28,8 +28,8 @@ def guest() -> Iterator[StandIn]:
         yield made
 
 
-def talk(guest: StandIn) -> Conversation:
-    return Conversation(Path(guest.record.events))
+def talk(guest: StandIn) -> EventClient:
+    return EventClient(Path(guest.record.events))
 
 
 def eventually(there: object) -> None:
@@ -94,7 +94,7 @@ def test_a_router_that_says_nothing_is_not_waited_for_for_ever() -> None:
             reader.ask("status")
 
 
-def _send(reader: Conversation) -> None:
+def _send(reader: EventClient) -> None:
     reader._socket.sendall(b'{"v": 1, "id": 900, "request": "status"}\n')
 
 

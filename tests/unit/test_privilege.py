@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from netvm_build.guest import privilege
+from netvm_build.guest import privileges
 from netvm_build.smoke import hardening
 
 NUMBERS = [10, 12, 13]
@@ -35,14 +35,14 @@ def test_the_table_is_that_of_the_guest() -> None:
     from init.net.wireless import IWD
 
     theirs = {
-        service.name: privilege.Meant(
-            service.program.owner, frozenset(map(privilege.capability, service.program.capabilities))
+        service.name: privileges.Expected(
+            service.program.owner, frozenset(map(privileges.capability, service.program.capabilities))
         )
         for service in (*SERVICES, IWD)
     }
-    assert theirs == dict(privilege.MEANT)
+    assert theirs == dict(privileges.EXPECTED)
     capabilities = with_ntp(SERVICES[-1].program).capabilities
-    assert frozenset(map(privilege.capability, capabilities)) == privilege.MEANT_WITH_NTP["connmand"].capabilities
+    assert frozenset(map(privileges.capability, capabilities)) == privileges.EXPECTED_WITH_NTP["connmand"].capabilities
 
 
 def test_only_with_time_servers_may_connmand_set_the_clock() -> None:
@@ -54,8 +54,8 @@ def test_only_with_time_servers_may_connmand_set_the_clock() -> None:
 
 def test_capabilities_have_the_kernel_s_names() -> None:
     vectors = json.loads((Path(__file__).parents[1] / "vectors" / "linux.json").read_text())
-    assert {name: number for number, name in enumerate(privilege.CAPABILITIES)} == vectors["capabilities"]
-    assert privilege.capability(99) == "CAP_99"
+    assert {name: number for number, name in enumerate(privileges.CAPABILITIES)} == vectors["capabilities"]
+    assert privileges.capability(99) == "CAP_99"
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_answers_that_are_no_good(answer: dict[str, Any], said: tuple[str, ...] 
 @pytest.mark.parametrize("value", [None, True, -1, 1e308, 10**30, "x", [], {}, [[]], [None], [True], {"a": 1}])
 def test_a_guest_that_lies_is_read_as_something(value: Any) -> None:
     keys = ("uids", "gids", "groups", "no_new_privs", "seccomp", "allow_list", *SETS)
-    seen = privilege.told(dict.fromkeys(keys, value))
+    seen = privileges.parse(dict.fromkeys(keys, value))
     assert seen is not None
-    assert privilege.differences("connmand", seen)
+    assert privileges.differences("connmand", seen)
 
 
 def test_settings_are_held_against_what_is() -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 from netvm_build import kconfig
-from netvm_build.guest import Failed, GuestEvent, Init, Lines, Modules, Service, Uplink
+from netvm_build.guest import Failed, GuestEvent, Init, Lines, Modules, ServiceEvent, UplinkEvent
 from netvm_build.image.manifest import Image, load
 from netvm_build.smoke import checks, client_agent, clients, diagnose, evidence, upstream
 from netvm_build.smoke.engine import smoke
@@ -470,7 +470,7 @@ def test_a_card_without_its_firmware(line: str) -> None:
     cause, hint = told(events=[refused], console=[*others, line], options={"IGB": "m"})
     assert cause == "The uplink's driver asks for the firmware nic/a.bin, which the image has not."
     assert "kernel.firmware" in hint
-    cause, _ = told(events=[Uplink(1.0, state="found")], console=[line])  # it does without
+    cause, _ = told(events=[UplinkEvent(1.0, state="found")], console=[line])  # it does without
     assert "firmware" not in cause
     cause, _ = told(events=[refused], console=others, options={"IGB": "m"})
     assert "firmware" not in cause
@@ -491,7 +491,7 @@ def test_a_usb_nic_without_a_driver_is_on_another_bus() -> None:
 
 
 def test_no_lease_though_there_is_a_driver() -> None:
-    cause, _ = told(events=[Uplink(1.0, state="found")])
+    cause, _ = told(events=[UplinkEvent(1.0, state="found")])
     assert "has a driver, but got no lease" in cause
 
 
@@ -507,13 +507,13 @@ def test_silence() -> None:
 
 
 def test_a_service_that_keeps_dying() -> None:
-    event = Service(3.0, name="connmand", state="backing-off", status=-9, restarts=4)
-    cause, _ = told(events=[event, Uplink(1.0, state="found")])
+    event = ServiceEvent(3.0, name="connmand", state="backing-off", status=-9, restarts=4)
+    cause, _ = told(events=[event, UplinkEvent(1.0, state="found")])
     assert cause == "The service connmand keeps dying: status -9, 4 restarts."
 
 
 def test_a_failed_event_is_enough() -> None:
-    assert "gave up: why" in told(events=[Uplink(1.0, state="found"), Failed(1.0, reason="why")])[0]
+    assert "gave up: why" in told(events=[UplinkEvent(1.0, state="found"), Failed(1.0, reason="why")])[0]
 
 
 def test_nothing_failed() -> None:

@@ -282,11 +282,11 @@ def safe(text: str) -> bool:
 @pytest.mark.parametrize("value", [BAD * 400, [{}] * 4000], ids=["long", "many"])
 def test_an_answer_that_is_too_long_is_none(value: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     from netvm_build import guest
-    from netvm_build.guest import listen
+    from netvm_build.guest import client
 
     answers = lying(value)
     assert len(answers({"request": "status", "id": 1})) > 2 * guest.MAX_REPLY  # more than keeper or reader takes
-    monkeypatch.setattr(listen.Conversation.ask, "__defaults__", (0.5,))
+    monkeypatch.setattr(client.EventClient.ask, "__defaults__", (0.5,))
     with StandIn(answers=answers):
         assert main(["status"]) == 7
         out, err = capsys.readouterr()
@@ -295,9 +295,9 @@ def test_an_answer_that_is_too_long_is_none(value: Any, capsys: Capture, monkeyp
 
 
 def test_a_router_that_is_silent(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    from netvm_build.guest import listen
+    from netvm_build.guest import client
 
-    monkeypatch.setattr(listen.Conversation.ask, "__defaults__", (0.3,))
+    monkeypatch.setattr(client.EventClient.ask, "__defaults__", (0.3,))
     with StandIn(answers=lambda _: b""):
         assert main(["status"]) == 7
         assert "hint: see what it last said: netvm-build events, netvm-build console" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from netvm_build.cli.screen import Screen, table
 from netvm_build.util.errors import NetvmError
 
 if TYPE_CHECKING:
-    from netvm_build.guest.listen import Conversation, Told
+    from netvm_build.guest.client import EventClient, ReceivedEvent
     from netvm_build.vm.registry import VmState
     from netvm_build.vm.status import Snapshot
 
@@ -56,7 +56,7 @@ def status(screen: Screen, name: str | None, as_json: bool, watch: bool, every: 
 
     Without a NAME: the only VM that runs, or a list if there are several.
     """
-    from netvm_build.guest.listen import Conversation
+    from netvm_build.guest.client import EventClient
     from netvm_build.vm import registry
     from netvm_build.vm import status as statuses
 
@@ -67,7 +67,7 @@ def status(screen: Screen, name: str | None, as_json: bool, watch: bool, every: 
     if networks:
         _networks(screen, record, as_json=as_json)
         return
-    with Conversation(Path(record.events)) as conversation:
+    with EventClient(Path(record.events)) as conversation:
         if watch:
             _watch(screen, record, conversation, every, as_json=as_json)
             return
@@ -123,9 +123,9 @@ def _networks(screen: Screen, record: VmState, *, as_json: bool) -> None:
         screen.result(f"{len(record.ports)} spare ports at the boot, for device_add on {record.monitor}: {ports}")
 
 
-def _snapshot(record: VmState, conversation: Conversation) -> Snapshot:
+def _snapshot(record: VmState, conversation: EventClient) -> Snapshot:
     """What the router says now; one too old to count has no counters."""
-    from netvm_build.guest.listen import Unanswered
+    from netvm_build.guest.client import Unanswered
     from netvm_build.vm import status as statuses
 
     said = conversation.mute()
@@ -145,7 +145,7 @@ def _names(record: VmState) -> dict[str, str]:
     return {one.router: one.name for one in clients.attachments(clients.journal(), record)}
 
 
-def _watch(screen: Screen, record: VmState, conversation: Conversation, every: float, *, as_json: bool) -> None:
+def _watch(screen: Screen, record: VmState, conversation: EventClient, every: float, *, as_json: bool) -> None:
     """One snapshot after another, until the VM ends or we are stopped."""
     from netvm_build.cli.status_view import lines
     from netvm_build.util.errors import QmpLost
@@ -191,7 +191,7 @@ def events(
     docs/reference/boot-protocol.md lists the events.
     """
     from netvm_build import guest
-    from netvm_build.guest.listen import Conversation
+    from netvm_build.guest.client import EventClient
     from netvm_build.vm import registry
 
     screen: Screen = context.obj
@@ -199,7 +199,7 @@ def events(
         raise click.UsageError(f"no event is called {until!r}; there are {', '.join(sorted(guest.EVENTS))}")
     record = registry.find(name)
     end = None if timeout is None else time.monotonic() + timeout
-    with Conversation(Path(record.events)) as conversation:
+    with EventClient(Path(record.events)) as conversation:
         for told in conversation.so_far():
             screen.result(_line(told, as_json=as_json))
             if until is not None and told.document.get("event") == until:
@@ -215,7 +215,7 @@ def events(
         context.exit(1)
 
 
-def _line(told: Told, *, as_json: bool) -> str:
+def _line(told: ReceivedEvent, *, as_json: bool) -> str:
     """An event in a line: JSON with everything that is not ASCII escaped, or its time, name and members."""
     if as_json:
         return json.dumps(told.document)

@@ -6,16 +6,16 @@ before anyone shows it.  docs/reference/boot-protocol.md defines the protocol.
 - events.py: each event as a value
 - lines.py: bytes → lines → events
 - history.py: the lines that are kept
-- causes.py: what a line of the console tells of a boot that failed
+- crash_patterns.py: what a line of the console tells of a boot that failed
 - text.py: a guest's text, fit to be shown
 """
 
 from __future__ import annotations
 
-from netvm_build.guest.causes import PANIC, PATTERNS, TRACEBACK, TROUBLE, Pattern
+from netvm_build.guest.crash_patterns import PANIC, PATTERNS, TRACEBACK, TROUBLE, Pattern
 from netvm_build.guest.events import (
     EVENTS,
-    Client,
+    ClientEvent,
     ClientGone,
     ClientRefused,
     Degraded,
@@ -29,11 +29,11 @@ from netvm_build.guest.events import (
     Ready,
     Recovered,
     Reply,
-    Route,
-    Service,
+    RouteEvent,
+    ServiceEvent,
     Shutdown,
-    Uplink,
     UplinkError,
+    UplinkEvent,
 )
 from netvm_build.guest.history import HEAD_LINES, HOST, TAIL_LINES, History, note
 from netvm_build.guest.lines import MAX_LINE, MAX_REPLY, PREFIX, Lines, from_console, parse, read_object
@@ -51,7 +51,7 @@ __all__ = [
     "TAIL_LINES",
     "TRACEBACK",
     "TROUBLE",
-    "Client",
+    "ClientEvent",
     "ClientGone",
     "ClientRefused",
     "Degraded",
@@ -68,11 +68,11 @@ __all__ = [
     "Ready",
     "Recovered",
     "Reply",
-    "Route",
-    "Service",
+    "RouteEvent",
+    "ServiceEvent",
     "Shutdown",
-    "Uplink",
     "UplinkError",
+    "UplinkEvent",
     "escape",
     "from_console",
     "note",

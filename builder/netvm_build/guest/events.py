@@ -48,7 +48,7 @@ class Modules(GuestEvent):
 
 
 @dataclass(frozen=True)
-class Service(GuestEvent):
+class ServiceEvent(GuestEvent):
     """A supervised service changed state; `status` is its exit status, or minus the signal that ended it.
 
     `reason` says why the kernel ended it, where that is known; `awaits` are the paths that a waiting one needs.
@@ -64,7 +64,7 @@ class Service(GuestEvent):
 
 
 @dataclass(frozen=True)
-class Uplink(GuestEvent):
+class UplinkEvent(GuestEvent):
     """An uplink's interface: found, lease, lost, refused (`reason`) or gone.  What it was given comes with a lease.
 
     `name` is the spec's, where it names several; `vlan` is set where the uplink is one on its card.
@@ -95,7 +95,7 @@ class UplinkError(GuestEvent):
 
 
 @dataclass(frozen=True)
-class Route(GuestEvent):
+class RouteEvent(GuestEvent):
     """Clients go out by this uplink from now on, where there are several; by none if `interface` is None."""
 
     interface: str | None = None
@@ -106,7 +106,7 @@ class Route(GuestEvent):
 
 
 @dataclass(frozen=True)
-class Client(GuestEvent):
+class ClientEvent(GuestEvent):
     """A client's interface has its address."""
 
     interface: str = ""
@@ -192,11 +192,11 @@ EVENTS: Mapping[str, type[GuestEvent]] = {
     "mounts": Mounts,
     "modules": Modules,
     "firewall": Firewall,
-    "service": Service,
-    "uplink": Uplink,
+    "service": ServiceEvent,
+    "uplink": UplinkEvent,
     "uplink-error": UplinkError,
-    "route": Route,
-    "client": Client,
+    "route": RouteEvent,
+    "client": ClientEvent,
     "client-gone": ClientGone,
     "client-refused": ClientRefused,
     "ready": Ready,

@@ -31,12 +31,12 @@ class Card:
         return f"vfio-{self.address}"
 
 
-def _lease(lab: Lab) -> guest.Uplink | None:
+def _lease(lab: Lab) -> guest.UplinkEvent | None:
     return next(
         (
             heard.event
             for heard in reversed(lab.guest.heard)
-            if isinstance(heard.event, guest.Uplink) and heard.event.state == "lease"
+            if isinstance(heard.event, guest.UplinkEvent) and heard.event.state == "lease"
         ),
         None,
     )

@@ -36,10 +36,10 @@ async def lease(lab: Lab) -> str:
     await lab.guest.wait(guest.Firewall)
     try:
         async with asyncio.timeout(FOUND_S * lab.accelerator.patience):
-            found = await lab.guest.wait(guest.Uplink, lambda uplink: uplink.state == "found")
+            found = await lab.guest.wait(guest.UplinkEvent, lambda uplink: uplink.state == "found")
     except TimeoutError:
         raise CheckFailed("the router found no uplink") from None
-    got = await lab.guest.wait(guest.Uplink, lambda uplink: uplink.state == "lease" and uplink.address is not None)
+    got = await lab.guest.wait(guest.UplinkEvent, lambda uplink: uplink.state == "lease" and uplink.address is not None)
     await lab.guest.wait(guest.Ready)
     how = "by ConnMan" if lab.image.manifest.uses_dhcp else "as the spec sets it, by ConnMan"
     return f"{got.address} {how} on {found.driver or found.interface}"

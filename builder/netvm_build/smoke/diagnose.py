@@ -6,7 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from netvm_build.guest import PATTERNS, TRACEBACK, Failed, GuestEvent, Modules, Service, Uplink, UplinkError, escape
+from netvm_build.guest import (
+    PATTERNS,
+    TRACEBACK,
+    Failed,
+    GuestEvent,
+    Modules,
+    ServiceEvent,
+    UplinkError,
+    UplinkEvent,
+    escape,
+)
 from netvm_build.model import NIC_MODELS
 from netvm_build.model.architecture import X86_64
 from netvm_build.smoke.ids import CheckId
@@ -130,7 +140,7 @@ def _not_taken_up(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
 
 
 def _found(facts: Facts) -> bool:
-    return any(isinstance(event, Uplink) and event.state == "found" for event in facts.events)
+    return any(isinstance(event, UplinkEvent) and event.state == "found" for event in facts.events)
 
 
 def _no_driver(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
@@ -173,7 +183,7 @@ def _stopped(facts: Facts) -> tuple[str, str] | None:
 
 
 def _dying_service(facts: Facts) -> tuple[str, str] | None:
-    backing_off = [event for event in facts.events if isinstance(event, Service) and event.state == "backing-off"]
+    backing_off = [event for event in facts.events if isinstance(event, ServiceEvent) and event.state == "backing-off"]
     if not backing_off:
         return None
     last = backing_off[-1]

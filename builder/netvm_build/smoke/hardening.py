@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from netvm_build.guest import escape, privilege
+from netvm_build.guest import escape, privileges
 
 MOST = 300
 
@@ -22,10 +22,10 @@ class Judgement:
 def services(status: Mapping[str, Any], *, sets_clock: bool = False) -> Judgement:
     """From the answer to `status`: each service's user, capabilities and so on against what is meant for it."""
     found = {_name(entry): entry for entry in _listed(status, "services")}
-    table = privilege.MEANT_WITH_NTP if sets_clock else privilege.MEANT
-    wrong = [f"{name} is missing" for name in privilege.ALWAYS if name not in found]
+    table = privileges.EXPECTED_WITH_NTP if sets_clock else privileges.EXPECTED
+    wrong = [f"{name} is missing" for name in privileges.ALWAYS if name not in found]
     for name, entry in found.items():
-        wrong += privilege.differences(name, privilege.told(entry.get("privilege")), table)
+        wrong += privileges.differences(name, privileges.parse(entry.get("privilege")), table)
         if entry.get("restarts") != 0:
             wrong.append(f"{name}: restarts {entry.get('restarts')}, not 0")
         if entry.get("violation"):

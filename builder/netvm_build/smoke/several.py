@@ -17,12 +17,12 @@ async def uplinks(lab: Lab) -> str:
     leased = []
     for wanted in lab.image.manifest.uplinks:
         name = str(wanted.get("name"))
-        got = await lab.guest.wait(guest.Uplink, _leased(name))
+        got = await lab.guest.wait(guest.UplinkEvent, _leased(name))
         leased.append(f"{name} {got.address}")
     return ", ".join(leased)
 
 
-def _leased(name: str) -> Callable[[guest.Uplink], bool]:
+def _leased(name: str) -> Callable[[guest.UplinkEvent], bool]:
     return lambda event: (event.name, event.state) == (name, "lease")
 
 
@@ -32,16 +32,16 @@ async def failover(lab: Lab) -> str:
     if len(lab.image.manifest.uplink_macs) < 2:
         raise NotApplicable("all uplinks share one cable")
     client, wait_s, card = lab.clients[0], 1.0 * lab.accelerator.patience, f"{uplink_id(0)}-nic"
-    await lab.guest.wait(guest.Route, lambda event: event.name == first)
+    await lab.guest.wait(guest.RouteEvent, lambda event: event.name == first)
     since, started = len(lab.guest.heard), time.monotonic()
     await lab.router.execute("set_link", {"name": card, "up": False})
-    taken = await lab.guest.wait(guest.Route, lambda event: event.name not in (None, first), since)
+    taken = await lab.guest.wait(guest.RouteEvent, lambda event: event.name not in (None, first), since)
     away_s = time.monotonic() - started
     place = [one.get("name") for one in lab.image.manifest.uplinks].index(taken.name)
     await _reach(lab, client, str(lab.networks[place].host), wait_s)
     since, started = len(lab.guest.heard), time.monotonic()
     await lab.router.execute("set_link", {"name": card, "up": True})
-    await lab.guest.wait(guest.Route, lambda event: event.name == first, since)
+    await lab.guest.wait(guest.RouteEvent, lambda event: event.name == first, since)
     back_s = time.monotonic() - started
     await ping(client, lab.outside, "upstream by the uplink that is back", wait_s)
     return f"away from {first} in {away_s:.1f} s, back in {back_s:.1f} s"

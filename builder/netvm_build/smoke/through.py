@@ -21,12 +21,12 @@ async def boot_clients(lab: Lab) -> str:
     """Client VMs come up, and the router has an interface for each."""
     await asyncio.gather(*(client.up() for client in lab.clients))
     for client in lab.clients:
-        await lab.guest.wait(guest.Client, _interface_of(client))
+        await lab.guest.wait(guest.ClientEvent, _interface_of(client))
     slowest = max(client.up_after_s or 0.0 for client in lab.clients)
     return f"{len(lab.clients)} client VMs, up in {slowest:.1f} s"
 
 
-def _interface_of(client: ClientVm) -> Callable[[guest.Client], bool]:
+def _interface_of(client: ClientVm) -> Callable[[guest.ClientEvent], bool]:
     return lambda event: event.client == client.address
 
 
@@ -152,7 +152,7 @@ async def hot_plug(lab: Lab) -> str:
     detach_s = time.monotonic() - started
     started, since = time.monotonic(), len(lab.guest.heard)
     await lab.router.execute("device_add", nic_properties(nic, lab.router.machine.seats.seats[-1]))
-    await lab.guest.wait(guest.Client, _interface_of(moved), since)
+    await lab.guest.wait(guest.ClientEvent, _interface_of(moved), since)
     attach_s = time.monotonic() - started
     await ping(moved, str(moved.pair.router), "its router after it was plugged in", 1.0 * lab.accelerator.patience)
     await ping(moved, lab.outside, "upstream after it was plugged in", 1.0 * lab.accelerator.patience)

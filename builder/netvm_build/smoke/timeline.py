@@ -32,9 +32,9 @@ def timeline(guest: Guest, powered_at: float) -> tuple[Moment, ...]:
 _PHASES: tuple[tuple[str, type[guest.GuestEvent], Callable[[Any], bool]], ...] = (
     ("init", guest.Init, lambda _: True),
     ("firewall", guest.Firewall, lambda _: True),
-    ("dbus", guest.Service, lambda event: event.name == "dbus-daemon" and event.state == "started"),
-    ("connmand", guest.Service, lambda event: event.name == "connmand" and event.state == "started"),
-    ("uplink", guest.Uplink, lambda event: event.state == "found"),
-    ("lease", guest.Uplink, lambda event: event.state == "lease"),
+    ("dbus", guest.ServiceEvent, lambda event: event.name == "dbus-daemon" and event.state == "started"),
+    ("connmand", guest.ServiceEvent, lambda event: event.name == "connmand" and event.state == "started"),
+    ("uplink", guest.UplinkEvent, lambda event: event.state == "found"),
+    ("lease", guest.UplinkEvent, lambda event: event.state == "lease"),
     ("ready", guest.Ready, lambda _: True),
 )

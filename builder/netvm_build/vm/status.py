@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from netvm_build.guest.privilege import Privilege, told
+from netvm_build.guest.privileges import Privilege, parse
 from netvm_build.image import manifest
 from netvm_build.spec.rules.traffic import brief, brief_of_kernel
 from netvm_build.vm.registry import VmState
@@ -283,7 +283,7 @@ def _service(entry: Mapping[str, Any]) -> ServiceStatus:
         running=entry.get("running") is True,
         pid=_count(entry, "pid"),
         restarts=_count(entry, "restarts"),
-        privilege=told(entry.get("privilege")),
+        privilege=parse(entry.get("privilege")),
         violation=_text(entry, "violation"),
     )
 

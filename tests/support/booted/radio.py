@@ -128,14 +128,14 @@ class World:
     @property
     def by_radio(self) -> str:
         """What was last told of the radio as an uplink."""
-        told = [event for event in self.guest.heard if isinstance(event, console.Uplink)]
+        told = [event for event in self.guest.heard if isinstance(event, console.UplinkEvent)]
         return next((event.state for event in reversed(told) if "hwsim" in (event.driver or "")), "")
 
     async def lease(self, started: float, since: int, what: str) -> str:
         """Wait for a lease by Wi-Fi heard after event number `since`; the interface's name."""
         async with asyncio.timeout(90):
             found = await self.guest.wait(
-                console.Uplink, lambda up: up.state == "lease" and "hwsim" in (up.driver or ""), since
+                console.UplinkEvent, lambda up: up.state == "lease" and "hwsim" in (up.driver or ""), since
             )
         self.tell(what, f"{found.address} via {found.gateway} on {found.interface} ({found.driver})", started)
         return str(found.interface)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from netvm_build.guest.listen import Conversation
+from netvm_build.guest.client import EventClient
 from netvm_build.host import journal, links
 from netvm_build.vm import clients, registry
 from netvm_build.vm.clients.monitor import Monitor
@@ -41,7 +41,7 @@ def host(record: registry.VmState) -> dict[str, Any]:
     with Monitor(Path(record.monitor)) as monitor:
         devices = sorted(_ids(monitor.execute("query-pci")))
         network = monitor.execute("human-monitor-command", **{"command-line": "info network"})
-    with Conversation(Path(record.events)) as talk:
+    with EventClient(Path(record.events)) as talk:
         admitted = sorted(one["client"] for one in talk.ask("status")["clients"])
     shown = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
     settings = {

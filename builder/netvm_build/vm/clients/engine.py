@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from netvm_build import guest
-from netvm_build.guest.listen import Conversation
+from netvm_build.guest.client import EventClient
 from netvm_build.host import links
 from netvm_build.host.journal import Journal, ours
 from netvm_build.host.links import Link
@@ -78,7 +78,7 @@ def attach(record: VmState, wanted: AttachOptions, book: Journal) -> tuple[Attac
 def _mtu(record: VmState) -> int:
     """What the router's uplink lets through now; the usual MTU of a router that doesn't say."""
     try:
-        with Conversation(Path(record.events)) as talk:
+        with EventClient(Path(record.events)) as talk:
             return plan.mtu_for_clients(talk.ask("status", STATUS_S))
     except NetvmError:
         return links.MTU
@@ -169,7 +169,7 @@ class _Making:
 def _attach(record: VmState, one: Attachment, book: Journal, monitor: Monitor, wait_s: float) -> float:
     making = _Making(record, one, book)
     try:
-        with Conversation(Path(record.events)) as talk, ExitStack() as stack:
+        with EventClient(Path(record.events)) as talk, ExitStack() as stack:
             if one.takes:
                 making.take_place(record, one, monitor)
             netdev: dict[str, object] = {"type": "stream", "server": True, "addr": {"type": "unix", "path": one.socket}}
@@ -195,11 +195,11 @@ def _attach(record: VmState, one: Attachment, book: Journal, monitor: Monitor, w
     return took
 
 
-def _until_admitted(talk: Conversation, one: Attachment, wait_s: float) -> None:
+def _until_admitted(talk: EventClient, one: Attachment, wait_s: float) -> None:
     """Wait for the guest's word.  Raises ClientError."""
     mac = one.pair.router_mac
     for told in talk.follow(time.monotonic() + wait_s):
-        if isinstance(told.event, guest.Client) and told.event.mac == mac:
+        if isinstance(told.event, guest.ClientEvent) and told.event.mac == mac:
             return
         if isinstance(told.event, guest.ClientRefused) and told.event.mac == mac:
             raise ClientError(f"the router refuses {one.client}: {guest.escape(told.event.reason, 200)}")

@@ -28,7 +28,7 @@ MOST = 64
 
 
 @dataclass(frozen=True)
-class Meant:
+class Expected:
     """A user, who is also the group, and the capabilities that are in each of the five sets."""
 
     uid: int
@@ -38,14 +38,14 @@ class Meant:
 ALWAYS = ("dbus-daemon", "connmand")
 """The services of every router; iwd runs where there is Wi-Fi."""
 
-MEANT: Mapping[str, Meant] = {
-    "dbus-daemon": Meant(100),
-    "connmand": Meant(101, frozenset({"NET_BIND_SERVICE", "NET_ADMIN", "NET_RAW"})),
-    "iwd": Meant(110, frozenset({"NET_ADMIN", "NET_RAW"})),
+EXPECTED: Mapping[str, Expected] = {
+    "dbus-daemon": Expected(100),
+    "connmand": Expected(101, frozenset({"NET_BIND_SERVICE", "NET_ADMIN", "NET_RAW"})),
+    "iwd": Expected(110, frozenset({"NET_ADMIN", "NET_RAW"})),
 }
-MEANT_WITH_NTP: Mapping[str, Meant] = {
-    **MEANT,
-    "connmand": Meant(101, MEANT["connmand"].capabilities | {"SYS_TIME"}),
+EXPECTED_WITH_NTP: Mapping[str, Expected] = {
+    **EXPECTED,
+    "connmand": Expected(101, EXPECTED["connmand"].capabilities | {"SYS_TIME"}),
 }
 """Where the spec names time servers."""
 
@@ -69,7 +69,7 @@ class Privilege:
     seccomp: str
 
 
-def told(entry: object) -> Privilege | None:
+def parse(entry: object) -> Privilege | None:
     """From a guest's word, which may be anything; None where it says nothing of the kind."""
     if not isinstance(entry, Mapping):
         return None
@@ -106,7 +106,7 @@ def capability(number: int) -> str:
     return CAPABILITIES[number] if 0 <= number < len(CAPABILITIES) else f"CAP_{number}"
 
 
-def differences(name: str, seen: Privilege | None, table: Mapping[str, Meant] = MEANT) -> list[str]:
+def differences(name: str, seen: Privilege | None, table: Mapping[str, Expected] = EXPECTED) -> list[str]:
     """How a service differs from what is meant for it; empty where all is well."""
     meant = table.get(name)
     if meant is None:

@@ -30,7 +30,7 @@ class Unanswered(BootError):
 
 
 @dataclass(frozen=True)
-class Told:
+class ReceivedEvent:
     """An event, and the line of JSON it came in, which may have members that this version does not know."""
 
     event: GuestEvent
@@ -42,7 +42,7 @@ class Told:
         return dict(json.loads(self.line))
 
 
-class Conversation:
+class EventClient:
     """A connection to the keeper of a VM; use it in a `with`.  Raises QmpLost if there is none."""
 
     def __init__(self, path: Path) -> None:
@@ -59,7 +59,7 @@ class Conversation:
             self._socket.close()
             raise QmpLost(f"{path}: the VM's keeper does not answer: {error.strerror or error}") from error
 
-    def __enter__(self) -> Conversation:
+    def __enter__(self) -> EventClient:
         return self
 
     def __exit__(
@@ -94,7 +94,7 @@ class Conversation:
         floods = ", and floods its event port" if self.floods else ""
         raise Unanswered(f"the router does not answer `{request}` within {timeout_s:g} s{floods}", hint=HINT)
 
-    def so_far(self) -> list[Told]:
+    def so_far(self) -> list[ReceivedEvent]:
         """All events until now; a note stands where more came than is kept."""
         self.ask(SYNC)
         return self._taken()
@@ -114,7 +114,7 @@ class Conversation:
             self._seen |= {_NAMES[type(told.event)] for told in self._taken()}
         return frozenset(self._seen)
 
-    def follow(self, end: float | None = None) -> Iterator[Told]:
+    def follow(self, end: float | None = None) -> Iterator[ReceivedEvent]:
         """Every event as it comes, until the VM ends, or until a moment of time.monotonic."""
         yield from self._taken()
         while (left := None if end is None else end - time.monotonic()) is None or left > 0:
@@ -123,12 +123,12 @@ class Conversation:
                 return
             yield from (told for told in heard if not isinstance(told.event, Reply))
 
-    def _taken(self) -> list[Told]:
+    def _taken(self) -> list[ReceivedEvent]:
         """The events that came while an answer was waited for."""
         waiting, self._waiting = self._waiting, _kept()
         return [told for line in waiting.lines() if (told := _told(line.decode())) is not None]
 
-    def _receive(self, timeout_s: float | None) -> list[Told] | None:
+    def _receive(self, timeout_s: float | None) -> list[ReceivedEvent] | None:
         """What the next bytes complete; None at the end, nothing when the time is up."""
         self._socket.settimeout(timeout_s)
         try:
@@ -153,9 +153,9 @@ def _accepted(reply: Reply, request: str) -> Mapping[str, Any]:
     return body
 
 
-def _told(line: str) -> Told | None:
+def _told(line: str) -> ReceivedEvent | None:
     event = parse(line)
-    return None if event is None else Told(event, line)
+    return None if event is None else ReceivedEvent(event, line)
 
 
 def _kept() -> History:
