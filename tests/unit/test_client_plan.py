@@ -19,7 +19,7 @@ import pytest
 from netvm_build.cli import main
 from netvm_build.cli.client_commands import VMM_NAMES
 from netvm_build.guest import Degraded, Firewall, Init, Ready
-from netvm_build.host import links, rights
+from netvm_build.host import capabilities, links
 from netvm_build.host.journal import Change, Journal
 from netvm_build.host.links import Link, LinkError, bridge_commands, port_commands
 from netvm_build.image import manifest
@@ -205,7 +205,7 @@ def test_a_tap_that_goes_as_it_is_removed_is_removed(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(links, "mac_of", there.get)
     monkeypatch.setattr(links, "_do", gone)
-    monkeypatch.setattr(rights, "may_change_links", lambda: True)
+    monkeypatch.setattr(capabilities, "may_change_links", lambda: True)
     links.remove(Link("tap", there["tap"]), tap=True)
     assert "tap" not in there
     with pytest.raises(LinkError, match="stays"):
@@ -242,7 +242,7 @@ def test_what_a_qemu_had_is_undone_as_it_ends(
 @pytest.fixture
 def no_journal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, short_runtime: Path) -> None:
     monkeypatch.setattr(changes, "state_folder", lambda: tmp_path / "state")
-    monkeypatch.setattr("netvm_build.host.rights.confine", lambda: None)
+    monkeypatch.setattr("netvm_build.host.capabilities.confine", lambda: None)
 
 
 @pytest.mark.usefixtures("no_journal")
@@ -281,7 +281,7 @@ def test_networks_since_the_boot_are_listed(capsys: Capture) -> None:
 
 @pytest.mark.usefixtures("no_journal")
 def test_without_the_capability(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netvm_build.host.rights.may_change_links", lambda: False)
+    monkeypatch.setattr("netvm_build.host.capabilities.may_change_links", lambda: False)
     with StandIn():
         assert main(["client", "attach"]) == 1
     err = capsys.readouterr().err

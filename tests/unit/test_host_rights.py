@@ -18,10 +18,10 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="capabilities are root
 SCENE = """
 import json, os, sys
 sys.path[:0] = [{root!r}]
-from netvm_build.host import rights
+from netvm_build.host import capabilities
 said = []
 def tell(what):
-    sets = rights._sets()
+    sets = capabilities._sets()
     said.append([what, os.getuid(), sets["CapEff"], sets["CapPrm"], sets["CapAmb"], sets["CapBnd"]])
 {lines}
 print(json.dumps(said))
@@ -44,10 +44,10 @@ def scene(lines: str, **environment: str) -> list[Any]:
 def test_under_sudo_it_is_the_user_again_with_one_capability() -> None:
     mail = pwd.getpwnam("mail")
     lines = """
-rights.become_invoker("netvm-build"); tell("became")
-with rights.lent(): tell("lent")
-rights.lay_down(); tell("laid down")
-with rights.lent(): tell("lent again")
+capabilities.become_invoker("netvm-build"); tell("became")
+with capabilities.with_capability(): tell("lent")
+capabilities.drop_capability(); tell("laid down")
+with capabilities.with_capability(): tell("lent again")
 try: os.setuid(0)
 except PermissionError: tell(os.environ["HOME"])
 """
@@ -74,7 +74,8 @@ except PermissionError: tell(os.environ["HOME"])
 )
 def test_root_stays_root(environment: dict[str, str]) -> None:
     (before, after, confined) = scene(
-        'tell("before"); rights.become_invoker("netvm-build"); tell("after"); rights.confine(); tell("confined")',
+        'tell("before"); capabilities.become_invoker("netvm-build"); '
+        'tell("after"); capabilities.confine(); tell("confined")',
         **environment,
     )
     assert before[1:] == after[1:]
@@ -88,9 +89,9 @@ import subprocess
 def child(what):
     status = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout
     said.append([what, *(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff"))])
-rights.become_invoker("netvm-build"); child("before")
-with rights.lent(): child("lent")
-rights.lay_down(); child("after")
+capabilities.become_invoker("netvm-build"); child("before")
+with capabilities.with_capability(): child("lent")
+capabilities.drop_capability(); child("after")
 """
     sudo = {"SUDO_UID": str(pwd.getpwnam("mail").pw_uid), "SUDO_COMMAND": "netvm-build"}
     assert scene(lines, **sudo) == [["before", 0], ["lent", NET_ADMIN], ["after", 0]]

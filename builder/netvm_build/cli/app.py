@@ -72,7 +72,7 @@ def netvm_build(context: click.Context, folder: str | None, quiet: bool, verbose
     if folder is not None:
         os.chdir(folder)
     if context.invoked_subcommand in ABOUT_VMS:
-        from netvm_build.host.rights import become_invoker
+        from netvm_build.host.capabilities import become_invoker
 
         become_invoker(PROGRAM)
     context.obj = Screen(verbosity=-1 if quiet else int(verbose), color=color)

@@ -68,11 +68,11 @@ def attach(
     Makes two taps and a bridge that connects them, plugs one tap into the router, and prints the options by which the
     client's VMM opens the other.  Needs CAP_NET_ADMIN, except with --socket.
     """
-    from netvm_build.host import rights
+    from netvm_build.host import capabilities
     from netvm_build.vm import clients, registry
     from netvm_build.vm.clients import vmm as vmms
 
-    rights.confine()
+    capabilities.confine()
     book = clients.journal()
     wanted = clients.AttachOptions(name, address, socket, _uid(owner), timeout)
     if vmm is not None:
@@ -85,8 +85,8 @@ def attach(
         else:
             screen.result("\n".join(escape(line) for line in changes))
         return
-    if not socket and not rights.may_change_links():
-        raise rights.NotPermitted(
+    if not socket and not capabilities.may_change_links():
+        raise capabilities.NotPermitted(
             "taps and bridges need CAP_NET_ADMIN, which you do not have",
             hint="put `sudo` before the command; or add --socket, which needs no privileges but only QEMU can join",
         )
@@ -162,12 +162,12 @@ def detach(
 
     Stop the client's VM before.  Exits with 1 if something is left.
     """
-    from netvm_build.host import rights
+    from netvm_build.host import capabilities
     from netvm_build.vm import clients
 
     if sum((name is not None, address is not None, everything)) != 1:
         raise click.UsageError("name one client with --name or --address, or --all")
-    rights.confine()
+    capabilities.confine()
     book = clients.journal()
     swept = clients.sweep(book) if everything else ()
     try:
@@ -209,11 +209,11 @@ def _tell(screen: Screen, results: tuple[Detached, ...], *, as_json: bool) -> No
 @click.pass_obj
 def list_clients(screen: Screen, vm: str | None, vmm: str | None, as_json: bool) -> None:
     """Show every client's network: of one VM, or of all that run."""
-    from netvm_build.host import rights
+    from netvm_build.host import capabilities
     from netvm_build.vm import clients, registry
     from netvm_build.vm.clients import vmm as vmms
 
-    rights.confine()
+    capabilities.confine()
     book = clients.journal()
     left_behind.tell(screen, clients.sweep(book))
     found = clients.shown(book, registry.running() if vm is None else (registry.find(vm),))

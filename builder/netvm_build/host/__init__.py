@@ -7,5 +7,5 @@ steps    the writes that hand a card to VFIO, and how each is undone
 vfio     whether a card may be handed over; bind, release, and borrowing it for a while
 access   what a user needs to use a card without root: udev rules, memory locks
 links    taps, and bridges of two ports that the host itself has no part in
-rights   the one capability that links need, and no other
+capabilities   the one capability that links need, and no other
 """

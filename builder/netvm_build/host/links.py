@@ -20,7 +20,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from netvm_build.host import rights
+from netvm_build.host import capabilities
 from netvm_build.util.errors import CommandError, NetvmError
 from netvm_build.util.process import find_tool, run
 
@@ -214,11 +214,11 @@ def remove(link: Link, *, tap: bool) -> None:
     if not is_there(link):
         return
     try:
-        if tap and not rights.may_change_links():
+        if tap and not capabilities.may_change_links():
             _let_go(link)
         else:
             _do(("ip", "link", "del", "dev", link.name))
-    except (LinkError, rights.NotPermitted):
+    except (LinkError, capabilities.NotPermitted):
         if is_there(link):
             raise
 
@@ -240,7 +240,7 @@ def _do(command: tuple[str, ...]) -> None:
     """One command of iproute2.  Raises NotPermitted or LinkError with what it said."""
     program, *arguments = command
     try:
-        with rights.lent():
+        with capabilities.with_capability():
             run([find_tool(program, IPROUTE2), *arguments])
     except CommandError as error:
         said = error.tail.strip().splitlines()
@@ -253,5 +253,5 @@ def _do(command: tuple[str, ...]) -> None:
         raise LinkError(message, hint=hint, details=error.tail or None) from error
 
 
-def _not_permitted(message: str) -> rights.NotPermitted:
-    return rights.NotPermitted(message, hint="CAP_NET_ADMIN is missing: put `sudo` before the command")
+def _not_permitted(message: str) -> capabilities.NotPermitted:
+    return capabilities.NotPermitted(message, hint="CAP_NET_ADMIN is missing: put `sudo` before the command")

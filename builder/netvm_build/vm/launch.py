@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import Popen
 
-from netvm_build.host import rights
+from netvm_build.host import capabilities
 from netvm_build.image.manifest import Image
 from netvm_build.util import process
 from netvm_build.util.process import spawn
@@ -48,7 +48,7 @@ def start_qemu(launch: Launch, argv: list[str], said: Path, ends: Sequence[socke
         inherited.append(launch.uplink.descriptor)
     if launch.secrets is not None:
         inherited.append(launch.secrets.descriptor)
-    rights.lay_down()
+    capabilities.drop_capability()
     with said.open("ab") as log:  # appended to, so that it can be emptied: see trim
         child = spawn(argv, stdout=log, stderr=log, pass_fds=inherited, orphaned=signal.SIGKILL)
     if launch.uplink.descriptor is not None:

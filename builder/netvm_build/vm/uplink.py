@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from netvm_build.host import links, rights
+from netvm_build.host import capabilities, links
 from netvm_build.host.inspect import BRIDGE as BRIDGE_KIND
 from netvm_build.host.inspect import LinkInfo, inspect, netfilter_warning
 from netvm_build.image.manifest import Image
@@ -255,7 +255,7 @@ def _told(uplink: UplinkBackend, bridge: LinkInfo) -> Iterator[None]:
     """What goes wrong with a tap for a bridge, as a LaunchError with what to do instead."""
     try:
         yield
-    except rights.NotPermitted as error:
+    except capabilities.NotPermitted as error:
         hint = (
             "a tap of yours does without CAP_NET_ADMIN: sudo ip tuntap add dev uplink1 mode tap user $USER &&"
             f" sudo ip link set uplink1 master {bridge.name} up, then --uplink tap:uplink1"

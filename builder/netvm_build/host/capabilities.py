@@ -53,7 +53,7 @@ def confine() -> None:
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
-def lay_down() -> None:
+def drop_capability() -> None:
     """Keep CAP_NET_ADMIN in reserve for `lent`, out of effect, and from every program we start; root stays root."""
     if os.geteuid() == 0:
         return
@@ -63,7 +63,7 @@ def lay_down() -> None:
 
 
 @contextmanager
-def lent() -> Iterator[None]:
+def with_capability() -> Iterator[None]:
     """Let programs that are started within have CAP_NET_ADMIN if we have it; root's have it anyway."""
     if os.geteuid() == 0 or not may_change_links():
         yield
