@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from init.core import native, protocol
+from init.core.bounded_writer import BoundedWriter
 from init.core.config import Config, parse
 from init.core.native import os
-from init.core.outlet import Outlet
 from init.core.services import CONNMAN_USER, SERVICES, with_ntp
 from init.kernel import mounts
 from init.router import Failure, Router
@@ -24,7 +24,7 @@ STATE = "/var/lib/connman"
 LAST_WORDS_S = 1.0
 
 
-def open_console() -> Outlet:
+def open_console() -> BoundedWriter:
     """Standard output as a console that never blocks us; the kernel's log where the kernel could open no console.
 
     Descriptors 0 to 2 are filled in either case, so that nothing else ever gets one of these numbers.
@@ -38,7 +38,7 @@ def open_console() -> Outlet:
             os.open("/dev/null", os.O_RDWR)
     descriptor = 1 if had_console else os.open("/dev/kmsg", os.O_WRONLY | os.O_CLOEXEC)
     os.set_blocking(descriptor, False)
-    return Outlet(descriptor)
+    return BoundedWriter(descriptor)
 
 
 def read_config(path: str = CONFIG) -> Config:
@@ -60,7 +60,7 @@ def prepare(config: Config, voice: protocol.Voice) -> None:
         raise Failure(str(error)) from None
     native.sethostname(config.hostname)
     native.forbid_new_privileges()
-    voice.say("mounts")
+    voice.emit("mounts")
 
 
 def _services(config: Config, voice: protocol.Voice) -> Sequence[Service]:
@@ -90,7 +90,7 @@ def tell_crash(error: BaseException, voice: protocol.Voice) -> None:
         if voice.console is not None:
             for line in "".join(format_exception(error)).splitlines():
                 voice.console.put(line.encode(errors="replace") + b"\n")
-    voice.say("failed", reason=reason[:1000])
+    voice.emit("failed", reason=reason[:1000])
 
 
 def main() -> None:
@@ -99,7 +99,7 @@ def main() -> None:
     try:
         config = read_config()
         release, version = os.uname().release, sys.version.split()[0]
-        voice.say("init", name=config.name, kernel=release, python=version)
+        voice.emit("init", name=config.name, kernel=release, python=version)
         prepare(config, voice)
         router = Router(config, voice, _services(config, voice))
         router.start()

@@ -17,8 +17,8 @@ from init.core.supervisor import Supervisor
 from init.host.ports import EventPort
 from init.host.watchdog import Watchdog
 from init.kernel import sysctl
-from init.kernel.interfaces import Requests
-from init.kernel.network import Network
+from init.kernel.interfaces import LinkRequests
+from init.kernel.network import NetworkState
 from init.kernel.rtnetlink import ARPHRD_ETHER, Link
 from init.net import address, firewall, resolvers, uplink, uplinks
 from init.net.claims import Claims
@@ -32,11 +32,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from init.core.bounded_writer import BoundedWriter
     from init.core.config import Config
-    from init.core.outlet import Outlet
     from init.core.protocol import Voice
     from init.core.services import Service
-    from init.host.requests import Requests as HostRequests
+    from init.host.requests import RequestHandler as HostRequests
     from init.kernel.modules import Loader
     from init.net.connman import ConnMan
     from init.net.resolver_health import Health
@@ -64,10 +64,10 @@ class Router:
         self.children = Children(self.loop)
         self.supervisor = Supervisor(self.loop, self.children, voice, services, self._check_ready)
         self.firewall = firewall.Firewall(self.loop, self._firewall_fell_behind)
-        requests = Requests()
+        requests = LinkRequests()
         self.clients = Clients(requests, self.firewall, voice)
         claims = Claims(config.pool, self.clients)
-        self.network = Network(self._link_came, self._link_went, self._network_changed)
+        self.network = NetworkState(self._link_came, self._link_went, self._network_changed)
         routing = Routing(requests, self.network, config.pool, self.clients.addresses)
         self.uplinks = Uplinks(
             self.loop, requests, voice, config.uplinks, claims.problem, routing, _forget_uplink, wifi=bool(config.wifi)
@@ -106,7 +106,7 @@ class Router:
         try:
             self.watchdog.arm(self.config.watchdog_s)
         except OSError as error:
-            self.voice.say("degraded", reason=f"the watchdog could not be armed: {error.strerror or error}")
+            self.voice.emit("degraded", reason=f"the watchdog could not be armed: {error.strerror or error}")
 
     def _stay_in_memory(self) -> None:
         """Short of memory the kernel drops code to read it again: PID 1 would wait for the disk at each step."""
@@ -125,7 +125,7 @@ class Router:
         self.supervisor.stop(self._services_stopped)
 
     def _services_stopped(self, clean: bool) -> None:
-        self.voice.say("shutdown", reason=self._ending, clean=clean)
+        self.voice.emit("shutdown", reason=self._ending, clean=clean)
         self.loop.running = False
 
     def _raise_firewall(self) -> None:
@@ -133,12 +133,12 @@ class Router:
             self.firewall.load()
         except OSError as error:
             raise Failure(f"the firewall could not be loaded: {error.strerror or error}") from None
-        self.voice.say("firewall", loaded=True)
+        self.voice.emit("firewall", loaded=True)
         self._tell_refused(sysctl.apply((*sysctl.EVERYWHERE, *self.config.settings)))
         firewall.forward_packets()
 
     def _firewall_fell_behind(self, problem: str) -> None:
-        self.voice.say("degraded", reason=f"the firewall fell behind: {problem}")
+        self.voice.emit("degraded", reason=f"the firewall fell behind: {problem}")
 
     def _link_came(self, link: Link) -> None:
         if link.kind != ARPHRD_ETHER:
@@ -208,7 +208,7 @@ class Router:
         self._network_changed()
 
     def _log(self, text: str) -> None:
-        self.voice.say("log", source="init", text=text)
+        self.voice.emit("log", source="init", text=text)
 
     def _check_ready(self) -> None:
         self.state.check()
@@ -217,7 +217,7 @@ class Router:
         if self.modules is not None and self.config.lock_modules:
             self.modules.lock()
 
-    def _serve_console(self, console: Outlet) -> None:
+    def _serve_console(self, console: BoundedWriter) -> None:
         try:
             self.loop.watch(console.descriptor, console.flush, WRITE | EDGE)
         except OSError:  # a file, which is always ready
@@ -226,7 +226,7 @@ class Router:
     def _asked(self, line: bytes) -> None:
         """The host asks something; until it does, what answers is not even loaded."""
         if self._answers is None:
-            from init.host.requests import Requests as HostRequests
+            from init.host.requests import RequestHandler as HostRequests
 
             self._answers = HostRequests(
                 self.voice,
@@ -246,7 +246,7 @@ class Router:
 
     def _tell_refused(self, refused: Sequence[str]) -> None:
         if refused:
-            self.voice.say("log", source="init", text=f"settings refused by the kernel: {', '.join(refused)}")
+            self.voice.emit("log", source="init", text=f"settings refused by the kernel: {', '.join(refused)}")
 
     def _follow_uevents(self) -> None:
         """Power buttons, a port or any device plugged in later: all can wait until the services start."""

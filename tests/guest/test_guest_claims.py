@@ -126,7 +126,7 @@ class Said(Voice):
         super().__init__(None)
         self.events: list[dict[str, Any]] = []
 
-    def say(self, event: str, **fields: object) -> None:
+    def emit(self, event: str, **fields: object) -> None:
         self.events.append(json.loads(json.dumps({"event": event, **fields})))
 
 

@@ -12,7 +12,7 @@ import pytest
 from init.core.loop import Loop
 from init.net import connman, dbus
 from init.net.bus import Bus
-from init.net.connman import ConnMan, Service
+from init.net.connman import ConnMan, ConnManService
 from init.net.dbus import ERROR, RETURN, SIGNAL, Message, Nonsense, parse, split
 
 # A method return with its fields in the order in which the reference implementation writes them.
@@ -152,8 +152,8 @@ def test_services_are_read_in_their_order_and_the_rest_is_left_out() -> None:
     assert connman.services([]) == connman.services([7]) == []
 
 
-def service(interface: str, state: str = "ready", technology: str = "ethernet") -> Service:
-    return Service(f"/{interface}", interface, technology, state)
+def service(interface: str, state: str = "ready", technology: str = "ethernet") -> ConnManService:
+    return ConnManService(f"/{interface}", interface, technology, state)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def service(interface: str, state: str = "ready", technology: str = "ethernet") 
         ([], None),
     ],
 )
-def test_a_less_preferred_one_in_front_is_seen(found: list[Service], move: tuple[str, str] | None) -> None:
+def test_a_less_preferred_one_in_front_is_seen(found: list[ConnManService], move: tuple[str, str] | None) -> None:
     assert connman.misplaced(found, lambda name: int(name[2:])) == move
 
 

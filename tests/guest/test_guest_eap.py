@@ -22,7 +22,7 @@ class Heard:
     def __init__(self) -> None:
         self.reasons: list[str] = []
 
-    def say(self, _event: str, **fields: Any) -> None:
+    def emit(self, _event: str, **fields: Any) -> None:
         self.reasons.append(fields["reason"])
 
 

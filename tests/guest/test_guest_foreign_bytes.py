@@ -17,19 +17,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from init.core import privilege
+from init.core.bounded_writer import BoundedWriter
 from init.core.children import MAX_LINE_BYTES, _Lines
 from init.core.config import Config, Eap, WifiNetwork
 from init.core.config import parse as parse_config
 from init.core.jsontext import decode, encode
 from init.core.loop import Loop
-from init.core.outlet import Outlet
 from init.core.protocol import BadRequest, LineReader, Voice, parse_request
 from init.host import power
 from init.host.ports import find
-from init.host.requests import Requests
+from init.host.requests import RequestHandler
 from init.kernel import counters, modules, netlink, uevents
 from init.kernel import rtnetlink as rt
-from init.kernel.network import Network
+from init.kernel.network import NetworkState
 from init.net import eap, resolvers, wireless
 from init.net.refusals import Refusals
 
@@ -52,7 +52,7 @@ def test_any_request_is_answered_or_passed_over(line: bytes) -> None:
     except BadRequest as bad:
         encode(bad.number)
     voice = Voice(None)
-    requests = Requests(voice, SimpleNamespace(kill=kill), *[None] * 5)  # type: ignore[arg-type]
+    requests = RequestHandler(voice, SimpleNamespace(kill=kill), *[None] * 5)  # type: ignore[arg-type]
     requests._table = {name: requests._table[name] for name in ("ping", "kill")}
     for text in line.split(b"\n"):
         requests.answer(text)
@@ -71,7 +71,7 @@ def deep(opening: str, closing: str, depth: int) -> str:
 @pytest.mark.parametrize("depth", range(880, 1000, 7))
 def test_a_service_s_name_is_a_text_however_deep_something_else_is(depth: int) -> None:
     voice = Voice(None)
-    requests = Requests(voice, SimpleNamespace(kill=kill), *[None] * 5)  # type: ignore[arg-type]
+    requests = RequestHandler(voice, SimpleNamespace(kill=kill), *[None] * 5)  # type: ignore[arg-type]
     for nested in (deep("[", "]", depth), deep('{"a":', "}", depth).replace(":}", ":1}", 1)):
         requests.answer(b'{"v": 1, "id": 1, "request": "kill", "service": ' + nested.encode() + b"}")
     assert all("error" in json.loads(line) for line in voice._early)
@@ -235,7 +235,7 @@ COUNTER = netlink.message(
 
 @given(mutations(LINK + ADDRESS + ROUTE + REFUSAL + COUNTER + ROUTE) | st.binary(max_size=200))
 def test_messages_of_the_kernel_however_torn_raise_nothing(data: bytes) -> None:
-    network = Network(lambda _: None, lambda _: None, lambda: None)
+    network = NetworkState(lambda _: None, lambda _: None, lambda: None)
     listed = [(kind, payload) for kind, _, payload in netlink.messages(data)]
     network.apply(listed)
     network.replace(listed)
@@ -272,13 +272,13 @@ def test_events_for_a_host_that_never_reads_take_bounded_memory() -> None:
     os.set_blocking(write, False)
     voice = Voice(None)
 
-    def say() -> None:
+    def emit() -> None:
         for number in range(2000):
-            voice.say("log", source="x", text="y" * 300, number=number)
-        voice.connect(Outlet(write))
+            voice.emit("log", source="x", text="y" * 300, number=number)
+        voice.connect(BoundedWriter(write))
         for number in range(5000):
-            voice.say("log", source="x", text="y" * 300, number=number)
+            voice.emit("log", source="x", text="y" * 300, number=number)
 
-    assert peak_mib(say) < 2
+    assert peak_mib(emit) < 2
     os.close(read)
     os.close(write)

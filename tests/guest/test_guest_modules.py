@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from init.core import native
-from init.core.outlet import Outlet
+from init.core.bounded_writer import BoundedWriter
 from init.core.protocol import Voice
 from init.kernel import modules
 
@@ -96,7 +96,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 def said(drivers: modules.Drivers, tmp_path: Path) -> list[dict[str, Any]]:
     """What is said at boot."""
     file = os.open(tmp_path / "said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    voice = Voice(Outlet(file))
+    voice = Voice(BoundedWriter(file))
     modules.Loader(voice, drivers).start()
     voice.drain(1)
     os.close(file)

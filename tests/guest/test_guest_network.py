@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from init.kernel import interfaces, netlink, uevents
 from init.kernel import rtnetlink as rt
-from init.kernel.network import Network
+from init.kernel.network import NetworkState
 
 # As `strace -e sendto,recvfrom -x ip …` shows them on x86-64.
 NEWLINK = rt.LINK.pack(0, rt.ARPHRD_ETHER, 2, rt.IFF_UP, 0) + bytes.fromhex(
@@ -120,7 +120,7 @@ class Seen:
         self.came: list[str] = []
         self.gone: list[str] = []
         self.changes = 0
-        self.network = Network(
+        self.network = NetworkState(
             lambda link: self.came.append(link.name), lambda link: self.gone.append(link.name), self.change
         )
 
@@ -190,7 +190,7 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parents[2] / "rootfs")!r})
 from init.kernel import interfaces
 from init.kernel import rtnetlink as rt
-changes, requests = rt.Changes(), interfaces.Requests()
+changes, requests = rt.Changes(), interfaces.LinkRequests()
 for number in range(10000):
     requests.set_up(1, number % 2 == 0)
 try:
@@ -218,11 +218,11 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parents[2] / "rootfs")!r})
 from init.kernel import interfaces, netlink
 from init.kernel import rtnetlink as rt
-requests = interfaces.Requests()
-form = interfaces.furnishing(7, 31, "c735c00")
+requests = interfaces.LinkRequests()
+form = interfaces.configuring(7, 31, "c735c00")
 for index, address, error in ((99, "192.0.2.1", "No such device"), (1, "192.0.2.1", "")):
     try:
-        requests.furnish(form, index, "c735c00", address)
+        requests.configure(form, index, "c735c00", address)
         said = ""
     except OSError as no:
         said = no.strerror

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from init.core.bounded_writer import BoundedWriter
 from init.core.config import parse
 from init.core.loop import Loop
-from init.core.outlet import Outlet
 from init.core.protocol import Voice
 from init.host import ports, power
 from init.host.ports import EventPort
@@ -283,15 +283,15 @@ def test_the_port_hands_on_lines_and_survives_its_end() -> None:
     port.serve(os.dup(guest.fileno()))
     guest.close()
     host.sendall(b"\x03\x03\none\n")
-    voice.say("mounts")
+    voice.emit("mounts")
     loop.step(1)
     assert lines == [b"\x03\x03", b"one"]
     assert json.loads(host.recv(1000))["event"] == "mounts"
     host.close()
-    voice.say("mounts")  # to nobody: the port breaks, and is closed
+    voice.emit("mounts")  # to nobody: the port breaks, and is closed
     loop.step(0.1)
     assert voice.port is None
-    voice.say("firewall", loaded=True)
+    voice.emit("firewall", loaded=True)
 
 
 def imports(file: Path) -> set[str]:
@@ -351,7 +351,7 @@ def test_the_script_the_kernel_starts() -> None:
 
 def test_an_outlet_to_a_file_is_served_at_once(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
-    outlet = Outlet(descriptor)
+    outlet = BoundedWriter(descriptor)
     outlet.put(b"line\n")
     os.close(descriptor)
     assert (tmp_path / "log").read_bytes() == b"line\n"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from init.core.bounded_writer import BoundedWriter
 from init.core.config import WantedUplink
 from init.core.jsontext import decode, decode_object, encode
-from init.core.outlet import Outlet
 from init.core.protocol import CONSOLE_PREFIX, BadRequest, LineReader, Voice, event_line, parse_request
 from init.net.uplink import Uplink
 
@@ -136,7 +136,7 @@ def test_lines_are_cut_and_long_ones_dropped_whole() -> None:
 def test_a_full_outlet_drops_its_oldest_lines_and_counts_them() -> None:
     read, write = nonblocking_pipe()
     filler = os.write(write, b"." * 10_000_000)
-    outlet = Outlet(write, max_lines=3)
+    outlet = BoundedWriter(write, max_lines=3)
     for number in range(5):
         outlet.put(b"%d\n" % number)
     assert (outlet.dropped, outlet.pending) == (2, True)
@@ -148,7 +148,7 @@ def test_a_full_outlet_drops_its_oldest_lines_and_counts_them() -> None:
 
 def test_a_line_that_is_half_written_stays_whole() -> None:
     read, write = nonblocking_pipe()
-    outlet = Outlet(write, max_lines=2, max_bytes=300_000)
+    outlet = BoundedWriter(write, max_lines=2, max_bytes=300_000)
     long = b"a" * 200_000 + b"\n"
     outlet.put(long)
     for _ in range(4):
@@ -165,7 +165,7 @@ def test_a_line_that_is_half_written_stays_whole() -> None:
 def test_a_broken_outlet_swallows_everything() -> None:
     read, write = nonblocking_pipe()
     os.close(read)
-    outlet = Outlet(write)
+    outlet = BoundedWriter(write)
     outlet.put(b"a\n")
     outlet.put(b"b\n")
     assert outlet.broken
@@ -174,7 +174,7 @@ def test_a_broken_outlet_swallows_everything() -> None:
 
 def test_draining_ends_in_time_when_nobody_reads() -> None:
     _, write = nonblocking_pipe()
-    outlet = Outlet(write)
+    outlet = BoundedWriter(write)
     outlet.put(b"x" * 1_000_000 + b"\n")
     outlet.drain(0.05)
     assert outlet.pending
@@ -183,10 +183,10 @@ def test_draining_ends_in_time_when_nobody_reads() -> None:
 def test_a_port_that_comes_late_gets_the_boot_from_its_start() -> None:
     console_read, console_write = nonblocking_pipe()
     port_read, port_write = nonblocking_pipe()
-    voice = Voice(Outlet(console_write))
-    voice.say("mounts")
-    voice.connect(Outlet(port_write))
-    voice.say("firewall", loaded=True)
+    voice = Voice(BoundedWriter(console_write))
+    voice.emit("mounts")
+    voice.connect(BoundedWriter(port_write))
+    voice.emit("firewall", loaded=True)
     voice.reply(4, {"pid": 1})
     on_port = [json.loads(line) for line in os.read(port_read, 10000).splitlines()]
     assert [event["event"] for event in on_port] == ["mounts", "firewall", "reply"]
@@ -199,11 +199,11 @@ def test_dropped_lines_are_told_once_there_is_room() -> None:
     read, write = nonblocking_pipe()
     filler = os.write(write, b"." * 10_000_000)
     voice = Voice(None)
-    voice.connect(Outlet(write, max_lines=4))
+    voice.connect(BoundedWriter(write, max_lines=4))
     for _ in range(6):
-        voice.say("mounts")
+        voice.emit("mounts")
     os.read(read, filler)
-    voice.say("firewall", loaded=True)
+    voice.emit("firewall", loaded=True)
     lines = [json.loads(line) for line in os.read(read, 10000).splitlines()]
     assert any(line["event"] == "log" and "dropped" in line["text"] for line in lines)
     assert lines[-1]["event"] == "firewall"

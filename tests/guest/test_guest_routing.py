@@ -9,7 +9,7 @@ import pytest
 from init.core.config import WantedUplink
 from init.kernel import rtnetlink as rt
 from init.kernel.netlink import U32, attributes, dotted
-from init.kernel.network import Network
+from init.kernel.network import NetworkState
 from init.net import routing
 from init.net.routing import FROM_CLIENT, NOWHERE, Routing
 from init.net.uplink import Lease, Uplink
@@ -25,7 +25,7 @@ class Kernel:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.refuses: dict[int, int] = {}
-        self.network = Network(lambda _: None, lambda _: None, lambda: None)
+        self.network = NetworkState(lambda _: None, lambda _: None, lambda: None)
         self.routing = Routing(self, self.network, "100.115.92.0/24", {ROUTER, PAIR})  # type: ignore[arg-type]
         self.uplinks = [Uplink(index, f"up{index - 2}", "", "", WantedUplink()) for index in (2, 3)]
         for one in self.uplinks:

@@ -85,7 +85,7 @@ class FakeVoice:
     def __init__(self) -> None:
         self.said: list[dict[str, Any]] = []
 
-    def say(self, event: str, **fields: Any) -> None:
+    def emit(self, event: str, **fields: Any) -> None:
         self.said.append({"event": event, **fields})
 
     def count(self, event: str, **fields: Any) -> int:

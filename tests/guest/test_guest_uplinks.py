@@ -9,7 +9,7 @@ import pytest
 from init.core.config import WantedUplink
 from init.kernel import interfaces, netlink, sysctl
 from init.kernel import rtnetlink as rt
-from init.kernel.network import Network
+from init.kernel.network import NetworkState
 from init.net import uplinks
 from init.net.firewall import STANDBY_GROUP, UPLINK_GROUP
 from init.net.uplink import Uplink, number_of
@@ -27,7 +27,7 @@ class Heard:
         self.asked: list[tuple[Any, ...]] = []
         self.events: list[dict[str, Any]] = []
         self.forgotten: list[str] = []
-        self.network = Network(lambda _: None, lambda _: None, lambda: None)
+        self.network = NetworkState(lambda _: None, lambda _: None, lambda: None)
         self.uplinks = Uplinks(self, self, self, wanted, lambda *_: "", self, self.forget)  # type: ignore[arg-type]
         self.servers: dict[str, tuple[str, ...]] = {}
         self.connected: set[str] = set()
@@ -38,7 +38,7 @@ class Heard:
             return lambda *arguments: self.asked.append((name, *arguments))
         raise AttributeError(name)
 
-    def say(self, event: str, **fields: Any) -> None:
+    def emit(self, event: str, **fields: Any) -> None:
         self.events.append({"event": event} | fields)
 
     def follow(self, uplinks: list[Uplink], active: Uplink | None) -> None:

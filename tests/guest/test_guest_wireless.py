@@ -22,7 +22,7 @@ class Heard:
     def __init__(self) -> None:
         self.said: list[tuple[str, dict[str, Any]]] = []
 
-    def say(self, event: str, **fields: Any) -> None:
+    def emit(self, event: str, **fields: Any) -> None:
         self.said.append((event, fields))
 
 
@@ -53,14 +53,14 @@ def test_secrets_are_taken_in_the_order_of_the_networks(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_used_is_refused_and_never_told(document: object, tmp_path: Path) -> None:
-    with pytest.raises(wireless.Handed) as raised:
+    with pytest.raises(wireless.CredentialsRefused) as raised:
         wireless.secrets(NETWORKS, handed(tmp_path, document))
     assert "hunter2" not in str(raised.value)
     assert "netvm-build run" in str(raised.value)
 
 
 def test_secrets_that_were_not_handed_over_are_missed(tmp_path: Path) -> None:
-    with pytest.raises(wireless.Handed, match="were not handed over"):
+    with pytest.raises(wireless.CredentialsRefused, match="were not handed over"):
         wireless.secrets(NETWORKS, str(tmp_path / "raw"))
 
 

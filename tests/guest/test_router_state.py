@@ -41,7 +41,7 @@ class Heard:
     def on_ready(self) -> None:
         self.was_ready += 1
 
-    def say(self, event: str, **fields: Any) -> None:
+    def emit(self, event: str, **fields: Any) -> None:
         self.events.append((event, fields.get("reason")))
 
     def later(self, seconds: float, callback: Any) -> None:

@@ -8,7 +8,7 @@ from init.core.jsontext import decode_object, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from init.core.outlet import Outlet
+    from init.core.bounded_writer import BoundedWriter
 
 VERSION = 1
 PORT_NAME = "netvm.events"
@@ -33,12 +33,12 @@ class Voice:
     still reads the boot from its start.  Replies go to the port alone.
     """
 
-    def __init__(self, console: Outlet | None) -> None:
+    def __init__(self, console: BoundedWriter | None) -> None:
         self.console = console
-        self.port: Outlet | None = None
+        self.port: BoundedWriter | None = None
         self._early: list[bytes] = []
 
-    def say(self, event: str, **fields: object) -> None:
+    def emit(self, event: str, **fields: object) -> None:
         """Say an event.  Fields are JSON-able; their order is kept."""
         line = event_line(event, boot_time(), fields)
         if self.console is not None:
@@ -49,7 +49,7 @@ class Voice:
         """Answer a request on the port."""
         self._to_port(event_line("reply", boot_time(), {"id": number} | answer))
 
-    def connect(self, port: Outlet) -> None:
+    def connect(self, port: BoundedWriter) -> None:
         """From now on lines also go to this port, beginning with those said before."""
         self.port = port
         for line in self._early:

@@ -51,7 +51,7 @@ class Waiting:
             if self._timer is None and not self._late:
                 self._timer = self._loop.later(PATIENCE_S, self._lose_patience)
                 paths = [one.path for one in missing]
-                self._voice.say("service", name=self._service.name, state="waiting", restarts=0, awaits=paths)
+                self._voice.emit("service", name=self._service.name, state="waiting", restarts=0, awaits=paths)
             return False
         self._finish()
         return True
@@ -68,7 +68,7 @@ class Waiting:
         self.gave_up = bool(missing)
         for one in missing:
             what = f"{self._service.name} cannot run: {one.path} is not there after {PATIENCE_S:g} s: {one.why}"
-            self._voice.say("degraded", reason=what)
+            self._voice.emit("degraded", reason=what)
         self._changed()
 
     def _finish(self) -> None:
@@ -77,6 +77,6 @@ class Waiting:
         if self.gave_up:
             self.gave_up = False
             name = self._service.name
-            self._voice.say("recovered", reason=f"what {name} waited for is there", name=name)
+            self._voice.emit("recovered", reason=f"what {name} waited for is there", name=name)
         if self._service.prepare is not None:
             self._service.prepare()

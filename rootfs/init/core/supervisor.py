@@ -167,13 +167,13 @@ class Supervisor:
                 on_violation=lambda reason: self._violated(running, reason),
             )
         except OSError as error:
-            self._voice.say("log", source=service.name, text=f"could not be started: {error}"[:MAX_TEXT])
+            self._voice.emit("log", source=service.name, text=f"could not be started: {error}"[:MAX_TEXT])
             self._back_off(running)
             return
         finally:
             if telling >= 0:
                 os.close(telling)
-        self._voice.say("service", name=service.name, state="started", pid=running.pid, restarts=running.restarts)
+        self._voice.emit("service", name=service.name, state="started", pid=running.pid, restarts=running.restarts)
         if service.tells_when_ready:
             self._loop.watch(told, lambda: self._told(running, told))
         else:
@@ -203,9 +203,9 @@ class Supervisor:
         if any(text in line for text in service.harmless) or self._stopping:
             return
         if running.limit.allows(self._loop.clock()):
-            self._voice.say("log", source=service.name, text=line[:MAX_TEXT])
+            self._voice.emit("log", source=service.name, text=line[:MAX_TEXT])
         elif running.limit.held == 1:
-            self._voice.say("log", source=service.name, text="says too much: further lines are not shown for a while")
+            self._voice.emit("log", source=service.name, text="says too much: further lines are not shown for a while")
 
     def _violated(self, running: Running, reason: str) -> None:
         """The service made a system call that it may not make, and has been killed."""
@@ -220,7 +220,7 @@ class Supervisor:
             why["reason"], running.ending = f"killed: {running.ending}", ""
         elif status == -native.SIGKILL and lowmemory.killed(pid):
             why["reason"] = OUT_OF_MEMORY
-        self._voice.say("service", name=name, state="exited", pid=pid, restarts=running.restarts, status=status, **why)
+        self._voice.emit("service", name=name, state="exited", pid=pid, restarts=running.restarts, status=status, **why)
         if self._stopping:
             self._killed = self._killed or status == -native.SIGKILL
             self._stop_next()
@@ -237,10 +237,10 @@ class Supervisor:
             self.start()
 
         running.timer = self._loop.later(delay, again)
-        self._voice.say("service", name=name, state="backing-off", restarts=running.restarts, delay_s=delay)
+        self._voice.emit("service", name=name, state="backing-off", restarts=running.restarts, delay_s=delay)
         if running.backoff.failures >= KEEPS_DYING and not running.degraded:
             running.degraded = True
-            self._voice.say("degraded", reason=f"{name} keeps dying: it is started again at most every 30 s")
+            self._voice.emit("degraded", reason=f"{name} keeps dying: it is started again at most every 30 s")
 
     def _recovers(self, running: Running, pid: int) -> Callback:
         """What to say of a service that kept dying, if the same process still runs by then."""
@@ -249,7 +249,7 @@ class Supervisor:
             if running.degraded and running.pid == pid and not self._stopping:
                 running.degraded = False
                 name = running.service.name
-                self._voice.say("recovered", reason=f"{name} has run for {HEALTHY_S:g} s", name=name)
+                self._voice.emit("recovered", reason=f"{name} has run for {HEALTHY_S:g} s", name=name)
 
         return healthy
 

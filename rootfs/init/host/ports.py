@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from init.core.bounded_writer import BoundedWriter
 from init.core.loop import EDGE, READ, WRITE
 from init.core.native import os
-from init.core.outlet import Outlet
 from init.core.protocol import PORT_NAME, LineReader
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ class EventPort:
         self._loop = loop
         self._voice = voice
         self._on_line = on_line
-        self._outlet: Outlet | None = None
+        self._outlet: BoundedWriter | None = None
         self._reader = LineReader()
 
     def look(self) -> None:
@@ -61,7 +61,7 @@ class EventPort:
     def serve(self, descriptor: int) -> None:
         """Serve an open, non-blocking descriptor as the port."""
         self._reader = LineReader()
-        self._outlet = Outlet(descriptor)
+        self._outlet = BoundedWriter(descriptor)
         self._loop.watch(descriptor, self._ready, READ | WRITE | EDGE)
         self._voice.connect(self._outlet)
 
@@ -87,7 +87,7 @@ class EventPort:
         if outlet.broken:
             self._close(outlet)
 
-    def _close(self, outlet: Outlet) -> None:
+    def _close(self, outlet: BoundedWriter) -> None:
         self._loop.unwatch(outlet.descriptor)
         os.close(outlet.descriptor)
         self._outlet = None

@@ -39,7 +39,7 @@ def memory(text: str) -> dict[str, object]:
     return {"total_kib": int(found.get("MemTotal", 0)), "available_kib": int(found.get("MemAvailable", 0))}
 
 
-class Requests:
+class RequestHandler:
     """Answers each line from the port."""
 
     def __init__(

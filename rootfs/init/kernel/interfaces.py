@@ -93,7 +93,7 @@ def new_address(index: int, address: str, prefix: int) -> bytes:
     return ADDRESS.pack(AF_INET, prefix, 0, 0, index) + attribute(IFA_LOCAL, octets) + attribute(IFA_ADDRESS, octets)
 
 
-def furnishing(group: int, prefix: int, name: str) -> Form:
+def configuring(group: int, prefix: int, name: str) -> Form:
     """What renames a link that is down, puts it into a group, gives it an IPv4 address and takes it up, by one message.
 
     The name is as long as this one.
@@ -109,7 +109,7 @@ def furnishing(group: int, prefix: int, name: str) -> Form:
     return Form(b"".join(whole), (index, first, second, third, address, name.encode()))
 
 
-class Requests:
+class LinkRequests:
     """Changes, one at a time.  The kernel answers before sendto(2) returns, so waiting for the answer never blocks."""
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ class Requests:
         payload = new_route(index, destination, length, gateway, metric)
         self.change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, payload)
 
-    def furnish(self, form: Form, index: int, name: str, address: str) -> None:
+    def configure(self, form: Form, index: int, name: str, address: str) -> None:
         """Fill in a form of `furnishing`, and send it.  Raises OSError; then some of it may have been done."""
         first = self._sequence + 1
         last = self._sequence = self._sequence + 3

@@ -269,12 +269,12 @@ class Loader:
     def lock(self) -> None:
         """Let nothing be loaded any more."""
         if not self._drivers.lock():
-            self._voice.say("log", source="init", text="the kernel refused to lock its modules")
+            self._voice.emit("log", source="init", text="the kernel refused to lock its modules")
         self._tell(self._drivers.tried, [])
 
     def _tell(self, known: int, missing: list[tuple[str, str]]) -> None:
         good, bad = self._drivers.news(known)
-        self._voice.say(
+        self._voice.emit(
             "modules",
             loaded=good,
             failed=[f"{name}: {reason}" for name, reason in bad],

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     OnChange = Callable[[], None]
 
 
-class Network:
+class NetworkState:
     """The state, and what to call: a link seen for the first time, a link gone, anything else changed.
 
     A link's name is always its latest.  Losing messages to an overflow costs a new dump, never a wrong picture.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from init.core.protocol import Voice
-    from init.kernel.interfaces import Requests
+    from init.kernel.interfaces import LinkRequests
     from init.net.routing import Routing
     from init.net.uplink import Uplink
 
@@ -21,7 +21,7 @@ ENODEV = 19
 class Active:
     """Which uplink clients go out by, in the kernel too."""
 
-    def __init__(self, requests: Requests, routing: Routing, voice: Voice) -> None:
+    def __init__(self, requests: LinkRequests, routing: Routing, voice: Voice) -> None:
         self._requests = requests
         self._routing = routing
         self._voice = voice
@@ -69,4 +69,4 @@ class Active:
     def _complain(self, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
-            self._voice.say("degraded", reason=trouble)
+            self._voice.emit("degraded", reason=trouble)

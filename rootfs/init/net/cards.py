@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from init.core.config import WantedUplink
     from init.core.protocol import Voice
-    from init.kernel.interfaces import Requests
+    from init.kernel.interfaces import LinkRequests
     from init.kernel.rtnetlink import Link
     from init.net.uplink import Uplink
 
@@ -66,7 +66,7 @@ def vlan_mtu(wanted: WantedUplink, every: Iterable[WantedUplink]) -> int | None:
 class Cards:
     """Sets it, and says what could not be set."""
 
-    def __init__(self, requests: Requests, voice: Voice) -> None:
+    def __init__(self, requests: LinkRequests, voice: Voice) -> None:
         self._requests = requests
         self._voice = voice
         self._routed: dict[int, tuple[str, int] | None] = {}
@@ -113,4 +113,4 @@ class Cards:
             self._refused[key] = trouble
 
     def _log(self, text: str) -> None:
-        self._voice.say("log", source="init", text=text)
+        self._voice.emit("log", source="init", text=text)

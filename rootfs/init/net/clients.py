@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from init.kernel.interfaces import furnishing
+from init.kernel.interfaces import configuring
 from init.net.address import PREFIX_LENGTH, Refused, interface_name, pair_of_router_mac
 from init.net.firewall import CLIENT_GROUP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from init.core.protocol import Voice
-    from init.kernel.interfaces import Requests
+    from init.kernel.interfaces import LinkRequests
     from init.kernel.rtnetlink import Link
     from init.net.address import Pair
     from init.net.firewall import Firewall
 
 
-FURNISHING = furnishing(CLIENT_GROUP, PREFIX_LENGTH, interface_name("0A:B3:EC:FF:FF:FF"))
+FURNISHING = configuring(CLIENT_GROUP, PREFIX_LENGTH, interface_name("0A:B3:EC:FF:FF:FF"))
 """What makes a new interface a client's: its name, group and address, and up."""
 
 
@@ -39,7 +39,7 @@ class Client:
 class Clients:
     """The clients there are, by the index of their interface."""
 
-    def __init__(self, requests: Requests, firewall: Firewall, voice: Voice) -> None:
+    def __init__(self, requests: LinkRequests, firewall: Firewall, voice: Voice) -> None:
         self._requests = requests
         self._firewall = firewall
         self._voice = voice
@@ -72,19 +72,19 @@ class Clients:
         shorten(self._requests.fileno(), link.name)
         try:
             # First of all: what the client sends before its interface is up waits in its queue, and is not refused.
-            self._firewall.admit(link.index, pair)
+            self._firewall.allow(link.index, pair)
         except OSError as error:
             self._refuse(link, f"could not be set up: {error.strerror}")
             return
         try:
-            self._requests.furnish(FURNISHING, link.index, client.name, pair.router)
+            self._requests.configure(FURNISHING, link.index, client.name, pair.router)
         except OSError as error:
             self._withdraw(link, pair)
             self._refuse(link, f"could not be set up: {error.strerror}")
             return
         self._clients[link.index] = self._by_mac[link.mac] = client
         self.addresses.update((pair.router, pair.client))
-        self._voice.say("client", **client.fields)
+        self._voice.emit("client", **client.fields)
 
     def detach(self, index: int) -> None:
         """An interface is gone; if it was a client's, a duplicate that waited takes its place."""
@@ -96,7 +96,7 @@ class Clients:
         self.addresses.difference_update((client.pair.router, client.pair.client))
         self._firewall.expel(client.index, client.pair)
         self._forget_connections(client)
-        self._voice.say("client-gone", **client.fields)
+        self._voice.emit("client-gone", **client.fields)
         for link in list(self._duplicates.values()):
             if link.mac == client.mac:
                 del self._duplicates[link.index]
@@ -116,7 +116,7 @@ class Clients:
 
         problem = forget_client(client.pair.client)
         if problem:
-            self._voice.say("log", source="init", text=problem)
+            self._voice.emit("log", source="init", text=problem)
 
     def _refuse(self, link: Link, reason: str) -> None:
-        self._voice.say("client-refused", interface=link.name, mac=link.mac, reason=reason)
+        self._voice.emit("client-refused", interface=link.name, mac=link.mac, reason=reason)

@@ -33,7 +33,7 @@ MAX_NAME = 15
 MAX_SERVERS = 16
 
 
-class Service:
+class ConnManService:
     """A network as ConnMan has it; `error` is its own word, such as dhcp-failed, or empty."""
 
     __slots__ = ("error", "interface", "nameservers", "path", "state", "technology")
@@ -60,9 +60,9 @@ class Service:
         return self.state in CONNECTED
 
 
-def services(body: list[object]) -> list[Service]:
+def services(body: list[object]) -> list[ConnManService]:
     """The services of an answer to Manager.GetServices, in ConnMan's order; what has no interface is left out."""
-    found: list[Service] = []
+    found: list[ConnManService] = []
     listed = body[0] if body else None
     for entry in listed if isinstance(listed, list) else ():
         if not isinstance(entry, tuple) or len(entry) != 2:
@@ -82,9 +82,9 @@ def is_path(path: str) -> bool:
     return path.startswith("/") and path.isascii() and all(word.isalnum() for word in words)
 
 
-def _service(path: str, interface: str, properties: dict[object, object]) -> Service:
+def _service(path: str, interface: str, properties: dict[object, object]) -> ConnManService:
     servers = properties.get("Nameservers")
-    return Service(
+    return ConnManService(
         path,
         interface,
         _text(properties, "Type"),
@@ -100,15 +100,15 @@ def _text(properties: dict[object, object], key: str) -> str:
     return value[:MAX_TEXT] if isinstance(value, str) else ""
 
 
-def _by_interface(found: list[Service]) -> dict[str, Service]:
+def _by_interface(found: list[ConnManService]) -> dict[str, ConnManService]:
     """A cable has one service, a radio one for each network it hears: then the first, which ConnMan prefers."""
-    chosen: dict[str, Service] = {}
+    chosen: dict[str, ConnManService] = {}
     for one in found:
         chosen.setdefault(one.interface, one)
     return chosen
 
 
-def misplaced(found: list[Service], rank: Callable[[str], int]) -> tuple[str, str] | None:
+def misplaced(found: list[ConnManService], rank: Callable[[str], int]) -> tuple[str, str] | None:
     """(path to move, path to move it before), where a connected service stands behind a less preferred one of its
     technology; `rank` is an interface's place in the spec, the lowest the most preferred.
     """
@@ -134,7 +134,7 @@ class ConnMan:
         self._bus: Bus | None = None
         self._timer: Timer | None = None
         self._refused: tuple[str, str] | None = None
-        self._services: dict[str, Service] = {}
+        self._services: dict[str, ConnManService] = {}
         self._failures = 0
         self._connected_at = 0.0
         self._asked_at: float | None = None
@@ -142,7 +142,7 @@ class ConnMan:
         self.heard = False
         self._connect()
 
-    def service_of(self, interface: str) -> Service | None:
+    def service_of(self, interface: str) -> ConnManService | None:
         """The last that was heard of an interface's network."""
         return self._services.get(interface)
 

@@ -117,7 +117,7 @@ class Firewall:
             self._tables.commit(file.read())
         self.loaded = True
 
-    def admit(self, index: int, pair: Pair) -> None:
+    def allow(self, index: int, pair: Pair) -> None:
         """Let a client's interface send from its address.  Raises OSError."""
         self._tables.commit(ADMISSION.fill(*about(index, pair)))
 

@@ -87,7 +87,7 @@ class Refusals:
             if network.ssid == self._trying:
                 times = self._failures[network.ssid] = self._failures.get(network.ssid, 0) + 1
                 if times == TIMES:
-                    self._voice.say("degraded", reason=refusal(number, network, self._words, self._cause))
+                    self._voice.emit("degraded", reason=refusal(number, network, self._words, self._cause))
         self._trying = ""
 
     def _tell_unusable(self, line: str) -> None:
@@ -97,7 +97,7 @@ class Refusals:
                 self._unusable.add(number)
                 reason = f"the Wi-Fi network {network.ssid!r} cannot be joined: its certificate or key is of no use"
                 words = line.strip()[:LONGEST]
-                self._voice.say("degraded", reason=f"{reason} (iwd: {words}): check wifi.networks[{number}].eap")
+                self._voice.emit("degraded", reason=f"{reason} (iwd: {words}): check wifi.networks[{number}].eap")
 
 
 def refusal(number: int, network: WifiNetwork, words: str, cause: int = len(CAUSES)) -> str:

@@ -65,10 +65,10 @@ class RouterState:
         if not self._was_ready and not self.missing:
             self._was_ready = True
             self._on_ready()
-            self._voice.say("ready", uplinks=len(self._uplinks.all), clients=len(self._clients.all))
+            self._voice.emit("ready", uplinks=len(self._uplinks.all), clients=len(self._clients.all))
         if self._told and self._uplinks.active is not None:
             self._told = ""
-            self._voice.say("recovered", reason=f"clients can go out by {self._uplinks.active.name}")
+            self._voice.emit("recovered", reason=f"clients can go out by {self._uplinks.active.name}")
         elif self._pathless and not self._waits:
             self._waits = True
             self._loop.later(NO_WAY_OUT_S, self._tell)
@@ -80,7 +80,7 @@ class RouterState:
             return
         names = ", ".join([f"{uplink.name} ({uplink.driver})" for uplink in self._uplinks.all])
         where = f"on {names}" if names else "and no uplink: no physical interface has a driver in this kernel"
-        self._voice.say("degraded", reason=f"no lease in {seconds:g} s {where}")
+        self._voice.emit("degraded", reason=f"no lease in {seconds:g} s {where}")
 
     @property
     def _pathless(self) -> str:
@@ -95,7 +95,7 @@ class RouterState:
         if reason and reason != self._told:
             self._told = reason
             self._is_due = True
-            self._voice.say("degraded", reason=reason)
+            self._voice.emit("degraded", reason=reason)
 
 
 def _lack(uplink: Uplink) -> str:

@@ -36,8 +36,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from init.kernel.interfaces import Requests
-    from init.kernel.network import Network
+    from init.kernel.interfaces import LinkRequests
+    from init.kernel.network import NetworkState
     from init.net.uplink import Uplink
 
     Key = tuple[str, int, int]
@@ -105,7 +105,7 @@ class Routing:
     `pool`, such as ``100.115.92.0/23``; `others` are both ends of wires that may lie outside of it.
     """
 
-    def __init__(self, requests: Requests, network: Network, pool: str, others: Iterable[str] = ()) -> None:
+    def __init__(self, requests: LinkRequests, network: NetworkState, pool: str, others: Iterable[str] = ()) -> None:
         self._requests = requests
         self._network = network
         self._others = others

@@ -8,7 +8,7 @@ from init.kernel import sysctl
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from init.core.config import WantedUplink
-    from init.kernel.interfaces import Requests
+    from init.kernel.interfaces import LinkRequests
 
 PREFIX = "up"
 """Interfaces named so are ConnMan's (services.UPLINK_PATTERN); only we name one so."""
@@ -36,7 +36,7 @@ def driver_of(name: str) -> str:
         return ""
 
 
-def take_up(requests: Requests, index: int) -> None:
+def take_up(requests: LinkRequests, index: int) -> None:
     """Take an interface up; once more where its driver found no piece of memory large enough for its rings."""
     try:
         requests.set_up(index)

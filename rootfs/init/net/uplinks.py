@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from init.core.loop import Loop
     from init.core.protocol import Voice
-    from init.kernel.interfaces import Requests
-    from init.kernel.network import Network
+    from init.kernel.interfaces import LinkRequests
+    from init.kernel.network import NetworkState
     from init.kernel.rtnetlink import Link
     from init.net.routing import Routing
 
@@ -49,7 +49,7 @@ class Uplinks:
     def __init__(
         self,
         loop: Loop,
-        requests: Requests,
+        requests: LinkRequests,
         voice: Voice,
         wanted: Sequence[WantedUplink],
         problem: Problem,
@@ -105,18 +105,18 @@ class Uplinks:
         if not here:
             macs = ", ".join(dict.fromkeys([str(wanted.mac) for wanted in self._wanted]))
             text = f"{link.name} ({link.mac}, {driver}) is left alone: the uplink is to be {macs}"
-            self._voice.say("log", source="init", text=text)
+            self._voice.emit("log", source="init", text=text)
             return
         sends = cards.sent_mac(link.mac, here)
         other = self._of_mac(sends)
         if other is not None:  # ConnMan tells them by their MAC, and would lose both with either
             self._duplicates[link.index] = link, sends
             reason = f"duplicate: {other.name} has the same MAC"
-            self._voice.say("uplink", state="refused", interface=link.name, mac=link.mac, driver=driver, reason=reason)
+            self._voice.emit("uplink", state="refused", interface=link.name, mac=link.mac, driver=driver, reason=reason)
             return
         if (self.several or self._uplinks) and (problem := self._active.keep_apart(self.all)):
             fields = {"interface": link.name, "mac": link.mac, "driver": driver}
-            self._voice.say("uplink", state="refused", **fields, reason=problem)
+            self._voice.emit("uplink", state="refused", **fields, reason=problem)
             return
         plain = next((wanted for wanted in here if wanted.vlan is None), None)
         names = [self._free(wanted) for wanted in here]
@@ -132,12 +132,12 @@ class Uplinks:
                     self._requests.add_vlan(link.index, vlan_name, wanted.vlan)
         except OSError as error:
             text = f"{link.name} ({link.mac}, {driver}) could not be set up: {error.strerror}"
-            self._voice.say("log", source="init", text=text)
+            self._voice.emit("log", source="init", text=text)
             return
         if plain is not None:
             self._found(Uplink(link.index, name, link.mac, driver, plain, sends))
 
-    def addresses(self, network: Network) -> list[tuple[int, str]]:
+    def addresses(self, network: NetworkState) -> list[tuple[int, str]]:
         """Every address of an uplink, with its interface's index."""
         return [(index, address) for index in self._uplinks for address in network.addresses.get(index, ())]
 
@@ -154,7 +154,7 @@ class Uplinks:
             self._requests.rename(link.index, link.name, STANDBY_GROUP)
             take_up(self._requests, link.index)
         except OSError as error:
-            self._voice.say("log", source="init", text=f"{link.name} could not be set up: {error.strerror}")
+            self._voice.emit("log", source="init", text=f"{link.name} could not be set up: {error.strerror}")
             return
         self._found(Uplink(link.index, link.name, wanted.mac or link.mac, driver, wanted, link.mac))
 
@@ -171,7 +171,7 @@ class Uplinks:
 
     def _found(self, uplink: Uplink) -> None:
         self._uplinks[uplink.index] = uplink
-        self._voice.say("uplink", state="found", **uplink.fields)
+        self._voice.emit("uplink", state="found", **uplink.fields)
 
     def detach(self, index: int) -> None:
         """An interface is gone; a duplicate that waited takes its place."""
@@ -179,7 +179,7 @@ class Uplinks:
         uplink = self._uplinks.pop(index, None)
         if uplink is None:
             return
-        self._voice.say("uplink", state="gone", **uplink.fields)
+        self._voice.emit("uplink", state="gone", **uplink.fields)
         self._forget_connections(uplink.lease)
         waiting = next((link for link, sends in self._duplicates.values() if sends == uplink.sends), None)
         if waiting is not None and self._of_mac(uplink.sends) is None:  # a card's VLANs go one by one
@@ -188,7 +188,7 @@ class Uplinks:
 
     def compare(
         self,
-        network: Network,
+        network: NetworkState,
         nameservers: Callable[[str], tuple[str, ...]],
         now: float,
         connected: Callable[[str], bool] = lambda _: False,
@@ -219,7 +219,7 @@ class Uplinks:
         self._choose()
         return wavering
 
-    def _usable_address(self, uplink: Uplink, network: Network, gateway: str | None) -> tuple[str, int] | None:
+    def _usable_address(self, uplink: Uplink, network: NetworkState, gateway: str | None) -> tuple[str, int] | None:
         """(address, prefix length), unless it is one that an uplink may not have, which takes the uplink down."""
         address = network.address_of(uplink.index)
         if address is None or uplink.refused:
@@ -245,9 +245,9 @@ class Uplinks:
         before, uplink.lease = uplink.lease, lease
         if lease is None:
             if before is not None:
-                self._voice.say("uplink", state="lost", **uplink.fields)
+                self._voice.emit("uplink", state="lost", **uplink.fields)
         elif before is None or before.fields != lease.fields:
-            self._voice.say("uplink", state="lease", **(uplink.fields | lease.fields))
+            self._voice.emit("uplink", state="lease", **(uplink.fields | lease.fields))
         if before is not None and (lease is None or before.address != lease.address):
             self._forget_connections(before)
 
@@ -258,14 +258,14 @@ class Uplinks:
             return
         if before is not None and before.lease is not None:
             self._forget_connections(before.lease, shared=True)  # their packets would leave by the other, as nobody's
-        self._voice.say("route", **({"interface": None} if self.active is None else self.active.fields))
+        self._voice.emit("route", **({"interface": None} if self.active is None else self.active.fields))
 
     def complain(self, error_of: Callable[[str], str]) -> None:
         """Tell what ConnMan says is wrong with an uplink, in its own words."""
         for uplink in self._uplinks.values():
             error = error_of(uplink.name)
             if error and error != uplink.error:
-                self._voice.say("uplink-error", **(uplink.fields | {"error": error}))
+                self._voice.emit("uplink-error", **(uplink.fields | {"error": error}))
             uplink.error = error
 
     def _forget_connections(self, lease: Lease | None, *, shared: bool = False) -> None:
@@ -277,12 +277,12 @@ class Uplinks:
             return
         problem = self._forget(lease.ip)
         if problem:
-            self._voice.say("log", source="init", text=problem)
+            self._voice.emit("log", source="init", text=problem)
 
     def _refuse(self, uplink: Uplink, address: str, gateway: str | None, reason: str) -> None:
         """Take an uplink down whose lease cannot be used; ConnMan asks for another when it is up again."""
         uplink.refused = True
-        self._voice.say("uplink", state="refused", **uplink.fields, address=address, gateway=gateway, reason=reason)
+        self._voice.emit("uplink", state="refused", **uplink.fields, address=address, gateway=gateway, reason=reason)
         self._set_up(uplink, False)
 
         def again() -> None:
@@ -297,4 +297,4 @@ class Uplinks:
             self._requests.set_up(uplink.index, up)
         except OSError as error:
             text = f"{uplink.name} could not be taken {'up' if up else 'down'}: {error.strerror}"
-            self._voice.say("log", source="init", text=text)
+            self._voice.emit("log", source="init", text=text)

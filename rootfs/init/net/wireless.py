@@ -72,7 +72,7 @@ def with_keys(program: Program) -> Program:
     return program.but(calls=allowed_iwd.WITH_KEYS, environment={"IWD_TLS_DEBUG": "1"})
 
 
-class Handed(Exception):
+class CredentialsRefused(Exception):
     """What was handed over cannot be used; the text says why, and holds nothing of it."""
 
 
@@ -82,9 +82,9 @@ def secrets(networks: Sequence[WifiNetwork], path: str = SECRETS) -> list[Secret
         with open(path, "rb") as file:
             raw = file.read()
     except FileNotFoundError:
-        raise Handed(f"the secrets of the Wi-Fi networks were not handed over: {HOW}") from None
+        raise CredentialsRefused(f"the secrets of the Wi-Fi networks were not handed over: {HOW}") from None
     except OSError as error:
-        raise Handed(f"the secrets of the Wi-Fi networks cannot be read: {error.strerror}") from None
+        raise CredentialsRefused(f"the secrets of the Wi-Fi networks cannot be read: {error.strerror}") from None
     try:
         document = decode_object(raw.decode())
         listed = document.get("secrets")
@@ -92,10 +92,12 @@ def secrets(networks: Sequence[WifiNetwork], path: str = SECRETS) -> list[Secret
     except ValueError:
         good = False
     if not good or len(listed) != len(networks):  # type: ignore[arg-type]  # a list, since it is good
-        raise Handed(f"the secrets that were handed over are not those of this image's Wi-Fi networks: {HOW}")
+        raise CredentialsRefused(
+            f"the secrets that were handed over are not those of this image's Wi-Fi networks: {HOW}"
+        )
     for network, secret in zip(networks, listed, strict=True):  # type: ignore[call-overload]
         if not fits(network, secret):
-            raise Handed(f"the secret of the Wi-Fi network {network.ssid!r} is not one: {HOW}")
+            raise CredentialsRefused(f"the secret of the Wi-Fi network {network.ssid!r} is not one: {HOW}")
     return listed  # type: ignore[return-value]
 
 
@@ -164,16 +166,16 @@ def prepare(networks: Sequence[WifiNetwork], voice: Voice, reload: Callable[[], 
         (reload or reload_regulatory_database)()
     except OSError as error:
         text = f"the kernel has no list of what each country allows, so that Wi-Fi is slow and quiet: {error.strerror}"
-        voice.say("log", source="init", text=text)
+        voice.emit("log", source="init", text=text)
     try:
         os.chown(RADIO_SWITCH, IWD_USER, IWD_USER)  # iwd does not run without it
         os.mkdir(STATE, 0o700)
         os.chown(STATE, IWD_USER, IWD_USER)
         write_networks(networks, secrets(networks))
-    except Handed as problem:
-        voice.say("degraded", reason=str(problem))
+    except CredentialsRefused as problem:
+        voice.emit("degraded", reason=str(problem))
     except OSError as error:
-        voice.say("degraded", reason=f"Wi-Fi cannot run: {error.filename}: {error.strerror}")
+        voice.emit("degraded", reason=f"Wi-Fi cannot run: {error.filename}: {error.strerror}")
 
 
 # ---- the kernel's list of what each country allows

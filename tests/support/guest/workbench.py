@@ -19,9 +19,9 @@ from typing import Any
 
 from demands import require
 from init.kernel import conntrack, sysctl
-from init.kernel.interfaces import Requests
+from init.kernel.interfaces import LinkRequests
 from init.kernel.netlink import NLM_F_ACK, NLM_F_REQUEST, transact
-from init.kernel.network import Network
+from init.kernel.network import NetworkState
 from init.kernel.nftables import NETLINK_NETFILTER, Message, Tables, flush
 from init.kernel.rtnetlink import Changes
 from init.net import address as rule
@@ -102,7 +102,7 @@ class Bench:
     """The router, its upstream and its clients: laptop, printer, and outsider, whose address is not in the pool."""
 
     def __init__(self) -> None:
-        self.requests: Requests
+        self.requests: LinkRequests
         self.router = Namespace()
         self.pairs: dict[str, rule.Pair] = {}
         self.indexes: dict[str, int] = {}
@@ -133,7 +133,7 @@ class Bench:
     def start(self) -> None:
         """In the order of the init: ruleset, settings, forwarding, interfaces, elements."""
         with inside(self.router):
-            self.requests = Requests()
+            self.requests = LinkRequests()
         self.load(Spec())
         with inside(self.router):
             assert not sysctl.apply(sysctl.EVERYWHERE)
@@ -177,9 +177,9 @@ class Bench:
         uplinks = sorted(index for index, link in network.links.items() if link.name.startswith("up"))
         self.apply(firewall.ownership([(index, one) for index in uplinks for one in network.addresses.get(index, ())]))
 
-    def network(self) -> Network:
+    def network(self) -> NetworkState:
         """What the kernel's network is now."""
-        network = Network(lambda _: None, lambda _: None, lambda: None)
+        network = NetworkState(lambda _: None, lambda _: None, lambda: None)
         with inside(self.router):
             network.replace(Changes().dump())
         return network
@@ -192,7 +192,7 @@ class Bench:
         self.pairs[name], self.indexes[name] = pair, index
         self.apply(firewall.admission(index, pair))
         with inside(self.router):
-            self.requests.furnish(FURNISHING, index, name, pair.router)
+            self.requests.configure(FURNISHING, index, name, pair.router)
         wire.open()
         wire.warm_up()
 

@@ -11,7 +11,7 @@ MAX_LINES = 512
 MAX_BYTES = 256 * 1024
 
 
-class Outlet:
+class BoundedWriter:
     """Whole lines on their way to a non-blocking descriptor.
 
     When the queue is full its oldest lines are dropped and counted in `dropped`; a line half written is kept.
