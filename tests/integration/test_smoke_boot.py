@@ -1,4 +1,4 @@
-"""The default image in real QEMUs: the smoke boot, its faults, `run`, and the command line of docs/reference/image.md.
+"""The default image in real QEMUs: the smoke boot, its faults, `run`, and the command line of docs/how-to/boot-by-hand.md.
 
 All of it under TCG, which is there on every machine and always behaves the same.
 """
@@ -232,8 +232,8 @@ def until(child: int, wanted: bytes, deadline_s: float = 60) -> bytes:
 
 
 def test_the_command_of_the_document_boots_the_image(image: Image, qemu: Qemu, tmp_path: Path) -> None:
-    """docs/reference/image.md's own line, with this image's folder and this QEMU put in."""
-    block = re.search(r"```sh\n(cd .*?)```", (ROOT / "docs" / "reference" / "image.md").read_text(), re.DOTALL)
+    """docs/how-to/boot-by-hand.md's own line, with this image's folder and this QEMU put in."""
+    block = re.search(r"```sh\n(cd .*?)```", (ROOT / "docs" / "how-to" / "boot-by-hand.md").read_text(), re.DOTALL)
     assert block is not None
     line = block.group(1).replace("build/netvm", shlex.quote(str(image.folder)))
     line = line.replace("qemu-system-x86_64", f"exec {shlex.quote(str(qemu.path))}")
