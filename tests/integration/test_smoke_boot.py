@@ -1,4 +1,4 @@
-"""The default image in real QEMUs: the smoke boot, its faults, `run`, and the command line of docs/how-to/boot-by-hand.md.
+"""The default image in real QEMUs: the smoke boot, its faults, `run`, and the command line of how-to/boot-by-hand.md.
 
 All of it under TCG, which is there on every machine and always behaves the same.
 """
