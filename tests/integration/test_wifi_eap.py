@@ -14,7 +14,7 @@ from netvm_build import guest
 from netvm_build.image.manifest import Image
 from netvm_build.vmm import qemu
 
-from tests.support.booted.radio import World, nothing_is_told, nowhere, play
+from tests.support.booted.radio import World, nothing_is_told, show
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -34,10 +34,7 @@ def test_every_method_gives_a_lease_and_no_other_server_gets_a_password(
 ) -> None:
     refusals = (wrong_password, stranger, expired)  # each told once until its network is joined
     scenes = (clock, *refusals, peap, renamed, tls, pwd, ttls, unverified, nothing_is_told)
-    report = play(wifi_image, wifi_qemu, air_initramfs, tmp_path, scenes)
-    with capsys.disabled():
-        print(report)
-    assert nowhere(wifi_image, tmp_path) == []
+    show(wifi_image, wifi_qemu, air_initramfs, tmp_path, capsys, *scenes)
 
 
 async def clock(world: World) -> None:

@@ -15,7 +15,7 @@ from netvm_build.vmm import qemu
 
 from tests.integration.test_wifi import hidden, wpa2
 from tests.integration.test_wifi_eap import peap, pwd, tls
-from tests.support.booted.radio import World, nothing_is_told, nowhere, play
+from tests.support.booted.radio import World, nothing_is_told, show
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -29,10 +29,7 @@ def test_debians_kernel_joins_networks_with_secrets_and_with_certificates(
 ) -> None:
     assert stock_wifi_image.manifest.options["RFKILL"] == stock_wifi_image.manifest.options["FW_CFG_SYSFS"] == "m"
     scenes = (nothing_is_missing, wpa2, hidden, peap, tls, pwd, nothing_is_told)
-    report = play(stock_wifi_image, stock_wifi_qemu, stock_air_initramfs, tmp_path, scenes)
-    with capsys.disabled():
-        print(report)
-    assert nowhere(stock_wifi_image, tmp_path) == []
+    show(stock_wifi_image, stock_wifi_qemu, stock_air_initramfs, tmp_path, capsys, *scenes)
 
 
 async def nothing_is_missing(world: World) -> None:

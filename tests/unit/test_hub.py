@@ -6,7 +6,6 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,16 +15,7 @@ from netvm_build.util.errors import QmpLost
 
 from tests.support.standin_guest import StandIn, honest, line
 
-
-@pytest.fixture(autouse=True)
-def _runtime(short_runtime: Path) -> None:
-    """Sockets have short paths here."""
-
-
-@pytest.fixture
-def guest() -> Iterator[StandIn]:
-    with StandIn() as made:
-        yield made
+pytestmark = pytest.mark.usefixtures("short_runtime")  # sockets have short paths there
 
 
 def talk(guest: StandIn) -> EventClient:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,7 @@ FAKE = ROOT / "tests" / "support" / "fakes" / "qemu_system.py"
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def _runtime(short_runtime: Path) -> None:
-    """Sockets have short paths here."""
-
-
-@pytest.fixture
-def guest() -> Iterator[StandIn]:
-    with StandIn() as made:
-        yield made
+pytestmark = pytest.mark.usefixtures("short_runtime")  # sockets have short paths there
 
 
 def eventually(there: Callable[[], object], deadline_s: float = 20) -> None:

@@ -37,12 +37,24 @@ ON_THE_IMAGE = (
 )
 
 
-class ImageBench(Bench):
-    """Upstream and three clients, all of them bare, around the VM."""
+HELPERS_ON_THE_IMAGE = (
+    "active_ftp_serves_two_clients",
+    "a_lying_ftp_client_opens_a_way_to_nobody",
+    "a_lying_ftp_server_leads_no_client_to_another",
+    "no_expected_connection_takes_a_forwarded_port",
+    "pptp_serves_two_clients_of_one_server",
+    "tftp_answers_from_another_port",
+)
+"""Those of an image with `clients.helpers`."""
 
-    def __init__(self, router: Router, nic: str) -> None:
+
+class ImageBench(Bench):
+    """Upstream and three clients, all of them bare, around the VM of an image that was built from `spec`."""
+
+    def __init__(self, router: Router, nic: str, spec: Spec) -> None:
         self.vm = router
         self.nic = nic
+        self.spec = spec
         self.upstream = Tap("upstream", GATEWAY_MAC, UPLINK_MAC, GATEWAY, UPLINK, 24)
         self.laptop, self.printer, self.outsider = (
             host(*one) for one in (("laptop", LAPTOP), ("printer", PRINTER), ("outsider", OUTSIDER))
@@ -70,8 +82,8 @@ class ImageBench(Bench):
         return self.vm.drops()
 
     def load(self, spec: Spec, mend: Callable[[str], str] = lambda text: text, ipv6: bool = True) -> None:
-        """The image's rules are those of the default spec, and stay."""
-        assert spec == Spec()
+        """The image's rules are those of its spec, and stay."""
+        assert spec == self.spec
 
     def forget_all(self) -> None:
         """Nothing is forgotten: scenarios use ports of their own."""
@@ -84,9 +96,9 @@ class ImageBench(Bench):
 
 
 @contextmanager
-def standing(router: Router, nic: str) -> Iterator[ImageBench]:
+def standing(router: Router, nic: str, spec: Spec = Spec()) -> Iterator[ImageBench]:  # noqa: B008  (it is frozen)
     """A bench around a running VM whose uplink is such a card, from its start to its end."""
-    made = ImageBench(router, nic)
+    made = ImageBench(router, nic, spec)
     try:
         made.start()
         yield made

@@ -191,6 +191,7 @@ def running(
     make = machine
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "machine", lambda *words: change(replace(make(*words), uplink=None)))
+        patch.setattr(engine, "networks", lambda *_: ())  # named clients are plugged into wires, too
         record = detached(
             image, qemu, RunOptions(name=f"w{os.getpid()}-{next(NUMBERS)}", accel="tcg", clients=0, spare=spare)
         )

@@ -11,11 +11,11 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from dhcp_server import Listener
 from fuzz import checksum, octets
 from init.net import address as rule
 from scapy.layers.dhcp import BOOTP, DHCP
@@ -55,38 +55,25 @@ class Lease:
     raw: Callable[[bytes], bytes] = field(default=lambda frame: frame)
 
 
-class Dhcp:
+class Dhcp(Listener):
     """A DHCP server (RFC 2131) that says what it is told to: `lease` may change at any time, None answers nothing."""
 
     def __init__(self, wire: Tap, lease: Lease | None) -> None:
         self.lease = lease
         self.heard: list[str] = []
         self._wire = wire
-        with inside(wire.namespace):
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        self._socket.bind(("w0", 3))
-        self._socket.settimeout(0.1)
-        self._going = True
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        super().__init__(wire.namespace, "w0")
 
-    def _serve(self) -> None:
-        while self._going:
-            try:
-                data, where = self._socket.recvfrom(2000)
-            except (TimeoutError, OSError):
-                continue
-            if where[2] == 4 or data[12:14] != b"\x08\x00" or data[23:24] != b"\x11" or data[36:38] != b"\x00\x43":
-                continue
-            asked = Ether(data)
-            if DHCP not in asked:  # anybody may send junk to this port
-                continue
-            options = dict(one for one in asked[DHCP].options if isinstance(one, tuple) and len(one) == 2)
-            kind = KINDS.get(options.get("message-type", 0), "other")
-            self.heard.append(kind)
-            if kind in ("discover", "request") and self.lease is not None:
-                with suppress(OSError):
-                    self._socket.send(self._answer(asked, kind, options, self.lease))
+    def answers(self, frame: bytes) -> Iterable[bytes]:
+        asked = Ether(frame)
+        if DHCP not in asked:  # anybody may send junk to this port
+            return ()
+        options = dict(one for one in asked[DHCP].options if isinstance(one, tuple) and len(one) == 2)
+        kind = KINDS.get(options.get("message-type", 0), "other")
+        self.heard.append(kind)
+        if kind not in ("discover", "request") or self.lease is None:
+            return ()
+        return (self._answer(asked, kind, options, self.lease),)
 
     def _answer(self, asked: Any, kind: str, options: dict[str, Any], lease: Lease) -> bytes:
         wanted = options.get("requested_addr") or asked[BOOTP].ciaddr
@@ -110,11 +97,6 @@ class Dhcp:
         frame = bytearray(datagram_of(self._wire, self._wire.address, "255.255.255.255", datagram, 67, 68))
         frame[:6] = b"\xff" * 6
         return lease.raw(bytes(frame))
-
-    def close(self) -> None:
-        self._going = False
-        self._thread.join()
-        self._socket.close()
 
 
 class Upstream(Tap):

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
 from netvm_build import guest as console
 from netvm_build.build import pipeline
 from netvm_build.image.manifest import Image
@@ -222,6 +223,21 @@ def play(
     versions = image.manifest.versions
     parts = [f"{name} {versions[name]}" for name in ("linux", "connman", "iwd")]
     return "\n".join(["", " · ".join(["Wi-Fi", *parts, "mac80211_hwsim, TCG"]), "", *rows])
+
+
+def show(
+    image: Image,
+    program: qemu.Qemu,
+    initramfs: Path,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    *scenes: Callable[[World], Awaitable[None]],
+) -> None:
+    """Play the scenes and print their report; no secret is left in the folder or the image."""
+    report = play(image, program, initramfs, folder, scenes)
+    with capsys.disabled():
+        print(report)
+    assert nowhere(image, folder) == []
 
 
 async def nothing_is_told(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -90,15 +90,10 @@ def fragments(frame: bytes, mtu: int) -> list[bytes]:
     return made
 
 
-class Server:
-    """Answers what comes in by an interface of a namespace; `answer` may change at any time, None is silence."""
+class Listener:
+    """Hears what comes in by an interface of a namespace for a DHCP server, and sends what `answers` it."""
 
-    def __init__(self, namespace: Namespace, answer: Answer | None, interface: str = "lan0") -> None:
-        self.answer = answer
-        self.heard: list[dict[int, bytes]] = []
-        self.macs: list[str] = []
-        self.mtu = 65535
-        self.make: Callable[[], Answer | None] = lambda: self.answer
+    def __init__(self, namespace: Namespace, interface: str) -> None:
         with inside(namespace):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
         self._socket.bind((interface, 0x0800))
@@ -107,22 +102,47 @@ class Server:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
+    def answers(self, frame: bytes) -> Iterable[bytes]:
+        """The frames that answer one to UDP port 67, whatever is in it."""
+        raise NotImplementedError
+
     def _serve(self) -> None:
         while self._going:
             try:
                 frame, where = self._socket.recvfrom(2000)
             except OSError:
                 continue
-            if where[2] == 4 or frame[23:24] != b"\x11" or frame[36:38] != b"\x00\x43":
+            if where[2] == socket.PACKET_OUTGOING or frame[23:24] != b"\x11" or frame[36:38] != b"\x00\x43":
                 continue
-            asked = options_of(frame[42:])
-            self.heard.append(asked)
-            self.macs.append(frame[6:12].hex(":").upper())
-            kind = {DISCOVER: OFFER, REQUEST: ACK}.get(asked.get(KIND, b"\0")[0])
-            answer = self.make()
-            for part in fragments(self._frame(frame[42:], kind, answer), self.mtu) if kind and answer else ():
+            for answer in self.answers(frame):
                 with suppress(OSError):
-                    self._socket.send(part)
+                    self._socket.send(answer)
+
+    def close(self) -> None:
+        """Serve no longer."""
+        self._going = False
+        self._thread.join()
+        self._socket.close()
+
+
+class Server(Listener):
+    """Answers well-formed messages; `answer` may change at any time, None is silence."""
+
+    def __init__(self, namespace: Namespace, answer: Answer | None, interface: str = "lan0") -> None:
+        self.answer = answer
+        self.heard: list[dict[int, bytes]] = []
+        self.macs: list[str] = []
+        self.mtu = 65535
+        self.make: Callable[[], Answer | None] = lambda: self.answer
+        super().__init__(namespace, interface)
+
+    def answers(self, frame: bytes) -> Iterable[bytes]:
+        asked = options_of(frame[42:])
+        self.heard.append(asked)
+        self.macs.append(frame[6:12].hex(":").upper())
+        kind = {DISCOVER: OFFER, REQUEST: ACK}.get(asked.get(KIND, b"\0")[0])
+        answer = self.make()
+        return fragments(self._frame(frame[42:], kind, answer), self.mtu) if kind and answer else ()
 
     def _frame(self, asked: bytes, kind: int, answer: Answer) -> bytes:
         address = IPv4Address(answer.address.partition("/")[0]).packed
@@ -134,9 +154,3 @@ class Server:
         )
         ip[10:12] = struct.pack("!H", checksum(bytes(ip)))
         return b"\xff" * 6 + b"\x52\x54\0\0\0\2" + b"\x08\0" + bytes(ip) + udp + body
-
-    def close(self) -> None:
-        """Serve no longer."""
-        self._going = False
-        self._thread.join()
-        self._socket.close()
