@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from init.kernel import sysctl
 from netvm_build.model import Router as Spec
-from netvm_build.spec.rules import traffic
+from netvm_build.spec.rules import refusals
 from scenarios import SCENARIOS
 from wires import IP, SERVER, UDP, UPLINK, Packet, Wire, inside
 from workbench import Bench, standing
@@ -20,7 +20,7 @@ from workbench import Bench, standing
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
-OURS = set(traffic.KERNEL_DROPS) - {"martian"}
+OURS = set(refusals.KERNEL_DROPS) - {"martian"}
 """All but what the kernel counts for the whole machine, be it in whatever namespace."""
 
 
@@ -73,7 +73,7 @@ def test_what_a_real_kernel_drops_by_itself(bench: Bench) -> None:
         after = counted()
         return {name: count - before[name] for name, count in after.items() if count != before[name] and name in OURS}
 
-    assert list(counted()) == list(traffic.KERNEL_DROPS)
+    assert list(counted()) == list(refusals.KERNEL_DROPS)
     assert moved(IP(src=laptop.address, dst=SERVER, ttl=1) / UDP(sport=1, dport=2)) == {"header": 1}
     bench.ip("route del default")
     try:

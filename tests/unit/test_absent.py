@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from netvm_build import spec
-from netvm_build.spec.absent import ABSENT, UPLINK
+from netvm_build.spec.absent import ABSENT
+from netvm_build.spec.absent.entry import UPLINK
 from netvm_build.spec.fields.uplinks import UPLINK as ENTRY
 from netvm_build.spec.keys import KEYS, SECTIONS
 from netvm_build.util.errors import SpecError

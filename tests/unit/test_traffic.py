@@ -27,7 +27,7 @@ from netvm_build.model import (
 )
 from netvm_build.model.address import Pair
 from netvm_build.spec.keys import KEYS
-from netvm_build.spec.rules import forwards, fragments, traffic
+from netvm_build.spec.rules import forwards, fragments, refusals, traffic
 from netvm_build.util.errors import SpecError
 
 ROOT = Path(__file__).parents[2]
@@ -441,7 +441,7 @@ def test_every_refusal_counts_under_a_name_that_has_a_reason() -> None:
             assert re.search(r"counter name (\w+) (drop|reject)", line), line
     used = set(re.findall(r"counter name (\w+)", EVERYTHING))
     declared = re.findall(r"^\tcounter (\w+) \{\}", EVERYTHING, re.MULTILINE)
-    assert used == set(declared) == set(traffic.REFUSALS)
+    assert used == set(declared) == set(refusals.REFUSALS)
     assert len(declared) == len(set(declared))
 
 
@@ -504,17 +504,17 @@ SECURITY = (ROOT / "docs" / "reference" / "security.md").read_text(encoding="utf
 
 def test_the_document_has_every_refusal_with_its_reason() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", SECURITY, re.MULTILINE))
-    assert {name: rows.get(name) for name in traffic.REFUSALS} == {
-        name: refusal.reason for name, refusal in traffic.REFUSALS.items()
+    assert {name: rows.get(name) for name in refusals.REFUSALS} == {
+        name: refusal.reason for name, refusal in refusals.REFUSALS.items()
     }
 
 
 def test_the_document_has_what_the_kernel_drops() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", SECURITY, re.MULTILINE))
-    assert {name: rows.get(name) for name in traffic.KERNEL_DROPS} == {
-        name: reason for name, (_, reason) in traffic.KERNEL_DROPS.items()
+    assert {name: rows.get(name) for name in refusals.KERNEL_DROPS} == {
+        name: reason for name, (_, reason) in refusals.KERNEL_DROPS.items()
     }
-    assert not set(traffic.KERNEL_DROPS) & set(traffic.REFUSALS)
+    assert not set(refusals.KERNEL_DROPS) & set(refusals.REFUSALS)
 
 
 def test_every_proof_that_the_document_names_is_there() -> None:

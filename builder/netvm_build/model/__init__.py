@@ -3,22 +3,16 @@
 Rules about one value live with the reader of the spec, rules that span fields in `rules`.
 """
 
+from netvm_build.model.clients import DEFAULT_POOL, HELPERS, AllowedPair, Clients, Dns, Forward, NamedClient
 from netvm_build.model.nics import FAMILIES, NIC_FAMILIES, NIC_MODELS, NICS, NicFamily, NicModel
 from netvm_build.model.router import (
     AUTO,
-    DEFAULT_POOL,
-    HELPERS,
     NO_HOST_NAME,
     RANDOM_MAC,
     TECHNOLOGIES,
-    AllowedPair,
-    Clients,
     ConnMan,
-    Dns,
-    Forward,
     Kernel,
     Machine,
-    NamedClient,
     OptionKind,
     OptionValue,
     Platform,

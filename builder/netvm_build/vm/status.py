@@ -12,7 +12,7 @@ from typing import Any
 
 from netvm_build.guest.privileges import Privilege, parse
 from netvm_build.image import manifest
-from netvm_build.spec.rules.traffic import brief, brief_of_kernel
+from netvm_build.spec.rules.refusals import brief, brief_of_kernel
 from netvm_build.vm.registry import VmState
 
 VERSION = 1

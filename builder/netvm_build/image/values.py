@@ -1,0 +1,147 @@
+"""An image folder and what its manifest says, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from netvm_build.model import DEFAULT_POOL
+from netvm_build.model.architecture import X86_64
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of the image: `path` relative to the folder, `sha256` in lower-case hex."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class MachineRequirements:
+    """The machine the image asks for; `nic` is QEMU's name of the uplink.
+
+    `watchdog_s`: after so many silent seconds its watchdog resets it; 0: it has none.
+    """
+
+    arch: str = X86_64.name
+    memory_mib: int = 96
+    cpus: int = 1
+    nic: str = "e1000e"
+    watchdog_s: int = 0
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card that uplinks are on: the places of those uplinks in the spec, each with its VLAN, or None if untagged.
+
+    `mac` is None where the spec asks for none.
+    """
+
+    mac: str | None
+    vlans: Mapping[int, int | None]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Version 1 of manifest.json.  `options` maps kernel options (without CONFIG_) to what was asked: y, m, n or text;
+    `spec` is the whole router as JSON, every default filled in.  `initrd` is there where the kernel needs one.
+    `qemu` is the store path of the QEMU that the build brought; older images have none.
+    """
+
+    name: str
+    kernel: Part
+    rootfs: Part
+    config: Part
+    cmdline: str
+    versions: Mapping[str, str]
+    options: Mapping[str, str]
+    spec: Mapping[str, Any]
+    machine: MachineRequirements
+    initrd: Part | None = None
+    qemu: Path | None = None
+
+    @property
+    def pool(self) -> IPv4Network:
+        """Where clients without a name get their addresses from."""
+        return IPv4Network(str(self._spec("clients", "pool") or DEFAULT_POOL))
+
+    @property
+    def forwards_dns(self) -> bool:
+        """True if DNS asked of the router's address goes to the uplink's resolvers."""
+        return self._spec("clients", "dns") != "none"
+
+    @property
+    def uplinks(self) -> tuple[Mapping[str, Any], ...]:
+        """The uplinks as the spec has them, the most preferred first; the short form is one without a name."""
+        several = self.spec.get("uplinks")
+        named = tuple(one for one in several if isinstance(one, Mapping)) if isinstance(several, list | tuple) else ()
+        if named:
+            return named
+        one = self.spec.get("uplink")
+        return (one if isinstance(one, Mapping) else {},)
+
+    @property
+    def sets_clock(self) -> bool:
+        """True if an uplink names time servers."""
+        return any(one.get("timeservers") for one in self.uplinks)
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """The cards that the uplinks need, that of the most preferred first."""
+        found: dict[str | None, dict[int, int | None]] = {}
+        for place, one in enumerate(self.uplinks):
+            mac, vlan = one.get("mac"), one.get("vlan")
+            found.setdefault(str(mac) if mac else None, {})[place] = vlan if isinstance(vlan, int) else None
+        return tuple(Card(mac, vlans) for mac, vlans in found.items())
+
+    @property
+    def uplink_macs(self) -> tuple[str, ...]:
+        """The MACs that uplinks' cards must carry, where the spec names any; VLANs of one card have the same."""
+        return tuple(dict.fromkeys(str(one["mac"]) for one in self.uplinks if one.get("mac")))
+
+    @property
+    def uses_dhcp(self) -> bool:
+        """Whether the most preferred uplink does."""
+        return self.uplinks[0].get("dhcp") is not False
+
+    def _spec(self, section: str, key: str) -> object:
+        value = self.spec.get(section)
+        return value.get(key) if isinstance(value, Mapping) else None
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image folder that has the right shape.  Its files are only as good as `verify` says.
+
+    `identity` is the SHA-256 of its manifest, which has those of all other files in it.
+    """
+
+    folder: Path
+    manifest: Manifest
+    identity: str = ""
+
+    @property
+    def kernel(self) -> Path:
+        return self.folder / self.manifest.kernel.path
+
+    @property
+    def rootfs(self) -> Path:
+        return self.folder / self.manifest.rootfs.path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / self.manifest.config.path
+
+    @property
+    def initrd(self) -> Path | None:
+        """The initial RAM disk, where there is one."""
+        return self.folder / self.manifest.initrd.path if self.manifest.initrd is not None else None
+
+    @property
+    def size_bytes(self) -> int:
+        """Kernel and root together, and the initial RAM disk if there is one."""
+        return sum(path.stat().st_size for path in (self.kernel, self.rootfs, self.initrd) if path is not None)
