@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,13 @@ set_hypothesis_home_dir(Path(__file__).parents[1] / ".cache" / "hypothesis")
 
 GOLDEN = Path(__file__).parent / "golden"
 INTEGRATION = Path(__file__).parent / "integration"
+
+
+# Compiled once, for us and for the hundreds of programs that tests start, whatever the machine's settings say.
+COMPILED = Path(__file__).parents[1] / ".cache" / "compiled"
+sys.dont_write_bytecode, sys.pycache_prefix = False, str(COMPILED)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ["PYTHONPYCACHEPREFIX"] = str(COMPILED)
 
 
 def pytest_configure() -> None:
