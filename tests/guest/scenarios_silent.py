@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from scapy.layers.inet import IPOption
+from scapy.packet import Raw
+from scenarios_fragments import fresh
+from scenarios_standby import NEIGHBOUR, STANDBY, second
 from shows import NOBODY, of, opened, shown
-from wires import GATEWAY, ICMP, IP, SERVER, TCP, UDP, UPLINK, Ether, Packet
-from workbench import Bench
+from wires import GATEWAY, ICMP, IP, SERVER, TCP, UDP, UPLINK, Ether, Packet, Wire
+from workbench import PAIRED, Bench
 
 OTHER_PEER = "198.51.100.20"
 ESP, AH, GRE, IGMP = 50, 51, 47, 2
@@ -28,6 +33,63 @@ def multicast_is_refused_by_name(bench: Bench) -> None:
     """From clients and from the uplink's network."""
     bench.refused(bench.laptop, *multicast(bench.laptop.address), by="multicast")
     bench.refused(bench.upstream, *multicast(GATEWAY), by="multicast")
+
+
+OPTIONS = {
+    "record route": bytes([7, 15, 4]) + bytes(12),
+    "timestamp, with addresses": bytes([68, 36, 5, 1]) + bytes(32),
+    "loose source route": bytes([131, 7, 4, 198, 51, 100, 1]),
+    "strict source route": bytes([137, 7, 4, 198, 51, 100, 1]),
+    "router alert": ROUTER_ALERT,
+    "stream identifier": bytes([136, 4, 0, 1]),
+    "none but padding": bytes([1, 1, 1, 0]),
+    "cut off": bytes([7, 200, 4, 0]),
+    "of no known kind": bytes([0xDE, 8]) + bytes(6),
+}
+"""IP options (RFC 791, 2113, 7126) as they stand in a header."""
+
+
+def with_options(source: str, target: str, layer: Packet) -> Iterator[Packet]:
+    """A packet with each of the options, the first fragment of one, and one that must not be cut."""
+    for option in OPTIONS.values():
+        yield IP(src=source, dst=target, options=[Raw(option)]) / layer
+    (number,) = fresh(1)
+    for flags in ("DF", "MF"):
+        yield IP(src=source, dst=target, flags=flags, id=number, options=IPOption(ROUTER_ALERT)) / layer / bytes(64)
+
+
+@shown()
+def ip_options_are_refused(bench: Bench) -> None:
+    """The kernel would write its addresses into them: those of new connections and of known ones, both ways."""
+    laptop, upstream = bench.laptop, bench.upstream
+    port = opened(bench, 3700)
+    answer = IP(src=SERVER, dst=UPLINK) / UDP(sport=443, dport=port) / b"hello"
+    bench.passes(upstream, answer, laptop, of(UDP))
+    asked: list[tuple[Wire, str, str, Packet]] = [
+        (laptop, laptop.address, SERVER, UDP(sport=3700, dport=443)),
+        (laptop, laptop.address, SERVER, TCP(sport=3701, dport=443, flags="S")),
+        (laptop, laptop.address, SERVER, ICMP(id=1)),
+        (laptop, laptop.address, bench.printer.address, UDP(sport=1, dport=2)),
+        (laptop, laptop.address, laptop.router, ICMP(id=2)),
+        (upstream, SERVER, UPLINK, UDP(sport=443, dport=port)),
+        (upstream, GATEWAY, UPLINK, ICMP(id=3)),
+        (upstream, GATEWAY, UPLINK, UDP(sport=67, dport=68)),
+    ]
+    for wire, source, target, layer in asked:
+        bench.refused(wire, *with_options(source, target, layer), by="ip_options")
+    bench.refused(laptop, *with_options(bench.printer.address, SERVER, UDP()), by="spoofed")
+
+
+@shown(PAIRED)
+def no_ip_option_comes_by_a_forwarded_port(bench: Bench) -> None:
+    """Nor goes to another client, where the spec allows it, nor to a standby's address."""
+    bench.refused(bench.upstream, *with_options(SERVER, UPLINK, TCP(sport=3800, dport=8080)), by="ip_options")
+    laptop, printer = bench.laptop, bench.printer
+    bench.refused(laptop, *with_options(laptop.address, printer.address, UDP(sport=1, dport=2)), by="ip_options")
+    with second(bench) as pair:
+        pair.lease(f"{STANDBY}/24")
+        bench.refused(pair.wire, *with_options(NEIGHBOUR, STANDBY, ICMP(id=4)), by="ip_options")
+        assert not pair.wire.packets()
 
 
 @shown()

@@ -23,6 +23,11 @@ REFUSALS: Mapping[str, Refusal] = {
         "DHCP by a client",
         "a client sent DHCP, to the router or to an uplink's network",
     ),
+    "ip_options": Refusal(
+        "ip",
+        "IP options",
+        "it has IP options, which can make the router write its addresses into the packet or follow a route in it",
+    ),
     "too_many_fragments": Refusal(
         "ip",
         "too many fragments",
