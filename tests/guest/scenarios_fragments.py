@@ -114,25 +114,28 @@ def a_client_has_so_many_incomplete_datagrams(bench: Bench) -> None:
 
 @shown()
 def what_arrives_whole_is_not_counted(bench: Bench) -> None:
-    """However much it is, both ways, in few fragments or many, and for the router itself."""
-    laptop, upstream = bench.laptop, bench.upstream
-    frames = [frame for number in fresh(MORE) for frame in pieces(laptop, SERVER, number, udp(4000, 443, WHOLE))]
-    arrive(bench, laptop, upstream, frames, MORE)
-    frames = [f for number in fresh(4 * LARGE) for f in pieces(laptop, SERVER, number, udp(4001, 443, 30_000))]
-    arrive(bench, laptop, upstream, frames, 4 * LARGE)
-    port = opened(bench, 4000)
-    for size, many in ((WHOLE, MORE), (30_000, 4 * LARGE)):
-        frames = [
-            frame
-            for number in fresh(many)
-            for frame in pieces(upstream, UPLINK, number, udp(443, port, size), source=SERVER)
-        ]
-        arrive(bench, upstream, laptop, frames, many)
-    echo = bytearray(struct.pack("!BBHHH", 8, 0, 0, 7, 1) + bytes(WHOLE))
-    echo[2:4] = struct.pack("!H", checksum(bytes(echo)))
-    pings = fresh(150)
-    frames = [frame for number in pings for frame in pieces(laptop, laptop.router, number, bytes(echo), proto=ICMP)]
-    arrive(bench, laptop, laptop, frames, len(pings))
+    """However much it is, both ways, in few fragments or many, and for the router itself; from cards that deliver in
+    batches, in which fragments of one datagram come before another is forwarded.
+    """
+    with bench.in_batches():
+        laptop, upstream = bench.laptop, bench.upstream
+        frames = [frame for number in fresh(MORE) for frame in pieces(laptop, SERVER, number, udp(4000, 443, WHOLE))]
+        arrive(bench, laptop, upstream, frames, MORE)
+        frames = [f for number in fresh(4 * LARGE) for f in pieces(laptop, SERVER, number, udp(4001, 443, 30_000))]
+        arrive(bench, laptop, upstream, frames, 4 * LARGE)
+        port = opened(bench, 4000)
+        for size, many in ((WHOLE, MORE), (30_000, 4 * LARGE)):
+            frames = [
+                frame
+                for number in fresh(many)
+                for frame in pieces(upstream, UPLINK, number, udp(443, port, size), source=SERVER)
+            ]
+            arrive(bench, upstream, laptop, frames, many)
+        echo = bytearray(struct.pack("!BBHHH", 8, 0, 0, 7, 1) + bytes(WHOLE))
+        echo[2:4] = struct.pack("!H", checksum(bytes(echo)))
+        for pings in (fresh(1), fresh(150)):  # all of the first batch would each begin the same connection
+            frames = [f for number in pings for f in pieces(laptop, laptop.router, number, bytes(echo), proto=ICMP)]
+            arrive(bench, laptop, laptop, frames, len(pings))
 
 
 @shown()
@@ -169,6 +172,27 @@ def a_datagram_has_so_many_fragments(bench: Bench) -> None:
         assert accepted(bench, other, several[FEW + 1]) == third
     assert not bench.laptop.packets()
     assert not [packet for packet in bench.upstream.packets() if UDP in packet]
+
+
+@shown()
+def one_lost_fragment_of_a_large_datagram_costs_no_other(bench: Bench) -> None:
+    """It keeps the place of its number; those with such a number go by the other one, leave it, and are held to it."""
+    laptop, upstream = bench.laptop, bench.upstream
+    port = opened(bench, 4300)
+    for wire, target, source, out, data in (
+        (laptop, SERVER, "", upstream, udp(4300, 443, 5000)),
+        (upstream, UPLINK, SERVER, laptop, udp(443, port, 5000)),
+    ):
+        lost, many, *numbers = [number for number in fresh(4 * LARGE * 3) if number % LARGE == 0]
+        waits = [piece(wire, target, lost, bytes(8), at=8 * place, source=source) for place in range(1, FEW + 2)]
+        assert accepted(bench, wire, waits) == FEW + 1
+        arrive(
+            bench, wire, out, [f for n in numbers for f in pieces(wire, target, n, data, source=source)], len(numbers)
+        )
+        small = [
+            piece(wire, target, many, bytes(8), at=8 * place, source=source) for place in range(1, FEW + MANY + 11)
+        ]
+        assert accepted(bench, wire, small) == FEW + MANY
 
 
 @shown()

@@ -7,7 +7,7 @@ from typing import Any
 
 from netvm_build.spec.rules.traffic import ARP_PER_SECOND
 from shows import DEAF, QUIET, of, shown
-from wires import ARP, GATEWAY, ICMP, IP, OTHER_RESOLVER, RESOLVER, SERVER, TCP, UDP, UPLINK, Ether, Packet
+from wires import ARP, GATEWAY, ICMP, IP, OTHER_RESOLVER, PATIENCE_S, RESOLVER, SERVER, TCP, UDP, UPLINK, Ether, Packet
 from workbench import Bench
 
 # ---- ARP
@@ -110,6 +110,33 @@ def several_resolvers_take_turns(bench: Bench) -> None:
         finally:
             bench.resolve_by(RESOLVER)
             bench.forget_all()
+
+
+@shown()
+def two_questions_at_once_are_both_answered(bench: Bench) -> None:
+    """As glibc asks, from one socket: the router tracks the second before it has decided about the first."""
+    laptop, upstream = bench.laptop, bench.upstream
+    ports = range(1750, 1780)
+    bench.resolve_by(RESOLVER, OTHER_RESOLVER)
+    try:
+        with bench.in_batches():
+            bench.clear()
+            before = bench.counters()
+            for port in ports:
+                laptop.send(question(bench, port), question(bench, port))
+            end = time.monotonic() + PATIENCE_S
+            while len(asked := [one for one in upstream.packets() if UDP in one]) < 60 and time.monotonic() < end:
+                time.sleep(0.005)
+            upstream.send(
+                *[IP(src=one[IP].dst, dst=UPLINK) / UDP(sport=53, dport=one[UDP].sport) / b"no" for one in asked]
+            )
+            while len(heard := [one for one in laptop.packets() if UDP in one]) < 60 and time.monotonic() < end:
+                time.sleep(0.005)
+            assert sorted(one[UDP].dport for one in heard) == sorted([*ports, *ports])
+            assert bench.moved(before) == {}
+    finally:
+        bench.resolve_by(RESOLVER)
+        bench.forget_all()
 
 
 @shown()

@@ -46,7 +46,12 @@ SILENT = (
     | {
         f"{side}_{chain}: iif . meta mark != @{name} counter name too_many_fragments drop": "thirty senders fill a set"
         for side in ("client", "uplink")
-        for chain, name in (("place", "incomplete"), ("fragment", "incomplete_other"), ("large", "large"))
+        for chain, name in (
+            ("place", "incomplete"),
+            ("fragment", "incomplete_other"),
+            ("large_place", "large"),
+            ("large", "large_other"),
+        )
     }
     | {
         f"{side}_fragment: update @fragments {{ iif . {source} limit rate over 8192/second burst 8192 packets }}"

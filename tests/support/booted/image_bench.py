@@ -34,6 +34,8 @@ ON_THE_IMAGE = (
     "source_ports_are_drawn_at_random",
     "one_udp_port_is_one_port_for_all_servers",
     "a_large_datagram_arrives",
+    "what_arrives_whole_is_not_counted",
+    "ip_options_are_refused",
 )
 
 
@@ -84,6 +86,11 @@ class ImageBench(Bench):
     def load(self, spec: Spec, mend: Callable[[str], str] = lambda text: text, ipv6: bool = True) -> None:
         """The image's rules are those of its spec, and stay."""
         assert spec == self.spec
+
+    @contextmanager
+    def in_batches(self) -> Iterator[None]:
+        """As ever: its cards do so by themselves."""
+        yield
 
     def forget_all(self) -> None:
         """Nothing is forgotten: scenarios use ports of their own."""

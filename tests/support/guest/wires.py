@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from errno import EAGAIN, ENOBUFS
 from typing import Any
 
 from init.kernel import sysctl
@@ -102,7 +103,9 @@ class Wire:
             while True:
                 try:
                     self.socket.send(data)
-                except BlockingIOError:
+                except OSError as error:
+                    if error.errno not in (EAGAIN, ENOBUFS):  # a full queue
+                        raise
                     time.sleep(0.001)
                     continue
                 break

@@ -10,6 +10,7 @@ import json
 import socket
 import subprocess
 import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from demands import require
+from init.core import native
 from init.kernel import conntrack, sysctl
 from init.kernel.interfaces import LinkRequests
 from init.kernel.netlink import NLM_F_ACK, NLM_F_REQUEST, transact
@@ -96,6 +98,17 @@ def kernel(ipv6: bool = True) -> KernelConfig:
     names = ("IPV6", "NF_TABLES_IPV6") if ipv6 else ()
     asked = tuple(RequestedOption(name, OptionValue(OptionKind.YES), Origin("test")) for name in names)
     return KernelConfig("6.12", asked, (), {}, ())
+
+
+SIOCETHTOOL, ETHTOOL_STSO, ETHTOOL_SGRO = 0x8946, 0x1F, 0x2C
+"""Of linux/sockios.h and linux/ethtool.h."""
+
+
+def switch(name: str, feature: int, on: bool) -> None:
+    """Switch a feature of an interface in this namespace on or off: ethtool(8) -K."""
+    value = array("I", [feature, on])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        native.interface_ioctl(any_socket.fileno(), SIOCETHTOOL, name, value.buffer_info()[0])
 
 
 class Bench:
@@ -203,6 +216,35 @@ class Bench:
         self.apply(firewall.expulsion(self.indexes[name], self.pairs.pop(name)))
         with inside(self.router):
             assert conntrack.forget_client(wire.address) == ""
+
+    @contextmanager
+    def in_batches(self) -> Iterator[None]:
+        """Meanwhile the router takes in packets as from a card: in batches of eight (net.core.gro_normal_batch), all of
+        which pass prerouting before the first of them is routed.
+
+        A veth does so with GRO, if its other end has no TSO; in a thread of its own more than one packet waits for it.
+        """
+        ends = {"up0": self.upstream, **{rule.interface_name(one.router_mac): one for one in self.clients}}
+        try:
+            for name, wire in ends.items():
+                with inside(wire.namespace):
+                    switch("w0", ETHTOOL_STSO, False)
+                with inside(self.router):
+                    switch(name, ETHTOOL_SGRO, True)
+            self._thread(1, *ends)
+            yield
+        finally:
+            self._thread(0, *ends)
+            for name in ends:
+                with inside(self.router):
+                    switch(name, ETHTOOL_SGRO, False)
+
+    def _thread(self, on: int, *names: str) -> None:
+        """Whether interfaces receive in threads of their own."""
+        lines = [f"echo {on} > /sys/class/net/{name}/threaded" for name in names]
+        script = " && ".join(["mount -t sysfs sysfs /sys", *lines])
+        with inside(self.router):
+            subprocess.run(["unshare", "-m", "sh", "-c", script], check=True)
 
     def load(self, spec: Spec, mend: Callable[[str], str] = lambda text: text, ipv6: bool = True) -> None:
         """Put a spec's ruleset, or what `mend` makes of it, into the kernel, and then the elements."""

@@ -14,7 +14,7 @@ from netvm_build.model import Router, Violation
 WAITING = 256
 """Incomplete datagrams of a client, unless the spec says otherwise: a power of two, so that a hash's last bits do."""
 LARGE = 8
-"""Of these, so many may have more than FEW fragments; a power of two."""
+"""Of these, so many may have more than FEW fragments; a power of two.  Half of them are for each choice of a place."""
 FEW, MANY = 2, 62
 """A datagram has FEW and MANY fragments at most: 64 KiB at an MTU of 1048."""
 OUTSIDE_PARTS = 4
@@ -37,19 +37,19 @@ MEMORY_SHARE = 8
 class Share:
     """The senders of one side: `name` begins the names of their chains, `source` tells them apart at one interface.
 
-    `places` are the elements that a datagram may take: one of two, and one more if it is large.
+    `places` are the elements that a datagram may take: one of the first two, and one of the others if it is large.
     """
 
     name: str
     source: str
-    places: tuple[str, str, str]
+    places: tuple[str, str, str, str]
 
 
 def _share(name: str, source: str, datagrams: int, large: int) -> Share:
-    half = datagrams // 2 - 1
-    masks = (half, half << 16, large - 1)  # bits of their own for each choice
-    first, second, third = (f"iif . {source} . meta mark & {mask:#x}" for mask in masks)
-    return Share(name, source, (first, second, third))
+    half, few = datagrams // 2 - 1, large // 2 - 1
+    who = f"iif . {source} ."
+    first, second = (f"{who} meta mark & {mask:#x}" for mask in (half, half << 16))  # bits of their own for each choice
+    return Share(name, source, (first, second, f"{who} ip id & {few:#x}", f"{who} meta mark & {few:#x}"))
 
 
 def memory(router: Router) -> int:
@@ -76,6 +76,7 @@ def settings(router: Router) -> dict[str, str]:
 def for_templates(router: Router) -> dict[str, object]:
     """What the ruleset names as `traffic.fragments`."""
     datagrams, key, place = waiting(router), "iif . meta mark", "iif . ip saddr . meta mark"
+    numbered = "iif . ip saddr . ip id"
     part = f"ip saddr & 0.0.0.{OUTSIDE_PARTS - 1}"
     in_all = max(IN_ALL, 16 * datagrams)
     return {
@@ -85,8 +86,10 @@ def for_templates(router: Router) -> dict[str, object]:
             ("incomplete_fragments", key, in_all),
             ("places", place, in_all),
             ("large", key, LARGE_IN_ALL),
+            ("large_other", key, LARGE_IN_ALL),
             ("large_fragments", key, LARGE_IN_ALL),
-            ("large_places", place, LARGE_IN_ALL),
+            ("large_places", numbered, LARGE_IN_ALL),
+            ("large_other_places", place, LARGE_IN_ALL),
         ),
         "shares": (
             _share("client", "ip saddr", datagrams, LARGE),
