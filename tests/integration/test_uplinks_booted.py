@@ -109,16 +109,17 @@ def test_a_router_that_tells_neither_its_name_nor_its_card(
 
 
 def serve_time(server: socket.socket) -> None:
-    """NTP (RFC 5905) of a clock that is ahead; ends when the socket is closed."""
+    """NTP (RFC 5905) of a clock that is ahead, after an answer that is forged; ends when the socket is closed."""
     while True:
         try:
             asked, peer = server.recvfrom(1024)
         except OSError:
             return
-        now = time.time() + NTP_EPOCH + AHEAD_S
-        stamp = struct.pack("!II", int(now), int(now % 1 * 2**32))
         head = struct.pack("!BBbbII4s", 0x24, 1, 6, -20, 0, 0, b"TEST")
-        server.sendto(head + stamp + asked[40:48] + stamp + stamp, peer)
+        for ahead, asked_at in ((3 * AHEAD_S, bytes(8)), (AHEAD_S, asked[40:48])):
+            now = time.time() + NTP_EPOCH + ahead
+            stamp = struct.pack("!II", int(now), int(now % 1 * 2**32))
+            server.sendto(head + stamp + asked_at + stamp + stamp, peer)
 
 
 @pytest.fixture

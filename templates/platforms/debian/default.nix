@@ -56,6 +56,7 @@ rec {
       ../shared/connman-renamed.patch
       ../shared/connman-dhcp.patch
       ../shared/connman-carrier.patch
+      ../shared/connman-clock.patch
     ];
     orig = source "connman" "orig";
     debian = source "connman" "debian";

@@ -22,6 +22,7 @@ let
     ../shared/connman-renamed.patch
     ../shared/connman-dhcp.patch
     ../shared/connman-carrier.patch
+    ../shared/connman-clock.patch
   ];
 in
 if lib.versionAtLeast small.version ours then small.overrideAttrs (old: {
