@@ -214,6 +214,19 @@ def test_the_messages_that_are_explained_are_those_of_the_program() -> None:
     assert {part for part in parts if not any(part in text for text in known)} == set()
 
 
+# ---- the paths that contributors are sent to
+
+
+def test_the_files_that_contributors_are_sent_to_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:builder|rootfs|templates|tests|docs|kernel-configs)/[^`\s]*)`", text))
+    for line in re.findall(r"^pytest (.*)$", text, re.MULTILINE):
+        named |= {word for word in line.split() if word.startswith("tests/")}
+    paths = {path for path in named if "NAME" not in path}
+    assert len(paths) > 30
+    assert {path for path in paths if not any(ROOT.glob(path))} == set()
+
+
 # ---- the README
 
 
