@@ -56,3 +56,23 @@ def test_a_router_that_counts_nothing_and_is_not_ready() -> None:
     lines = printed(bare)
     assert 'netvm_ready{router="netvm"} 0' in lines
     assert not any("client_bytes" in line for line in lines)
+
+
+def test_the_guide_s_check_finds_a_router_that_is_ready_and_no_other() -> None:
+    guide = (ROOT / "docs" / "how-to" / "logs-and-monitoring.md").read_text(encoding="utf-8")
+    (pattern,) = re.findall(r"^netvm-build status netvm --json \| grep -q '(.*)'$", guide, re.MULTILINE)
+    for state, found in (("ready", True), ("degraded", False), ("booting", False)):
+        printed_ = json.dumps(STATUS | {"state": state}, indent=2)
+        done = subprocess.run(["grep", "-q", pattern], input=printed_, text=True, check=False)
+        assert (done.returncode == 0) is found
+
+
+def test_the_guide_keeps_the_last_metrics_where_the_router_does_not_answer(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "how-to" / "logs-and-monitoring.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"^folder=.*\n(netvm-build status.*\n.*\n)```", guide, re.MULTILINE)
+    (tmp_path / "netvm.prom").write_text("the last\n")
+    command = (
+        f"netvm-build() {{ return 7; }}\nfolder={tmp_path}\n{script.replace('examples/', str(ROOT) + '/examples/')}"
+    )
+    assert subprocess.run(["bash", "-c", command], capture_output=True, check=False).returncode != 0
+    assert (tmp_path / "netvm.prom").read_text() == "the last\n"
