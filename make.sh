@@ -172,11 +172,22 @@ build_and_smoke() {
     exec .venv/bin/netvm-build smoke build/netvm.yaml
 }
 
-# Two tests at once for each processor, since most of them wait.  tests/conftest.py says which run one by one.
-run_tests() { # marks, what is handed on
+# The tests of some marks, several at once, since most of them wait.  tests/conftest.py says which run one by one.
+at_once() { # marks, what is handed on
     marks=$1
     shift
-    exec .venv/bin/python -m pytest -m "$marks" -n $(($(nproc) * 2)) --dist loadgroup --no-loadscope-reorder "$@"
+    .venv/bin/python -m pytest -m "$marks" -n $(($(nproc) * 2)) --dist loadgroup --no-loadscope-reorder "$@"
+}
+
+# Unit tests several at once, then one by one what shares the built image, the machine's /tmp, or measures time.
+test_all() { # what is handed on; then all run one by one
+    if [ $# -gt 0 ]; then
+        exec .venv/bin/python -m pytest -m 'not long' "$@"
+    fi
+    failed=0
+    at_once 'not long and not integration' tests/lint tests/unit || failed=$?
+    .venv/bin/python -m pytest -m 'not long' tests/guest tests/integration || failed=$?
+    exit "$failed"
 }
 
 main() {
@@ -197,8 +208,8 @@ main() {
     case $command in
         all) setup all ''; build_and_smoke ;;
         setup) setup all '' ;;
-        test) setup test '[test]'; run_tests 'not long' "$@" ;;
-        test-quick) setup test '[test]'; run_tests 'not long and not integration' "$@" ;;
+        test) setup test '[test]'; test_all "$@" ;;
+        test-quick) setup test '[test]'; at_once 'not long and not integration' "$@" ;;
         test-long) setup test-long '[test]'; exec .venv/bin/python -m pytest -m long "$@" ;;
         bench) setup all ''; exec .venv/bin/python -m bench "$@" ;;
         clean) rm -rf build .venv .cache ;;

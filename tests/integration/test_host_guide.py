@@ -74,7 +74,7 @@ def test_without_privileges(host: UserHost) -> None:
     refused = host.type("netvm-build run build/netvm -d --clients 0\nnetvm-build client attach", check=False)
     assert refused.returncode == 1
     assert "taps and bridges need CAP_NET_ADMIN, which you do not have" in refused.stderr
-    assert "client attach --socket" in refused.stderr
+    assert "add --socket" in refused.stderr
 
 
 def test_a_router_without_the_capability_leaves_a_bridge_to_the_next_command(host: UserHost) -> None:

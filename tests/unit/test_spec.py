@@ -579,5 +579,5 @@ def test_reading_a_spec_imports_nothing_heavy() -> None:
     """`check` and `render` start fast because this room does: no click, rich, Jinja2 or jsonschema in it."""
     heavy = ("click", "rich", "jinja2", "jsonschema", "asyncio", "subprocess", "difflib")
     code = f"import sys, netvm_build.spec; print([name for name in {heavy!r} if name in sys.modules])"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "builder", capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
