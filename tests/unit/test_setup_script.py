@@ -322,10 +322,19 @@ def test_one_for_tests_serves_for_building_and_not_the_other_way(computer: Compu
 SEVERAL = "-n 6 --dist loadgroup --no-loadscope-reorder"  # on three processors
 
 
+def test_all_tests_run_in_two_parts_and_one_that_fails_is_told(computer: Computer) -> None:
+    done = computer.type("test", PYTEST="1")
+    assert done.returncode == 1
+    assert computer.log[-2:] == [
+        f"python -m pytest -m not long and not integration {SEVERAL} tests/lint tests/unit",
+        "python -m pytest -m not long tests/guest tests/integration",
+    ]
+
+
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("test", f"-m not long {SEVERAL}"),
+        ("test", "-m not long"),  # what is picked runs one by one
         ("test-quick", f"-m not long and not integration {SEVERAL}"),
         ("test-long", "-m long"),
     ],
