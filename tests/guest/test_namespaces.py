@@ -388,16 +388,16 @@ def test_a_crash_says_why(world: World) -> None:
 
 def test_a_client_with_a_wide_mask_is_served_and_kept_apart(router: World) -> None:
     """As Windows needs one, which has no networks of two addresses: docs/how-to/connect-a-client.md."""
-    wide, other = router.client(0x20), router.client(0x22)
-    for number in (0x20, 0x22):
+    wide, other = router.client(0x60), router.client(0x62)
+    for number in (0x60, 0x62):
         router.wait_for("client", router=f"100.115.92.{number}")
     wide.ip("address", "flush", "dev", "eth0")
-    wide.ip("address", "add", "100.115.92.33/16", "dev", "eth0")
-    wide.ip("route", "add", "default", "via", "100.115.92.32")
-    assert wide.pings("100.115.92.32")
+    wide.ip("address", "add", "100.115.92.97/16", "dev", "eth0")
+    wide.ip("route", "add", "default", "via", "100.115.92.96")
+    assert wide.pings("100.115.92.96")
     assert wide.ask("tcp", "10.0.2.2", 7) == "10.0.2.15"
-    assert wide.ask("udp", "100.115.92.32", 53) == "resolved hello"
+    assert wide.ask("udp", "100.115.92.96", 53) == "resolved hello"
     before = router.counters()["arp_foreign"]
-    assert wide.pings_in_vain("100.115.92.35")  # it asks by ARP, and nobody answers
+    assert wide.pings_in_vain("100.115.92.99")  # it asks by ARP, and nobody answers
     assert router.counters()["arp_foreign"] > before
     assert other.pings("10.0.2.2")

@@ -119,6 +119,7 @@ class World:
         self.router: subprocess.Popen[bytes] | None = None
         self.inside: Namespace | None = None
         self._veths = 0
+        self._clients: set[int] = set()
 
     def namespace(self) -> Namespace:
         """A new namespace that ends with the world."""
@@ -201,7 +202,9 @@ class World:
         return inside
 
     def client(self, number: int, mac: str | None = None) -> Namespace:
-        """A client whose router is 100.115.92.<number>."""
+        """A client whose router is 100.115.92.<number>, which no client of this world had before."""
+        assert number not in self._clients, f"another test has had client {number:#x} of this router"
+        self._clients.add(number)
         made = self.namespace()
         self.plug(mac or f"0A:B3:EC:73:5C:{number:02X}", made, "eth0", f"100.115.92.{number + 1}/31")
         made.ip("route", "add", "default", "via", f"100.115.92.{number}")
