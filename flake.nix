@@ -1,3 +1,5 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
 {
   description = "Build, prove and run a router VM that owns the physical NIC";
 

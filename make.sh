@@ -1,4 +1,7 @@
 #!/bin/sh
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # Everything from nothing, on Debian 12 or 13: installs what is missing, builds the default router VM, boots it, reports.
 # It needs nothing but a POSIX shell and apt.  It installs packages, and writes below its own folder and into Nix's store;
 # the machine's configuration of apt, Nix and pip stays as it is.

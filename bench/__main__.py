@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """`python -m bench`: measure, print a table, and JSON for comparing."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """How long a boot takes: the router to `ready`, beside the same machine with a static init, one after the other."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a client costs: from its plug to its first answer, and in memory and time of a boot."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """How long commands take, each as a whole process, beside the least that a process of its kind can take."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A run of the benchmarks as JSON, version 1: raw samples, and what must be the same for two runs to be compared."""
 
 from __future__ import annotations

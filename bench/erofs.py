@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A root image with one program in it: EROFS, uncompressed, as the kernel's fs/erofs/erofs_fs.h lays it out.
 
 The router's kernel has no other file system for a root, and no initramfs.  The image has `/sbin/init`, so the kernel's

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The traffic that a router is measured with, between a client's wire and the uplink's."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The least memory with which the router still passes its smoke boot with one client."""
 
 from __future__ import annotations

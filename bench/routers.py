@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Routers between two wires: booted, halted while another one is measured, and asked."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The table of what is measured.  To add a row, write a function that takes the `Setting` and returns `Measured`."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The init that a boot is measured against: a static ELF that says one line on the console and powers off.
 
 Made byte by byte, so that no compiler is needed and no library can make it slower.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """From nothing but a lock to a smoke-booted router with Debian's own kernel, in a Nix store that holds nothing."""
 
 from __future__ import annotations

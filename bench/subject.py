@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What is measured: the default router, built if need be, as `./make.sh` builds it."""
 
 from __future__ import annotations

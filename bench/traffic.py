@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What passes through the router: TCP, new connections, echoes; beside one masquerade rule, or with many clients."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a measurement is: samples, what they stand beside, what they aim at."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Real wires of this host: network namespaces whose only link is a tap, the other end of which is a router's NIC.
 
 What is sent and received in them is the host kernel's TCP and ICMP, so that the router is the slowest part.  They live

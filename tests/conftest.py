@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What tests of all rooms share: golden files, and how many examples hypothesis tries."""
 
 from __future__ import annotations

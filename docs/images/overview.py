@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Prints overview.svg, the picture at the top of the README.  A test compares the file with what this prints.
 
 Boxes are machines and programs, arrows are who talks to whom, and dashed red lines are trust boundaries.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A client VM without an operating system: PID 1 of the router's own kernel and root, this file being its second disk.
 
 It takes the address that its MAC encodes, asks the router for the address of a name, fetches a page from there, says so

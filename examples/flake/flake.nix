@@ -1,3 +1,5 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
 {
   description = "A router VM";
 

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
 """Print a libvirt domain that boots a router image: see docs/how-to/libvirt-router.md.
 
     domain.py IMAGE --uplink uplink0 --client 100.115.92.0=netvm-web > netvm.xml

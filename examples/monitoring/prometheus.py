@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
 """Print a router's state as Prometheus metrics: see docs/how-to/logs-and-monitoring.md.
 
 Usage: netvm-build status NAME --json | prometheus.py

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """PID 1, from the first mount to power-off: what is read and mounted before there is a router, and how it ends."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The running router: what there is, and how one thing leads to another.
 
     ruleset into the kernel → forwarding on ─┬→ dbus-daemon → connmand, once dbus-daemon serves

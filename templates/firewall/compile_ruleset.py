@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Compile an nftables ruleset: what nft would tell the kernel, as one netlink batch in a file.
 
 usage: compile_ruleset.py RULESET BATCH NETFILTER_SOCKET NFT…

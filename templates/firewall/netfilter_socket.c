@@ -1,3 +1,5 @@
+/* SPDX-FileCopyrightText: 2026 netvm-build contributors
+ * SPDX-License-Identifier: MIT */
 /* Preloaded into nft at build time: its netfilter socket becomes one end of a socket pair, at whose other end
  * compile_ruleset.py plays the kernel.  So the very transaction that nft would send is caught, and no kernel is needed.
  */

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Hold the kernel's final configuration against what was asked; run inside the build, where the kernel's tree is.
 
     python3 check_config.py TREE .config requests.json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # structuredExtraConfig, whichever platform's lib.kernel made it, as the two files that a kernel is configured by.
 rec {
   # What an option is to be in a .config: y, m, n or the text.

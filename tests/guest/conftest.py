@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The guest's own ConnMan, as Nix builds it from the lock, for a router in namespaces of this machine."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What must and must not pass: docs/reference/security.md names every scenario, test_wire.py runs them all."""
 
 from __future__ import annotations

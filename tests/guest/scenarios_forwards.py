@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Forwarded ports: ranges, who may use them, and clients that reach them by the uplink's address."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Fragments: what one sender may make the router keep, and that what arrives whole is not counted."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Helpers of connection tracking: connections that FTP, PPTP and TFTP announce, and no other."""
 
 from __future__ import annotations

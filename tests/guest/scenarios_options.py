@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the spec allows beside the default, and what it cannot: IPv6."""
 
 from __future__ import annotations

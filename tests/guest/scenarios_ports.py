@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Source ports: which port of the uplink a client's connection leaves by."""
 
 from __future__ import annotations

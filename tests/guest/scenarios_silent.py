@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a kernel would drop without a trace, and is refused by a name instead; and errors from a carrier's routers."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A second uplink beside the one in use, whatever its network says: clients' packets do not leave by it.
 
 The tables and rules are the init's own (rootfs/init/net/routing.py), kept up as the init does.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """How long connections are remembered, as the kernel itself says."""
 
 from __future__ import annotations

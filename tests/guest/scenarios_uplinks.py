@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What uplinks may and may not, and what leaves by them."""
 
 from __future__ import annotations

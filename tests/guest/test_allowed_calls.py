@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The services of a router in namespaces, each held to its table of system calls; the programs are the image's own.
 
 What a table has that no run here makes, and why, is in tests/vectors/calls.json.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A moment without carrier: what clients notice of it, beside a plain Linux that masquerades.
 
 With the image's own ConnMan.  A client listens to a server that ticks; it never says anything itself, as a mail program

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Resolvers that do not answer: what PID 1 finds out, and what glibc's own resolver gets at a client."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the image's own ConnMan makes of a DHCP server's answers, in a router in namespaces.
 
 The server is ours, so that it can say what a real one would not.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The DHCP client's parser, as ConnMan's patch has it, against a model of ours, with sanitizers watching.
 
 What it reads was written by whoever answers first on an uplink.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The guest's half of MAC → address, against the vectors that the host's tests read too."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What is set on a card: the MAC that it sends, its MTU, its routes."""
 
 from __future__ import annotations

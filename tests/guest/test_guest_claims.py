@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What an uplink's network may not claim, and what becomes of an uplink where it does."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """D-Bus on the wire, and what is made of ConnMan's answers."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the guest counts: interfaces and refusals, parsed from bytes and read from a real kernel."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A message bus that sends whatever it likes to PID 1: that costs the connection, never the router."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """PID 1's parsers of bytes that others wrote: any bytes in, bounded memory, and no exception but the declared one.
 
 An exception that escapes here would end PID 1, and with it the router: docs/reference/security.md, "Bytes from others".

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Drivers as modules: which one serves a device, what is loaded before it, and what is said of it.
 
 No module is loaded here: the system call is caught, and files stand for /sys/bus and the modules.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """rtnetlink messages, uevents, and the picture of the network that is made of them."""
 
 from __future__ import annotations

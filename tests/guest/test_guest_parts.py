@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The smaller parts: configuration, resolvers, power button, firewall script, sysctl, port, loop, imports."""
 
 from __future__ import annotations

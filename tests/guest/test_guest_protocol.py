@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Boot protocol 1: JSON text, events, requests, queues, and the page that defines them."""
 
 from __future__ import annotations

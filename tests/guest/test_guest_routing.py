@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The tables and rules that PID 1 asks the kernel for, one table for each uplink."""
 
 from __future__ import annotations

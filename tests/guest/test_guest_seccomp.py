@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The filters of system calls: each verdict in a small interpreter, the numbers, and what the real kernel does."""
 
 from __future__ import annotations

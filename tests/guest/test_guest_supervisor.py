@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Services: order, readiness, back-off and stopping, with a clock that only the test turns."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which card becomes which uplink, VLANs on it, and which way clients go: by what the kernel and ConnMan say."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The watchdog is written to from the loop alone; a machine without one, or an image that wants none, goes without."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The launcher works wherever the project lies, also below what the init mounts anew."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The whole init as PID 1 of its own namespaces, with real nft, dbus-daemon and the image's own connmand.
 
 Where the uplink's address is not the point, a stand-in for connmand gives it, which is quicker.

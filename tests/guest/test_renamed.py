@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """An uplink is given its name while ConnMan looks at it: whenever that is, ConnMan configures it.
 
 On one processor, as in the image, ConnMan comes to look in the middle of the renaming often enough.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """One definition of ready: clients can go out.  Events and `status` follow it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Two uplinks with the image's own ConnMan: which way clients go, and what becomes of them when a cable is pulled.
 
 Each uplink leads to a network of its own, with DHCP, a resolver and a server that tells who asks.

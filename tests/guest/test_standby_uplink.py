@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A second uplink whose DHCP server lies, with the image's own ConnMan: clients go by the one in use all the same.
 
 What the lies do to the kernel's routes is ConnMan's; scenarios_standby.py has more of them, put there by hand.

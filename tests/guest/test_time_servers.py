@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which network the image's ConnMan asks for the time, of two uplinks.  Nobody answers: the clock is this machine's."""
 
 from __future__ import annotations

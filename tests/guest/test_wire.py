@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Every scenario with real frames: what was sent, what came out of each wire, which counter moved."""
 
 from __future__ import annotations

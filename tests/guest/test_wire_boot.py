@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The whole init on a wire: clients that send before it starts, and clients that send all they can."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Faults under traffic: whatever happens to uplink, resolvers, ruleset or connection table, no client's frame gets out.
 
 Two clients send all the while, each datagram a connection of its own beside one that is always the same.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Thousands of malformed frames from clients and uplink: the router lives, its rules hold, no client shows."""
 
 from __future__ import annotations

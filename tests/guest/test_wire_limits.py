@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What one sender does at a pace and for seconds, and what others notice of it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Each rule of the ruleset is removed once, and then a scenario fails: no rule is there for nothing.
 
 Of the scenarios only those are tried that the rule has matched a packet in, which counters in a complete ruleset show:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Each rule of the firewall's template is in a scenario's ruleset, as test_wire_mutations.py removes only those."""
 
 from __future__ import annotations

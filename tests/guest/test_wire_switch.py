@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Clients' packets while the uplink in use changes: each leaves by one of the two, as that one's address."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """One real image for all tests that need one, built from the starter spec by the project's own pipeline.
 
 Where a tool is missing a test is skipped and says so; in CI that is a failure instead.

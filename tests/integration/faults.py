@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The table of faults: what is done to a running router, and what is expected of it.
 
 test_faults.py runs every row; around it, it looks at every frame that came out, and asks whether the clients are served

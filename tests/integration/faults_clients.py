@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Faults of clients and of what is sent: floods, junk, cards with the wrong MAC."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Faults of the DHCP server behind the uplink: it is silent, it changes its mind, it lies."""
 
 from __future__ import annotations

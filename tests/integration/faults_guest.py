@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Faults of the guest's processes, and of the machine they run in."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Faults of uplinks: their cables and their cards."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Bad luck with real parts: killed, interrupted, out of space, a mirror that fails, folders that are something else.
 
 Each ends with a clear message and the right exit code, leaves no process and no temporary file, and the last good image

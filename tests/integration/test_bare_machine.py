@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The README's two commands on a Debian where nothing is installed, not even make, git or Python."""
 
 from __future__ import annotations

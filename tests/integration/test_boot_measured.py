@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The baseline of the boot's measurement, booted for real."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """docs/how-to/connect-a-client.md, and the host's bridge in start-at-boot.md: each configuration that the pages show,
 applied by the program that it is for.
 

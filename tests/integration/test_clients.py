@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Clients of this host on a router that runs, in a host made up of namespaces: what is killed leaves nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Every spec in the documents and the examples, built and smoke-booted: what users are shown works as it stands.
 
 Two are part of `make test`: a static uplink on the default kernel, and Wi-Fi with Debian's.  The others are long: most

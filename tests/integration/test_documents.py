@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The commands of README.md and of the tutorial, typed one after the other as a newcomer would."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Drivers as modules, on real kernels: the one that Debian built, and one of ours.
 
 The stock kernel is downloaded (110 MB) and needs no compiler; ours takes as long as any kernel.  Both stay between

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which NET_VENDOR_… option Kconfig wants before it offers a driver, as the locked kernel's source has it.
 
 tests/unit/test_nic_families.py holds the fragments against the golden file that this one writes.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The table of faults (faults.py) against the default image on real wires, each frame that comes out judged.
 
 The rows share a running router for as long as they pass; one that fails is followed by a fresh one.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Faults that need a router of their own: it ends with them, or has many more clients."""
 
 from __future__ import annotations

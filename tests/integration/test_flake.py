@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """flake.nix, as real Nix evaluates it: against a nixpkgs in miniature, and against the real one of NETVM_NIXPKGS."""
 
 from __future__ import annotations

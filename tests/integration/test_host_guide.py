@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """docs/how-to/attach-clients.md as a new user goes through it, in a host made up of namespaces.
 
 The commands that are printed there are typed by an ordinary user, with root only where it says `sudo`.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The router's uplink on this host's taps and bridges: what is refused before QEMU starts, and what MTU it has."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Clients hot-plugged into a router as other hosts do it: by ACPI, QEMU's own way, and by native PCIe."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Active FTP, PPTP and TFTP through booted images with `clients.helpers`: Debian's kernel, and, long, one of ours."""
 
 from __future__ import annotations

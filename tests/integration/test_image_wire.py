@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Scenarios and malformed frames against the default image on real wires."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """docs/how-to/install.md, update.md and uninstall.md, typed below a folder that stands for the machine's root."""
 
 from __future__ import annotations

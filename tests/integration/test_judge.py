@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The judge of frames finds fault with each that may not be, and with no other."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Kernel hardening recommendations against the running router; docs/reference/security.md has each exception's reason.
 
 They are a table of our own, with its sources (tests/data/hardening/recommendations.txt).  The verdicts of

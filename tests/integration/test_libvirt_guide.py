@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """docs/how-to/libvirt-router.md and libvirt-clients.md, typed on a Debian with a libvirtd that has no KVM."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The bridge between a client and its router, with frames of our own: what passes, and that the host has no part."""
 
 from __future__ import annotations

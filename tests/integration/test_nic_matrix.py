@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Every network card that QEMU offers and Linux finds by itself, on a kernel with all drivers and on Debian's own.
 
 What came out is a table in `build/tests/nic-matrix.md`; what earlier runs found on the same images stays in it.

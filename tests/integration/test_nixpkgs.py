@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The nixpkgs platform, as real Nix evaluates it.
 
 Against a nixpkgs in miniature (support/fakes/nixpkgs) on every run, so that a break of the seam shows; and against the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The compiled firewall is the one of ruleset.nft: both are put into kernels of their own, and nft tells them apart."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A running router in real QEMU: detached, looked into by several, stopped; and with hundreds of clients.
 
 All of it under TCG, which is there on every machine and always behaves the same.

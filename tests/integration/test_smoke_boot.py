@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The default image in real QEMUs: the smoke boot, its faults, `run`, and the command line of how-to/boot-by-hand.md.
 
 All of it under TCG, which is there on every machine and always behaves the same.

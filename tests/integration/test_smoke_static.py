@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Smoke boots of routers with static uplinks in networks that QEMU's user network cannot have as they are."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Every fragment of ours against Debian's own kernel: its configuration and modules, from the locked package.
 
 Debian has most of what fragments ask for as modules.  A fragment must name them, or an image with `kernel.stock` cannot

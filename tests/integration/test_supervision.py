@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Services that keep dying and a PID 1 that hangs, on the real image: never a reboot loop, never open forwarding."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A router behind a router, started by one command: examples/two-tier, with packets through both."""
 
 from __future__ import annotations

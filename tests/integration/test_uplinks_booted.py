@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Several uplinks on the real image in real QEMU: two cards, VLANs of one card, and the clock by ConnMan's NTP.
 
 All of it under TCG, which is there on every machine and always behaves the same.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """An image whose spec asks for a verified root, booted for real: as it was built, and with a bit of it turned over.
 
 It needs a kernel of its own.

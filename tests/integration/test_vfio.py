@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Cards are handed to a router by way of a real IOMMU driver and VFIO, and taken back, in a machine that is emulated.
 
 The machine's kernel and root are built as a router's are; it runs our own commands, and the default router boots in it.

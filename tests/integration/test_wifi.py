@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Wi-Fi for real: the image with iwd, a simulated radio (mac80211_hwsim), and hostapd on the other side of the air.
 
 One boot of one image sees every kind of network with a passphrase, since the access point is what changes; then a

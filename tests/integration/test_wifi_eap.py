@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Wi-Fi by EAP for real: hostapd and its own server on the other side of the air, and servers that are not trusted.
 
 One boot of the image that `test_wifi.py` boots too.  What iwd must refuse is told with the reason.

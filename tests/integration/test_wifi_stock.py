@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Wi-Fi with Debian's own kernel: the radio, its switch, iwd's cryptography and the way of the secrets are all modules.
 
 The image is that of `test_wifi.py` but for the kernel, and so is the air.  It shows that the router waits for what its

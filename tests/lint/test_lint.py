@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The linters, as tests: Python, shell and Nix files.
 
 There is no formatter of Nix files in Debian, on PyPI or on npm, so Nix's own parser (which knows undefined variables)
@@ -63,6 +66,11 @@ def lint(*argv: str) -> None:
 @pytest.mark.parametrize("argv", LINTERS, ids=" ".join)
 def test_the_tree_passes(argv: tuple[str, ...]) -> None:
     lint(*argv)
+
+
+def test_every_file_names_its_licence() -> None:
+    """In its first lines or in REUSE.toml: the REUSE Specification 3.3, https://reuse.software/spec-3.3/"""
+    lint("reuse", "lint-file", *(str(path) for path in files() if path.parts[0] != "LICENSES"))
 
 
 def test_mypy_reads_every_python_file() -> None:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Every spec that users are shown: the documents' YAML blocks and the examples, each as a spec that stands alone.
 
 A block's info string says what it is:

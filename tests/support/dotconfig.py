@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A .config as tests need it: written as the build's seed, and compared with a kernel's options."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A small PCI bus in a folder, and a kernel that answers writes to it as Linux does (drivers/pci/pci-driver.c)."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Bytes that others wrote, for the tests of parsers: any JSON, and valid messages that were tampered with."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Recommendations for the hardening of a kernel, read from a table of our own, and whether a kernel meets them.
 
 The table is tests/data/hardening/recommendations.txt, which says how its lines are read and where they come from.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a test needs of this machine, and where it tells what goes on."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Keys that there are not: each is answered by its own reason, and none of them is one that there is."""
 
 from __future__ import annotations

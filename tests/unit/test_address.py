@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The rule MAC ⇄ address ⇄ pair, held against the vectors that the guest's tests read too."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Compare the table in docs/explanation/architecture.md with the imports."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What `python -m bench` computes and prints; nothing here is timed."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The parts of the traffic's bench that need no router: DHCP's answers, checksums, a wire, and what a machine lacks."""
 
 from __future__ import annotations

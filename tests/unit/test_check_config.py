@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The check inside the kernel's build: what it calls otherwise than asked, and why, on a small tree of each kind."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The command line in one process: help, results, errors and exit codes."""
 
 from __future__ import annotations

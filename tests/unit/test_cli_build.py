@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """lock, build, smoke and run, with the engines behind them replaced: what goes in, what is printed, how it ends."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What engines emit, as it is drawn: in a log, on a terminal, and with hostile bytes in it."""
 
 from __future__ import annotations

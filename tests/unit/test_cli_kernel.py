@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """kernel list, show and explain, over our own fragments and a user's."""
 
 from __future__ import annotations

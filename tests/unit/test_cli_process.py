@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The command line as a process of its own: exit codes, closed pipes, Ctrl-C, and what starting it costs."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """client attach: which place a client gets, what VMMs are told, what the command line refuses."""
 
 from __future__ import annotations

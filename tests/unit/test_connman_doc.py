@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """docs/reference/connman.md held against the spec's keys and against the tests that it names."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The guest's lines: typed events, bounded and escaped text, known causes."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The network cards of a machine, whose /sys and modules.alias are in tests/data: bound, unbound, held for a VM."""
 
 from __future__ import annotations

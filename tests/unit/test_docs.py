@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the documents tell people to type is something the command line takes, and every link leads somewhere."""
 
 from __future__ import annotations

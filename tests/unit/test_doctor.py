@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """doctor: each trial, with a machine that can and one that cannot."""
 
 from __future__ import annotations

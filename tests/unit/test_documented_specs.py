@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Every spec in the documents and the examples is in order, as far as that can be told without building."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Every mistake of a spec is reported at once, whatever else is wrong, and nothing that only follows from one.
 
 Mistakes are made in two specs that set every key: one of each key of the table and of the entries of lists, one for

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """docs/reference/faults.md against the table of faults: each row is there, and none that is not tested."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """flake.nix names only what is there.  What Nix makes of it is in tests/integration/test_flake.py."""
 
 from __future__ import annotations

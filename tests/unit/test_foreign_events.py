@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A guest's bytes on the host: any line in, bounded memory and time, and nothing that ends whoever listens."""
 
 from __future__ import annotations

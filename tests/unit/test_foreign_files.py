@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Files and replies that others wrote, read on the host: they are understood, or they are the declared error."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Hostile routers under the real keeper: what they cost the host, and that everybody is still served."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The journal of changes to the host: on disk before the change, whole or not there, and readable by whoever comes."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The one capability: who has it, for how long, and who does not.  Needs root: each scene is a process of its own."""
 
 from __future__ import annotations

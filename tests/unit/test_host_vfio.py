@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Handing cards over and back, on a PCI bus in a folder: what is refused, what is written, and what a kill leaves."""
 
 from __future__ import annotations

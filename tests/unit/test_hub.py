@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """One port for many readers: ids, bounds, floods, and guests that lie."""
 
 from __future__ import annotations

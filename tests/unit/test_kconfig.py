@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Kernel fragments: what is read, what is refused, and what a spec's choice comes to."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What collects an image's modules, on modules made here: real ELF files with a .modinfo and nothing else."""
 
 from __future__ import annotations

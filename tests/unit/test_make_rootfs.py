@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What puts the guest's root together, on parts that only link to their files, as those of the nixpkgs platform do.
 
 This machine's own Python stands for one in Nix's store: it lies outside the part, with its own loader and libraries.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The maker of hash trees against veritysetup, which is what everyone else makes and checks them with."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The image folder: shape, hashes, and what is said when either is wrong."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """YAML with its lines and raw scalars, and everything in YAML that is refused."""
 
 from __future__ import annotations

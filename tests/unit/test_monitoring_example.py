@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """examples/monitoring/prometheus.py on a status as `netvm-build status --json` prints it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The user networks behind emulated uplinks: QEMU's own by DHCP, and a static uplink's as its spec has it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Families of network cards, each described in one file; and lists that repeat what the code has."""
 
 from __future__ import annotations

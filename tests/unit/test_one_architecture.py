@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What is particular to x86-64 is in one value; the build and the guest, which can't import it, agree with it."""
 
 from __future__ import annotations

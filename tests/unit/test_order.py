@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """In which order tests run where several run at once: tests/conftest.py."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Where clients' NICs sit: no two in one place, few in root ports, many on bridges, too many refused."""
 
 from __future__ import annotations

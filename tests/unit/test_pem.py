@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """PEM: which blocks a text has, and that a damaged one is never repeated."""
 
 from __future__ import annotations

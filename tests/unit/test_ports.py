@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Source ports: whatever is forwarded, clients' connections and the router's own sockets keep clear of it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Nothing that a guest prints acts on the terminal."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What services may do: the guest's word read, held against what is meant, and that against the guest's own table."""
 
 from __future__ import annotations

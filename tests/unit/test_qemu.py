@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which QEMU, its command lines, and the accelerator by trial."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The table of recommendations for a kernel's hardening: how its lines are read, and that each has a source."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which VMs run: names, stale folders, left-over QEMUs, other users' folders."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The rendered tree, whole: a change shows as a diff of tests/golden/tree; --update-golden accepts it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The rules that span fields: one router that keeps them all, and one that breaks each."""
 
 from __future__ import annotations

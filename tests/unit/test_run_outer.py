@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A router behind another one: which client network is meant, and what is said where none is."""
 
 from __future__ import annotations

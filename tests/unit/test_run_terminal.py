@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """`run` and `console` on a terminal: keys, escapes, hostile output, and the terminal as it was afterwards."""
 
 from __future__ import annotations

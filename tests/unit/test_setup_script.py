@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """make.sh on made-up machines: a PATH of fakes decides what is installed, and records what the script does."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The smoke engine against a fake QEMU with faults, its servers, its client's agent, and its diagnoses."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The spec: what it may say, what becomes of it, and every way to be wrong."""
 
 from __future__ import annotations

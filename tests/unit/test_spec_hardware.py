@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The spec's keys of drivers and firmware: what is read, what is refused, and what the archive is asked for."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What takes Debian's kernel out of its package, on a package made here."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the spec lets through, the firewall's numbers, and that each refusal has a name, a reason, a document."""
 
 from __future__ import annotations

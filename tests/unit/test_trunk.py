@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The trunk of an emulated card: which frames go to which network, with and without their tag."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Several uplinks, from the spec to what ConnMan, the init and QEMU are told."""
 
 from __future__ import annotations

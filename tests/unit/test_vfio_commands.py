@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """vfio list, bind, release, and a card for smoke: on a PCI bus in a folder, with a stand-in for QEMU."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """status, events, console and stop: against a guest on a socket, and a keeper with a stand-in for QEMU."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """EAP on the host's side: what a network must say of its server, and the way of passwords and keys into a VM."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Wi-Fi on the host's side: the spec's section, the files of the tree, and the way of a secret into a VM."""
 
 from __future__ import annotations

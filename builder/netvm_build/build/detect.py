@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which network cards this machine has, and which family of drivers each needs: sysfs → driver → option → fragment.
 
 Everything is read from /sys and, for a card whose driver is not bound (it may be given to a VM already), from the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The recipe: netvm.yaml → Router → tree → image.  Each step takes one value and returns one frozen value.
 
 A build works in `.netvm` beside the image folder: the tree, the log, and links that keep the store paths from Nix's

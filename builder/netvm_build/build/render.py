@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Router → rendered tree: the Nix expression, the guest's files, everything Nix builds the image from.
 
 `render` is pure and needs neither Nix nor QEMU.  This is the only room that knows Jinja2.  templates/ looks just like

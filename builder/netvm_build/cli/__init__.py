@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The command line: arguments in, drawing out, exit codes; nothing else.
 
 Results go to stdout, progress and errors to stderr.  Engines are imported by the command that needs them, so that

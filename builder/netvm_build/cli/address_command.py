@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """address: a client's MACs and addresses, from any one of them."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """run --behind: a router in front of the one that is run, started first where it doesn't run yet."""
 
 from __future__ import annotations

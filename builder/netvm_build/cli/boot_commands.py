@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """smoke and run: an image in QEMU, to be proved or to be used."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """render, lock, build: from a spec to an image folder."""
 
 from __future__ import annotations

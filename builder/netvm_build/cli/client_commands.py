@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """client attach, detach, list: VMs of this host as clients of a router that runs."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """completion: what a shell needs to complete our commands."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """detect: the network cards of this machine, and the drivers a router needs for them."""
 
 from __future__ import annotations

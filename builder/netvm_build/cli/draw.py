@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Sinks that draw what engines emit: a living line on a terminal, plain lines in a log, nothing when quiet."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """main: run one command and turn whatever happens into words and an exit code."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Text from outside, made fit for a terminal or a log: no byte of it may move the cursor or colour what follows."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """An error as the lines a user reads: what and where, the evidence, and what to type next."""
 
 from __future__ import annotations

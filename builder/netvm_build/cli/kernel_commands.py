@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """kernel list, show, explain: which options a kernel is asked to have, and why."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What VMs and commands that were killed have left on this host: given back before anything else is done."""
 
 from __future__ import annotations

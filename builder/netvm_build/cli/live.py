@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The living line: the stage, the time it has taken, what is worked on now, and how far."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Ctrl-C and its like end us once, with all clean-up; asking again does not cut the clean-up short."""
 
 from __future__ import annotations

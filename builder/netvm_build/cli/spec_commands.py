@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """init, check, schema: the spec, before anything is built."""
 
 from __future__ import annotations

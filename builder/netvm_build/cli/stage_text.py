@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a log and the living line have in common: how a count, a time and the end of a stage are written."""
 
 from __future__ import annotations

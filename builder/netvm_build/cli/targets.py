@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What `run` and `smoke` are told to boot: an image that is there, or a spec whose image is built first."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """vfio list, bind, release: cards of this machine for a router, and back."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """status, events, console, stop: a VM that `run` has running."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the guest says: boot protocol 1 into typed events, and the kernel's last words into causes.
 
 Every byte comes from a guest and is not trusted: lines are bounded, values are checked for type, and text is escaped

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A reader of a running VM's event socket: its events so far and to come, and answers to requests.
 
 What comes is a guest's: lines are bounded, and so is what is kept of them; only well-formed events get through, and no

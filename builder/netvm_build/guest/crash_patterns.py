@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The last words of a kernel, or of an init, and what they mean."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Every event of boot protocol 1 as a value; docs/reference/boot-protocol.md defines them."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A bounded memory of lines: the first ones, which are the boot, and the latest."""
 
 from __future__ import annotations

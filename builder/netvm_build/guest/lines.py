@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Bytes of a guest into lines, and lines into events: bounded, and every value of the type it should have."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What each service of the guest may do: as it is meant to be, and as the guest's kernel tells it.
 
 What is meant is written down here a second time, and a test holds it against the guest's own table in

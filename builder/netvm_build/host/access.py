@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a user needs to use a card without root: the group's device file, and memory that may be locked.
 
 VFIO pins all memory of a VM, since a card may write to any of it at any time, and counts it against RLIMIT_MEMLOCK

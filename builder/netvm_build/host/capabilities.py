@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The one capability that links need, held by as few processes as possible and for as short as possible.
 
 Sources: capabilities(7), prctl(2), <linux/capability.h>.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Links of this host as they are: what each is, what it carries, and whether the host's firewall sees its frames.
 
 Sources: ip-link(8) with -json -details; the kernel's Documentation/networking/bridge.rst (bridge-nf-call-iptables).

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What was changed on the host, on disk before it is changed, so that whoever comes next can undo it.
 
 A journal is a file of JSON lines in a folder.  `record` returns once the line is on the disk, so a change that was made

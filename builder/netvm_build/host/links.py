@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Taps, and bridges of two ports that the host itself has no part in.
 
 Every link is known by its name and its MAC together: a name alone may by now be another's.  Links belong to the network

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The host's PCI devices as sysfs shows them: drivers, IOMMU groups, resets.  Reads below a root path, changes nothing.
 
 Sources: the kernel's Documentation/ABI/testing/sysfs-bus-pci and Documentation/driver-api/vfio.rst; pci.ids(5).

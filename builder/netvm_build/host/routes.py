@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which interfaces the host's own traffic leaves by: those of its default routes, and what lies beneath them.
 
 A default route may go by a bridge, a bond or a VLAN; the card beneath it is what the host would miss.  Only the main

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The writes that hand a card to VFIO, one step each, and how each is undone.
 
 A step is written to the journal before it is made.  Steps are undone in the opposite order, and undoing looks at what

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Handing cards of this machine to VFIO, and back: whether it may be done, doing it, and undoing it whatever happens.
 
 An IOMMU group is bound as a whole or not at all: cards of one group can reach one another's memory.  Bridges stay with

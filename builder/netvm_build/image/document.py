@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The JSON value of manifest.json → a manifest, with everything that is wrong with its shape."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The image folder: what ``manifest.json`` says, checked for shape (`load`) and against the files (`verify`).
 
 The folder holds the kernel, its final configuration and the root image beside the manifest: docs/reference/image.md.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """An image folder and what its manifest says, as frozen values."""
 
 from __future__ import annotations

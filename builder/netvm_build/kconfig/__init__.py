@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Kernel fragments → one set of options, and what was asked held against what came out.
 
 - fragment.py: what a fragment is

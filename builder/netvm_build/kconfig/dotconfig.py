@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A kernel's .config, read and compared with what was asked by the code of the build's own check.
 
 The build takes templates/kernel/check_config.py in as a single file, without this package, so the host loads that file.

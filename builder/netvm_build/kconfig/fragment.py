@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a kernel fragment is: one concern's options, with conditions on the version of Linux."""
 
 from __future__ import annotations

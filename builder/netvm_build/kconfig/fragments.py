@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The folders of kernel fragments: all of them read, and their names held against each other."""
 
 from __future__ import annotations

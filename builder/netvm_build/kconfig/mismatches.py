@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the check inside the build says of options that came out otherwise than asked, read back from its log.
 
 The check (templates/kernel/check_config.py) knows the kernel's tree and so the reasons; it does not know the spec's

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which options become modules, which modules the image holds, and what is asked of a kernel that Debian built."""
 
 from __future__ import annotations

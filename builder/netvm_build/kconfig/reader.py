@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Kernel fragments: a YAML file for each concern.
 
     description: One line that `netvm-build kernel list` shows

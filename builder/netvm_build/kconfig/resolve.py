@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The spec's choice of fragments and options → what is asked of the kernel, with who asks and why."""
 
 from __future__ import annotations

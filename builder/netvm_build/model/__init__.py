@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The router as frozen values: what a spec means once every default is filled in.
 
 Rules about one value live with the reader of the spec, rules that span fields in `rules`.

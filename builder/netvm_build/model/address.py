@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The one definition of MAC ⇄ 100.x.y.z ⇄ /31 pair.
 
 A client's interface in the router has a MAC of OUI 0A:B3:EC whose last three octets are the last three octets of the

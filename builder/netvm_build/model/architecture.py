@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The machine architecture that kernels, images and QEMU are for."""
 
 from __future__ import annotations

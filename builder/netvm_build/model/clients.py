@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The router's clients: their names and addresses, and what they may do."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Families of network cards, read from the `nics:` of the fragments in kernel-configs/: all that is known of a card.
 
     nics:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a spec asks for: the platform, the kernel, uplinks, clients, the machine and the image."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Wi-Fi networks, as the spec has them: each with who may join, and by what both sides are known."""
 
 from __future__ import annotations

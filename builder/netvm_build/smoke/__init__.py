@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The smoke boot: an image is booted with two clients, and a table of checks says whether it routes.
 
 engine    the run: set-up, the table's rows in order, the verdict

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The smoke boot as a table: a row says what is checked, by which function, after which rows, and for how long.
 
 The functions are here, those that clients make in `through`, those of several uplinks in `several`.  To add a check,

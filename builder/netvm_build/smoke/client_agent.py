@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """PID 1 of a client VM: does over the kernel's real TCP/IP stack what the host asks on a virtio-serial port.
 
 The host writes this text, padded with newlines, to a disk and boots the router's own kernel and root with

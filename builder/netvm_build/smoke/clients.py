@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Client VMs: the router's own kernel and root under another PID 1, each with a real TCP/IP stack of its own."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """From the evidence of a failed boot to its cause, and the option or key to change.  Pure: facts in, diagnosis out."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A smoke run: for each NIC, one boot of the router, the table of checks over it, and a report."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the router says while it runs: its events as they come, its answers, and the signs that it is lost."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the router's answers say of its services' privileges, its kernel's settings and its watchdog: pure judgement."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the checks of the smoke boot are called in code and in report.json; what a report prints of them may change."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a check of the smoke boot is, and all that it may use."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a smoke boot needs: its servers, the router and its clients in a QEMU each, and the wires between them."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Checks of a router with several uplinks: each works, and clients go out by the next while the first is unplugged."""
 
 from __future__ import annotations

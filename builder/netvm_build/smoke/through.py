@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Checks that clients make: what they reach through the router, what they do not, and how they come and go."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The boot as a sequence of moments, from what the router said and when we read it."""
 
 from __future__ import annotations

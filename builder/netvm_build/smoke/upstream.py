@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the clients reach through NAT: small servers on this host's loopback, to which QEMU's user network leads.
 
 They serve one run: whoever does not know the run's token gets nothing.  Nothing listens beyond 127.0.0.1.

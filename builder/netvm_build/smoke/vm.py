@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The lifetime of one VM: QEMU, its QMP connection, its console and its port.
 
 Everything between us and QEMU is an inherited socket pair: there is no socket file to leave behind, and an end of file

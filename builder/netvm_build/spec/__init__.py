@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A spec in YAML → model.Router: every problem at once, each with line and path."""
 
 from __future__ import annotations

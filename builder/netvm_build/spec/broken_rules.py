@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Rules that span keys, and that a spec breaks: which are reported, and at which key and line."""
 
 from __future__ import annotations

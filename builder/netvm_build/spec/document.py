@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What is told of the format: the JSON Schema, the reference in Markdown, and the spec to start from."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Text → nodes → values → router, with every problem on the way."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a kernel option may be named and set to, and the words both the spec and the fragments are read with.
 
 A reader takes the raw scalar and returns a value or raises ReadError; whoever calls it knows the file, line and path.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A router as the full spec it stands for: as JSON, and as YAML that says where every value came from."""
 
 from __future__ import annotations

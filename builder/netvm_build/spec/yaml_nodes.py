@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """YAML text → nodes that keep the raw scalars, the line of every value and of every key.  The only room with PyYAML.
 
 `safe_load` reads 52:54:00:12:34:56 as an integer, `no` as False, and of two equal keys the second wins in silence.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The error tree: what a user may meet, each with its exit code, a hint and details.
 
     NetvmError                       1

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What long work tells whoever watches.  Engines emit these; the command line (or a test) draws them."""
 
 from __future__ import annotations

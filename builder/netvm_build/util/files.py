@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Files that are whole or not there: atomic replacement, and one writer at a time in a folder."""
 
 from __future__ import annotations

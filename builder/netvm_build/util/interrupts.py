@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """asyncio that signals may end: `run` in place of asyncio.run, `ended` for tasks that nobody wants any more.
 
 `exited` and `end_group` wait for a program while other tasks run.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """PEM (RFC 7468): the blocks of a text, in their order; what stands around them is left out."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The only room that starts programs: `run` for those that end by themselves, `spawn` for those we end.
 
 Every child gets a session of its own, so that Ctrl-C reaches us alone and we end the whole group: no process is left.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Where the files that travel with the package are: in a wheel netvm_build/data, in a checkout its top level."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A stream of a guest's bytes as text that a terminal may show: whole characters, newlines, and nothing that acts."""
 
 from __future__ import annotations

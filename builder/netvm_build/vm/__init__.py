@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A running VM: started by `run`, kept by a process that shares its console and its event port.
 
 engine    on this terminal, or detached from it; and how a VM is stopped

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Cards of this machine that come to a running VM, and go.
 
 Which VM has a card is asked of the VMs themselves: nothing that was written down could be as true.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """On this terminal, or detached from it; and how a VM is stopped."""
 
 from __future__ import annotations

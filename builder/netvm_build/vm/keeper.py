@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The keeper: the process that owns a VM's QEMU, and shares its console and its event port.
 
 QEMU's ends are inherited socket pairs; what others connect to are sockets of ours in the VM's folder.  QEMU dies with

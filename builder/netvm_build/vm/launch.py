@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """All that a VM is started from, its start, and its record."""
 
 from __future__ import annotations

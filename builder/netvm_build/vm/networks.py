@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What `run` boots: the router, a network for each client, and free ports for those that come later.
 
 Every client has a socket in the VM's folder, which another QEMU can join.

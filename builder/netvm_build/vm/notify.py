@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a service manager is told of a router's boot, if one asks (sd_notify(3))."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Another router's client network as an uplink: a router behind a router.
 
 Each client network that `run` offers is a Unix socket on which that router's QEMU listens; the uplink of the router

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which VMs `run` has running: a private folder for each below the runtime folder, found and cleaned by anyone.
 
 A VM is alive as long as its keeper holds the lock (flock(2)) on the folder, and the kernel lets go of that however the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a running VM is at this moment, read out of a guest's answers: typed, bounded, and without what makes no sense.
 
 Byte counts are the client's own view: `in_bytes` is what it received.  An uplink's `in_bytes` came in from outside.

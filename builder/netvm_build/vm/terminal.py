@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A VM's console on this terminal: keys to it, its text from it, and the escape keys that are ours."""
 
 from __future__ import annotations

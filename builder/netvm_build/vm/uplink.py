@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Where the router's uplink leads: QEMU's user network, a tap or a bridge of this host, or another router."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The system calls that each service may make; any other ends it.  iwd's are in allowed_iwd.py.
 
 docs/reference/security.md says how the tables came about and how to extend them.  tests/vectors/calls.json holds, for

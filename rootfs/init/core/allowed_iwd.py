@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The system calls that iwd may make; see allowed.py.  Loaded only where the image has Wi-Fi."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Lines to a descriptor that may be slow, or that nobody reads: a bounded queue that never blocks PID 1."""
 
 from __future__ import annotations

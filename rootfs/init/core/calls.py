@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Names of the system calls of x86-64 (<asm/unistd_64.h>).  Loaded only when there is one to name."""
 
 from __future__ import annotations

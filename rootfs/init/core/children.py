@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Starting programs, hearing what they say, and reaping them: every orphan of the machine ends here too."""
 
 from __future__ import annotations

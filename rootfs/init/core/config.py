@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The init's configuration, /etc/netvm/config.json: format 1, written by the builder."""
 
 from __future__ import annotations

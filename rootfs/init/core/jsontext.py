@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """JSON text (RFC 8259) without the `json` module, whose import costs more than the rest of the protocol."""
 
 from __future__ import annotations

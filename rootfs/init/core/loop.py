@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The event loop: descriptors, timers and signals, one at a time, in one thread."""
 
 from __future__ import annotations

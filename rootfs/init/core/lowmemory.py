@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Whether the kernel killed a process because there was no memory left, by the kernel's own log."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """System calls that Python lacks, and the C halves of standard modules.
 
 PID 1 may start on an emulated CPU, where an import is dear: `socket`, `signal` and `json` together cost a quarter of a

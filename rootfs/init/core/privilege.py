@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a process may do, as the kernel tells it in /proc/PID/status (proc_pid_status(5))."""
 
 from __future__ import annotations

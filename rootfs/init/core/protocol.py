@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Boot protocol 1: events to the host, requests from it.  docs/reference/boot-protocol.md defines it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a service waits for before its first start: device nodes and files that appear once a driver is loaded.
 
 Nothing is polled: a uevent of a new device leads to another look, and a timer ends the wait.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Compiles a table of system calls into a seccomp filter that allows these calls and reports every other.
 
 Classic BPF (Linux, Documentation/userspace-api/seccomp_filter.rst): another architecture kills the process, a call of

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What runs beside PID 1, as a table: the order, the user, the capabilities, and what goes first without memory."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Keeps services running: order of starting, bounded back-off, `degraded` for one that keeps dying; never a reboot."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Kills a service that makes a system call its filter doesn't allow, and says which call it was: seccomp_unotify(2).
 
 The call waits in the kernel until PID 1 answers, and PID 1's only answer is SIGKILL.  Only the process that waits is

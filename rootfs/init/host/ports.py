@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The virtio-serial port `netvm.events`: finding it, and serving it without ever waiting for the host."""
 
 from __future__ import annotations

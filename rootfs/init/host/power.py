@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The power button: an input device that says KEY_POWER."""
 
 from __future__ import annotations

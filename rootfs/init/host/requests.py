@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Answers to the host's requests.  One row of the table each; docs/reference/boot-protocol.md says what they answer."""
 
 from __future__ import annotations

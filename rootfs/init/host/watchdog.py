@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The hardware watchdog: it resets the machine when PID 1 stops writing to it.
 
 PID 1 writes from its loop and nowhere else, so that a loop that hangs is caught.  With the kernel's WATCHDOG_NOWAYOUT

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Forgets connections: of a client that is gone, so that the next client with its address inherits nothing; of DNS
 questions to a resolver that is no longer ours; and of an uplink that is no longer the way out.
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Traffic of interfaces (rtnetlink) and the ruleset's named counters (nfnetlink), read when the host asks.
 
 Sources: linux/rtnetlink.h and linux/if_link.h (IFLA_STATS64), linux/netfilter/nf_tables.h (NFT_MSG_GETOBJ).

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Changes of interfaces by rtnetlink(7): named, grouped, given an address, taken up and down, and VLANs made."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the kernel drops by itself, before or after every rule of the firewall; read when the host asks.
 
 Sources: /proc/net/snmp and /proc/net/netstat (RFC 4293 and Linux's own), /proc/net/stat/rt_cache, and the statistics of

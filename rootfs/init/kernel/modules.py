@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Loadable drivers: PID 1 loads what the hardware asks for by its modalias, and nothing that the image does not list.
 
 The build made the table (templates/platforms/shared/make_drivers.py): which module serves which alias, what must be

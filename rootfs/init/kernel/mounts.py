@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What is mounted where, as a table.  /dev comes from the kernel (DEVTMPFS_MOUNT); the root stays read-only."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """netlink(7): how messages and attributes are framed, asking for a change, and messages that differ in few values."""
 
 from __future__ import annotations

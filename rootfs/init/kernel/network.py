@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the kernel's network looks like now: links, IPv4 addresses and default routes, kept up by rtnetlink."""
 
 from __future__ import annotations

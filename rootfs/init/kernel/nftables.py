@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """nf_tables over netlink (linux/netfilter/nf_tables.h): whole transactions, and the elements of sets and maps.
 
 A transaction is a batch of messages (linux/netfilter/nfnetlink.h): all of it is in force at once, or nothing of it.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The length of a client interface's rings, which is most of the memory that a client costs.
 
 A receive ring is kept full of buffers of 1.5 KiB each.  QEMU offers rings of 256 or, whatever it is asked for, of 1024:

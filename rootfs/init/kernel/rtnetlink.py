@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """rtnetlink(7): links, addresses and routes as the kernel tells of them, and the socket on which it does."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Kernel uevents: what appears and goes while we run (NETLINK_KOBJECT_UEVENT, kernel group)."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The uplink in use: its group, by which the firewall tells it from others, and its routes, which clients follow."""
 
 from __future__ import annotations

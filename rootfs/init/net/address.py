@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """MAC → address of a client's interface: the guest's half of the rule; tests/vectors/address.json binds both halves.
 
 The last three octets of the MAC are the last three of the IPv4 address 100.x.y.z that the router gives the interface.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A connection to the message bus: calls, their answers, and signals.
 
 Nothing here waits: whatever comes is taken from the loop.  A bus that breaks the protocol, or that keeps calls without

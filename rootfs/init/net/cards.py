@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the spec sets on an uplink: the MAC that the network sees, the MTU, and static routes."""
 
 from __future__ import annotations

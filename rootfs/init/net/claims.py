@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What an uplink's network may not claim: the clients' addresses, and addresses that no host has.
 
 A lease is somebody else's word.  One with a client's address, or with a gateway or a resolver among the clients (to

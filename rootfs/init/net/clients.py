@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Clients: every interface with the OUI, at boot and hot-plugged.  Its MAC says which address the router has there."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What ConnMan says of the uplinks, over D-Bus (doc/manager-api.txt and doc/service-api.txt of ConnMan), and the order
 that the spec wants of them.
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Messages of the message bus (D-Bus Specification, protocol version 1): calls written, answers and signals read.
 
 What another process sent is not trusted: it is decoded into values of known types and bounded number.

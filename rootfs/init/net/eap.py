@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """EAP: what was handed over for a network, and the network as iwd reads it (iwd.network(5)).
 
 Loaded only where a network has it.  A client's certificate and key stand in iwd's file itself, so that one file, which

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The firewall: a ruleset that never changes, and the sets in which clients and resolvers are elements.
 
 nft has compiled the ruleset when the image was made: no parser runs here, no program is started, and a client's coming

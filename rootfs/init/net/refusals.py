@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What iwd says of a network that will not have us, or whose server is not the one it should be.
 
 iwd has no interface that tells why: its lines do.  The causes are in the order of how much they explain.

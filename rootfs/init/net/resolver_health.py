@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which of several resolvers answer, so that clients' DNS goes to none that does not: docs/adr/0013-dead-resolvers.md.
 
 Each is asked for the root's name servers (RFC 1034, 1035), from a socket and with a number of its own.  The socket is

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Follows the resolv.conf that `connmand -r` writes (resolv.conf(5)): where the clients' DNS goes."""
 
 from __future__ import annotations

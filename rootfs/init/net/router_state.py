@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Whether clients can go out, in one place: `ready` and `degraded` are said by it, and `status` repeats it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which routes a packet follows where there are several uplinks: each has a table of its own, and rules choose one.
 
     the packet is from   its routes are

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """An uplink: a physical interface, or a VLAN on one, that ConnMan configures, and its lease."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Uplinks: the physical interfaces, which ConnMan configures, and VLANs on them.
 
 We name them, take them up, and tell of their leases, of what ConnMan says is wrong, and by which clients go out.

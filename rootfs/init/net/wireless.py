@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Wi-Fi: the networks' secrets from the host into iwd's folder, what each country allows into the kernel, iwd itself.
 
 Loaded only where the image has Wi-Fi.  The secrets come by QEMU's fw_cfg, which root alone can read, and go into files

@@ -1,3 +1,5 @@
+/* SPDX-FileCopyrightText: 2026 netvm-build contributors
+ * SPDX-License-Identifier: MIT */
 /* What connmand asks of libraries that it otherwise has no use for.
  *
  * gweb, the HTTP client behind the online check and WISPr (both off), names its errors by GIO; libdbus, which serves

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # ConnMan from Debian's source package, built small: no DNS proxy runs (-r), and what could be attacked and is not used
 # (WISPr, VPNs, Bluetooth, mobile, gadget …) is not even compiled.
 cd /build

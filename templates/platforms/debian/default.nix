@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # The debian platform: every part of the image from Debian's packages, pinned by the lock, built in Nix's sandbox.
 { lock, system ? "x86_64-linux", wireless ? false }:
 let

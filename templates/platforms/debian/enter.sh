@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # Run $inside in $root: same /build and /nix/store, everything else from the root alone.
 # A user namespace lets an ordinary build user mount and chroot; the mounts go with it.
 case ${1-} in

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # lib.kernel with nixpkgs' meaning (lib/kernel.nix there), so that one structuredExtraConfig serves both platforms.
 {
   yes = { tristate = "y"; optional = false; };

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # Configure, check and build the kernel.  Everything that could differ from run to run is fixed here.
 export KBUILD_BUILD_TIMESTAMP='1970-01-01 00:00:01 +0000' KBUILD_BUILD_USER=netvm KBUILD_BUILD_HOST=netvm KBUILD_BUILD_VERSION=1
 

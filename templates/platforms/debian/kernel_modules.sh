@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # A kernel with loadable modules: what kernel.sh makes, and the modules below $out/lib/modules.
 # A file of its own, so that kernels without modules stay as they are, to the byte.
 . "$builtin"

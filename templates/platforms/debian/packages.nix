@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # Debian packages, fetched as the lock pins them, and roots unpacked from them.
 #
 # The builder of everything is the lock's static busybox, which holds sh, dpkg-deb, unshare, chroot and mount. It is the

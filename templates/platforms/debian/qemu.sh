@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # QEMU from the lock, runnable on any x86-64 Linux: its own loader, libraries, firmware and modules, nothing of the host's.
 bb() { "$busybox" "$@"; }
 binary=$root/usr/bin/qemu-system-x86_64

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Take Debian's built kernel out of its unpacked package, if it has the options that are asked for.
 
 usage: stock_kernel.py CHECK UNPACKED REQUESTS OUT KNOWN…

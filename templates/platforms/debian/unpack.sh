@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # Unpack $debs into $out, which becomes a root one can chroot into.  No maintainer script runs.
 bb() { "$busybox" "$@"; }
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # ConnMan, built small, and never a version with a known hole.
 #
 # 1.41 and before have CVE-2022-32292, CVE-2022-32293 and CVE-2023-28488; up to 1.44, CVE-2025-32366 and CVE-2025-32743.

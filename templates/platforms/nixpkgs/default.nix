@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # The nixpkgs platform: every part of the image from a nixpkgs tree, which pins them all; see docs/how-to/nixpkgs.md.
 { nixpkgs, system ? "x86_64-linux" }:
 let

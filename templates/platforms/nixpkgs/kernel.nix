@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # nixpkgs' kernel with our configuration: docs/adr/0005-nixpkgs-kernel.md says why in this way.
 { pkgs }:
 let

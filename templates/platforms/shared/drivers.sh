@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # Collect the modules and firmware of an image; see make_drivers.py and take_firmware.py.
 mkdir -p "$out"
 python3 -I -B "$maker" "$kernel" "$wanted" "$out" "$busybox"

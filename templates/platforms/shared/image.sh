@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # Lay out the image folder and write its manifest; see make_image.py.
 mkdir -p "$out"
 cp "$kernel/kernel" "$kernel/kernel.config" "$rootfs/rootfs.img" "$out/"

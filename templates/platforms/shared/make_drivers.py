@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Collect the modules of an image, what they need, and the table by which PID 1 finds the one for a device.
 
 usage: make_drivers.py KERNEL WANTED OUT BUSYBOX

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Write manifest.json into an image folder: what Nix knows of the image, and the SHA-256 of each of its files.
 
 usage: make_image.py MANIFEST ROOTFS FOLDER OPTIONS QEMU

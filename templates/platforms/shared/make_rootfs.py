@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Put together the guest's root: the tree as rendered, the programs it runs, the libraries and modules those need.
 
 usage: make_rootfs.py ROOT TREE PROGRAMS MODULES PART…

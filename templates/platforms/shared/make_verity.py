@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Append dm-verity's hash tree to a root image, and write the table by which the kernel makes one device of both.
 
 usage: make_verity.py IMAGE TABLE

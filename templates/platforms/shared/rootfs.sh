@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # Make the guest's root file system; see make_rootfs.py.
 fresh=$NIX_BUILD_TOP/root
 mkdir -p "$out" "$fresh"

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Copy the firmware that an image's drivers name, and no other file of the packages that have it.
 
 usage: take_firmware.py NAMED TARGET [FOLDER…]

@@ -1,3 +1,5 @@
+/* SPDX-FileCopyrightText: 2026 netvm-build contributors
+ * SPDX-License-Identifier: MIT */
 /*
  * Reads cases from standard input, and prints what the DHCP client's parser finds in each: a line with the offset of the
  * first such option that is long enough (o, f or s, and a number), its parts joined, and its routes.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # Compiles read_options.c with the parser out of ConnMan's patch, and gives it the cases.
 mkdir -p /build/gdhcp
 cp "$parser" /build/gdhcp/options.h

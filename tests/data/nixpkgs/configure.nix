@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # The configuration that nixpkgs' own script makes of our options, on Debian's kernel source of the same series:
 # nixpkgs' toolchain would have to be downloaded, and its script is what there is doubt about.
 { debianTree, nixpkgsTree }:

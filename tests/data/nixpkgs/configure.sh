@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # What nixpkgs' linux-config does in its buildPhase, with its own script, on Debian's kernel source in Debian's root.
 export ARCH="$kernelArch" CROSS_COMPILE='' DEBUG=''
 cd /build

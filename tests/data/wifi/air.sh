@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # The other side of the air: runs each line that the test sends through the virtio port `air`, and answers with one line,
 # its exit status and what it printed.  Functions for what tests do are below; the rest is plain shell.
 export PATH=/bin

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The air for Wi-Fi tests: hostapd, iw and busybox from Debian's packages, as an initramfs for the router's VM.
 
 The access point lives in the same VM as the router, since simulated radios (mac80211_hwsim) hear each other inside one

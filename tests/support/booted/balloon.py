@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Taking a running router's memory from it, by the balloon that every virtio guest has: pages that it may not touch."""
 
 from __future__ import annotations

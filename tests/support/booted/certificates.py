@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Certificates for the tests of EAP, made by openssl(1): an authority, a server in four states, and a client."""
 
 from __future__ import annotations

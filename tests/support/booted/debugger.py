@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A little of GDB's remote protocol (its manual, appendix E): to stop a VM, look at its registers, and set one."""
 
 from __future__ import annotations

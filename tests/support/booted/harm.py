@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What rows of the table of faults are made of.
 
 A row is a function of a scene that does the harm, holds what the router says against a bound, and takes the harm back.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The bench of tests/guest on the real image: the same scenarios, their wires plugged into the VM.
 
 What a scenario does inside the router (its rules, routes, elements) cannot be done here, so only those run that send

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which frames may come out of a router: at an uplink, and at a client's wire."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The default image in QEMU, as `run` starts it, with every NIC plugged into a tap in a namespace of its own.
 
 A tap is a wire: QEMU holds one end, and whatever is in the namespace the other.  All NICs are hot-plugged over the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What is around a router on taps: an upstream that serves DHCP, DNS and HTTP, and clients with stacks of their own."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A router and a client beside the air: one boot, in which the access point is what changes."""
 
 from __future__ import annotations

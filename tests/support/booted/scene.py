@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A router between an upstream and two clients while something goes wrong, and the judge of every frame that came out.
 
 All the while clients and upstream also send what must get nowhere: such frames have a mark, which no capture may hold.

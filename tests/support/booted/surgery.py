@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """An image like the default one but for one wound: its rendered tree is altered before Nix builds it."""
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
 """A stand-in for QEMU: speaks QMP over the descriptors it inherits, and plays a router or a client.
 
 FAKE_QEMU in the environment names a fault (see `FAULTS`); empty, the router boots and everything it is asked succeeds.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the proofs on the wire need; where it is missing they are skipped and say so, but in CI they fail."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A DHCP server for tests: every byte of its answers is the test's choice."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Malformed frames from fixed seeds: Ethernet, ARP, IPv4, ICMP, UDP and TCP, some nearly right, some quite wrong."""
 
 from __future__ import annotations

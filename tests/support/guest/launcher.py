@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """PID 1 of a test's namespaces: the real init, told what differs from a virtual machine.
 
 usage: launcher.py SETTINGS   (a JSON file: etc, connmand, dbus_daemon, bus, port, crash, record, without)

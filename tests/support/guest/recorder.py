@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Records the system calls of the router's services, in place of holding them to their tables.
 
 Loaded into PID 1 by launcher.py.  Each service gets a filter that reports the calls that it otherwise allows, and those

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What scenarios are made of: their table, and the packets that most of them send.
 
 A scenario is a function of a bench that sends real frames and looks at every wire; `SCENARIOS` maps its name to it and

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """In the place of dbus-daemon: admits whoever connects, and then breaks the protocol, each time in another way."""
 
 from __future__ import annotations

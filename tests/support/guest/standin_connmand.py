@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Does what the init relies on of connmand, for machines that have none: addresses, routes and resolv.conf for up*.
 
 It waits for an uplink to be named, as ConnMan waits for rtnetlink, and gives it the one address of the tests' network.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Wires to a router: what is sent into them and what comes out, frame by frame.
 
 The far ends are bare: their kernels answer ARP and nothing else, so every other frame is the router's or the test's.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A router in a namespace with the rendered ruleset, its upstream and its clients at the far ends of their wires.
 
 The router's side is the real thing: the ruleset as the builder renders it, loaded by the real nft, and the init's own

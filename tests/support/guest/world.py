@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A router and its surroundings in network namespaces: upstream, clients, and the router as PID 1 of its own.
 
 Each namespace lives as long as a process of ours; ending those leaves nothing behind.

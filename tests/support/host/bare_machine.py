@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A Debian with nothing on it: a root of its own, as debootstrap makes it, entered in namespaces of its own.
 
 Of the host it has the network, the mirror that apt asks, pip's settings and TLS's authorities; no program.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A Debian with the programs that clients and hosts configure networks with, for trying what the guides say.
 
 Its packages are locked and unpacked as those of an image are, so nothing is installed on this machine and no service

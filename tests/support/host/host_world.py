@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A host of its own for tests: a network namespace, and a /run that nobody else sees; and an upstream beside it.
 
 Needs root.  Whatever a test leaves goes with the namespaces.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Kill `client attach` or `detach` before each of its steps, have the next command clean up, and compare the host.
 
 Runs in the host's namespace, beside a router that runs: kill_steps.py attach|detach NAME|- tap|socket.  Prints a JSON

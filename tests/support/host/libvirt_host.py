@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the test of the libvirt guides runs inside its Debian: helpers of its scripts, on Debian's own Python.
 
 libvirt_host.py events SOCKET NAME    wait for an event of the router's and print it

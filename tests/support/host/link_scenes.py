@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What links do, seen from inside a network namespace: link_scenes.py SCENE prints a JSON object for its test."""
 
 from __future__ import annotations

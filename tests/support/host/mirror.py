@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A mirror on the loopback that misbehaves as mirrors do."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the tests of the nixpkgs platform and of the flake share: Nix by hand, and a nixpkgs in miniature."""
 
 from __future__ import annotations

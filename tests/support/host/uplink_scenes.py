@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The router's uplink on a host's taps and bridges, inside a namespace: uplink_scenes.py SCENE prints a JSON object."""
 
 from __future__ import annotations

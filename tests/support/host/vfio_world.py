@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A machine whose hardware is emulated, with a virtual IOMMU, and in it our own program, QEMU and a router's image.
 
 Its kernel and root are built as a router's are.  It does what `vfio_host/scenario` says, and tells of it line by line.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What tests of bad luck share: the program as a process, what it leaves behind, and a file system of few bytes."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The debian platform's packages: resolved by apt, checked by its signatures, pinned by version and SHA-256."""
 
 from netvm_build.build.debian.bootstrap import has_bootstrap, write_bootstrap

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A private apt: its own state, sources and keyring; of the machine's, only how it downloads."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The one binary that the sandbox starts from: busybox, taken out of its package, pinned by the lock's hash.
 
 Nix can fetch a .deb by itself but not open it; everything after this binary is unpacked by it, inside the sandbox.

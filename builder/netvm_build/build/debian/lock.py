@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """netvm.lock: the packages of an image, pinned.  JSON, because Nix reads it too.
 
     {"version": 1, "request": {…}, "mirrors": {"debian": URL, "security": URL}, "sets": {SET: [PACKAGE, …]},

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which mirror to take packages from: the spec's, or else the machine's own."""
 
 from __future__ import annotations

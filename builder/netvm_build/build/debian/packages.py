@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the image is made of, in Debian's packages: the one table to read for "where does this come from"."""
 
 from __future__ import annotations

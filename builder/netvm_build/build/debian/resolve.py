@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Request → lock: ask apt what each set is made of today, and pin it."""
 
 from __future__ import annotations

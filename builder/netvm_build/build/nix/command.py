@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Nix: command lines, settings given per call, and a derivation's way to its store path.
 
 The machine's nix.conf stays as it is.  As root without a daemon Nix builds by itself; where a daemon runs, it does,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Python value → Nix literal.  Whatever comes from a user enters a Nix expression through here and nowhere else.
 
 Source of the rules: the Nix manual, "Values" and "Identifiers".

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Nix's own log (``--log-format internal-json``) → progress, output and what went wrong.
 
 Source of the format: Nix's src/libutil/logging.hh (activity and result types), the same from 2.8 to today.

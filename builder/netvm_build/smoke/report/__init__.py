@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a smoke boot found, as one frozen value, and its renderings: text, JSON, JUnit XML and a picture of the boot."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A report as JSON of version 1, and the schema that describes it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A picture of the boot: SVG, a bar for each phase on a common time axis, one band for each NIC."""
 
 from __future__ import annotations

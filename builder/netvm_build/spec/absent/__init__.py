@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Keys that people look for and the spec doesn't have, each with the reason and what to write instead."""
 
 from __future__ import annotations

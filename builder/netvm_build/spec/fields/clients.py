@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Readers of named clients, and of pairs of them."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Readers of a Wi-Fi network's EAP: the method, who one is, what a server must prove before a password is told."""
 
 from __future__ import annotations

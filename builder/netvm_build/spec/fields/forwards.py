@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Reader of a forwarded port: a port or a range, the client it leads to, and who may use it."""
 
 from __future__ import annotations

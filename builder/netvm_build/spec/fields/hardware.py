@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Readers of drivers and firmware: families of network cards, modules, packages of firmware."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Readers of names, locations and kernel options.
 
 What goes on into other formats (nftables, ConnMan's files, apt's sources, a kernel command line, file names) is held to

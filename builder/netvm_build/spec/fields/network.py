@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Readers of addresses: what each may be on an uplink, in a pool, or as a client's."""
 
 from __future__ import annotations

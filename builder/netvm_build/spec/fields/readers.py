@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Readers: how a kind of value is read from a node, described to a user and to an editor, and written back."""
 
 from __future__ import annotations

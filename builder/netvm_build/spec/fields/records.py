@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Reading an entry of a list that is a mapping with keys of its own: a forwarded port, an uplink, a Wi-Fi network."""
 
 from __future__ import annotations

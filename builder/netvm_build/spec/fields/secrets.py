@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Reader of where a secret is found: what somebody writes in its place may be the secret, and no message repeats it."""
 
 from __future__ import annotations

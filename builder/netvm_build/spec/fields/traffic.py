@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Readers of what clients may use beside the outside by IPv4: IPv6, and helpers of connection tracking."""
 
 from __future__ import annotations

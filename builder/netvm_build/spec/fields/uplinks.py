@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Readers of one of several uplinks, and of what an uplink has."""
 
 from __future__ import annotations

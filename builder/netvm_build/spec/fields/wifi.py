@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Readers of the wifi section: a country, and networks whose secrets stand elsewhere."""
 
 from __future__ import annotations

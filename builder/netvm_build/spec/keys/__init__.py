@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The one table of the spec's keys: from it come the reader, the JSON Schema and the reference."""
 
 from __future__ import annotations

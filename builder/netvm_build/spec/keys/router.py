@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What the router is, and where it goes out: keys that stand in no section."""
 
 from __future__ import annotations

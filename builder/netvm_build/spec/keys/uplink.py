@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """How ConnMan configures uplinks, and which it prefers."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The Wi-Fi networks that the router may join."""
 
 from __future__ import annotations

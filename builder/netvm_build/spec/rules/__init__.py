@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The rules that span fields of a router, as data: those of no other room, and with them those of all."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Forwarded ports: the rules they must keep, and their elements in the ruleset."""
 
 from __future__ import annotations

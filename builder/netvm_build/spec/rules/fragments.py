@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """How much each sender may make the router keep of datagrams that have not arrived whole.
 
 The kernel joins fragments before it tracks connections, in memory that all senders share.  docs/adr/0014-fragments.md

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Addresses in the spec that name other hosts: none may be the router's own, a client's, or no host's.
 
 Addresses that come by DHCP are not known here; the guest holds those against the same owners.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which source ports clients' connections get on an uplink, and which the router's own sockets use.
 
 Neither may be a port that the router listens on or forwards: a client that sends first from such a port would

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Why packets are refused: the ruleset's named counters, and what the kernel itself drops and counts."""
 
 from __future__ import annotations

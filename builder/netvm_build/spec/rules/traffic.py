@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which traffic the router lets through: what the spec says of it in the firewall's words, and its numbers.
 
 The ruleset is templates/rootfs/etc/netvm/ruleset.nft.j2; here is all it names but the router itself.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The rules about uplinks: what each must have, and what tells several apart."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Wi-Fi as the image needs it: the rules of the spec's section, and its networks as the guest's files have them.
 
 No secret is known here; `credentials` reads them when a VM is started.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """One port and one console of a VM, shared by any number of local readers over unix sockets.
 
 The event port has one reader at a time, and a console too.  The VM's keeper is that reader; here it hands on what it

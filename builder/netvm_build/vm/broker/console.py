@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A VM's console: its bytes to every reader, and their keys to it."""
 
 from __future__ import annotations

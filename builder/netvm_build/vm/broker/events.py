@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A VM's event port: its lines to every reader, their requests to the guest, and the answers to those requests."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """How much is read of a guest in a second, so that its flood costs the host a few percent of one processor."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A connection of one local reader: what it does not read is dropped and counted."""
 
 from __future__ import annotations

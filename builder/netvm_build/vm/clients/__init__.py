@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Clients of this host on a running router: attached, detached, listed.
 
 plan     which address, which seat, which names: decided, and nothing changed yet

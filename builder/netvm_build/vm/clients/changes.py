@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What was changed for clients, read out of the journal, and undone.
 
 While a client is being attached its changes belong to the process that attaches it, and then to the VM's keeper.  When

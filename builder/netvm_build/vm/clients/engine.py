@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A client attached: each change in the journal before it is made, all of them undone where the last one fails."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The router's QEMU, asked by QMP over the monitor that `run` leaves to others.  One at a time may use it."""
 
 from __future__ import annotations

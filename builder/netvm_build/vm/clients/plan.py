@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which address, which seat, which names a client gets: decided from what is there, and nothing changed yet."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """How a client's own VMM is told to use what was made for it: pure functions from an attachment to what one types.
 
 Sources: qemu(1); cloud-hypervisor's --help; crosvm's `run --help` (--net); Firecracker's API (PUT /network-interfaces);

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which QEMU, and its command line: pure functions from a described machine to argv."""
 
 from __future__ import annotations

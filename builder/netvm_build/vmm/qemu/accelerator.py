@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """KVM or TCG, decided by trial: a guest is booted with a deadline, and the answer is remembered.
 
 ``/dev/kvm`` can exist, open, and yet never boot a guest: the firmware starts and hangs, QEMU aborts on an MSR, or a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Secrets on their way into a VM: from files or the environment, by a file without a name, into QEMU's fw_cfg.
 
 A secret is never in a command line (QEMU's names a descriptor), a log, a report or a message, and in no file of ours.

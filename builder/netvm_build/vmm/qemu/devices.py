@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The network cards of a VM: emulated uplinks, cards of this machine, and the clients' NICs."""
 
 from __future__ import annotations

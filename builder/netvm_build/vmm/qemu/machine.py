@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """What a VM is made of, and the router as its manifest wants it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The networks behind an emulated uplink: a user network of QEMU's for each, and a trunk that has several.
 
 A user network has this host at one address and, at another, a resolver that passes DNS on to this host's own.  Uplinks

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """QEMU's option lists.  Every value in one has its commas doubled, as their syntax asks."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Where clients' NICs sit on the router's PCI buses, so that each can be plugged and unplugged while it runs.
 
 Few NICs sit in a PCIe root port each, eight to a slot of q35's own bus.  Many sit in the slots of PCIe-to-PCI bridges:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """Which QEMU: the one asked for, the one that the image was built with, or the one on PATH."""
 
 from __future__ import annotations

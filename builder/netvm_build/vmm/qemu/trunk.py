@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The far end of a card's trunk: frames of each VLAN go to a user network of their own, and get their tag coming back.
 
 QEMU's networks know no VLANs, so a router whose uplinks are VLANs would hear nothing from them.

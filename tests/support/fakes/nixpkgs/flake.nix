@@ -1,3 +1,5 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
 {
   outputs = { self }: {
     legacyPackages.x86_64-linux =

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # The root of the VFIO test's host, from the same lock as a router's image: Debian's Python, the locked QEMU, our
 # builder, what it imports, and a router image.
 { tree, program, imported, image, scenario }:

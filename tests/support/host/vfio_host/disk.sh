@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # Put the host's root together and make a file system of it; see disk.nix.
 fresh=$NIX_BUILD_TOP/disk
 mkdir -p "$out" "$fresh/nix/store"

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # In the form of nixpkgs' own: what it asks of Nix, and which of that is missing here.
 let
   features = [

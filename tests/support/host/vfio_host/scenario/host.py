@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """PID 1 of the VFIO test's host: what a machine with a virtual IOMMU does with netvm-build, one result a line.
 
 Results go to the second serial port as JSON, what programs print to the console.  Whatever happens, the machine ends.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """A client of a router that runs: a network namespace of the VFIO test's host, joined by the socket that `run` offers.
 
 Its TCP/IP stack is the host's kernel's.  A tap is its network card, and two threads carry the tap's frames.

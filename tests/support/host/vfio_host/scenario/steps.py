@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
 """The steps of the VFIO test, each by name on the kernel's command line."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+#
 # A nixpkgs in miniature: the names, functions and arguments that the nixpkgs platform uses, with nixpkgs' meaning, and
 # no package that could be built.  Each package remembers in `asked` what it was made with, and its derivation says it
 # too.
