@@ -175,11 +175,11 @@ build_and_smoke() {
     exec .venv/bin/netvm-build smoke build/netvm.yaml
 }
 
-# The tests of some marks, several at once, since most of them wait.  tests/conftest.py says which run one by one.
+# The tests of some marks, several at once, since most of them wait.
 at_once() { # marks, what is handed on
     marks=$1
     shift
-    .venv/bin/python -m pytest -m "$marks" -n $(($(nproc) * 2)) --dist loadgroup --no-loadscope-reorder "$@"
+    .venv/bin/python -m pytest -m "$marks" -n $(($(nproc) * 2)) "$@"
 }
 
 # Unit tests several at once, then one by one what shares the built image, the machine's /tmp, or measures time.

@@ -39,21 +39,15 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests in an order for several workers (pytest -n): what waits longest first, so that no worker ends late.
-
-    What boots VMs, which take a processor each, and what measures times or rates comes last, one after another.
+    """Put tests in an order for several workers (pytest -n): what waits longest first, so that no worker ends late, and
+    what boots VMs last.  Those share an image and the machine: make.sh runs them one by one.
     """
 
     def seconds(item: pytest.Item) -> float:
         mark = item.get_closest_marker("lasts")
         return float(mark.args[0]) if mark else 0.0
 
-    def alone(item: pytest.Item) -> bool:
-        return INTEGRATION in item.path.parents or item.get_closest_marker("alone") is not None
-
-    for item in filter(alone, items):
-        item.add_marker(pytest.mark.xdist_group("alone"))
-    items.sort(key=lambda item: (alone(item), -seconds(item)))
+    items.sort(key=lambda item: (INTEGRATION in item.path.parents, -seconds(item)))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -14,14 +14,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = """
 import json, os
 def pytest_collection_finish(session):
-    found = [(item.name, [mark.args[0] for mark in item.iter_markers("xdist_group")]) for item in session.items]
-    open(os.environ["FOUND"], "w").write(json.dumps(found))
+    open(os.environ["FOUND"], "w").write(json.dumps([item.name for item in session.items]))
 """
 TESTS = """
 import pytest
 def test_first(): pass
-@pytest.mark.alone
-def test_measures(): pass
 @pytest.mark.lasts(20)
 def test_waits(): pass
 @pytest.mark.lasts(90)
@@ -30,22 +27,21 @@ def test_second(): pass
 """
 
 
-def test_what_waits_comes_first_and_what_measures_or_boots_last(tmp_path: Path) -> None:
+def test_what_waits_comes_first_and_what_boots_last(tmp_path: Path) -> None:
     (tmp_path / "unit").mkdir()
     (tmp_path / "integration").mkdir()
     (tmp_path / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
     (tmp_path / "unit/test_a.py").write_text(TESTS)
     (tmp_path / "integration/test_b.py").write_text("def test_boots(): pass\n")
     (tmp_path / "show.py").write_text(PLUGIN)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  alone: x\n  lasts: x\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  lasts: x\n")
     argv = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", "-p", "show", "--rootdir", "."]
     environment = {"PYTHONPATH": str(tmp_path), "FOUND": str(tmp_path / "found")}
     subprocess.run(argv, cwd=tmp_path, env=environment, check=True, capture_output=True)
     assert json.loads((tmp_path / "found").read_text()) == [
-        ["test_waits_long", []],
-        ["test_waits", []],
-        ["test_first", []],
-        ["test_second", []],
-        ["test_boots", ["alone"]],
-        ["test_measures", ["alone"]],
+        "test_waits_long",
+        "test_waits",
+        "test_first",
+        "test_second",
+        "test_boots",
     ]

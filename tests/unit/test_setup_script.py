@@ -322,7 +322,7 @@ def test_one_for_tests_serves_for_building_and_not_the_other_way(computer: Compu
 
 # ---- tests and the rest
 
-SEVERAL = "-n 6 --dist loadgroup --no-loadscope-reorder"  # on three processors
+SEVERAL = "-n 6"  # on three processors
 
 
 def test_all_tests_run_in_two_parts_and_one_that_fails_is_told(computer: Computer) -> None:
