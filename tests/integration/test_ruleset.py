@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,8 @@ def test_the_compiled_ruleset_is_the_one_of_the_text(tree: Path, batch: Path, ke
     compiled, text = kernels
     compiled.run(sys.executable, "-c", COMMIT, str(batch))
     text.run(*text.nft, "--file", str(tree / "rootfs/etc/netvm/ruleset.nft"))
+    assert all("timeout 1s expires" in kernel.rules() for kernel in kernels)
+    time.sleep(1)  # then what the sets with a timeout begin with has expired, in the one a moment after the other
     assert compiled.rules() == text.rules()
     assert "chain antispoof" in text.rules()
 

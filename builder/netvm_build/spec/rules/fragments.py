@@ -77,22 +77,24 @@ def settings(router: Router) -> dict[str, str]:
 
 
 def for_templates(router: Router) -> dict[str, object]:
-    """What the ruleset names as `traffic.fragments`."""
-    datagrams, key, place = waiting(router), "iif . meta mark", "iif . ip saddr . meta mark"
-    numbered = "iif . ip saddr . ip id"
+    """What the ruleset names as `traffic.fragments`; a set is its name, its key, an element of nobody's and its size."""
+    datagrams = waiting(router)
+    key = "iif . meta mark", "lo . 0"
+    place = "iif . ip saddr . meta mark", "lo . 0.0.0.0 . 0"
+    numbered = "iif . ip saddr . ip id", "lo . 0.0.0.0 . 0"
     part = f"ip saddr & 0.0.0.{OUTSIDE_PARTS - 1}"
     in_all = max(IN_ALL, 16 * datagrams)
     return {
         "sets": (
-            ("incomplete", key, in_all),
-            ("incomplete_other", key, in_all),
-            ("incomplete_fragments", key, in_all),
-            ("places", place, in_all),
-            ("large", key, LARGE_IN_ALL),
-            ("large_other", key, LARGE_IN_ALL),
-            ("large_fragments", key, LARGE_IN_ALL),
-            ("large_places", numbered, LARGE_IN_ALL),
-            ("large_other_places", place, LARGE_IN_ALL),
+            ("incomplete", *key, in_all),
+            ("incomplete_other", *key, in_all),
+            ("incomplete_fragments", *key, in_all),
+            ("places", *place, in_all),
+            ("large", *key, LARGE_IN_ALL),
+            ("large_other", *key, LARGE_IN_ALL),
+            ("large_fragments", *key, LARGE_IN_ALL),
+            ("large_places", *numbered, LARGE_IN_ALL),
+            ("large_other_places", *place, LARGE_IN_ALL),
         ),
         "shares": (
             _share("client", "ip saddr", datagrams, LARGE),
