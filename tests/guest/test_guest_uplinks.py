@@ -275,6 +275,32 @@ def test_routes_that_cannot_be_followed_are_told_once(monkeypatch: pytest.Monkey
     heard.compare()
     told = [event["reason"] for event in heard.events if event["event"] == "degraded"]
     assert told == ["the uplinks' routes could not be followed: No buffer space available"]
+    monkeypatch.undo()
+    heard.has(3, "10.0.3.15", 1)
+    heard.compare()
+    heard.compare()
+    told = [event["reason"] for event in heard.events if event["event"] == "recovered"]
+    assert told == ["the uplinks' routes are followed again"]
+
+
+def test_a_group_that_the_kernel_refuses_is_told_once_and_so_is_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = two()
+
+    def regroup(*_: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(heard, "regroup", regroup)
+        heard.has(2, "10.0.2.15", 5)
+        heard.compare()
+        heard.compare()
+    heard.has(3, "10.0.3.15", 1)
+    heard.compare()
+    told = [(event["event"], event["reason"]) for event in heard.events if event["event"] in ("degraded", "recovered")]
+    assert told == [
+        ("degraded", "up0 could not be put into another group: Cannot allocate memory"),
+        ("recovered", "up0 is in its group again"),
+    ]
 
 
 def test_an_uplink_that_was_just_taken_out_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:

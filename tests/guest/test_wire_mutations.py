@@ -32,9 +32,7 @@ SILENT = (
         "outward_known: ct state established accept": "a shorter way to the same verdict, for all but the first packet",
     }
     | dict.fromkeys(
-        (
-            "antispoof: @nh,0,8 0x45 iif . ip saddr @clients ip frag-off 0x4000 accept",
-        ),
+        ("antispoof: @nh,0,8 0x45 iif . ip saddr @clients ip frag-off 0x4000 accept",),
         "a shorter way to the same verdict",
     )
     | {

@@ -28,7 +28,7 @@ class Active:
         self._requests = requests
         self._routing = routing
         self._voice = voice
-        self._trouble = ""
+        self._troubles: dict[str, str] = {}
         self.uplink: Uplink | None = None
 
     def keep_apart(self, uplinks: Sequence[Uplink]) -> str:
@@ -44,9 +44,10 @@ class Active:
         """Bring the kernel's tables and rules up to date; say once what it refuses."""
         try:
             self._routing.follow(uplinks, self.uplink)
-            self._trouble = ""
         except OSError as error:
-            self._complain(f"the uplinks' routes could not be followed: {error.strerror or error}")
+            self._complain("routes", f"the uplinks' routes could not be followed: {error.strerror or error}")
+        else:
+            self._recover("routes", "the uplinks' routes are followed again")
 
     def choose(self, uplinks: Sequence[Uplink], leased: Sequence[Uplink]) -> Uplink | None:
         """Use the one with the best route of those with a lease; returns the one that was used before.
@@ -66,10 +67,19 @@ class Active:
             self._requests.regroup(uplink.index, group)
         except OSError as error:
             if error.errno == ENODEV:  # it has just been taken out, which we are about to hear
+                self._troubles.pop(uplink.name, None)
                 return
-            self._complain(f"{uplink.name} could not be put into another group: {error.strerror}")
+            self._complain(uplink.name, f"{uplink.name} could not be put into another group: {error.strerror}")
+        else:
+            self._recover(uplink.name, f"{uplink.name} is in its group again")
 
-    def _complain(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            self._trouble = trouble
+    def _complain(self, about: str, trouble: str) -> None:
+        """Say once what the kernel refuses."""
+        if self._troubles.get(about) != trouble:
+            self._troubles[about] = trouble
             self._voice.emit("degraded", reason=trouble)
+
+    def _recover(self, about: str, reason: str) -> None:
+        """Say that the kernel no longer refuses what it did."""
+        if self._troubles.pop(about, None) is not None:
+            self._voice.emit("recovered", reason=reason)
