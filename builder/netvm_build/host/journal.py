@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from netvm_build.util.decode import known_members
 from netvm_build.util.errors import NetvmError
 from netvm_build.util.process import started
 
@@ -200,7 +201,7 @@ def _replayed(left: list[Change], entry: Mapping[str, Any]) -> list[Change]:
 
 def _change(document: Mapping[str, Any]) -> Change:
     """A change whose members are of the types that they are declared with.  Raises TypeError."""
-    change = Change(**document)
+    change = Change(**known_members(Change, document))
     texts = [change.kind, change.target, *change.undo, *change.undo.values()]
     numbers = [change.owner_pid, change.owner_started]
     if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):

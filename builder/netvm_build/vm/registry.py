@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from netvm_build.util.decode import known_members
 from netvm_build.util.errors import BootError
 from netvm_build.util.files import lock_folder
 from netvm_build.util.process import has_ended
@@ -191,15 +192,15 @@ def is_running(record: VmState) -> bool:
 
 
 def read(folder: Path) -> VmState | None:
-    """A folder's record; None while its VM starts, or if the record is unreadable."""
+    """A folder's record; None while its VM starts, or if the record is unreadable.  Unknown members are ignored."""
     try:
         with (folder / RECORD).open("rb") as file:
             document = json.loads(file.read(MAX_RECORD_BYTES))
-        if not isinstance(document, dict) or document.pop("version", None) != VERSION:
+        if not isinstance(document, dict) or document.get("version") != VERSION:
             return None
-        clients = tuple(_typed(ClientNetwork(**entry)) for entry in document.pop("clients"))
-        ports = tuple(document.pop("ports"))
-        record = _typed(VmState(**document | {"clients": clients, "ports": ports}))
+        clients = tuple(_typed(ClientNetwork(**known_members(ClientNetwork, entry))) for entry in document["clients"])
+        ports = tuple(document["ports"])
+        record = _typed(VmState(**known_members(VmState, document) | {"clients": clients, "ports": ports}))
         return record if all(isinstance(port, str) for port in ports) else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None

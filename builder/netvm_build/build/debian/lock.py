@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from netvm_build.build.debian.packages import VERSIONS, Request
+from netvm_build.util.decode import known_members
 from netvm_build.util.errors import LockError
 from netvm_build.util.files import replace_file
 
@@ -97,14 +98,14 @@ def from_json(text: str) -> Lock:
     fields: dict[str, Any] = json.loads(text)
     if fields["version"] != LOCK_VERSION:
         raise ValueError(f"version {fields['version']!r} is not {LOCK_VERSION}")
-    request = fields["request"]
+    request = known_members(Request, fields["request"])
     lock = Lock(
         request=Request(**{**request, "sets": {name: tuple(asked) for name, asked in request["sets"].items()}}),
         mirrors=fields["mirrors"],
         sets={name: tuple(members) for name, members in fields["sets"].items()},
-        packages={name: Package(**package) for name, package in fields["packages"].items()},
+        packages={name: _package(package) for name, package in fields["packages"].items()},
         sources={
-            part: SourcePackage(source["version"], {role: Package(**file) for role, file in source["files"].items()})
+            part: SourcePackage(source["version"], {role: _package(file) for role, file in source["files"].items()})
             for part, source in fields["sources"].items()
         },
         versions=fields["versions"],
@@ -112,6 +113,10 @@ def from_json(text: str) -> Lock:
     )
     _hold_together(lock)
     return lock
+
+
+def _package(document: Mapping[str, Any]) -> Package:
+    return Package(**known_members(Package, document))
 
 
 def _hold_together(lock: Lock) -> None:

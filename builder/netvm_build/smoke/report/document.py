@@ -20,6 +20,7 @@ from netvm_build.smoke.report.values import (
     NicReport,
     Status,
 )
+from netvm_build.util.decode import known_members
 
 
 def to_json(report: BootReport) -> str:
@@ -40,10 +41,10 @@ def to_dict(report: BootReport) -> dict[str, Any]:
 def from_json(document: str) -> BootReport:
     """The report that `to_json` wrote.  Raises ValueError for another version, KeyError or TypeError for other JSON."""
     plain = json.loads(document)
-    if plain.pop("version") != VERSION:
+    if plain["version"] != VERSION:
         raise ValueError(f"not a report of version {VERSION}")
     nics = tuple(_nic(entry) for entry in plain["nics"])
-    image = ImageFacts(**plain["image"])
+    image = ImageFacts(**known_members(ImageFacts, plain["image"]))
     return BootReport(
         image,
         plain["qemu_version"],
@@ -58,13 +59,19 @@ def _nic(entry: dict[str, Any]) -> NicReport:
     diagnosis, memory = entry["diagnosis"], entry["memory"]
     return NicReport(
         nic=entry["nic"],
-        checks=tuple(CheckResult(**{**row, "status": Status(row["status"])}) for row in entry["checks"]),
-        timeline=tuple(Moment(**moment) for moment in entry["timeline"]),
+        checks=tuple(_check(row) for row in entry["checks"]),
+        timeline=tuple(Moment(**known_members(Moment, moment)) for moment in entry["timeline"]),
         seconds=entry["seconds"],
-        diagnosis=Diagnosis(**{**diagnosis, "console": tuple(diagnosis["console"])}) if diagnosis else None,
-        memory=Memory(**memory) if memory else None,
+        diagnosis=Diagnosis(**{**known_members(Diagnosis, diagnosis), "console": tuple(diagnosis["console"])})
+        if diagnosis
+        else None,
+        memory=Memory(**known_members(Memory, memory)) if memory else None,
         artefacts=tuple(entry["artefacts"]),
     )
+
+
+def _check(row: dict[str, Any]) -> CheckResult:
+    return CheckResult(**{**known_members(CheckResult, row), "status": Status(row["status"])})
 
 
 def _verdict(passed: bool) -> str:

@@ -223,7 +223,7 @@ def _key(qemu: Qemu, device: Path, kernel: Path | None) -> str:
 def _recall(file: Path) -> dict[str, str]:
     try:
         known = json.loads(file.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(known, dict):
         return {}
