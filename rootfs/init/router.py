@@ -23,10 +23,10 @@ from init.kernel import sysctl
 from init.kernel.interfaces import LinkRequests
 from init.kernel.network import NetworkState
 from init.kernel.rtnetlink import ARPHRD_ETHER, Link
-from init.net import address, firewall, resolvers, uplink, uplinks
+from init.net import address, firewall, uplink
 from init.net.claims import Claims
 from init.net.clients import Clients
-from init.net.resolvers import Resolvers
+from init.net.egress import Egress
 from init.net.router_state import RouterState
 from init.net.routing import Routing
 from init.net.uplinks import Uplinks
@@ -41,14 +41,10 @@ if TYPE_CHECKING:
     from init.core.services import Service
     from init.host.requests import RequestHandler as HostRequests
     from init.kernel.modules import Loader
-    from init.net.connman import ConnMan
-    from init.net.resolver_health import Health
 
 MODULES = "/usr/lib/netvm/modules.bin"
 ROOMY = 48 << 20
 """What PID 1 would keep for itself is 6 MiB, which a machine of less than this needs to run at all."""
-SEVERAL_S, ONE_S = 0.0, 3.0
-"""When ConnMan is first spoken to: at once where it must be told an order, later where it only has errors to tell."""
 
 
 class Failure(Exception):
@@ -75,13 +71,13 @@ class Router:
         self.uplinks = Uplinks(
             self.loop, requests, voice, config.uplinks, claims.problem, routing, _forget_uplink, wifi=bool(config.wifi)
         )
-        self.resolvers: Resolvers | None = None
-        self.connman: ConnMan | None = None
-        self._health: Health | None = None
         self.port = EventPort(self.loop, voice, self._asked)
         self._answers: HostRequests | None = None
         self.state = RouterState(
             self.loop, voice, self.firewall, self.supervisor, self.uplinks, self.clients, self._lock_modules
+        )
+        self.egress = Egress(
+            self.loop, self.firewall, self.network, self.uplinks, self._log, self._check_ready, config.dns
         )
         self._ending = ""
         for number in (native.SIGTERM, native.SIGINT, native.SIGPWR, native.SIGUSR1, native.SIGUSR2):
@@ -98,11 +94,10 @@ class Router:
             self.loop.later(0, self._harden)
         self._raise_firewall()
         self.supervisor.start()
-        self.resolvers = Resolvers(self.loop, lambda _: self._network_changed())
+        self.egress.start()
         self.network.follow(self.loop)
         seconds = self.config.lease_timeout_s
         self.loop.later(seconds, lambda: self.state.lease_is_due(seconds))
-        self.loop.later(SEVERAL_S if self.uplinks.several else ONE_S, self._follow_connman)
         self.loop.later(0, self._follow_uevents)
 
     def _arm_watchdog(self) -> None:
@@ -158,57 +153,7 @@ class Router:
         self.uplinks.detach(link.index)
 
     def _network_changed(self) -> None:
-        if self.uplinks.several:
-            self._follow_connman()
-        self.firewall.own(self.uplinks.addresses(self.network))
-        if self.uplinks.compare(self.network, self._nameservers_of, self.loop.clock(), self._is_connected):
-            self.loop.later(uplinks.GRACE_S, self._network_changed)
-        if self.config.dns:
-            self.firewall.resolve_by(self._live_resolvers())
-        self.firewall.reach_by(self._address_now())
-        self._check_ready()
-
-    def _nameservers_of(self, interface: str) -> tuple[str, ...]:
-        """An uplink's resolvers: all that ConnMan writes, or, where there are several uplinks, its own of them."""
-        if self.connman is None or not (self.uplinks.several and self.connman.heard):
-            return self.resolvers.current if self.resolvers is not None else ()
-        service = self.connman.service_of(interface)
-        return resolvers.usable(service.nameservers) if service is not None and service.connected else ()
-
-    def _is_connected(self, interface: str) -> bool:
-        """Whether ConnMan says so."""
-        service = self.connman.service_of(interface) if self.connman is not None else None
-        return service is not None and service.connected
-
-    def _address_now(self) -> tuple[str, ...]:
-        """The address of the uplink that clients go out by, if there is one."""
-        active = self.uplinks.active
-        return (active.lease.ip,) if active is not None and active.lease is not None else ()
-
-    def _live_resolvers(self) -> tuple[str, ...]:
-        """Where clients' DNS goes: to resolvers of the uplink that they go out by; of several, to those that answer."""
-        active = self.uplinks.active
-        wanted = active.lease.nameservers if active is not None and active.lease is not None else ()
-        if self._health is None:
-            if len(wanted) < 2:
-                return wanted
-            from init.net.resolver_health import Health
-
-            self._health = Health(self.loop, self._network_changed, self._log)
-        return self._health.live(wanted, active.name if active is not None else "")
-
-    def _follow_connman(self) -> None:
-        """What only ConnMan itself can tell: what is wrong with an uplink, and whose resolvers are which."""
-        if self.connman is None:
-            from init.net.connman import ConnMan
-
-            self.connman = ConnMan(self.loop, self._connman_changed, self._log, uplink.number_of)
-
-    def _connman_changed(self) -> None:
-        connman = self.connman
-        if connman is not None:
-            self.uplinks.complain(lambda name: service.error if (service := connman.service_of(name)) else "")
-        self._network_changed()
+        self.egress.follow()
 
     def _log(self, text: str) -> None:
         self.voice.emit("log", source="init", text=text)

@@ -14,8 +14,9 @@ from init.core.config import WantedUplink
 from init.core.protocol import Voice
 from init.kernel.rtnetlink import Link
 from init.net.claims import Claims, conflict
+from init.net.leases import REFUSED_S
 from init.net.uplink import Lease, Uplink
-from init.net.uplinks import REFUSED_S, Uplinks
+from init.net.uplinks import Uplinks
 
 
 class Attached:
@@ -154,7 +155,7 @@ def test_a_refused_uplink_goes_down_is_no_lease_and_is_tried_again() -> None:
 
     def compare() -> list[str]:
         said = len(voice.events)
-        uplinks.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
+        uplinks.leases.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
         return [event["state"] for event in voice.events[said:]]
 
     network.address = ("10.0.2.15", 24)
@@ -183,10 +184,10 @@ def test_an_address_of_last_resort_is_no_lease() -> None:
     uplinks = Uplinks(Loop(), Requests(), voice, (WantedUplink(),), CLAIMS.problem, Routing())  # type: ignore[arg-type]
     uplinks.attach(Link(2, "eth0", "52:54:00:12:34:56", 0, 1))
     network.address, network.gateway = ("169.254.75.114", 16), None
-    uplinks.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
+    uplinks.leases.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
     assert uplinks.active is None
     network.gateway = "169.254.1.1"  # a server gave it, or the spec
-    uplinks.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
+    uplinks.leases.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
     assert uplinks.active is not None
     assert [event["state"] for event in voice.events] == ["found", "lease"]
 
@@ -196,7 +197,7 @@ def test_an_uplink_that_is_gone_is_not_tried_again() -> None:
     uplinks = Uplinks(loop, requests, voice, (WantedUplink(),), CLAIMS.problem, Routing())  # type: ignore[arg-type]
     uplinks.attach(Link(2, "eth0", "52:54:00:12:34:56", 0, 1))
     network.address = ("127.0.0.1", 8)
-    uplinks.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
+    uplinks.leases.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
     uplinks.detach(2)
     made = len(requests.made)
     loop.due[0][1]()

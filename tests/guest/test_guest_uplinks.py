@@ -15,8 +15,9 @@ from init.kernel import rtnetlink as rt
 from init.kernel.network import NetworkState
 from init.net import uplinks
 from init.net.firewall import STANDBY_GROUP, UPLINK_GROUP
+from init.net.leases import GRACE_S
 from init.net.uplink import Uplink, number_of
-from init.net.uplinks import GRACE_S, Uplinks
+from init.net.uplinks import Uplinks
 
 MAC, OTHER = "52:54:00:12:34:56", "52:54:00:12:34:57"
 CABLE, BACKUP = WantedUplink("cable", MAC), WantedUplink("backup", OTHER)
@@ -63,7 +64,7 @@ class Heard:
     def compare(self, passed: float = 1.0) -> list[dict[str, Any]]:
         self.now += passed
         before = len(self.events)
-        self.wavers = self.uplinks.compare(
+        self.wavers = self.uplinks.leases.compare(
             self.network, lambda name: self.servers.get(name, ()), self.now, self.connected.__contains__
         )
         return self.events[before:]

@@ -3,7 +3,7 @@
 
 """Uplinks: the physical interfaces, which ConnMan configures, and VLANs on them.
 
-We name them, take them up, and tell of their leases, of what ConnMan says is wrong, and by which clients go out.
+We name them, take them up, and say what ConnMan says is wrong with one; leases.py follows their leases.
 """
 
 from __future__ import annotations
@@ -12,35 +12,24 @@ from init.core.config import WantedUplink
 from init.kernel import sysctl
 from init.net import cards
 from init.net.active import Active
-from init.net.claims import conflict
 from init.net.firewall import STANDBY_GROUP
-from init.net.uplink import NO_ROUTE, PREFIX, Lease, Uplink, driver_of, is_radio, number_of, take_up
+from init.net.leases import Leases
+from init.net.uplink import PREFIX, Uplink, driver_of, is_radio, take_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from init.core.loop import Loop
     from init.core.protocol import Voice
     from init.kernel.interfaces import LinkRequests
     from init.kernel.network import NetworkState
     from init.kernel.rtnetlink import Link
+    from init.net.leases import Forget, Problem
     from init.net.routing import Routing
-
-    Forget = Callable[[str], str]
-    Problem = Callable[[str, str | None, Iterable[tuple[str, int]]], str]
 
 TRUNK = "trunk"
 """A card that only carries VLANs is named so: what comes untagged meets neither ConnMan nor a rule of the firewall."""
-
-GRACE_S = 0.2
-"""ConnMan takes its routes away and sets them anew when the order of uplinks changes: that is no loss."""
-
-LINK_LOCAL = "169.254."
-"""What ConnMan gives an uplink where no DHCP server answers (RFC 3927), with a route to everywhere: no lease."""
-REFUSED_S = 10.0
-"""So long an uplink that was refused stays down."""
-
 
 RADIO = WantedUplink()
 """Any interface of Wi-Fi: the networks are the spec's, the cards are not."""
@@ -61,18 +50,18 @@ class Uplinks:
         *,
         wifi: bool = False,
     ) -> None:
-        self._loop = loop
-        self._problem = problem
         self._wifi = wifi
         self._requests = requests
         self._cards = cards.Cards(requests, voice)
         self._voice = voice
         self._wanted = wanted
-        self._forget = forget
         self._uplinks: dict[int, Uplink] = {}
         self._expected: dict[str, tuple[WantedUplink, str]] = {}
         self._duplicates: dict[int, tuple[Link, str]] = {}
         self._active = Active(requests, routing, voice)
+        self.leases = Leases(
+            loop, requests, voice, self._cards, self._active, self._uplinks, problem, lambda: self.several, forget
+        )
 
     @property
     def active(self) -> Uplink | None:
@@ -94,11 +83,6 @@ class Uplinks:
     def several(self) -> bool:
         """Whether clients could go out by more than one."""
         return len(self._wanted) > 1 or len(self._uplinks) > 1
-
-    @property
-    def leased(self) -> list[Uplink]:
-        """Those by which clients could go out at this moment: with an address and a default route."""
-        return [one for one in self._uplinks.values() if one.lease is not None and one.lease.metric < NO_ROUTE]
 
     def attach(self, link: Link) -> None:
         """Name a physical interface and take it up, so that it negotiates its link while ConnMan starts."""
@@ -183,85 +167,11 @@ class Uplinks:
         if uplink is None:
             return
         self._voice.emit("uplink", state="gone", **uplink.fields)
-        self._forget_connections(uplink.lease)
+        self.leases.forget(uplink.lease)
         waiting = next((link for link, sends in self._duplicates.values() if sends == uplink.sends), None)
         if waiting is not None and self._of_mac(uplink.sends) is None:  # a card's VLANs go one by one
             del self._duplicates[waiting.index]
             self.attach(waiting)
-
-    def compare(
-        self,
-        network: NetworkState,
-        nameservers: Callable[[str], tuple[str, ...]],
-        now: float,
-        connected: Callable[[str], bool] = lambda _: False,
-    ) -> bool:
-        """Tell which uplink has come by a lease (address and default route), by another one, or has lost it; and by
-        which clients go out now.  True where one has just lost its route alone: to be called again after GRACE_S.
-
-        `connected` is whether ConnMan calls an uplink so: then it needs no route of its own.
-        """
-        wavering = False
-        for uplink in sorted(self._uplinks.values(), key=lambda one: number_of(one.name)):
-            route = network.default_route_of(uplink.index)
-            address = self._usable_address(uplink, network, route[1] if route is not None else None)
-            if route is not None:
-                uplink.no_route_since = None
-            elif address is not None and self._wavers(uplink, now):
-                wavering = True
-                continue
-            elif connected(uplink.name):
-                route = NO_ROUTE, uplink.lease.gateway if uplink.lease is not None else None
-            self._cards.keep_routes(uplink, address, network.targets_of(uplink.index))
-            if route is not None and route[1] is None:  # ConnMan's, where the network names no gateway: nobody's way
-                route = NO_ROUTE, None
-            if address is None or route is None:
-                self._take(uplink, None)
-            else:
-                self._take(uplink, Lease(f"{address[0]}/{address[1]}", route[1], nameservers(uplink.name), route[0]))
-        self._choose()
-        return wavering
-
-    def _usable_address(self, uplink: Uplink, network: NetworkState, gateway: str | None) -> tuple[str, int] | None:
-        """(address, prefix length), unless it is one that an uplink may not have, which takes the uplink down."""
-        address = network.address_of(uplink.index)
-        if address is None or uplink.refused:
-            return None
-        problem = self._problem(address[0], gateway, network.targets_of(uplink.index))
-        # A less preferred uplink never throws out another: whatever it leases, it is the one to go.
-        others = [one for one in self._uplinks.values() if number_of(one.name) < number_of(uplink.name)]
-        if problem := problem or conflict(*address, gateway, others):
-            self._refuse(uplink, f"{address[0]}/{address[1]}", gateway, problem)
-            return None
-        last_resort = address[0].startswith(LINK_LOCAL) and gateway is None
-        return None if last_resort else address
-
-    def _wavers(self, uplink: Uplink, now: float) -> bool:
-        """Whether an uplink has been without its route for so short a time that it is no loss yet."""
-        if uplink.lease is None or uplink.lease.metric == NO_ROUTE:
-            return False
-        if uplink.no_route_since is None:
-            uplink.no_route_since = now
-        return now - uplink.no_route_since < GRACE_S
-
-    def _take(self, uplink: Uplink, lease: Lease | None) -> None:
-        before, uplink.lease = uplink.lease, lease
-        if lease is None:
-            if before is not None:
-                self._voice.emit("uplink", state="lost", **uplink.fields)
-        elif before is None or before.fields != lease.fields:
-            self._voice.emit("uplink", state="lease", **(uplink.fields | lease.fields))
-        if before is not None and (lease is None or before.address != lease.address):
-            self._forget_connections(before)
-
-    def _choose(self) -> None:
-        """Clients go out by the uplink with the best route."""
-        before = self._active.choose(self.all, self.leased)
-        if self.active is before or not self.several:
-            return
-        if before is not None and before.lease is not None:
-            self._forget_connections(before.lease, shared=True)  # their packets would leave by the other, as nobody's
-        self._voice.emit("route", **({"interface": None} if self.active is None else self.active.fields))
 
     def complain(self, error_of: Callable[[str], str]) -> None:
         """Tell what ConnMan says is wrong with an uplink, in its own words."""
@@ -270,34 +180,3 @@ class Uplinks:
             if error and error != uplink.error:
                 self._voice.emit("uplink-error", **(uplink.fields | {"error": error}))
             uplink.error = error
-
-    def _forget_connections(self, lease: Lease | None, *, shared: bool = False) -> None:
-        """Forget what goes by an address; one that the uplink in use has too only if it is `shared` by intent."""
-        if lease is None or self._forget is None:
-            return
-        active = self.active.lease if self.active is not None else None
-        if active is not None and active is not lease and active.ip == lease.ip and not shared:
-            return
-        problem = self._forget(lease.ip)
-        if problem:
-            self._voice.emit("log", source="init", text=problem)
-
-    def _refuse(self, uplink: Uplink, address: str, gateway: str | None, reason: str) -> None:
-        """Take an uplink down whose lease cannot be used; ConnMan asks for another when it is up again."""
-        uplink.refused = True
-        self._voice.emit("uplink", state="refused", **uplink.fields, address=address, gateway=gateway, reason=reason)
-        self._set_up(uplink, False)
-
-        def again() -> None:
-            if self._uplinks.get(uplink.index) is uplink:
-                uplink.refused = False
-                self._set_up(uplink, True)
-
-        self._loop.later(REFUSED_S, again)
-
-    def _set_up(self, uplink: Uplink, up: bool) -> None:
-        try:
-            self._requests.set_up(uplink.index, up)
-        except OSError as error:
-            text = f"{uplink.name} could not be taken {'up' if up else 'down'}: {error.strerror}"
-            self._voice.emit("log", source="init", text=text)
