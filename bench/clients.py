@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from netvm_build import guest
 from netvm_build.smoke.guest import Unanswered
 from netvm_build.util import interrupts
-from netvm_build.vmm import qemu
+from netvm_build.vmm.interface import Release
 from netvm_build.vmm.qemu import ClientNic
 
 from bench.load import Ping
@@ -37,13 +37,13 @@ async def _attach(setting: Setting) -> list[float]:
     taken = []
     async with Routed(setting.subject, Shape(plug_later=True), setting.folder / "attach") as router:
         await router.go_on()
-        (nic,), (seat,) = router.machine.nics, router.machine.seats.seats
+        (nic,) = router.machine.nics
         for number in range(setting.runs):
             since = len(router.guest.heard)
             answered = asyncio.create_task(asyncio.to_thread(_first_answer, router.client))
             await asyncio.sleep(0.05)  # the first questions find no router
             started = time.monotonic()
-            await router.vm.execute("device_add", qemu.nic_properties(nic, seat))
+            await router.vm.plug(nic.id)
             taken.append(await answered - started)
             setting.say(f"{number + 1} of {setting.runs}: {taken[-1]:.3f} s")
             await _detach(router, nic, since)
@@ -65,10 +65,8 @@ def _first_answer(client: Wire) -> float:
 
 async def _detach(router: Routed, nic: ClientNic, since: int) -> None:
     """Unplug it, and wait until QEMU and the router have seen it go."""
-    with router.vm.listen("DEVICE_DELETED") as deleted:
-        await router.vm.execute("device_del", {"id": f"nic-{nic.id}"})
-        while (await asyncio.wait_for(deleted.get(), PATIENCE_S)).get("data", {}).get("device") != f"nic-{nic.id}":
-            pass
+    if await router.vm.unplug(nic.id, PATIENCE_S) is not Release.DONE:
+        raise Unmeasured(f"the router does not let go of {nic.mac}")
     await asyncio.wait_for(router.guest.wait(guest.ClientGone, since=since), PATIENCE_S)
 
 

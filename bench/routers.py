@@ -124,8 +124,8 @@ class Routed:
         """All is there: the router, and the clients it is to boot with."""
         if crowd:
             await self.guest.wait(guest.Firewall)
-            for nic, seat in zip(self.machine.nics, self.machine.seats.seats, strict=True):
-                await self.vm.execute("device_add", qemu.nic_properties(nic, seat))
+            for nic in self.machine.nics:
+                await self.vm.plug(nic.id)
         await self.guest.wait(guest.Ready)
         if not self.shape.plug_later:
             there: set[str] = set()
@@ -144,7 +144,7 @@ class Routed:
 
     async def go_on(self) -> None:
         """Let the CPUs run."""
-        await self.vm.execute("cont")
+        await self.vm.resume()
 
     async def measure(self, work: Callable[[Wire, Wire], T]) -> T:
         """Let it run while `work` sends from the client's wire to the uplink's, in a thread of its own."""

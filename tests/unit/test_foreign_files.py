@@ -36,8 +36,8 @@ from netvm_build.spec.keys import KEYS, Key
 from netvm_build.util import pem, process
 from netvm_build.util.errors import LockError, ManifestError, QmpLost, SpecError
 from netvm_build.vm import registry
-from netvm_build.vm.clients.monitor import seats_in
 from netvm_build.vmm.qemu import trunk
+from netvm_build.vmm.qemu.monitor import seats_in
 
 from tests.support.foreign import JSON, mutations, peak_mib, replaced
 from tests.unit.test_cli_build import write_image

@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from netvm_build.guest.client import EventClient, Unanswered
 from netvm_build.vm import launch, registry
-from netvm_build.vm.keeper import Keeper
+from netvm_build.vmm.qemu.qmp import Qmp
 from qemu.qmp.message import Message
 
 from tests.unit.test_vm_commands import RUN, command
@@ -66,13 +65,13 @@ def test_a_router_that_floods_without_end_costs_the_host_little(command: Callabl
 
 
 def test_events_of_qemu_that_nobody_waits_for_are_not_kept() -> None:
-    async def hear() -> Keeper:
-        keeper = Keeper(SimpleNamespace(log=None), lambda _: None)  # type: ignore[arg-type]
+    async def hear() -> Qmp:
+        qmp = Qmp()
         for _ in range(100):
-            await keeper._qmp._event_dispatch(Message({"event": "RTC_CHANGE"}))
-        return keeper
+            await qmp._client._event_dispatch(Message({"event": "RTC_CHANGE"}))
+        return qmp
 
-    events = asyncio.run(hear())._qmp.events
+    events = asyncio.run(hear())._client.events
     assert (events.history, events.empty()) == ((), True)
 
 

@@ -189,7 +189,7 @@ def test_a_qemu_that_exits_at_once(image: Image, tmp_path: Path, monkeypatch: py
 def test_a_qemu_that_never_speaks_qmp(
     fault: str, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netvm_build.smoke.vm.CONNECT_S", 0.5)
+    monkeypatch.setattr("netvm_build.vmm.qemu.process.CONNECT_S", 0.5)
     with pytest.raises(LaunchError, match=r"QMP|before it answered"):
         run(image, tmp_path, monkeypatch, fault)
 

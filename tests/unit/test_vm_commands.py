@@ -437,7 +437,7 @@ def test_whatever_is_killed_nothing_is_left(
 def test_a_start_that_fails_says_why(command: Callable[..., Any]) -> None:
     failed = command(*RUN, FAKE_QEMU="exits")
     assert failed.returncode == 7
-    assert "QEMU ended with status 1 at its start" in failed.stderr
+    assert "QEMU exited with status 1 before it answered" in failed.stderr
     assert "Could not open 'x'" in failed.stderr
     assert registry.running() == ()
     refused = command(*RUN, "--clients", "9000")

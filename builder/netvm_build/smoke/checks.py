@@ -16,8 +16,6 @@ import binascii
 import time
 import zlib
 
-from qemu.qmp import ExecuteError
-
 from netvm_build import guest, kconfig
 from netvm_build.smoke import hardening, several, through
 from netvm_build.smoke.evidence import leaked
@@ -25,6 +23,7 @@ from netvm_build.smoke.guest import Unanswered
 from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.lab import Check, CheckFailed, Lab, NotApplicable
 from netvm_build.smoke.report import Memory
+from netvm_build.vmm.interface import Refused
 
 FOUND_S = 3.0
 """From the firewall, after which the router looks at its interfaces, to an uplink being found."""
@@ -107,7 +106,7 @@ async def power_down(lab: Lab) -> str:
     """The power button ends the machine, with every service stopped."""
     lab.guest.leaving = True
     started = time.monotonic()
-    await lab.router.execute("system_powerdown")
+    await lab.router.power_down()
     said = await lab.guest.wait(guest.Shutdown)
     if not said.clean:
         raise CheckFailed("the router powered off, but not every service stopped in time")
@@ -152,5 +151,5 @@ CHECKS: tuple[Check, ...] = (
     Check(CheckId.CONSOLE, console_quiet, 1, live=False),
 )
 
-REFUSED = (CheckFailed, Unanswered, ExecuteError)
+REFUSED = (CheckFailed, Unanswered, Refused)
 """What makes a check fail, beside its deadline and the router's end."""

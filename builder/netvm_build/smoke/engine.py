@@ -25,7 +25,6 @@ from netvm_build.smoke.lab import Check, Lab, NotApplicable
 from netvm_build.smoke.report import BootReport, CheckResult, ImageFacts, NicReport, Status
 from netvm_build.smoke.rig import Rig, set_up
 from netvm_build.smoke.timeline import timeline
-from netvm_build.smoke.vm import Vm
 from netvm_build.util import interrupts
 from netvm_build.util.errors import NetvmError, QmpLost
 from netvm_build.util.events import Note, Progress, Sink, StageEnded, StageStarted
@@ -122,7 +121,7 @@ async def boot(rig: Rig, nic: str) -> NicReport:
     try:
         async with AsyncExitStack() as stack:
             lab = await set_up(rig, nic, folder, stack)
-            pci_id = rig.card.pci_id if rig.card else await _uplink_pci_id(lab.router)
+            pci_id = rig.card.pci_id if rig.card else await lab.router.uplink_pci_id()
             await lab.router.power_on()
             checks = await _run_checks(rig, lab, stage)
             demand_well(vms(lab))
@@ -233,18 +232,4 @@ def _judge(rig: Rig, nic: str, lab: Lab, checks: list[CheckResult], pci_id: str 
         diagnosis=diagnose.diagnose(facts),
         memory=lab.memory,
         artefacts=tuple(str(path.relative_to(rig.out)) for path in kept),
-    )
-
-
-async def _uplink_pci_id(router: Vm) -> str | None:
-    """Vendor and device of the uplink as it is on the bus."""
-    buses = await router.execute("query-pci")
-    return next(
-        (
-            f"{device['id']['vendor']:04x}:{device['id']['device']:04x}"
-            for bus in buses
-            for device in bus["devices"]
-            if device.get("qdev_id") == "uplink-nic"
-        ),
-        None,
     )

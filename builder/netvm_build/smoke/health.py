@@ -35,14 +35,14 @@ def demand_well(machines: Iterable[Vm]) -> None:
         if how is not None:
             raise QmpLost(
                 f"QEMU ({vm.machine.name}) {how}",
-                hint=f"its log is {vm.qemu_log}; killed without a word, it was often short of memory: see dmesg"
+                hint=f"its log is {vm.log}; killed without a word, it was often short of memory: see dmesg"
                 + ("" if vm.machine.accelerator == "tcg" else "; or try --accel tcg"),
-                details="\n".join(vm.said()) or None,
+                details="\n".join(vm.printed()) or None,
             )
         if vm.unwritten is not None:
             raise unrecorded(vm.unwritten, vm.console_log)
-        if any(_STOPPED_CAPTURE in line for line in vm.said()):
-            raise unrecorded(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), vm.machine.capture or vm.qemu_log)
+        if any(_STOPPED_CAPTURE in line for line in vm.printed()):
+            raise unrecorded(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), vm.capture or vm.log)
 
 
 def unrecorded(error: OSError, place: Path) -> BootError:
@@ -58,9 +58,9 @@ async def watch_ends(machines: Sequence[Vm], guest: Guest) -> None:
         await vm.ended.wait()
         if vm is machines[0]:
             await asyncio.sleep(LAST_WORDS_S)
-            if vm.barked:
+            if vm.hung.is_set():
                 guest.hang()
-            said = vm.said()
+            said = vm.printed()
             guest.lose("the router's machine stopped" + (f": {said[-1]}" if said else ""))
         elif how := vm.died():
             guest.lose(f"the QEMU of {vm.machine.name} {how}")

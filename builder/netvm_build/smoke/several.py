@@ -12,7 +12,6 @@ from netvm_build import guest
 from netvm_build.smoke.clients import ClientVm
 from netvm_build.smoke.lab import CheckFailed, Lab, NotApplicable
 from netvm_build.smoke.through import ping
-from netvm_build.vmm.qemu import uplink_id
 
 
 async def uplinks(lab: Lab) -> str:
@@ -34,16 +33,16 @@ async def failover(lab: Lab) -> str:
     first = str(lab.image.manifest.uplinks[0].get("name"))
     if len(lab.image.manifest.uplink_macs) < 2:
         raise NotApplicable("all uplinks share one cable")
-    client, wait_s, card = lab.clients[0], 1.0 * lab.accelerator.patience, f"{uplink_id(0)}-nic"
+    client, wait_s, card = lab.clients[0], 1.0 * lab.accelerator.patience, 0
     await lab.guest.wait(guest.RouteEvent, lambda event: event.name == first)
     since, started = len(lab.guest.heard), time.monotonic()
-    await lab.router.execute("set_link", {"name": card, "up": False})
+    await lab.router.set_cable(card, plugged=False)
     taken = await lab.guest.wait(guest.RouteEvent, lambda event: event.name not in (None, first), since)
     away_s = time.monotonic() - started
     place = [one.get("name") for one in lab.image.manifest.uplinks].index(taken.name)
     await _reach(lab, client, str(lab.networks[place].host), wait_s)
     since, started = len(lab.guest.heard), time.monotonic()
-    await lab.router.execute("set_link", {"name": card, "up": True})
+    await lab.router.set_cable(card, plugged=True)
     await lab.guest.wait(guest.RouteEvent, lambda event: event.name == first, since)
     back_s = time.monotonic() - started
     await ping(client, lab.outside, "upstream by the uplink that is back", wait_s)

@@ -15,7 +15,7 @@ from netvm_build import guest
 from netvm_build.smoke import upstream
 from netvm_build.smoke.clients import ClientVm
 from netvm_build.smoke.lab import CheckFailed, Lab, NotApplicable
-from netvm_build.vmm.qemu import nic_properties
+from netvm_build.vmm.interface import Release
 
 ECHO_PORT = 7
 
@@ -147,14 +147,12 @@ async def hot_plug(lab: Lab) -> str:
     nic, since = lab.nics[-1], len(lab.guest.heard)
     await steady.ask("watch", to=lab.outside, interval_s=0.05)
     started = time.monotonic()
-    with lab.router.listen("DEVICE_DELETED") as deleted:
-        await lab.router.execute("device_del", {"id": f"nic-{nic.id}"})
-        while (await deleted.get()).get("data", {}).get("device") != f"nic-{nic.id}":
-            pass
+    if await lab.router.unplug(nic.id, None) is Release.REFUSED:
+        raise CheckFailed(f"the router refuses to let go of {nic.mac}")
     await lab.guest.wait(guest.ClientGone, lambda event: event.mac.upper() == nic.mac, since)
     detach_s = time.monotonic() - started
     started, since = time.monotonic(), len(lab.guest.heard)
-    await lab.router.execute("device_add", nic_properties(nic, lab.router.machine.seats.seats[-1]))
+    await lab.router.plug(nic.id)
     await lab.guest.wait(guest.ClientEvent, _interface_of(moved), since)
     attach_s = time.monotonic() - started
     await ping(moved, str(moved.pair.router), "its router after it was plugged in", 1.0 * lab.accelerator.patience)

@@ -8,28 +8,24 @@ Which VM has a card is asked of the VMs themselves: nothing that was written dow
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
-
-from qemu.qmp import ExecuteError, QMPClient, QMPError
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from netvm_build.util.errors import BootError, QmpLost
-from netvm_build.util.interrupts import run
 from netvm_build.vm.registry import VmState
 from netvm_build.vmm import qemu
+from netvm_build.vmm.interface import Refused, Release
+from netvm_build.vmm.qemu.monitor import Monitor
 
 CONNECT_S = 10.0
 LEAVE_S = 60.0
-_PERIPHERAL = "/machine/peripheral"
-
-T = TypeVar("T")
-Work = Callable[[QMPClient], Awaitable[T]]
 
 
 def held(record: VmState) -> tuple[str, ...]:
     """The ids of the cards that a VM has.  Raises QmpLost."""
-    return tuple(name for name in run(_talk(record, _peripherals)) if name.startswith("card-"))
+    with _monitor(record) as monitor:
+        return tuple(name for name in monitor.devices() if name.startswith("card-"))
 
 
 def holder(records: tuple[VmState, ...], address: str) -> VmState | None:
@@ -39,76 +35,52 @@ def holder(records: tuple[VmState, ...], address: str) -> VmState | None:
 
 def plug(record: VmState, address: str) -> str:
     """Plug a card into a free port of a VM; the port.  Raises BootError where there is none, or QEMU refuses it."""
-
-    async def work(qmp: QMPClient) -> str:
-        said = "it has none"
-        ports = [name for name in await _peripherals(qmp) if name.startswith(("port-card", "port-spare"))]
-        for port in ports:
+    said = "it has none"
+    with _monitor(record) as monitor:
+        for port in monitor.devices():
+            if not port.startswith(("port-card", "port-spare")):
+                continue
             try:
-                await qmp.execute("device_add", dict(qemu.card_properties(address, port)))
-            except ExecuteError as error:
+                monitor.plug(qemu.card_properties(address, port))
+            except Refused as error:
                 said = str(error)
                 if "slot" not in said and "in use" not in said:  # whatever is wrong, it is not the port
                     raise BootError(f"{record.name} does not take {address}: {said}", hint=_hint(record)) from error
             else:
                 return port
-        raise BootError(
-            f"{record.name} has no free port for {address}: {said}",
-            hint="start it with --spare-ports 1, or with --vfio",
-        )
-
-    return run(_talk(record, work))
+    raise BootError(
+        f"{record.name} has no free port for {address}: {said}",
+        hint="start it with --spare-ports 1, or with --vfio",
+    )
 
 
 def unplug(record: VmState, address: str) -> None:
     """Ask a VM to let go of a card, and wait until it has.  Raises BootError if it does not."""
-    wanted = qemu.card_id(address)
-
-    async def work(qmp: QMPClient) -> None:
+    with _monitor(record) as monitor:
         try:
-            news: Any
-            with qmp.listener(["DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR"]) as news:
-                await qmp.execute("device_del", {"id": wanted})
-                async with asyncio.timeout(LEAVE_S):
-                    while (event := await news.get())["data"].get("device") != wanted:
-                        pass
-        except ExecuteError as error:
+            release = monitor.unplug(qemu.card_id(address), LEAVE_S)
+        except Refused as error:
             raise BootError(f"{record.name} does not let go of {address}: {error}", hint=_hint(record)) from error
-        except TimeoutError:
-            raise BootError(
-                f"{record.name} did not let go of {address} within {LEAVE_S:g} s", hint=_hint(record)
-            ) from None
-        if event["event"] != "DEVICE_DELETED":
-            raise BootError(f"{record.name}'s guest refuses to let go of {address}", hint=_hint(record))
-
-    run(_talk(record, work))
+    if release is Release.LATE:
+        raise BootError(f"{record.name} did not let go of {address} within {LEAVE_S:g} s", hint=_hint(record))
+    if release is Release.REFUSED:
+        raise BootError(f"{record.name}'s guest refuses to let go of {address}", hint=_hint(record))
 
 
 def _hint(record: VmState) -> str:
     return f"look at it: netvm-build console {record.name}; or end it: netvm-build stop {record.name}"
 
 
-async def _peripherals(qmp: QMPClient) -> list[str]:
-    found: Any = await qmp.execute("qom-list", {"path": _PERIPHERAL})
-    return sorted(str(entry["name"]) for entry in found)
-
-
-async def _talk(record: VmState, work: Work[T]) -> T:
-    """One conversation with a VM's monitor.  Raises QmpLost where there is none."""
-    qmp = QMPClient("netvm-build vfio")
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            await qmp.connect(record.monitor)
-    except (QMPError, OSError, TimeoutError) as error:
-        hint = f"does another program talk to it? its monitor is {record.monitor}"
-        raise QmpLost(f"{record.name} does not answer on its monitor", hint=hint) from error
-    try:
-        return await work(qmp)
-    except (QMPError, OSError, EOFError) as error:
-        raise QmpLost(f"{record.name} went away") from error
-    finally:
+@contextmanager
+def _monitor(record: VmState) -> Iterator[Monitor]:
+    """A connection to a VM's monitor.  Raises QmpLost where there is none."""
+    with ExitStack() as stack:
         try:
-            async with asyncio.timeout(2.0):
-                await qmp.disconnect()
-        except (QMPError, OSError, EOFError, TimeoutError):
-            pass
+            monitor = stack.enter_context(Monitor(Path(record.monitor), CONNECT_S))
+        except QmpLost as error:
+            hint = f"does another program talk to it? its monitor is {record.monitor}"
+            raise QmpLost(f"{record.name} does not answer on its monitor", hint=hint) from error
+        try:
+            yield monitor
+        except QmpLost as error:
+            raise QmpLost(f"{record.name} went away") from error

@@ -6,25 +6,23 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from subprocess import Popen
 
 from netvm_build.host import capabilities
 from netvm_build.image.manifest import Image
 from netvm_build.util import process
-from netvm_build.util.process import spawn
 from netvm_build.vm import registry
 from netvm_build.vm.networks import OfferedNetwork
 from netvm_build.vm.uplink import ON_USER_NETWORK, Plugged
 from netvm_build.vmm import qemu
+from netvm_build.vmm.interface import Vmm
 from netvm_build.vmm.qemu.accelerator import Accelerator
 from netvm_build.vmm.qemu.credentials import Credentials
+from netvm_build.vmm.qemu.process import QemuVm, Wiring
+from netvm_build.vmm.qemu.trunk import Trunks
 
 SAID_BYTES = 1 << 20
 
@@ -44,19 +42,34 @@ class Launch:
     secrets: Credentials | None = None
 
 
-def start_qemu(launch: Launch, argv: list[str], said: Path, ends: Sequence[socket.socket]) -> Popen[bytes]:
-    """Start QEMU with what it inherits: ends of ours, a tap, secrets.  It dies with us, and has none of our rights."""
-    inherited = [end.fileno() for end in ends]
-    if launch.uplink.descriptor is not None:
-        inherited.append(launch.uplink.descriptor)
-    if launch.secrets is not None:
-        inherited.append(launch.secrets.descriptor)
+def vmm(launch: Launch, trunks: Trunks) -> Vmm:
+    """The VM, with what it inherits: a tap, secrets, ends of trunks."""
+    machine = replace(launch.machine, trunks=trunks.described, plug_later=launch.machine.seats.bridged)
+    uplink = () if launch.uplink.descriptor is None else (launch.uplink.descriptor,)
+    wiring = Wiring(
+        port=qemu.EVENTS_PORT,
+        monitor=launch.place.folder / registry.MONITOR,
+        inherited=(*uplink, *(end.fileno() for end in trunks.inherited)),
+        secrets=launch.secrets,
+    )
+    return QemuVm(launch.program, machine, log_of(launch), wiring, lasts=False)
+
+
+async def start(launch: Launch, vm: Vmm) -> None:
+    """Start the VM without any of our rights; what only it needs is closed here.  Raises as `Vmm.start` does."""
     capabilities.drop_capability()
-    with said.open("ab") as log:  # appended to, so that it can be emptied: see trim
-        child = spawn(argv, stdout=log, stderr=log, pass_fds=inherited, orphaned=signal.SIGKILL)
-    if launch.uplink.descriptor is not None:
-        os.close(launch.uplink.descriptor)
-    return child
+    try:
+        await vm.start()
+    finally:
+        if launch.uplink.descriptor is not None:
+            os.close(launch.uplink.descriptor)
+        if launch.secrets is not None:  # QEMU has read them
+            launch.secrets.close()
+
+
+def log_of(launch: Launch) -> Path:
+    """What QEMU itself prints, as long as the VM runs."""
+    return launch.place.folder / "qemu.log"
 
 
 def trim(said: Path) -> None:

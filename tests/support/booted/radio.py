@@ -193,7 +193,7 @@ async def booted(image: Image, program: qemu.Qemu, initramfs: Path, folder: Path
     async with router, client.vm:
         theirs.close()
         secrets.close()
-        await router.execute("set_link", {"name": "uplink-nic", "up": False})  # no cable yet
+        await router.set_cable(0, plugged=False)  # no cable yet
         await router.power_on()
         side = Air(ours)
         async with asyncio.timeout(120):

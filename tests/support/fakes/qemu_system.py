@@ -198,6 +198,9 @@ class Fake:
             self.power_on()
         elif name == "device_add":
             self.event("client", **self.client_fields(message["arguments"]["mac"]))
+        elif name == "device_del":
+            stamp = {"seconds": 1, "microseconds": 0}
+            self.qmp(event="DEVICE_DELETED", data={"device": message["arguments"]["id"], "path": "/x"}, timestamp=stamp)
         elif name == "quit":
             sys.exit(0)
         elif name == "system_powerdown" and self.fault != "stubborn":

@@ -22,7 +22,7 @@ from typing import Any
 from netvm_build.guest.client import EventClient
 from netvm_build.host import journal, links
 from netvm_build.vm import clients, registry
-from netvm_build.vm.clients.monitor import Monitor
+from netvm_build.vmm.qemu.monitor import Monitor
 
 STEPS = (
     (journal.Journal, "record"),
@@ -34,6 +34,7 @@ STEPS = (
     (links.Tap, "persist"),
     (Monitor, "execute"),
     (Monitor, "give"),
+    (Monitor, "plug"),
     (Monitor, "unplug"),
 )
 READS = {"query-pci", "human-monitor-command"}

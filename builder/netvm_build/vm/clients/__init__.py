@@ -5,7 +5,6 @@
 
 plan     which address, which seat, which names: decided, and nothing changed yet
 vmm      how a client's own VMM is told to use what was made for it
-monitor  the router's QEMU, asked by QMP
 changes  what was changed, read out of the journal, and undone
 engine   a client attached, each change in the journal before it is made
 """

@@ -20,10 +20,11 @@ from netvm_build.host.links import Link
 from netvm_build.util.errors import NetvmError, QmpLost
 from netvm_build.util.process import has_ended
 from netvm_build.vm.clients import plan
-from netvm_build.vm.clients.monitor import Monitor, Refused
 from netvm_build.vm.clients.plan import Attachment, ClientError, NotAttached
 from netvm_build.vm.registry import VmState
 from netvm_build.vmm import qemu
+from netvm_build.vmm.interface import Refused
+from netvm_build.vmm.qemu.monitor import Monitor
 
 ENDING_S = 2.0  # for a QEMU that no longer answers to end
 
@@ -166,7 +167,7 @@ def _unplugged(change: Change, monitor: Monitor) -> None:
 
 def unplug(monitor: Monitor, identity: str) -> None:
     """Take a NIC and its netdev out, if they are there.  A guest that does not let go keeps a NIC without a cable."""
-    monitor.unplug(f"nic-{identity}")
+    monitor.unplug(qemu.nic_id(identity))
     try:
         monitor.execute("netdev_del", id=identity)
     except Refused as error:
@@ -177,14 +178,14 @@ def unplug(monitor: Monitor, identity: str) -> None:
 def plug(monitor: Monitor, identity: str, mac: str, seat: str) -> None:
     place = plan.seat_of(seat)
     nic = qemu.ClientNic(identity, mac, "")
-    monitor.execute("device_add", **qemu.nic_properties(nic, place))
+    monitor.plug(qemu.nic_properties(nic, place))
 
 
 def _offer_again(monitor: Monitor, change: Change) -> None:
     """Bring back the network that `run` offers."""
     known = change.undo
     with suppress(Refused):  # it may be there: we were killed before it was taken away
-        monitor.unplug(f"nic-{change.target}")
+        monitor.unplug(qemu.nic_id(change.target))
         monitor.execute("netdev_del", id=change.target)
     Path(known["socket"]).unlink(missing_ok=True)
     address = {"type": "unix", "path": known["socket"]}

@@ -36,9 +36,10 @@ from netvm_build.vm.clients.changes import (
     undo,
     unplug,
 )
-from netvm_build.vm.clients.monitor import Monitor, Refused
 from netvm_build.vm.clients.plan import SOCKET, TAP, Attachment, ClientError
 from netvm_build.vm.registry import VmState
+from netvm_build.vmm.interface import Refused
+from netvm_build.vmm.qemu.monitor import Monitor
 
 WAIT_S = 60.0
 STATUS_S = 5.0

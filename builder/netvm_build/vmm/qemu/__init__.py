@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from netvm_build.vmm.qemu.command import argv, by_hand
-from netvm_build.vmm.qemu.devices import VIRTIO_NET, card_id, card_properties, nic_properties
+from netvm_build.vmm.qemu.devices import VIRTIO_NET, card_id, card_properties, nic_id, nic_properties
 from netvm_build.vmm.qemu.machine import EVENTS_PORT, UPLINK_MAC, ClientNic, Machine, Trunk, router
 from netvm_build.vmm.qemu.networks import UserNetwork, uplink_id, user_networks
 from netvm_build.vmm.qemu.options import quote
@@ -30,6 +30,7 @@ __all__ = [
     "card_properties",
     "find",
     "identify",
+    "nic_id",
     "nic_properties",
     "quote",
     "require_nic",

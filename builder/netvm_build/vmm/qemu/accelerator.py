@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import platform
-import signal
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -25,8 +24,9 @@ from pathlib import Path
 from netvm_build.model.architecture import X86_64
 from netvm_build.util.errors import CommandError, LaunchError
 from netvm_build.util.files import replace_file
-from netvm_build.util.process import end_group, spawn
+from netvm_build.util.process import end_group
 from netvm_build.vmm.qemu import Qemu
+from netvm_build.vmm.qemu.program import how_it_ended, start
 
 KVM = "kvm"
 TCG = "tcg"
@@ -141,7 +141,7 @@ def _boot(argv: list[str], deadline_s: float, pass_fds: tuple[int, ...] = ()) ->
     """Run QEMU, with the guest's console on its stdout, until it ends or the deadline.  Leaves no process behind."""
     try:
         with tempfile.TemporaryFile() as console, tempfile.TemporaryFile() as said:
-            child = spawn(argv, stdout=console, stderr=said, pass_fds=pass_fds, orphaned=signal.SIGKILL)
+            child = start(argv, console, said, pass_fds)
             try:
                 status = child.wait(deadline_s)
             except subprocess.TimeoutExpired:
@@ -152,8 +152,7 @@ def _boot(argv: list[str], deadline_s: float, pass_fds: tuple[int, ...] = ()) ->
             said.seek(0)
             lines = said.read(4096).decode(errors="replace").strip().splitlines()
             last = "".join(char if char.isprintable() else "?" for char in lines[-1])[-160:] if lines else ""
-            how = f"QEMU was killed by signal {-status}" if status < 0 else f"QEMU exited with status {status}"
-            return _Ended(status, console.read(1 << 20), last or how)
+            return _Ended(status, console.read(1 << 20), last or f"QEMU {how_it_ended(status)}")
     except CommandError as error:
         return _Ended(None, trouble=error.message)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from netvm_build.model import NIC_MODELS
 from netvm_build.vmm.qemu.machine import ClientNic, Machine, Trunk
-from netvm_build.vmm.qemu.networks import trunk_netdevs, uplink_id, user_netdev
+from netvm_build.vmm.qemu.networks import trunk_netdevs, uplink_id, uplink_nic_id, user_netdev
 from netvm_build.vmm.qemu.options import device, quote, with_id
 from netvm_build.vmm.qemu.pcie import PciSlot, card_port
 
@@ -34,7 +34,7 @@ def uplinks(machine: Machine) -> list[str]:
             line += user_netdev(name, machine.networks[network]) if trunk is None else _trunk(machine, name, trunk)
         rom = "" if machine.uplink in USB_NICS else ",romfile="
         mtu = "" if number or machine.uplink_mtu is None else f",host_mtu={machine.uplink_mtu}"
-        line += ["-device", f"{machine.uplink},id={name}-nic,netdev={name},mac={mac}{rom}{mtu}"]
+        line += ["-device", f"{machine.uplink},id={uplink_nic_id(number)},netdev={name},mac={mac}{rom}{mtu}"]
     if machine.capture is not None:
         line += ["-object", f"filter-dump,id=capture,netdev=uplink,maxlen=96,file={quote(str(machine.capture))}"]
     return line
@@ -74,6 +74,11 @@ def client_nics(machine: Machine) -> list[str]:
     return line
 
 
+def nic_id(nic: str) -> str:
+    """A client NIC's id as a device of QEMU, by its name in the machine."""
+    return f"nic-{nic}"
+
+
 def nic_properties(nic: ClientNic, seat: PciSlot) -> dict[str, str | int | bool]:
     """A client NIC as QMP's device_add takes it, in a seat of the machine's plan.
 
@@ -82,7 +87,7 @@ def nic_properties(nic: ClientNic, seat: PciSlot) -> dict[str, str | int | bool]
     """
     properties: dict[str, str | int | bool] = {
         "driver": "virtio-net-pci",
-        "id": f"nic-{nic.id}",
+        "id": nic_id(nic.id),
         **seat.properties,
         "netdev": nic.id,
         "mac": nic.mac,

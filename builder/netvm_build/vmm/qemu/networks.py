@@ -54,8 +54,13 @@ DEFAULT = dhcp_network(IPv4Network("10.0.2.0/24"))
 
 
 def uplink_id(number: int) -> str:
-    """QEMU's name of an uplink's network: ``uplink``, ``uplink1`` …; its card's has ``-nic`` behind it."""
+    """QEMU's name of an uplink's network: ``uplink``, ``uplink1`` …."""
     return f"uplink{number or ''}"
+
+
+def uplink_nic_id(number: int) -> str:
+    """QEMU's name of an uplink's emulated card."""
+    return f"{uplink_id(number)}-nic"
 
 
 def user_networks(manifest: Manifest) -> tuple[UserNetwork, ...]:

@@ -1,21 +1,25 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Which QEMU: the one asked for, the one that the image was built with, or the one on PATH."""
+"""Which QEMU: the one asked for, the one that the image was built with, or the one on PATH; and how it is started."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
+import signal
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
+from typing import IO
 
 from netvm_build.model import NIC_MODELS
 from netvm_build.model.architecture import X86_64
 from netvm_build.util.errors import CommandError, LaunchError, ToolMissing
-from netvm_build.util.process import run
+from netvm_build.util.process import run, spawn
 
 PROGRAM = X86_64.qemu_program
 PACKAGE = X86_64.qemu_package
@@ -88,6 +92,16 @@ def identify(path: Path, reason: str = "asked for") -> Qemu:
     if qemu.release < OLDEST:
         raise LaunchError(f"{path} is QEMU {qemu.version}; 7.2 or later is needed", hint=hint)
     return qemu
+
+
+def start(line: Sequence[str], stdout: IO[bytes], stderr: IO[bytes], descriptors: Sequence[int] = ()) -> Popen[bytes]:
+    """Start a QEMU that inherits descriptors, and is killed when we die.  Raises CommandError if it can't be run."""
+    return spawn(line, stdout=stdout, stderr=stderr, pass_fds=descriptors, orphaned=signal.SIGKILL)
+
+
+def how_it_ended(status: int) -> str:
+    """An exit status in words, after "QEMU"."""
+    return f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
 
 
 def require_nic(qemu: Qemu, nic: str) -> None:

@@ -1,0 +1,258 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
+"""One QEMU: started, watched and ended.
+
+Everything between us and QEMU is an inherited socket pair: there is no socket file to leave behind, and an end of file
+tells at once that QEMU has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+from netvm_build.guest import escape
+from netvm_build.util import interrupts
+from netvm_build.util.errors import LaunchError, QmpLost
+from netvm_build.vmm.interface import Release
+from netvm_build.vmm.qemu.command import argv
+from netvm_build.vmm.qemu.credentials import Credentials
+from netvm_build.vmm.qemu.devices import nic_id, nic_properties
+from netvm_build.vmm.qemu.machine import Machine
+from netvm_build.vmm.qemu.networks import uplink_nic_id
+from netvm_build.vmm.qemu.options import quote
+from netvm_build.vmm.qemu.program import Qemu, how_it_ended, start
+from netvm_build.vmm.qemu.qmp import CLOSE_S, PLUG_S, Qmp
+
+CONNECT_S = 30.0
+TAIL_LINES = 30
+_PRINTED = "# what QEMU said:"
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What a QEMU gets from us beside its machine.
+
+    `port` is the name of the guest's event port, `monitor` where a second QMP server listens.  `inherited` are
+    descriptors that the machine names.  `by_hand` is a command line for a reader of the log.
+    """
+
+    port: str | None = None
+    monitor: Path | None = None
+    inherited: tuple[int, ...] = ()
+    secrets: Credentials | None = None
+    by_hand: tuple[str, ...] = ()
+
+
+class QemuVm:
+    """A `Vmm` that is a QEMU.  `machine` comes without chardevs.
+
+    `log` gets QEMU's command line and what it prints; messages name it if it `lasts` longer than the VM.
+    """
+
+    def __init__(
+        self, program: Qemu, machine: Machine, log: Path, wiring: Wiring = Wiring(), *, lasts: bool = True
+    ) -> None:
+        self.program = program
+        self.machine = machine
+        self.log = log
+        self.ended = asyncio.Event()
+        self.hung = asyncio.Event()
+        self._wiring = wiring
+        self._lasts = lasts
+        self._child: Popen[bytes] | None = None
+        self._qmp = Qmp()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._channels: dict[str, socket.socket] = {}
+        self._argv: list[str] = []
+        self._stopping = False
+
+    # ---- what it is
+
+    @property
+    def console(self) -> socket.socket:
+        return self._channels["console"]
+
+    @property
+    def port(self) -> socket.socket:
+        return self._channels["port"]
+
+    @property
+    def capture(self) -> Path | None:
+        return self.machine.capture
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid if self._child is not None else 0
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, or minus the signal that killed it; None while it runs."""
+        return None if self._child is None else self._child.poll()
+
+    def died(self) -> str | None:
+        """How QEMU itself ended, where that was neither its guest's doing (status 0) nor ours."""
+        status = None if self._stopping else self.status
+        return how_it_ended(status) if status else None
+
+    def printed(self) -> list[str]:
+        """The last lines that QEMU itself printed, safe to show."""
+        try:
+            text = self.log.read_text(errors="replace")
+        except OSError:
+            return []
+        head, mark, rest = text.partition(_PRINTED)  # a log that became too long was emptied, with its head
+        return [escape(line) for line in (rest if mark else head).splitlines() if line][-TAIL_LINES:]
+
+    # ---- start
+
+    async def start(self) -> None:
+        """Start it with its CPUs halted.  Raises LaunchError, or CommandError if the program can't be run."""
+        names = ["qmp", "console"] + (["port"] if self._wiring.port else [])
+        with ExitStack() as stack:
+            theirs: dict[str, socket.socket] = {}
+            for name in names:
+                self._channels[name], theirs[name] = socket.socketpair()
+                stack.callback(theirs[name].close)
+            self._argv = argv(self.program, self._wired({name: _chardev(end) for name, end in theirs.items()}))
+            self.log.write_text(self._head())
+            descriptors = [*(end.fileno() for end in theirs.values()), *self._wiring.inherited]
+            if self._wiring.secrets is not None:
+                descriptors.append(self._wiring.secrets.descriptor)
+            with self.log.open("ab") as log:  # appended to, so that it can be emptied while QEMU runs
+                self._child = start(self._argv, log, log, descriptors)
+        self._tasks.append(asyncio.create_task(self._watch(self._child)))
+        await self._connect()
+        self._tasks.append(asyncio.create_task(self._hear_watchdog()))
+
+    def _wired(self, chardevs: dict[str, str]) -> Machine:
+        """The machine with what it is connected to."""
+        wiring = self._wiring
+        return replace(
+            self.machine,
+            console=chardevs["console"],
+            qmp=chardevs["qmp"],
+            port=None if wiring.port is None else (wiring.port, chardevs["port"]),
+            monitor=None if wiring.monitor is None else _listening(wiring.monitor),
+            secrets=None if wiring.secrets is None else wiring.secrets.option,
+            paused=True,
+        )
+
+    def _head(self) -> str:
+        lines = ["# as it was started:", shlex.join(self._argv)]
+        if self._wiring.by_hand:
+            lines += ["# the same by hand, console here (leave with Ctrl-A X):", shlex.join(self._wiring.by_hand)]
+        return "\n".join([*lines, _PRINTED, ""])
+
+    async def _connect(self) -> None:
+        """Wait until QEMU answers.  Raises LaunchError."""
+        connecting = asyncio.create_task(self._qmp.connect(self._channels.pop("qmp"), CONNECT_S))
+        ended = asyncio.create_task(self.ended.wait())
+        try:
+            await asyncio.wait({connecting, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done() and connecting.exception() is None:
+                return
+            if connecting.done():  # QEMU hangs up before it ends
+                await asyncio.wait({ended}, timeout=CLOSE_S)
+            raise self._launch_error()
+        finally:
+            await interrupts.ended(connecting, ended)
+
+    def _launch_error(self) -> LaunchError:
+        status = self.status
+        if status is None:
+            message = f"QEMU runs but did not answer on QMP within {CONNECT_S:g} s"
+        else:
+            message = f"QEMU {how_it_ended(status)} before it answered"
+        return LaunchError(
+            message,
+            hint=f"the whole log is {self.log}" if self._lasts else None,
+            details="\n".join([shlex.join(self._argv), *(self.printed() or ["(it printed nothing)"])]),
+        )
+
+    # ---- while it runs
+
+    async def execute(self, command: str, *, deadline_s: float = 10.0, **arguments: object) -> Any:
+        """One QMP command with its arguments.  Raises QmpLost if QEMU is gone or silent, Refused if it says no."""
+        try:
+            return await self._qmp.execute(command, deadline_s=deadline_s, **arguments)
+        except QmpLost as error:
+            hint = f"its log is {self.log}" if self._lasts else None
+            raise QmpLost(error.message, hint=hint, details="\n".join(self.printed()) or None) from error
+
+    async def resume(self) -> None:
+        """Let the CPUs run.  Raises QmpLost."""
+        await self.execute("cont")
+
+    async def power_down(self) -> None:
+        """Press the power button.  Raises QmpLost."""
+        await self.execute("system_powerdown")
+
+    async def plug(self, nic: str) -> None:
+        """Plug in a client NIC of the machine.  Raises Refused, or QmpLost."""
+        nics = zip(self.machine.nics, self.machine.seats.seats, strict=True)
+        found = next(pair for pair in nics if pair[0].id == nic)
+        await self.execute("device_add", deadline_s=PLUG_S, **nic_properties(*found))
+
+    async def unplug(self, nic: str, deadline_s: float | None) -> Release:
+        """Ask the guest to let go of a client NIC, and wait for its answer.  Raises Refused, or QmpLost."""
+        return await self._qmp.unplug(nic_id(nic), deadline_s)
+
+    async def set_cable(self, card: int, *, plugged: bool) -> None:
+        """Pull the cable of an emulated uplink card, by its number, or put it back.  Raises Refused, or QmpLost."""
+        await self.execute("set_link", name=uplink_nic_id(card), up=plugged)
+
+    async def uplink_pci_id(self) -> str | None:
+        """Vendor and device of the first emulated uplink card; None if it isn't on a PCI bus.  Raises QmpLost."""
+        devices = [device for bus in await self.execute("query-pci") for device in bus["devices"]]
+        found = (device["id"] for device in devices if device.get("qdev_id") == uplink_nic_id(0))
+        return next((f"{one['vendor']:04x}:{one['device']:04x}" for one in found), None)
+
+    async def wait(self) -> int:
+        """Wait until QEMU has ended; its exit status."""
+        await self.ended.wait()
+        return self.status or 0
+
+    async def _watch(self, child: Popen[bytes]) -> None:
+        await interrupts.exited(child)
+        self.ended.set()
+
+    async def _hear_watchdog(self) -> None:
+        with self._qmp.events("WATCHDOG") as events:
+            await events.get()
+            self.hung.set()
+
+    def kill(self) -> None:
+        """End QEMU at once."""
+        if self._child is not None and self._child.poll() is None:
+            self._child.kill()
+
+    async def stop(self) -> None:
+        """End QEMU, which takes SIGTERM as its order to quit.  May be called twice."""
+        self._stopping = True
+        if self._child is not None:
+            await interrupts.end_group(self._child, grace_s=1.0)
+
+    async def close(self) -> None:
+        """`stop` it, and close all that is ours.  May be called twice."""
+        await self.stop()
+        await interrupts.ended(*self._tasks)
+        await self._qmp.close()
+        for end in self._channels.values():
+            end.close()
+        self._channels.clear()
+
+
+def _chardev(end: socket.socket) -> str:
+    return f"socket,fd={end.fileno()}"
+
+
+def _listening(path: Path) -> str:
+    return f"socket,server=on,wait=off,path={quote(str(path))}"
