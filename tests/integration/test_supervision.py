@@ -194,7 +194,7 @@ def hangable(loaded: pipeline.Loaded, tmp_path_factory: pytest.TempPathFactory) 
     return altered(patient, tmp_path_factory.mktemp("hangable"), hanging)
 
 
-HANG = json.dumps({"v": 1, "id": 99, "request": "hang"})
+HANG = json.dumps({"v": 1, "id": 99, "request": "hang"}).encode() + b"\n"
 
 
 async def outlives_its_watchdog(lab: Lab) -> str:

@@ -9,7 +9,6 @@ wait is without an end.
 
 from __future__ import annotations
 
-import itertools
 import json
 import socket
 import time
@@ -20,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from netvm_build.guest import EVENTS, MAX_REPLY, GuestEvent, History, Lines, Reply, escape, parse
+from netvm_build.guest.conversation import Conversation
 from netvm_build.util.errors import BootError, QmpLost
 
 READ_BYTES = 64 << 10
@@ -54,7 +54,7 @@ class EventClient:
         self._waiting = _kept()
         self._seen: set[str] = set()
         self.floods = False
-        self._numbers = itertools.count(1)
+        self._talk = Conversation[Reply]()
         try:
             self._socket.settimeout(ANSWER_S)
             self._socket.connect(str(path))
@@ -72,9 +72,29 @@ class EventClient:
 
     def ask(self, request: str, timeout_s: float = ANSWER_S, **fields: object) -> Mapping[str, Any]:
         """One request, and its answer; events that come meanwhile are kept.  Raises Unanswered or QmpLost."""
-        number = next(self._numbers)
         end = time.monotonic() + timeout_s
-        line = json.dumps({"v": 1, "id": number, "request": request, **fields}).encode() + b"\n"
+        replies: list[Reply] = []
+        number, line = self._talk.ask({"v": 1, "request": request, **fields}, replies.append)
+        try:
+            self._send(line, timeout_s)
+            while (left := end - time.monotonic()) > 0:
+                heard = self._receive(left)
+                if heard is None:
+                    raise QmpLost("the VM has ended")
+                for told in heard:
+                    if isinstance(told.event, Reply):
+                        self._talk.replied(told.event.id, told.event)
+                    else:
+                        self._waiting.add(told.line.encode())
+                if replies:
+                    return _accepted(replies[0], request)
+        finally:
+            self._talk.forget(number)
+        floods = ", and floods its event port" if self.floods else ""
+        raise Unanswered(f"the router does not answer `{request}` within {timeout_s:g} s{floods}", hint=HINT)
+
+    def _send(self, line: bytes, timeout_s: float) -> None:
+        """Send a request.  Raises Unanswered or QmpLost."""
         try:
             self._socket.settimeout(timeout_s)
             self._socket.sendall(line)
@@ -82,20 +102,6 @@ class EventClient:
             raise Unanswered("the VM's keeper does not read what it is asked", hint=HINT) from None
         except OSError as error:
             raise QmpLost("the VM has ended") from error
-        while (left := end - time.monotonic()) > 0:
-            heard = self._receive(left)
-            if heard is None:
-                raise QmpLost("the VM has ended")
-            answer: Reply | None = None
-            for told in heard:
-                if not isinstance(told.event, Reply):
-                    self._waiting.add(told.line.encode())
-                elif told.event.id == number:
-                    answer = told.event
-            if answer is not None:
-                return _accepted(answer, request)
-        floods = ", and floods its event port" if self.floods else ""
-        raise Unanswered(f"the router does not answer `{request}` within {timeout_s:g} s{floods}", hint=HINT)
 
     def so_far(self) -> list[ReceivedEvent]:
         """All events until now; a note stands where more came than is kept."""

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
 import socket
 import time
 from collections.abc import Mapping
@@ -15,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from netvm_build.guest import escape, read_object
+from netvm_build.guest.conversation import Conversation
 from netvm_build.image.manifest import Image
 from netvm_build.model.address import Pair
+from netvm_build.smoke.guest import reply_to
 from netvm_build.smoke.vm import Vm
 from netvm_build.util import interrupts
 from netvm_build.vmm import qemu
@@ -79,8 +79,7 @@ class ClientVm:
         self.address = str(pair.client)
         self.up_after_s: float | None = None
         self._hello = asyncio.Event()
-        self._numbers = itertools.count(1)
-        self._answers: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
+        self._talk = Conversation[Mapping[str, Any]]()
         self.vm = Vm(
             program,
             machine(image, pair, accelerator, script, end),
@@ -98,10 +97,7 @@ class ClientVm:
             return
         if answer.get("hello") == 1:
             self._hello.set()
-        number = answer.get("id")
-        waiting = self._answers.pop(number, None) if isinstance(number, int) else None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
+        self._talk.replied(answer.get("id"), answer)
 
     async def up(self) -> None:
         """Power on, and have the agent configure its NIC.  Raises ClientError."""
@@ -121,16 +117,10 @@ class ClientVm:
 
     async def ask(self, request: str, deadline_s: float = 60.0, **fields: Any) -> Mapping[str, Any]:
         """One request to the agent.  Raises ClientError if it fails there, or there is no answer."""
-        number = next(self._numbers)
-        self._answers[number] = asyncio.get_running_loop().create_future()
         try:
-            await self.vm.send(json.dumps({"id": number, "request": request, **fields}))
-            async with asyncio.timeout(deadline_s):
-                answer = await self._answers[number]
+            answer = await reply_to({"request": request, **fields}, self._talk, self.vm.send, deadline_s)
         except TimeoutError:
             raise ClientError(f"client VM {self.address} did not answer {request}") from None
-        finally:
-            self._answers.pop(number, None)
         if "error" in answer and "data" not in answer and "connected" not in answer:
             raise ClientError(escape(str(answer["error"])))
         return answer

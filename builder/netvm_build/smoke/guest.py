@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,8 +23,11 @@ from netvm_build.guest import (
     from_console,
     parse,
 )
+from netvm_build.guest.conversation import Conversation
 
 E = TypeVar("E", bound=GuestEvent)
+T = TypeVar("T")
+Send = Callable[[bytes], Awaitable[None]]
 
 MAX_EVENTS = 2000
 MAX_HEARD_BYTES = 8 << 20
@@ -50,6 +51,18 @@ class Heard:
     event: GuestEvent
 
 
+async def reply_to(request: Mapping[str, object], talk: Conversation[T], send: Send, deadline_s: float) -> T:
+    """Send a request, and wait for its reply.  Raises TimeoutError, and what `send` does."""
+    reply: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    number, line = talk.ask(request, lambda got: None if reply.done() else reply.set_result(got))
+    try:
+        async with asyncio.timeout(deadline_s):
+            await send(line)
+            return await reply
+    finally:
+        talk.forget(number)
+
+
 class Guest:
     """Listens to a router's console and port.  The same event on both counts once."""
 
@@ -65,8 +78,7 @@ class Guest:
         self._seen: set[str] = set()
         self._heard_bytes = 0
         self._news = asyncio.Event()
-        self._numbers = itertools.count(1)
-        self._replies: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
+        self._talk = Conversation[Mapping[str, Any]]()
 
     def on_console(self, line: str) -> None:
         """One line of the console."""
@@ -88,9 +100,7 @@ class Guest:
             return
         self.port_speaks = True
         if isinstance(event, Reply):
-            waiting = self._replies.pop(event.id, None)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(event.body or {})
+            self._talk.replied(event.id, event.body or {})
             return
         self._hear(event)
 
@@ -137,22 +147,14 @@ class Guest:
             self._news.clear()
             await self._news.wait()
 
-    async def ask(
-        self, send: Callable[[str], Any], request: str, deadline_s: float, **fields: Any
-    ) -> Mapping[str, Any]:
+    async def ask(self, send: Send, request: str, deadline_s: float, **fields: Any) -> Mapping[str, Any]:
         """One request over the port, and its answer.  Raises Unanswered."""
         if not self.port_speaks:
             raise Unanswered("the router has no event port: VIRTIO_CONSOLE is what it needs")
-        number = next(self._numbers)
-        self._replies[number] = asyncio.get_running_loop().create_future()
-        await send(json.dumps({"v": 1, "id": number, "request": request, **fields}))
         try:
-            async with asyncio.timeout(deadline_s):
-                body = await self._replies[number]
+            body = await reply_to({"v": 1, "request": request, **fields}, self._talk, send, deadline_s)
         except TimeoutError:
             raise Unanswered(f"no answer to {request} in {deadline_s:g} s") from None
-        finally:
-            self._replies.pop(number, None)
         if "error" in body:
             raise Unanswered(escape(str(body["error"])))
         return body

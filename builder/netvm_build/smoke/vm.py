@@ -83,11 +83,11 @@ class Vm(QemuVm):
         self.powered_at = time.monotonic()
         await self.resume()
 
-    async def send(self, line: str) -> None:
-        """One line to the port."""
+    async def send(self, line: bytes) -> None:
+        """One line to the port.  Raises QmpLost."""
         loop = asyncio.get_running_loop()
         try:
-            await loop.sock_sendall(self.port, line.encode() + b"\n")
+            await loop.sock_sendall(self.port, line)
         except OSError as error:
             raise QmpLost("QEMU is gone", details="\n".join(self.printed()) or None) from error
 

@@ -6,12 +6,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import socket
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from netvm_build.guest import (
     EVENTS,
@@ -27,6 +24,7 @@ from netvm_build.guest import (
     parse,
     read_object,
 )
+from netvm_build.guest.conversation import Conversation
 from netvm_build.vm.broker.pace import BYTES_A_SECOND, LINES_A_SECOND, Pace
 from netvm_build.vm.broker.reader import MAX_READERS, READ_BYTES, ReaderConnection
 
@@ -46,15 +44,6 @@ OnEvent = Callable[[GuestEvent], None]
 _NAMES: Mapping[type[GuestEvent], str] = {kind: name for name, kind in EVENTS.items()}
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """A request under way: who asked, under which id, and when."""
-
-    reader: ReaderConnection
-    id: object
-    at: float
-
-
 class EventBroker:
     """The event port's lines to every reader; each reader's requests to the guest, and the answers to whom they are."""
 
@@ -67,8 +56,7 @@ class EventBroker:
         self._ended = ""
         self._said: set[str] = set()
         self._readers: set[ReaderConnection] = set()
-        self._asked: dict[int, _Asked] = {}
-        self._numbers = itertools.count(1)
+        self._talk = Conversation[Reply]()
 
     async def listen(self) -> None:
         """Take in what the guest says until its port closes."""
@@ -90,13 +78,13 @@ class EventBroker:
 
     def heard(self, text: str) -> None:
         """One line of the guest.  What is no event of the protocol goes no further."""
-        if len(text) < SHORTEST or (len(text) > MAX_LINE and not self._asked):  # only an answer may be so long
+        if len(text) < SHORTEST or (len(text) > MAX_LINE and not self._talk.waits):  # only an answer may be so long
             return
         event = parse(text)
         if event is None or (isinstance(event, Log) and event.source == HOST):
             return
         if isinstance(event, Reply):
-            self._answer(event)
+            self._talk.replied(event.id, event)
             return
         if len(text) > MAX_LINE:
             return
@@ -118,14 +106,6 @@ class EventBroker:
         for reader in self._readers:
             reader.put(line)
 
-    def _answer(self, reply: Reply) -> None:
-        asked = self._asked.pop(reply.id, None)
-        if asked is None:
-            return
-        asked.reader.pending -= 1
-        head = {"v": 1, "t": reply.t, "event": "reply", "id": asked.id}
-        asked.reader.answer(json.dumps(head | dict(reply.body or {})).encode() + b"\n")
-
     async def serve(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One reader, from its coming to its going."""
         reader = ReaderConnection(writer, lines=True)
@@ -144,7 +124,7 @@ class EventBroker:
             pass
         finally:
             self._readers.discard(reader)
-            self._asked = {number: asked for number, asked in self._asked.items() if asked.reader is not reader}
+            self._talk.forget_all(reader)
             reader.close()
 
     def hurry(self) -> None:
@@ -166,33 +146,33 @@ class EventBroker:
             return
         problem = self._why_not(reader)
         if problem:
-            reply = {"v": 1, "t": 0.0, "event": "reply", "id": request.get("id"), "error": problem}
-            reader.answer(json.dumps(reply).encode() + b"\n")
+            _answer(reader, request, {"error": problem})
             return
-        number = next(self._numbers)
-        self._asked[number] = _Asked(reader, request.get("id"), time.monotonic())
-        reader.pending += 1
+        _, line = self._talk.ask(request, lambda got: _answer(reader, request, got.body or {}, got.t), owner=reader)
         if self._to_guest is not None:
-            self._to_guest.write(json.dumps(request | {"id": number}).encode() + b"\n")
+            self._to_guest.write(line)
 
     def _sync(self, reader: ReaderConnection, request: Mapping[str, object]) -> None:
         """Ours to answer: all that was said before is on its way.  With `events` false no more events follow."""
         reader.muted = request.get("events") is False
-        reply = {"v": 1, "t": 0.0, "event": "reply", "id": request.get("id"), "said": sorted(self._said)}
-        reader.answer(json.dumps(reply | {"floods": self._pace.slowed}).encode() + b"\n")
+        _answer(reader, request, {"said": sorted(self._said), "floods": self._pace.slowed})
 
     def _why_not(self, reader: ReaderConnection) -> str:
-        now = time.monotonic()
-        for number, asked in list(self._asked.items()):
-            if now - asked.at > PENDING_S:
-                del self._asked[number]
-                asked.reader.pending -= 1
+        self._talk.forget_older(PENDING_S)
         if self._ended:
             return self._ended
-        if reader.pending >= MAX_PENDING:
+        if self._talk.pending(reader) >= MAX_PENDING:
             return f"{MAX_PENDING} requests wait for an answer already"
         if self._to_guest is None or self._to_guest.transport.is_closing():
             return "the router has no event port"
         if self._to_guest.transport.get_write_buffer_size() > MAX_TO_GUEST_BYTES:
             return "the router does not read its event port"
         return ""
+
+
+def _answer(
+    reader: ReaderConnection, request: Mapping[str, object], body: Mapping[str, object], t: float = 0.0
+) -> None:
+    """A reply to a reader, under the id that it gave its request; `t` is the guest's time where it is its reply."""
+    head = {"v": 1, "t": t, "event": "reply", "id": request.get("id")}
+    reader.answer(json.dumps(head | dict(body)).encode() + b"\n")

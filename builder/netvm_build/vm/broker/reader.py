@@ -25,7 +25,6 @@ class ReaderConnection:
     """One connection; `put` never waits.  One that is `muted` gets answers only."""
 
     def __init__(self, writer: asyncio.StreamWriter, *, lines: bool) -> None:
-        self.pending = 0
         self.muted = False
         self._writer = writer
         self._lines = lines
