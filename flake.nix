@@ -26,7 +26,7 @@
       };
 
       # As in pyproject.toml.
-      dependencies = packages: with packages; [ click jinja2 pyyaml qemu-qmp rich ];
+      dependencies = packages: with packages; [ click jinja2 msgspec pyyaml qemu-qmp rich ];
 
       netvm-build = python3Packages.buildPythonApplication {
         pname = "netvm-build";

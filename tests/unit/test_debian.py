@@ -33,7 +33,7 @@ def a_lock() -> lock.Lock:
         packages={"busybox-static_1.37_amd64": file},
         sources={"connman": source},
         versions={**dict.fromkeys(packages.VERSIONS, "1.0"), "linux": "6.12.117", "connman": "2.0"},
-        bootstrap_sha256=DIGEST,
+        bootstrap=lock.Bootstrap(DIGEST),
     )
 
 

@@ -24,6 +24,7 @@ from netvm_build.smoke.report import (
     NicReport,
     Status,
 )
+from netvm_build.util.decode import DecodeError
 
 Golden = Callable[[Path | str, str], None]
 
@@ -114,7 +115,7 @@ def test_the_schema_can_say_no(spoil: str) -> None:
 
 def test_another_version_is_refused() -> None:
     document = {**json.loads(report.to_json(REPORT)), "version": 2}
-    with pytest.raises(ValueError, match="version 1"):
+    with pytest.raises(DecodeError, match="version 1"):
         report.from_json(json.dumps(document))
 
 

@@ -22,6 +22,7 @@ from netvm_build.build.debian import lock
 from netvm_build.host.journal import Change, Journal, JournalError
 from netvm_build.image import manifest
 from netvm_build.smoke import report
+from netvm_build.util.decode import DecodeError
 from netvm_build.util.errors import LockError, ManifestError
 from netvm_build.vm import registry, status
 from netvm_build.vmm.qemu import accelerator
@@ -110,7 +111,7 @@ READERS = {
     "report": Reader(
         lambda _: [json.loads(report.to_json(REPORT))],
         lambda _, data: report.from_json(data.decode(errors="replace")),
-        (ValueError, KeyError, TypeError, AttributeError, RecursionError),
+        (DecodeError,),
         frozenset({"versions"}),
     ),
     "journal": Reader(_journal, _replayed, (JournalError,), frozenset({"undo"})),

@@ -139,11 +139,11 @@ def prepare(loaded: Loaded, work: Path, sink: Sink, *, update_lock: bool = False
     locked = _locked(loaded, sink, update=update_lock)
     files = {**rendered.files, LOCK_NAME: loaded.lock_path.read_bytes()}
     rendering.write(replace(rendered, files=files), tree)
-    if not debian.has_bootstrap(tree / "bootstrap", locked.bootstrap_sha256):
+    if not debian.has_bootstrap(tree / "bootstrap", locked.bootstrap.nar_sha256):
         (name,) = locked.sets["bootstrap"]
         package = locked.packages[name]
         deb = nix.fetch(locked.url(package), package.sha256, "busybox-static.deb", sink)
-        debian.write_bootstrap(tree / "bootstrap", deb.read_bytes(), locked.bootstrap_sha256)
+        debian.write_bootstrap(tree / "bootstrap", deb.read_bytes(), locked.bootstrap.nar_sha256)
     return tree
 
 

@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields
-from math import isfinite
 from typing import Any
 
 from netvm_build.guest.events import EVENTS, GuestEvent, Reply
+from netvm_build.util.decode import DecodeError, decode_or_none, read_json
 
 PREFIX = "netvm: "
 MAX_LINE = 64 * 1024
@@ -45,19 +43,10 @@ def parse(text: str) -> GuestEvent | None:
 def read_object(text: str) -> dict[str, Any] | None:
     """The JSON object of a line; None for what is none, or is nested too deeply or too large to be walked."""
     try:
-        document = json.loads(text, parse_constant=_no_number, parse_float=_finite)
-    except (ValueError, RecursionError):
+        document = read_json(text)
+    except DecodeError:
         return None
     return document if isinstance(document, dict) and _is_bearable(document) else None
-
-
-def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is no number of JSON")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    return number if isfinite(number) else _no_number(digits)
 
 
 def _is_bearable(document: object) -> bool:
@@ -78,26 +67,15 @@ def _is_bearable(document: object) -> bool:
 
 
 def _typed(kind: type[GuestEvent], t: float, document: Mapping[str, Any]) -> GuestEvent | None:
-    values: dict[str, Any] = {}
-    for field in fields(kind):
-        if field.name == "t" or document.get(field.name) is None:
-            continue
-        value = document[field.name]
-        default = field.default if field.default is not MISSING else None
-        if isinstance(default, tuple):
-            if not isinstance(value, list) or len(value) > MAX_ITEMS:
-                return None
-            if not all(isinstance(item, str) for item in value):
-                return None
-            value = tuple(value)
-        elif isinstance(default, bool) or "int" in str(field.type):
-            wanted = bool if isinstance(default, bool) else int
-            if not isinstance(value, wanted) or not -MAX_NUMBER < value < MAX_NUMBER:
-                return None
-        elif not isinstance(value, str):
-            return None
-        values[field.name] = value
-    return kind(t, **values)
+    """An event of its members; None if one is of another type or too large.  A member that is null has its default."""
+    event = decode_or_none(kind, {key: value for key, value in document.items() if value is not None} | {"t": t})
+    return event if event is not None and all(map(_is_small, vars(event).values())) else None
+
+
+def _is_small(value: object) -> bool:
+    if isinstance(value, tuple):
+        return len(value) <= MAX_ITEMS
+    return not isinstance(value, int) or -MAX_NUMBER < value < MAX_NUMBER
 
 
 def from_console(line: str) -> GuestEvent | None:

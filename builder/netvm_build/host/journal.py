@@ -22,16 +22,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from netvm_build.util.decode import known_members
+from netvm_build.util.decode import DecodeError, decode, read_json
 from netvm_build.util.errors import NetvmError
 from netvm_build.util.process import started
 
 FILE = "journal"
 LOCK = "lock"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_RECORD, _DONE, _OWNER, _ADOPT = "record", "done", "owner", "adopt"
 
 
 class JournalError(NetvmError):
@@ -62,6 +61,35 @@ class Change:
         return self.owner_pid == 0
 
 
+_Owner = TypedDict("_Owner", {"from": tuple[int, int], "to": tuple[int, int]})
+"""All changes of one process go to another; each is its number and when it began."""
+
+
+@dataclass(frozen=True)
+class _Adoption:
+    """These changes go to a process."""
+
+    changes: tuple[Change, ...]
+    to: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of the journal: the boot of the kernel that it is of."""
+
+    boot: str
+
+
+@dataclass(frozen=True)
+class _Entry(_Line):
+    """A line of this boot, which says one of four things."""
+
+    record: Change | None = None
+    done: Change | None = None
+    owner: _Owner | None = None
+    adopt: _Adoption | None = None
+
+
 def ours(kind: str, target: str, undo: Mapping[str, str]) -> Change:
     """A change that belongs to this process."""
     return Change(kind, target, dict(undo), os.getpid(), started(os.getpid()))
@@ -88,7 +116,7 @@ class Journal:
     def record(self, change: Change) -> None:
         """Write down a change before it is made.  Raises JournalError, and then it must not be made."""
         with self._opened() as descriptor:
-            _append(descriptor, self.file, {_RECORD: asdict(change)})
+            _append(descriptor, self.file, {"record": asdict(change)})
 
     def done(self, change: Change) -> None:
         """Strike out a change that is undone; one that is not there is none to strike out."""
@@ -99,7 +127,7 @@ class Journal:
             left.reverse()
             left.remove(change)
             if left:
-                _append(descriptor, self.file, {_DONE: asdict(change)})
+                _append(descriptor, self.file, {"done": asdict(change)})
             else:
                 os.ftruncate(descriptor, 0)
                 os.fsync(descriptor)
@@ -108,14 +136,14 @@ class Journal:
         """Give all changes of this process to another, or to none, in one step: all of them or, if we die, none."""
         mine = (os.getpid(), started(os.getpid()))
         with self._opened() as descriptor:
-            _append(descriptor, self.file, {_OWNER: {"from": list(mine), "to": [pid, began]}})
+            _append(descriptor, self.file, {"owner": {"from": list(mine), "to": [pid, began]}})
 
     def adopt(self, changes: Sequence[Change], pid: int = 0, began: int = 0) -> tuple[Change, ...]:
         """Give these changes to a process, or to none, in one step; the changes as they are then."""
         if changes:
             with self._opened() as descriptor:
                 given = [asdict(change) for change in changes]
-                _append(descriptor, self.file, {_ADOPT: {"changes": given, "to": [pid, began]}})
+                _append(descriptor, self.file, {"adopt": {"changes": given, "to": [pid, began]}})
         return tuple(replace(change, owner_pid=pid, owner_started=began) for change in changes)
 
     def pending(self) -> tuple[Change, ...]:
@@ -167,46 +195,39 @@ class Journal:
     def _read(self, descriptor: int) -> tuple[Change, ...]:
         """Replay the lines.  Raises JournalError for one that is whole and makes no sense."""
         lines = _content(descriptor).split(b"\n")[:-1]  # what follows the last newline was cut off
-        left: list[Change] = []
+        left, boot = list[Change](), _boot()
         for number, line in enumerate(lines, 1):
             try:
-                entry = json.loads(line)
-                if entry.pop("boot") == _boot():
-                    left = _replayed(left, entry)
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+                document = read_json(line)
+                if decode(_Line, document).boot == boot:
+                    left = _replayed(left, decode(_Entry, document))
+            except (DecodeError, ValueError) as error:
                 hint = f"see what is still changed, put it right by hand, then remove the file: rm {self.file}"
                 raise JournalError(f"{self.file}:{number}: this line makes no sense", hint=hint) from error
         return tuple(left)
 
 
-def _replayed(left: list[Change], entry: Mapping[str, Any]) -> list[Change]:
-    if _RECORD in entry:
-        return [*left, _change(entry[_RECORD])]
-    if _DONE in entry:
+def _replayed(left: list[Change], entry: _Entry) -> list[Change]:
+    """What is left after one more line.  Raises ValueError where it strikes out what isn't there, or says nothing."""
+    if entry.record is not None:
+        return [*left, entry.record]
+    if entry.done is not None:
         left.reverse()
-        left.remove(_change(entry[_DONE]))
+        left.remove(entry.done)
         left.reverse()
         return left
-    if _ADOPT in entry:
-        given, (pid, began) = [_change(change) for change in entry[_ADOPT]["changes"]], map(int, entry[_ADOPT]["to"])
-        return [replace(one, owner_pid=pid, owner_started=began) if one in given else one for one in left]
-    old, (pid, began) = tuple(entry[_OWNER]["from"]), map(int, entry[_OWNER]["to"])
+    if entry.adopt is not None:
+        changes, (pid, began) = entry.adopt.changes, entry.adopt.to
+        return [replace(one, owner_pid=pid, owner_started=began) if one in changes else one for one in left]
+    if entry.owner is None:
+        raise ValueError("a line without a change")
+    old, (pid, began) = entry.owner["from"], entry.owner["to"]
     return [
         replace(change, owner_pid=pid, owner_started=began)
         if (change.owner_pid, change.owner_started) == old
         else change
         for change in left
     ]
-
-
-def _change(document: Mapping[str, Any]) -> Change:
-    """A change whose members are of the types that they are declared with.  Raises TypeError."""
-    change = Change(**known_members(Change, document))
-    texts = [change.kind, change.target, *change.undo, *change.undo.values()]
-    numbers = [change.owner_pid, change.owner_started]
-    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
-        raise TypeError("a change of texts and numbers")
-    return change
 
 
 def _append(descriptor: int, file: Path, entry: Mapping[str, Any]) -> None:

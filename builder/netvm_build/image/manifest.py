@@ -9,13 +9,13 @@ The folder holds the kernel, its final configuration and the root image beside t
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from netvm_build.image.document import VERSION, parse
 from netvm_build.image.values import Card, Image, MachineRequirements, Manifest, Part
+from netvm_build.util.decode import DecodeError, read_json
 from netvm_build.util.errors import ManifestError
 
 __all__ = [
@@ -57,9 +57,9 @@ def load(folder: Path) -> Image:
     if len(raw) > MAX_BYTES:
         raise ManifestError(f"{file} is larger than a manifest can be ({MAX_BYTES} bytes)", hint=again)
     try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{file} is cut off or not JSON: {error}", hint=again) from error
+        document = read_json(raw)
+    except DecodeError as error:
+        raise ManifestError(error.in_file(file), hint=again) from error
     return Image(folder, parse(document, str(file), again), hashlib.sha256(raw).hexdigest())
 
 

@@ -9,18 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from netvm_build.model import DEFAULT_POOL
+from netvm_build.model import DEFAULT_POOL, NICS
 from netvm_build.model.architecture import X86_64
+from netvm_build.util.decode import at_least, matching, one_of
+
+_INSIDE = r"(?!/)(?!(?:.*/)?\.\.(?:/|\Z))(?!\.\Z)[^\x00-\x1f\x7f-\x9f]+"
 
 
 @dataclass(frozen=True)
 class Part:
     """A file of the image: `path` relative to the folder, `sha256` in lower-case hex."""
 
-    path: str
-    sha256: str
+    path: Annotated[str, matching(_INSIDE, "a path inside the image folder")]
+    sha256: Annotated[str, matching("[0-9a-f]{64}", "64 hexadecimal digits in lower case")]
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,11 @@ class MachineRequirements:
     `watchdog_s`: after so many silent seconds its watchdog resets it; 0: it has none.
     """
 
-    arch: str = X86_64.name
-    memory_mib: int = 96
-    cpus: int = 1
-    nic: str = "e1000e"
-    watchdog_s: int = 0
+    arch: Annotated[str, one_of((X86_64.name,))] = X86_64.name
+    memory_mib: Annotated[int, at_least(1)] = 96
+    cpus: Annotated[int, at_least(1)] = 1
+    nic: Annotated[str, one_of(NICS)] = "e1000e"
+    watchdog_s: Annotated[int, at_least(0)] = 0
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ import signal
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from netvm_build.util.decode import known_members
+from netvm_build.util.decode import DecodeError, decode_version
 from netvm_build.util.errors import BootError
 from netvm_build.util.files import lock_folder
 from netvm_build.util.process import has_ended
@@ -34,8 +34,6 @@ EVENTS, CONSOLE, MONITOR = "events", "console", "qmp"
 MAX_RECORD_BYTES = 1 << 20
 END_S = 5.0  # for a killed QEMU to give back its memory and close its files
 MAX_SOCKET_PATH = 107  # sun_path of unix(7), without its NUL
-
-T = TypeVar("T", "ClientNetwork", "VmState")
 
 VM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -195,24 +193,9 @@ def read(folder: Path) -> VmState | None:
     """A folder's record; None while its VM starts, or if the record is unreadable.  Unknown members are ignored."""
     try:
         with (folder / RECORD).open("rb") as file:
-            document = json.loads(file.read(MAX_RECORD_BYTES))
-        if not isinstance(document, dict) or document.get("version") != VERSION:
-            return None
-        clients = tuple(_typed(ClientNetwork(**known_members(ClientNetwork, entry))) for entry in document["clients"])
-        ports = tuple(document["ports"])
-        record = _typed(VmState(**known_members(VmState, document) | {"clients": clients, "ports": ports}))
-        return record if all(isinstance(port, str) for port in ports) else None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return decode_version(VmState, file.read(MAX_RECORD_BYTES), VERSION)
+    except (OSError, DecodeError):
         return None
-
-
-def _typed(value: T) -> T:
-    """A value whose fields are of the types that they are declared with.  Raises TypeError."""
-    for field in fields(value):
-        wanted = {"int": int, "str": str, "bool": bool}.get(str(field.type), tuple)
-        if type(getattr(value, field.name)) is not wanted:
-            raise TypeError(f"{field.name} is no {field.type}")
-    return value
 
 
 @contextmanager

@@ -14,8 +14,11 @@ import json
 import secrets
 import shutil
 import subprocess
+import sys
+import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +37,7 @@ from tests.support.needs import ROOT, tell
 
 HERE = Path(__file__).with_name("vfio_host")
 IMPORTED = ("click", "jinja2", "markupsafe", "pyyaml", "qemu.qmp", "rich", "markdown-it-py", "mdurl", "pygments")
+COMPILED, DEBIANS_PYTHON = "msgspec", "3.13"  # has no part in pure Python, so it is taken for the Python of that root
 CARD, IGB, PAIR = "0000:00:08.0", "0000:00:0a.0", ["0000:01:01.0", "0000:01:02.0"]
 NETWORKS = {CARD: ("e1000e", "10.9.0"), IGB: ("igb", "10.9.1")}
 """The cards that lead somewhere, each with a user network of its own behind it."""
@@ -87,13 +91,20 @@ def build_disk(loaded: pipeline.Loaded, image: Image) -> Path:
 
 
 def _imported(folder: Path) -> None:
-    """The pure-Python part of what builder imports, from this very environment."""
+    """What builder imports: the pure-Python part, from this very environment, and the compiled one for that Python."""
     for name in IMPORTED:
         for file in importlib.metadata.files(name) or ():
             if file.suffix == ".py" and ".." not in file.parts:
                 target = folder / file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file.locate(), target)
+    with tempfile.TemporaryDirectory() as wheels:
+        wanted = f"{COMPILED}=={importlib.metadata.version(COMPILED)}"
+        of_python = ["--python-version", DEBIANS_PYTHON, "--platform", "manylinux2014_x86_64", "--only-binary", ":all:"]
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", *of_python, "-d", wheels, wanted]
+        subprocess.run(command, check=True)
+        (wheel,) = Path(wheels).iterdir()
+        zipfile.ZipFile(wheel).extractall(folder)
 
 
 @dataclass(frozen=True)

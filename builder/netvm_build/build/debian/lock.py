@@ -18,10 +18,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 from netvm_build.build.debian.packages import VERSIONS, Request
-from netvm_build.util.decode import known_members
+from netvm_build.util.decode import DecodeError, decode_version, matching
 from netvm_build.util.errors import LockError
 from netvm_build.util.files import replace_file
 
@@ -31,10 +31,10 @@ MAX_BYTES = 16 << 20
 # What a lock may hold, since all of it becomes part of URLs, file names and store paths.
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PATH = re.compile(r"(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9._+~%-]+(/[A-Za-z0-9._+~%-]+)*")
-_MIRROR = re.compile(r"https?://[!-~]+")
-_NAME = re.compile(r"[a-z][a-z0-9-]*")
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+_[A-Za-z0-9.+~:-]+_[a-z0-9]+")
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:-]*")
+_MIRROR = r"https?://[!-~]+"
+_NAME = r"[a-z][a-z0-9-]*"
+_PACKAGE = r"[a-z0-9][a-z0-9+.-]+_[A-Za-z0-9.+~:-]+_[a-z0-9]+"
+_VERSION = r"[A-Za-z0-9][A-Za-z0-9.+~:-]*"
 _BOOTSTRAP = "bootstrap"
 
 
@@ -48,17 +48,24 @@ class Package:
     size: int
 
     def __post_init__(self) -> None:
-        _demand(isinstance(self.path, str) and _PATH.fullmatch(self.path), f"{self.path!r} is no file of an archive")
-        _demand(isinstance(self.sha256, str) and _SHA256.fullmatch(self.sha256), f"{self.path} has no SHA-256")
-        _demand(type(self.size) is int and self.size > 0, f"{self.path} has no size")
+        _demand(_PATH.fullmatch(self.path), f"{self.path!r} is no file of an archive")
+        _demand(_SHA256.fullmatch(self.sha256), f"{self.path} has no SHA-256")
+        _demand(self.size > 0, f"{self.path} has no size")
 
 
 @dataclass(frozen=True)
 class SourcePackage:
     """A source package: its Debian version, and its files by role (``orig``, ``debian``)."""
 
-    version: str
+    version: Annotated[str, matching(_VERSION, "a version")]
     files: Mapping[str, Package]
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """The builder of everything else, by the hash of its unpacked tree."""
+
+    nar_sha256: Annotated[str, matching("[0-9a-f]{64}", "a SHA-256 in lower case")]
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,17 @@ class Lock:
     """Everything an image is built from; see the module's text for the shape on disk."""
 
     request: Request
-    mirrors: Mapping[str, str]
-    sets: Mapping[str, tuple[str, ...]]
-    packages: Mapping[str, Package]
-    sources: Mapping[str, SourcePackage]
-    versions: Mapping[str, str]
-    bootstrap_sha256: str
+    mirrors: Mapping[
+        Annotated[str, matching(_NAME, "the name of a mirror")],
+        Annotated[str, matching(_MIRROR, "the URL of a mirror")],
+    ]
+    sets: Mapping[Annotated[str, matching(_NAME, "the name of a set")], tuple[str, ...]]
+    packages: Mapping[Annotated[str, matching(_PACKAGE, "name_version_architecture of a package")], Package]
+    sources: Mapping[Annotated[str, matching(_NAME, "the name of a part")], SourcePackage]
+    versions: Mapping[
+        Annotated[str, matching(_NAME, "the name of a part")], Annotated[str, matching(_VERSION, "a version")]
+    ]
+    bootstrap: Bootstrap
 
     def url(self, package: Package) -> str:
         return f"{self.mirrors[package.mirror]}/{package.path}"
@@ -88,58 +100,28 @@ class Lock:
 
 def to_json(lock: Lock) -> str:
     """The lock as its file's text; the same lock always gives the same text."""
-    fields = dataclasses.asdict(lock)
-    fields["bootstrap"] = {"nar_sha256": fields.pop("bootstrap_sha256")}
-    return json.dumps({"version": LOCK_VERSION, **fields}, indent=1, sort_keys=True) + "\n"
+    return json.dumps({"version": LOCK_VERSION, **dataclasses.asdict(lock)}, indent=1, sort_keys=True) + "\n"
 
 
-def from_json(text: str) -> Lock:
-    """Raises ValueError, KeyError, TypeError, AttributeError or RecursionError for anything but a lock of ours."""
-    fields: dict[str, Any] = json.loads(text)
-    if fields["version"] != LOCK_VERSION:
-        raise ValueError(f"version {fields['version']!r} is not {LOCK_VERSION}")
-    request = known_members(Request, fields["request"])
-    lock = Lock(
-        request=Request(**{**request, "sets": {name: tuple(asked) for name, asked in request["sets"].items()}}),
-        mirrors=fields["mirrors"],
-        sets={name: tuple(members) for name, members in fields["sets"].items()},
-        packages={name: _package(package) for name, package in fields["packages"].items()},
-        sources={
-            part: SourcePackage(source["version"], {role: _package(file) for role, file in source["files"].items()})
-            for part, source in fields["sources"].items()
-        },
-        versions=fields["versions"],
-        bootstrap_sha256=fields["bootstrap"]["nar_sha256"],
-    )
+def from_json(text: str | bytes) -> Lock:
+    """Raises DecodeError for anything but a lock of ours, ValueError for one whose parts don't fit together."""
+    lock = decode_version(Lock, text, LOCK_VERSION)
     _hold_together(lock)
     return lock
 
 
-def _package(document: Mapping[str, Any]) -> Package:
-    return Package(**known_members(Package, document))
-
-
 def _hold_together(lock: Lock) -> None:
-    """All that was asked for must be there, in words that fit their places.  Raises ValueError or KeyError."""
-    for text, form in (
-        *((url, _MIRROR) for url in lock.mirrors.values()),
-        *((name, _PACKAGE) for name in lock.packages),
-        *((version, _VERSION) for version in lock.versions.values()),
-        *((source.version, _VERSION) for source in lock.sources.values()),
-        *((name, _NAME) for name in (*lock.mirrors, *lock.sets, *lock.sources, *lock.versions)),
-        (lock.bootstrap_sha256, _SHA256),
-    ):
-        _demand(isinstance(text, str) and form.fullmatch(text), f"{text!r} does not belong into a lock")
+    """All that was asked for must be there.  Raises ValueError."""
     for file in lock.files():
         _demand(file.mirror in lock.mirrors, f"{file.path} is on no mirror of the lock")
     for members in lock.sets.values():
         for name in members:
             _demand(name in lock.packages, f"{name} is in a set, and no package of the lock")
     for name in lock.request.sets:
-        _demand(lock.sets[name], f"the set {name} is empty")
+        _demand(lock.sets.get(name), f"the set {name} is empty")
     for name in (*lock.request.sources, *VERSIONS):
-        _demand(lock.versions[name], f"{name} has no version")
-    _demand(len(lock.sets[_BOOTSTRAP]) == 1, f"the set {_BOOTSTRAP} is not one package")
+        _demand(name in lock.versions, f"{name} has no version")
+    _demand(len(lock.sets.get(_BOOTSTRAP, ())) == 1, f"the set {_BOOTSTRAP} is not one package")
 
 
 def _demand(true: object, otherwise: str) -> None:
@@ -152,14 +134,13 @@ def load_lock(path: Path, request: Request) -> Lock | None:
     again = "make it anew: netvm-build lock"
     try:
         _demand(path.stat().st_size <= MAX_BYTES, f"it is larger than a lock can be ({MAX_BYTES >> 20} MiB)")
-        lock = from_json(path.read_text(encoding="utf-8"))
+        lock = from_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
         raise LockError(f"{path} cannot be read: {error.strerror}", hint=again) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        raise LockError(f"{path} is corrupt: {reason}", hint=again) from error
+    except (DecodeError, ValueError) as error:
+        raise LockError(f"{path} is corrupt: {error}", hint=again) from error
     changed = [
         field.name
         for field in dataclasses.fields(Request)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from netvm_build.build.debian.apt import Apt, private_apt
 from netvm_build.build.debian.bootstrap import busybox_of, nar_sha256
-from netvm_build.build.debian.lock import Lock, Package, SourcePackage
+from netvm_build.build.debian.lock import Bootstrap, Lock, Package, SourcePackage
 from netvm_build.build.debian.mirrors import MAIN, choose_mirrors, machine_targets
 from netvm_build.build.debian.packages import (
     FIRMWARE,
@@ -72,7 +72,9 @@ def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) ->
     present = {part: prefix for part, prefix in WIFI_VERSIONS.items() if any(n.startswith(prefix) for n in packages)}
     versions |= {part: version_of(packages, prefix) for part, prefix in present.items()}
     versions |= {part: upstream(source.version) for part, source in sources.items()}
-    return Lock(request, mirrors, sets, dict(sorted(packages.items())), sources, versions, nar_sha256(busybox))
+    return Lock(
+        request, mirrors, sets, dict(sorted(packages.items())), sources, versions, Bootstrap(nar_sha256(busybox))
+    )
 
 
 def version_of(packages: Mapping[str, Package], prefix: str) -> str:

@@ -12,15 +12,10 @@ from typing import Any
 from netvm_build.smoke.report.values import (
     VERSION,
     BootReport,
-    CheckResult,
-    Diagnosis,
-    ImageFacts,
     Memory,
-    Moment,
-    NicReport,
     Status,
 )
-from netvm_build.util.decode import known_members
+from netvm_build.util.decode import decode_version
 
 
 def to_json(report: BootReport) -> str:
@@ -39,39 +34,8 @@ def to_dict(report: BootReport) -> dict[str, Any]:
 
 
 def from_json(document: str) -> BootReport:
-    """The report that `to_json` wrote.  Raises ValueError for another version, KeyError or TypeError for other JSON."""
-    plain = json.loads(document)
-    if plain["version"] != VERSION:
-        raise ValueError(f"not a report of version {VERSION}")
-    nics = tuple(_nic(entry) for entry in plain["nics"])
-    image = ImageFacts(**known_members(ImageFacts, plain["image"]))
-    return BootReport(
-        image,
-        plain["qemu_version"],
-        plain["qemu_reason"],
-        plain["accelerator"],
-        plain["accelerator_reason"],
-        nics,
-    )
-
-
-def _nic(entry: dict[str, Any]) -> NicReport:
-    diagnosis, memory = entry["diagnosis"], entry["memory"]
-    return NicReport(
-        nic=entry["nic"],
-        checks=tuple(_check(row) for row in entry["checks"]),
-        timeline=tuple(Moment(**known_members(Moment, moment)) for moment in entry["timeline"]),
-        seconds=entry["seconds"],
-        diagnosis=Diagnosis(**{**known_members(Diagnosis, diagnosis), "console": tuple(diagnosis["console"])})
-        if diagnosis
-        else None,
-        memory=Memory(**known_members(Memory, memory)) if memory else None,
-        artefacts=tuple(entry["artefacts"]),
-    )
-
-
-def _check(row: dict[str, Any]) -> CheckResult:
-    return CheckResult(**{**known_members(CheckResult, row), "status": Status(row["status"])})
+    """The report that `to_json` wrote.  Raises DecodeError for another version and for other JSON."""
+    return decode_version(BootReport, document, VERSION)
 
 
 def _verdict(passed: bool) -> str:

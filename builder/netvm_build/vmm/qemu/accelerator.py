@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netvm_build.model.architecture import X86_64
+from netvm_build.util.decode import DecodeError, decode, read_json
 from netvm_build.util.errors import CommandError, LaunchError
 from netvm_build.util.files import replace_file
 from netvm_build.util.process import end_group
@@ -221,12 +222,9 @@ def _key(qemu: Qemu, device: Path, kernel: Path | None) -> str:
 
 def _recall(file: Path) -> dict[str, str]:
     try:
-        known = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError):
+        return decode(dict[str, str], read_json(file.read_bytes()))
+    except (OSError, DecodeError):
         return {}
-    if not isinstance(known, dict):
-        return {}
-    return {key: value for key, value in known.items() if isinstance(value, str)}
 
 
 def _remember(file: Path, known: dict[str, str]) -> None:

@@ -73,8 +73,8 @@ let
   };
 
   python3Packages = builtins.listToAttrs (map (name: { inherit name; value = package { inherit name; }; }) [
-    "click" "hatchling" "hypothesis" "jinja2" "jsonschema" "kconfiglib" "mypy" "pytest" "pyyaml" "qemu-qmp" "rich"
-    "scapy" "types-pyyaml"
+    "click" "hatchling" "hypothesis" "jinja2" "jsonschema" "kconfiglib" "msgspec" "mypy" "pytest" "pyyaml" "qemu-qmp"
+    "rich" "scapy" "types-pyyaml"
   ]) // {
     buildPythonApplication =
       { pname, version, pyproject, src, build-system, dependencies, pythonImportsCheck, postInstallCheck, meta }:
