@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from netvm_build.cli.draw import drawing, plain_sink
 from netvm_build.cli.escape import escape, escape_lines
-from netvm_build.cli.screen import Screen, table
+from netvm_build.cli.screen import Screen
 from netvm_build.cli.stage_text import duration
 from netvm_build.util.events import Event, Note, Output, Progress, StageEnded, StageStarted
 
@@ -188,8 +188,3 @@ def test_lines_of_a_text() -> None:
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-def test_table() -> None:
-    assert table([("a", "bb", "c"), ("aaa", "b", "")], indent=" ") == " a    bb  c\n aaa  b"
-    assert table([]) == ""

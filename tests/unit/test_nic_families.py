@@ -21,6 +21,8 @@ from netvm_build import kconfig
 from netvm_build.model import FAMILIES, NIC_FAMILIES, NIC_MODELS, Kernel
 from netvm_build.model.nics import read_families
 from netvm_build.smoke.checks import CHECKS
+from netvm_build.smoke.report import CheckResult, NicReport, Status
+from netvm_build.smoke.report.text import nic_text
 from netvm_build.util import resources
 from netvm_build.util.errors import SpecError
 
@@ -188,7 +190,22 @@ def rows(report: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def test_the_report_in_the_readme_has_the_checks_of_today() -> None:
+def readme_report() -> str:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (report,) = re.findall(r"^```text\n(netvm · kernel .*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert rows(report) == [check.name for check in CHECKS if not check.several_uplinks]
+    (shown,) = re.findall(r"^```text\n(netvm · kernel .*?)^```", text, re.MULTILINE | re.DOTALL)
+    return str(shown)
+
+
+def test_the_report_in_the_readme_has_the_checks_of_today() -> None:
+    assert rows(readme_report()) == [check.name for check in CHECKS if not check.several_uplinks]
+
+
+def test_the_report_in_the_readme_is_laid_out_as_on_a_terminal_of_80_columns() -> None:
+    shown = readme_report()
+    table, seconds = re.findall(r"^  e1000e\n(.*?)  passed in ([0-9.]+) s$", shown, re.MULTILINE | re.DOTALL)[0]
+    whole = re.sub(r"\n {12,}", " ", table)
+    found = re.findall(r"^  ✓ (\S+(?: \S+)*) +([0-9.]+) s  (.+)$", whole, re.MULTILINE)
+    checks = tuple(CheckResult("", name, Status.PASSED, detail, float(took), 0.0) for name, took, detail in found)
+    lines = nic_text(NicReport("e1000e", checks, (), float(seconds)), 80)
+    assert "\n".join(lines) in shown
+    assert max(map(len, shown.splitlines())) <= 80

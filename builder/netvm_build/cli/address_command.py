@@ -10,7 +10,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 import click
 
 from netvm_build.cli.app import netvm_build
-from netvm_build.cli.screen import Screen, table
+from netvm_build.cli.screen import Screen
 from netvm_build.model import DEFAULT_POOL
 from netvm_build.model.address import SHARED, AddressError, Pair, allocate, pair_of_address, pair_of_mac, parse_pool
 
@@ -39,7 +39,7 @@ def address(screen: Screen, values: tuple[str, ...], count: int | None, pool: st
     else:
         head = ("pair", "router", "router MAC", "client", "client MAC")
         rows = [(str(p.network), str(p.router), p.router_mac, str(p.client), p.client_mac) for p in pairs]
-        screen.result(table([head, *rows]))
+        screen.table([head, *rows], headed=True)
 
 
 def _allocated(pool: IPv4Network, taken: tuple[Pair, ...], count: int) -> tuple[Pair, ...]:

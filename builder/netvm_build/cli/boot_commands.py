@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -142,7 +141,7 @@ def _borrowed(address: str | None, image: Image, consent: Consent, sink: Sink) -
 def _text(report: BootReport, screen: Screen) -> str:
     from netvm_build.smoke import report as reporting
 
-    text = reporting.text(report, min(shutil.get_terminal_size((100, 24)).columns, 140))
+    text = reporting.text(report, screen.width)
     for mark, style in (("✓", "ok"), ("✗", "missing")):
         text = text.replace(f" {mark} ", f" {screen.styled(mark, style, sys.stdout)} ")
     return text.rstrip("\n")

@@ -14,8 +14,9 @@ import click
 
 from netvm_build.cli.app import FOLDER, netvm_build, spec_path
 from netvm_build.cli.draw import drawing
-from netvm_build.cli.screen import Screen, table
+from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import BootError
+from netvm_build.util.layout import table, wrap
 
 if TYPE_CHECKING:
     from netvm_build.build.pipeline import Loaded, Plan
@@ -102,7 +103,7 @@ def build(
     _tell_missing_secrets(screen, loaded)
     with drawing(screen) as sink:
         image = pipeline.build(loaded, folder, sink, update_lock=update_lock, rebuild=rebuild)
-    screen.result_json(as_object(image)) if as_json else screen.result(summary(image))
+    screen.result_json(as_object(image)) if as_json else screen.result_lines(summary(image, screen.width))
 
 
 def _tell_missing_secrets(screen: Screen, loaded: Loaded) -> None:
@@ -140,13 +141,13 @@ def plan_object(plan: Plan) -> dict[str, object]:
     }
 
 
-def summary(image: Image) -> str:
+def summary(image: Image, width: int | None = None) -> list[str]:
     """What was built, for a person."""
     manifest = image.manifest
     parts = (("kernel", image.kernel, manifest.kernel.sha256), ("root", image.rootfs, manifest.rootfs.sha256))
     rows = [(label, f"{path.stat().st_size / MIB:.1f} MiB", f"sha256 {sha256}") for label, path, sha256 in parts]
     versions = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
-    return f"{image.folder}: {versions}\n{table(rows, indent='  ')}"
+    return [*wrap(f"{image.folder}: {versions}", width, rest="  "), *table(rows, width, indent="  ")]
 
 
 def as_object(image: Image) -> dict[str, object]:

@@ -15,7 +15,7 @@ import click
 from netvm_build.cli import left_behind
 from netvm_build.cli.app import Word, netvm_build
 from netvm_build.cli.escape import escape
-from netvm_build.cli.screen import Screen, table
+from netvm_build.cli.screen import Screen
 from netvm_build.cli.vm_commands import VM
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def attach(
     elif vmm is not None:
         screen.result(vmms.options(vmm, one))
     else:
-        screen.result("\n".join(escape(line) for line in _lines(one)))
+        screen.table([(label, escape(value)) for label, value in _rows(one)], headed=False)
     screen.say(f"{one.name} ({one.client}) is attached to {one.vm} after {seconds:.2f} s")
     _warn(screen, one)
 
@@ -122,7 +122,7 @@ def _uid(owner: str | None) -> int:
         raise click.UsageError(f"--owner: there is no user {owner!r} on this host") from None
 
 
-def _lines(one: Attachment) -> list[str]:
+def _rows(one: Attachment) -> list[tuple[str, str]]:
     """All that its owner types or configures."""
     from netvm_build.vm.clients.vmm import VMMS
 
@@ -137,7 +137,7 @@ def _lines(one: Attachment) -> list[str]:
     if one.tap:
         rows.append(("tap", f"{one.tap}, which the bridge {one.bridge} connects to the router's {one.router_tap}"))
     rows.append(("QEMU", VMMS["qemu"](one)))
-    return table(rows).splitlines()
+    return rows
 
 
 def _object(one: Attachment) -> dict[str, object]:
@@ -230,4 +230,4 @@ def list_clients(screen: Screen, vm: str | None, vmm: str | None, as_json: bool)
         return
     rows = [("client", "address", "gateway", "VM", "by", "")]
     rows += [(one.name, one.client, one.router, one.vm, one.transport, escape(one.tap or one.socket)) for one in found]
-    screen.result(table(rows))
+    screen.table(rows, headed=True)

@@ -13,7 +13,7 @@ import click
 
 from netvm_build.cli.app import netvm_build, spec_path
 from netvm_build.cli.escape import escape
-from netvm_build.cli.screen import Screen, table
+from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import NetvmError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def detect(screen: Screen, spec: str, write: bool, as_json: bool) -> None:
     if as_json:
         screen.result_json({"version": 1, "nics": [asdict(nic) for nic in nics], "families": list(families)})
     else:
-        screen.result("\n".join(_lines(nics, families)))
+        screen.result_lines(_lines(nics, families, screen.width))
     if write:
         if not families:
             raise NetvmError(
@@ -63,8 +63,9 @@ def _fragments(spec: Path) -> Mapping[str, Fragment]:
     return kconfig.load_fragments((*beside, ours))
 
 
-def _lines(nics: tuple[Nic, ...], families: tuple[str, ...]) -> list[str]:
+def _lines(nics: tuple[Nic, ...], families: tuple[str, ...], width: int | None) -> list[str]:
     from netvm_build.build.detect import advice
+    from netvm_build.util.layout import headed_table, wrap
 
     if not nics:
         return ["no network card was found on the PCI and USB buses"]
@@ -80,6 +81,8 @@ def _lines(nics: tuple[Nic, ...], families: tuple[str, ...]) -> list[str]:
         )
         for nic in nics
     ]
-    lines = table(rows, gap=3).splitlines()
-    lines += [f"{nic.address}: {escape(said)}" for nic in nics if (said := advice(nic)) is not None]
+    lines = headed_table(rows, width, gap=3)
+    for nic in nics:
+        if (said := advice(nic)) is not None:
+            lines += wrap(f"{nic.address}: {escape(said)}", width, rest="  ")
     return [*lines, "", f"in netvm.yaml, below kernel: nics: [{', '.join(families)}]"] if families else lines

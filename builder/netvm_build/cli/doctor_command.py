@@ -13,6 +13,7 @@ import click
 from netvm_build.cli.app import netvm_build
 from netvm_build.cli.escape import escape
 from netvm_build.cli.screen import Screen
+from netvm_build.util.layout import BELOW, READABLE, hanging, wrap
 
 if TYPE_CHECKING:
     from netvm_build.cli.doctor import Finding
@@ -36,19 +37,31 @@ def doctor(context: click.Context, as_json: bool) -> None:
     if as_json:
         screen.result_json({"version": 1, "able": able, "findings": [as_object(finding) for finding in findings]})
     else:
-        screen.result("\n".join(line for finding in findings for line in _lines(finding, screen)))
+        for finding in findings:
+            first, *rest = lines(finding, screen.width)
+            state = finding.state.value
+            screen.result_lines([first.replace(MARKS[state], screen.styled(MARKS[state], state, sys.stdout), 1), *rest])
         screen.result("\nbuilding and smoking work here" if able else "\nbuilding or smoking does not work here yet")
     context.exit(0 if able else 1)
 
 
-def _lines(finding: Finding, screen: Screen) -> list[str]:
-    state = finding.state.value
-    mark = screen.styled(MARKS[state], state, sys.stdout)
-    lines = [f"{mark} {finding.subject:<12} {escape(finding.found)}"]
-    marks = ("→", *" " * finding.mend.count("\n"))
-    return lines + [
-        f"  {'':<12} {one} {escape(line)}" for one, line in zip(marks, finding.mend.splitlines(), strict=False)
-    ]
+# The column that what was found begins in.
+COLUMN = 15
+
+
+def lines(finding: Finding, width: int | None = None) -> list[str]:
+    """A finding for a person: what was found, and below it what to do.
+
+    Further lines of a mend are the text of a file: they stay whole, to be copied.
+    """
+    shown = hanging(f"{MARKS[finding.state.value]} {finding.subject}", escape(finding.found), COLUMN, width)
+    if not finding.mend:
+        return shown
+    mend, *content = map(escape, finding.mend.splitlines())
+    roomy = width is None or width - COLUMN - 2 >= READABLE
+    start = " " * (COLUMN if roomy else BELOW)
+    shown += wrap(mend, width, first=f"{start}→ ", rest=f"{start}  ")
+    return shown + [f"{start}  {line}" for line in content]
 
 
 def as_object(finding: Finding) -> dict[str, str]:

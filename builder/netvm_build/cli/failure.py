@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from netvm_build.cli.escape import escape, escape_lines
-from netvm_build.cli.screen import Screen, table
+from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import CommandError, KernelConfigError, NetvmError, SpecError
+from netvm_build.util.layout import table
 
 MIB = 1 << 20
 
@@ -49,7 +50,7 @@ def _evidence(error: NetvmError) -> Iterator[str]:
     if isinstance(error, KernelConfigError):
         head = ("option", "asked", "got", "because")
         rows = [(m.option, m.wanted, m.got, m.because) for m in error.mismatches]
-        yield table([head, *(tuple(escape(cell) for cell in row) for row in rows)], gap=3, indent="  ")
+        yield from table([head, *(tuple(escape(cell) for cell in row) for row in rows)], gap=3, indent="  ")
     if error.details:
         for line in escape_lines(error.details):
             yield f"  | {line}".rstrip()

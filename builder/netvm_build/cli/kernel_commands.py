@@ -14,7 +14,7 @@ import click
 
 from netvm_build.cli.app import netvm_build, spec_path
 from netvm_build.cli.escape import escape
-from netvm_build.cli.screen import Screen, table
+from netvm_build.cli.screen import Screen
 from netvm_build.model import Kernel, RequestedOption
 from netvm_build.util.errors import NetvmError, SpecError
 
@@ -45,8 +45,8 @@ def list_fragments(screen: Screen, spec: str, as_json: bool) -> None:
         rows = [{**_as_object(one, asked.version), "chosen": name in chosen} for name, one in sorted(fragments.items())]
         screen.result_json({"version": 1, "kernel": asked.version, "fragments": rows})
         return
-    lines = [("*" if name in chosen else " ", name, escape(one.description)) for name, one in sorted(fragments.items())]
-    screen.result(table(lines))
+    rows = [("*" if name in chosen else " ", name, escape(one.description)) for name, one in sorted(fragments.items())]
+    screen.table(rows, headed=False)
 
 
 @kernel.command(epilog="Example: netvm-build kernel show nat")
@@ -85,7 +85,10 @@ def explain(screen: Screen, option: str, spec: str, as_json: bool) -> None:
         return
     name = escape(said.name)
     rows = [(f"{name}={_value(one.request)}", _asked_by(one)) for one in said.asked]
-    screen.result(table(rows) or f"{name}: nothing asks for it, so it is off unless another option selects it")
+    if rows:
+        screen.table(rows, headed=False)
+    else:
+        screen.result(f"{name}: nothing asks for it, so it is off unless another option selects it")
     if said.elsewhere:
         screen.say(f"hint: these fragments would ask for it: {', '.join(one.name for one in said.elsewhere)}")
     elif said.nearest:

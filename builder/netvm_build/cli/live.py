@@ -53,8 +53,8 @@ class _Stages:
 
 
 @contextmanager
-def live_text(screen: Screen) -> Iterator[tuple[Callable[[list[str]], None], Callable[[], int]]]:
-    """Lines that are redrawn in place on stdout, and how many fit; the last ones stay when it ends."""
+def live_text(screen: Screen) -> Iterator[tuple[Callable[[list[str]], None], Callable[[], tuple[int, int]]]]:
+    """Lines that are redrawn in place on stdout, and the columns and lines that fit; the last ones stay."""
     console = Console(highlight=False, markup=False, no_color=not screen.colored(sys.stdout))
     with Live(Text(), console=console, auto_refresh=False) as live:
 
@@ -62,7 +62,7 @@ def live_text(screen: Screen) -> Iterator[tuple[Callable[[list[str]], None], Cal
             text = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
             live.update(text, refresh=True)
 
-        yield show, lambda: console.size.height - 1
+        yield show, lambda: (console.size.width, console.size.height - 1)
 
 
 @contextmanager

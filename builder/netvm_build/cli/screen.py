@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from netvm_build.util import layout
+
 STYLES = {"error": "1;31", "hint": "36", "ok": "32", "warn": "33", "missing": "31", "dim": "2", "bold": "1"}
 
 
@@ -40,12 +42,34 @@ class Screen:
         """Whether stdout is a terminal that can be redrawn."""
         return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
+    @property
+    def width(self) -> int | None:
+        """How many columns stdout has; None where it is no terminal, so that a program reads whole rows.
+
+        COLUMNS is believed first, as other programs do.
+        """
+        asked = os.environ.get("COLUMNS", "")
+        if asked.isdecimal() and int(asked) > 0:
+            return int(asked)
+        try:
+            return os.get_terminal_size(sys.stdout.fileno()).columns or None
+        except (OSError, ValueError):  # not a terminal; no file at all
+            return None
+
     def styled(self, text: str, style: str, stream: TextIO) -> str:
         return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.colored(stream) else text
 
     def result(self, text: str) -> None:
         """What was asked for: to stdout."""
         print(text, flush=True)
+
+    def result_lines(self, lines: Iterable[str]) -> None:
+        """As `result`, for lines that are laid out already."""
+        self.result("\n".join(lines))
+
+    def table(self, rows: Iterable[Sequence[str]], *, headed: bool) -> None:
+        """Rows on stdout, as wide as it is; `headed` if the first one names the columns."""
+        self.result_lines((layout.headed_table if headed else layout.table)(rows, self.width))
 
     def result_json(self, value: object) -> None:
         """What was asked for, for a program to read: to stdout."""
@@ -55,16 +79,3 @@ class Screen:
         """What a person might like to know: to stderr, unless --quiet."""
         if self.verbosity >= 0:
             print(text, file=sys.stderr, flush=True)
-
-
-def table(rows: Iterable[Sequence[str]], *, gap: int = 2, indent: str = "") -> str:
-    """Columns as wide as their widest cell, the last one ragged."""
-    cells = [tuple(row) for row in rows]
-    if not cells:
-        return ""
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = []
-    for row in cells:
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append((indent + (" " * gap).join(padded)).rstrip())
-    return "\n".join(lines)

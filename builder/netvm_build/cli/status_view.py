@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netvm_build.cli.escape import escape
-from netvm_build.cli.screen import table
 from netvm_build.cli.stage_text import duration
+from netvm_build.util.layout import flow, hanging, headed_table, wrap
 from netvm_build.vm.status import ClientStatus, Snapshot, Traffic, UplinkStatus
 
 CELL = 60
 LINE = 160
+LABEL = 10
 MISSING_SHOWN = 8
 MODULES_SHOWN = 48
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -29,28 +30,41 @@ def size(count: float) -> str:
 
 
 def lines(
-    now: Snapshot, memory_mib: int, *, before: Snapshot | None = None, most: int | None = None, note: str = ""
+    now: Snapshot,
+    memory_mib: int,
+    *,
+    width: int | None = None,
+    before: Snapshot | None = None,
+    most: int | None = None,
+    note: str = "",
 ) -> list[str]:
     """The whole state; with `before`, traffic a second since then; with `most`, no more lines than that.
 
-    `note` is a line more, about the VM rather than its guest.
+    No line is wider than the width, if there is one (see util/layout).  `note` is about the VM rather than its guest.
     """
     firewall = {True: "firewall loaded", False: "no firewall", None: "firewall unknown"}[now.firewall]
     used = f"{now.used_kib / 1024:.0f} of {memory_mib} MiB" if now.total_kib else "memory unknown"
-    head = f"{now.name}   {now.state}   up {duration(now.uptime_s)}   {used}   {firewall}"
-    head += f"   watchdog {now.watchdog_s} s" if now.watchdog_s else ""
+    head = [now.name, now.state, f"up {duration(now.uptime_s)}", used, firewall]
+    head += [f"watchdog {now.watchdog_s} s"] if now.watchdog_s else []
     seconds = now.uptime_s - before.uptime_s if before is not None else 0.0
     missing = [f"clients cannot go out: {escape(one)[:LINE]}" for one in now.missing[:MISSING_SHOWN]]
-    top = [head, *([note] if note else []), *missing, "", *_uplinks(now, before, seconds), ""]
-    bottom = ["", *_drops(now), "", *_services(now), *_modules(now)]
+    top = flow(head, width, between="   ", rest="  ")
+    for line in (*([note] if note else []), *missing):
+        top += wrap(line, width, rest="  ")
+    top += ["", *_uplinks(now, before, seconds, width), ""]
+    bottom = ["", *_drops(now, width), "", *_services(now, width), *_modules(now, width)]
     room = None if most is None else max(1, most - len(top) - len(bottom) - 2)
-    return top + _clients(now, before, seconds, room) + bottom
+    clients = _clients(now, before, seconds, room, width)
+    while room is not None and room > 1 and len(top) + len(clients) + len(bottom) > (most or 0):
+        room = max(1, room // 2)  # a client takes more than one line
+        clients = _clients(now, before, seconds, room, width)
+    return top + clients + bottom
 
 
-def _uplinks(now: Snapshot, before: Snapshot | None, seconds: float) -> list[str]:
+def _uplinks(now: Snapshot, before: Snapshot | None, seconds: float, width: int | None) -> list[str]:
     """The uplinks, the active one of several with a star; traffic as seen from the router."""
     if not now.uplinks:
-        return ["uplink  none: no physical interface has a driver"]
+        return hanging("uplink", "none: no physical interface has a driver", 8, width)
     named, several = any(uplink.name for uplink in now.uplinks), len(now.uplinks) > 1
     earlier = {uplink.interface: uplink.traffic for uplink in before.uplinks} if before is not None else {}
     rates = ("from/s", "to/s") if seconds > 0 else ()
@@ -63,7 +77,7 @@ def _uplinks(now: Snapshot, before: Snapshot | None, seconds: float) -> list[str
         notes = [f"MTU {uplink.mtu}"] if uplink.mtu not in (None, 1500) else []
         notes += [f"ConnMan: {_cell(uplink.error)}"] if uplink.error else []
         rows.append((*which, _cell(uplink.driver), *_address(uplink), *moved, ", ".join(notes)))
-    return table(rows, gap=3).splitlines()
+    return headed_table(rows, width, gap=3)
 
 
 def _address(uplink: UplinkStatus) -> tuple[str, str]:
@@ -76,7 +90,7 @@ def _address(uplink: UplinkStatus) -> tuple[str, str]:
     return f"{_cell(uplink.address)}{via}", ", ".join(_cell(name) for name in uplink.nameservers[:4]) or "none"
 
 
-def _clients(now: Snapshot, before: Snapshot | None, seconds: float, room: int | None) -> list[str]:
+def _clients(now: Snapshot, before: Snapshot | None, seconds: float, room: int | None, width: int | None) -> list[str]:
     if not now.clients:
         return ["no clients"]
     earlier = {client.interface: client.traffic for client in before.clients} if before is not None else {}
@@ -89,7 +103,7 @@ def _clients(now: Snapshot, before: Snapshot | None, seconds: float, room: int |
         moved = _moved_cells(client.traffic, earlier.get(client.interface), seconds)
         rows.append((_cell(client.client), _cell(client.router), _cell(client.name), *moved))
     left_out = len(now.clients) - len(shown)
-    return [*table(rows, gap=3).splitlines(), *([f"and {left_out} more with less traffic"] if left_out else [])]
+    return [*headed_table(rows, width, gap=3), *([f"and {left_out} more with less traffic"] if left_out else [])]
 
 
 def _moved(now: Traffic | None, before: Traffic | None) -> int:
@@ -111,15 +125,15 @@ def _moved_cells(now: Traffic | None, before: Traffic | None, seconds: float) ->
     return (*total, *(size(max(0, later - earlier) / seconds) for later, earlier in pairs))
 
 
-def _drops(now: Snapshot) -> list[str]:
+def _drops(now: Snapshot, width: int | None) -> list[str]:
     """What the firewall refused, and what the kernel dropped besides."""
     refused = [f"{drop.packets} {_cell(drop.text)}" for drop in now.drops if drop.packets]
     besides = [f"{drop.packets} {_cell(drop.text)}" for drop in now.kernel_drops if drop.packets]
-    rows = [f"dropped   {', '.join(refused) or 'nothing'}"]
-    return [*rows, f"by kernel {', '.join(besides)}"] if besides else rows
+    lines = hanging("dropped", ", ".join(refused) or "nothing", LABEL, width)
+    return lines + (hanging("by kernel", ", ".join(besides), LABEL, width) if besides else [])
 
 
-def _services(now: Snapshot) -> list[str]:
+def _services(now: Snapshot, width: int | None) -> list[str]:
     if not now.services:
         return ["no services"]
     rows = [("service", "", "restarts", "uid", "capabilities", "seccomp", "new privileges")]
@@ -132,14 +146,15 @@ def _services(now: Snapshot) -> list[str]:
             known = (uids, _cell(names.lower()) or "none", may.seccomp, "refused" if may.no_new_privs else "possible")
         rows.append((_cell(service.name), "up" if service.running else "down", str(service.restarts), *known))
     killed = [f"{_cell(one.name)} was killed: {escape(one.violation)}" for one in now.services if one.violation]
-    return table(rows, gap=3).splitlines() + killed
+    return headed_table(rows, width, gap=3) + [line for one in killed for line in wrap(one, width, rest="  ")]
 
 
-def _modules(now: Snapshot) -> list[str]:
+def _modules(now: Snapshot, width: int | None) -> list[str]:
     """The drivers in the kernel, where they are modules."""
     shown = [_cell(name) for name in now.modules[:MODULES_SHOWN]]
     more = len(now.modules) - len(shown)
-    return [f"modules   {', '.join(shown)}{f' and {more} more' if more else ''}"] if shown else []
+    text = f"{', '.join(shown)}{f' and {more} more' if more else ''}"
+    return hanging("modules", text, LABEL, width) if shown else []
 
 
 def _cell(text: str | None) -> str:

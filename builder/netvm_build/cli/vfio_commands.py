@@ -14,7 +14,7 @@ import click
 from netvm_build.cli import left_behind
 from netvm_build.cli.app import netvm_build
 from netvm_build.cli.escape import escape
-from netvm_build.cli.screen import Screen, table
+from netvm_build.cli.screen import Screen
 from netvm_build.cli.vm_commands import VM
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def list_cards(screen: Screen, as_json: bool) -> None:
         screen.result_json({"version": 1, "iommu": Host().bus.has_iommu, "devices": [as_object(row) for row in rows]})
         return
     head = ("address", "", "driver", "interface", "group", "with", "reset", "name")
-    screen.result(table([head, *(_row(row) for row in rows)]))
+    screen.table([head, *(_row(row) for row in rows)], headed=True)
     if not Host().bus.has_iommu:
         screen.say("there is no IOMMU, so no card can be handed over: see netvm-build doctor")
 

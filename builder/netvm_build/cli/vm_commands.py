@@ -17,7 +17,7 @@ from click.shell_completion import CompletionItem
 
 from netvm_build.cli.app import netvm_build
 from netvm_build.cli.escape import escape
-from netvm_build.cli.screen import Screen, table
+from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import NetvmError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def status(screen: Screen, name: str | None, as_json: bool, watch: bool, every: 
     else:
         from netvm_build.cli.status_view import lines
 
-        screen.result("\n".join(lines(now, record.memory_mib, note=_image_note(record))))
+        screen.result_lines(lines(now, record.memory_mib, width=screen.width, note=_image_note(record)))
 
 
 def _json(value: object) -> str:
@@ -100,7 +100,7 @@ def _list(screen: Screen, there: tuple[VmState, ...], *, as_json: bool) -> None:
     for one in there:
         image = escape(one.image) + (" (built again since)" if image_changed(one) else "")
         rows.append((one.name, one.started_at, str(len(one.clients)), one.accelerator, image))
-    screen.result(table(rows))
+    screen.table(rows, headed=True)
 
 
 def _image_note(record: VmState) -> str:
@@ -159,11 +159,11 @@ def _watch(screen: Screen, record: VmState, conversation: EventClient, every: fl
         if not as_json and screen.watchable:
             from netvm_build.cli.live import live_text
 
-            with live_text(screen) as (show, height):
+            with live_text(screen) as (show, room):
                 while True:
                     now = _snapshot(record, conversation)
-                    note = _image_note(record)
-                    show(lines(now, record.memory_mib, before=before, most=height(), note=note))
+                    note, (width, most) = _image_note(record), room()
+                    show(lines(now, record.memory_mib, before=before, width=width, most=most, note=note))
                     before = now
                     time.sleep(every)
         while True:
@@ -171,8 +171,8 @@ def _watch(screen: Screen, record: VmState, conversation: EventClient, every: fl
             if as_json:
                 screen.result(json.dumps(statuses.to_dict(now, record)))
             else:
-                shown = lines(now, record.memory_mib, before=before, note=_image_note(record))
-                screen.result("\n".join([*shown, ""]))
+                note, width = _image_note(record), screen.width
+                screen.result_lines([*lines(now, record.memory_mib, before=before, width=width, note=note), ""])
             before = now
             time.sleep(every)
     except QmpLost:
@@ -204,13 +204,13 @@ def events(
     end = None if timeout is None else time.monotonic() + timeout
     with EventClient(Path(record.events)) as conversation:
         for told in conversation.so_far():
-            screen.result(_line(told, as_json=as_json))
+            screen.result_lines(shown(told, screen.width, as_json=as_json))
             if until is not None and told.document.get("event") == until:
                 return
         if until is None and not follow:
             return
         for told in conversation.follow(None if until is None else end):
-            screen.result(_line(told, as_json=as_json))
+            screen.result_lines(shown(told, screen.width, as_json=as_json))
             if until is not None and told.document.get("event") == until:
                 return
     if until is not None:
@@ -218,13 +218,15 @@ def events(
         context.exit(1)
 
 
-def _line(told: ReceivedEvent, *, as_json: bool) -> str:
-    """An event in a line: JSON with everything that is not ASCII escaped, or its time, name and members."""
+def shown(told: ReceivedEvent, width: int | None, *, as_json: bool) -> list[str]:
+    """An event: a line of JSON with everything that is not ASCII escaped, or its time, name and members."""
     if as_json:
-        return json.dumps(told.document)
+        return [json.dumps(told.document)]
+    from netvm_build.util.layout import hanging
+
     members = {key: value for key, value in told.document.items() if key not in ("v", "t", "event")}
     words = " ".join(f"{escape(key[:40])[:40]}={_member(value)}" for key, value in list(members.items())[:20])
-    return f"{told.event.t:9.3f}  {escape(str(told.document['event'])):<14}  {words}".rstrip()
+    return hanging(f"{told.event.t:9.3f}  {escape(str(told.document['event'])):<14}", words, 27, width, below=8)
 
 
 def _member(value: Any) -> str:
