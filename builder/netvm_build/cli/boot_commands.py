@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from netvm_build.cli import proposals
 from netvm_build.cli.app import FILE, FOLDER, PROGRAM_FILE, Word, netvm_build
 from netvm_build.cli.draw import drawing
 from netvm_build.cli.left_behind import put_right
@@ -51,11 +52,13 @@ ACCELERATORS = Word(["kvm", "tcg"])
 
 
 @netvm_build.command(epilog="Example: netvm-build smoke --nic e1000e --nic igb --json")
-@click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml")
+@click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml", shell_complete=proposals.files)
 @click.option(
     "--nic", "nics", metavar="MODEL", multiple=True, type=Word(NICS), help="The uplink; repeat it for a matrix."
 )
-@click.option("--vfio", "card", metavar="ADDR", help="The uplink: a card of this machine.")
+@click.option(
+    "--vfio", "card", metavar="ADDR", help="The uplink: a card of this machine.", shell_complete=proposals.cards
+)
 @TAKE_NETWORK
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--junit", metavar="FILE", type=FILE, help="Write it as JUnit XML too.")
@@ -154,15 +157,33 @@ def _write(path: Path, text: str) -> None:
 
 
 @netvm_build.command(epilog="Example: netvm-build run build/netvm --detach && netvm-build status --watch")
-@click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml")
+@click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml", shell_complete=proposals.files)
 @click.option("-d", "--detach", is_flag=True, help="Run without this terminal: see status, console, stop.")
 @click.option("--name", metavar="NAME", help="Call the VM so.  [default: the image's name]")
 @click.option("--clients", metavar="N", type=click.IntRange(0), help="Clients from the pool, beside named ones.")
 @click.option("--spare-ports", metavar="N", type=click.IntRange(0), help="Ports for `client attach`.  [default: 4]")
-@click.option("--uplink", metavar="WHERE", type=Where(), help="user (the default), tap:NAME, bridge:NAME, router:NAME.")
-@click.option("--behind", metavar="ROUTER", help="Behind a router that runs, or a SPEC or IMAGE.")
+@click.option(
+    "--uplink",
+    metavar="WHERE",
+    type=Where(),
+    help="user (the default), tap:NAME, bridge:NAME, router:NAME.",
+    shell_complete=proposals.uplinks,
+)
+@click.option(
+    "--behind",
+    metavar="ROUTER",
+    help="Behind a router that runs, or a SPEC or IMAGE.",
+    shell_complete=proposals.routers,
+)
 @click.option("--nic", metavar="MODEL", type=Word(NICS), help="e1000e, igb, virtio-net-pci…  [default: the spec's]")
-@click.option("--vfio", "cards", metavar="ADDR", multiple=True, help="An uplink: a card of this machine.")
+@click.option(
+    "--vfio",
+    "cards",
+    metavar="ADDR",
+    multiple=True,
+    help="An uplink: a card of this machine.",
+    shell_complete=proposals.cards,
+)
 @TAKE_NETWORK
 @click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
 @click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the image's]")

@@ -14,6 +14,7 @@ import click
 
 from netvm_build.cli.app import FOLDER, netvm_build, spec_path
 from netvm_build.cli.draw import drawing
+from netvm_build.cli.proposals import files
 from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import BootError
 from netvm_build.util.layout import table, wrap
@@ -26,7 +27,7 @@ MIB = 1 << 20
 
 
 @netvm_build.command(epilog="Example: netvm-build render -o tree && nix build -f tree image")
-@click.argument("spec", default="netvm.yaml")
+@click.argument("spec", default="netvm.yaml", shell_complete=files)
 @click.option("-o", "--out", metavar="DIR", type=FOLDER, help="Write the tree here.")
 @click.option("--diff", "against", metavar="DIR", type=FOLDER, help="Show what would change there.")
 @click.pass_obj
@@ -53,7 +54,7 @@ def render(screen: Screen, spec: str, out: Path | None, against: Path | None) ->
 
 
 @netvm_build.command(epilog="Example: netvm-build lock && git add netvm.lock")
-@click.argument("spec", default="netvm.yaml")
+@click.argument("spec", default="netvm.yaml", shell_complete=files)
 @click.pass_obj
 def lock(screen: Screen, spec: str) -> None:
     """Pin every package in netvm.lock, beside the spec.
@@ -70,7 +71,7 @@ def lock(screen: Screen, spec: str) -> None:
 
 
 @netvm_build.command(epilog="Example: netvm-build build examples/minimal.yaml -o build/minimal")
-@click.argument("spec", default="netvm.yaml")
+@click.argument("spec", default="netvm.yaml", shell_complete=files)
 @click.option(
     "-o",
     "--out",

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import add_completion_class, get_completion_class
 
 from netvm_build.cli.app import PROGRAM, Word, netvm_build
+from netvm_build.cli.proposals import Bash
 from netvm_build.cli.screen import Screen
+
+add_completion_class(Bash)
 
 
 @netvm_build.command(epilog='Example: eval "$(netvm-build completion bash)"')

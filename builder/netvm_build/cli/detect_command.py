@@ -13,6 +13,7 @@ import click
 
 from netvm_build.cli.app import netvm_build, spec_path
 from netvm_build.cli.escape import escape
+from netvm_build.cli.proposals import files
 from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import NetvmError
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @netvm_build.command(epilog="Example: netvm-build detect --write")
-@click.argument("spec", default="netvm.yaml")
+@click.argument("spec", default="netvm.yaml", shell_complete=files)
 @click.option("--write", is_flag=True, help="Set kernel.nics of the SPEC to the families found.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from netvm_build.cli import proposals
 from netvm_build.cli.app import netvm_build, spec_path
 from netvm_build.cli.escape import escape
 from netvm_build.cli.screen import Screen
@@ -21,7 +22,13 @@ from netvm_build.util.errors import NetvmError, SpecError
 if TYPE_CHECKING:
     from netvm_build.kconfig import Asked, Condition, Explanation, Fragment
 
-SPEC = click.option("--spec", default="netvm.yaml", metavar="SPEC", help="The spec to look at.  [default: netvm.yaml]")
+SPEC = click.option(
+    "--spec",
+    default="netvm.yaml",
+    metavar="SPEC",
+    help="The spec to look at.  [default: netvm.yaml]",
+    shell_complete=proposals.files,
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -50,7 +57,7 @@ def list_fragments(screen: Screen, spec: str, as_json: bool) -> None:
 
 
 @kernel.command(epilog="Example: netvm-build kernel show nat")
-@click.argument("name")
+@click.argument("name", shell_complete=proposals.fragments)
 @SPEC
 @JSON
 @click.pass_obj
@@ -70,7 +77,7 @@ def show(screen: Screen, name: str, spec: str, as_json: bool) -> None:
 
 
 @kernel.command(epilog="Example: netvm-build kernel explain IP_NF_NAT")
-@click.argument("option")
+@click.argument("option", shell_complete=proposals.kernel_options)
 @SPEC
 @JSON
 @click.pass_obj

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netvm_build.cli.app import FOLDER, netvm_build, spec_path
+from netvm_build.cli.proposals import files
 from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import NetvmError, SpecError
 
@@ -78,7 +79,7 @@ def _write_new(path: Path, text: str) -> bool:
 
 
 @netvm_build.command(epilog="Example: netvm-build check --show examples/minimal.yaml")
-@click.argument("spec", default="netvm.yaml")
+@click.argument("spec", default="netvm.yaml", shell_complete=files)
 @click.option("--show", is_flag=True, help="Print the full spec, and where each value came from.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict, or the problems, as JSON.")
 @click.pass_obj

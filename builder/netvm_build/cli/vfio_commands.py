@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netvm_build.cli import left_behind
+from netvm_build.cli import left_behind, proposals
 from netvm_build.cli.app import netvm_build
 from netvm_build.cli.escape import escape
 from netvm_build.cli.screen import Screen
@@ -105,7 +105,7 @@ def as_object(row: Listed) -> dict[str, Any]:
 
 
 @vfio.command(epilog="Example: netvm-build vfio bind 03:00.0 --dry-run")
-@click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
+@click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True, shell_complete=proposals.cards)
 @click.option("--to", "vm", metavar="NAME", type=VM, help="Plug the card into this running VM.")
 @click.option("--dry-run", is_flag=True, help="Only print what would be written where.")
 @TAKE_NETWORK
@@ -147,7 +147,7 @@ def bind(
 
 
 @vfio.command(epilog="Example: netvm-build vfio release --all")
-@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1)
+@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1, shell_complete=proposals.cards)
 @click.option("--all", "everything", is_flag=True, help="Give back all that netvm-build has taken.")
 @click.option("--dry-run", is_flag=True, help="Only print what would be undone.")
 @click.pass_obj

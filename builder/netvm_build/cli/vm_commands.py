@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
+from netvm_build.cli import proposals
 from netvm_build.cli.app import netvm_build
 from netvm_build.cli.escape import escape
 from netvm_build.cli.screen import Screen
@@ -29,22 +29,7 @@ EVERY_S = 2.0
 STOP_S = 20.0
 
 
-class VmName(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """The name of a running VM, which a shell completes."""
-
-    name = "name"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
-        from netvm_build.vm import registry
-
-        return [
-            CompletionItem(record.name, help=record.image)
-            for record in registry.running()
-            if record.name.startswith(incomplete)
-        ]
-
-
-VM = VmName()
+VM = proposals.VmName()
 
 
 @netvm_build.command(epilog="Example: netvm-build status netvm --watch")
@@ -182,7 +167,12 @@ def _watch(screen: Screen, record: VmState, conversation: EventClient, every: fl
 @netvm_build.command(epilog="Example: netvm-build events --until ready --timeout 60")
 @click.argument("name", metavar="[NAME]", required=False, type=VM)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until the VM ends.")
-@click.option("--until", metavar="EVENT", help="Go on until this event; exit with 1 if the VM ends before.")
+@click.option(
+    "--until",
+    metavar="EVENT",
+    help="Go on until this event; exit with 1 if the VM ends before.",
+    shell_complete=proposals.event_names,
+)
 @click.option("--timeout", metavar="SECONDS", type=click.FloatRange(0), help="Wait no longer for --until.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @click.pass_context

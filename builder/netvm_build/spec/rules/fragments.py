@@ -77,7 +77,7 @@ def settings(router: Router) -> dict[str, str]:
 
 
 def for_templates(router: Router) -> dict[str, object]:
-    """What the ruleset names as `traffic.fragments`; a set is its name, its key, an element of nobody's and its size."""
+    """What the ruleset names as `traffic.fragments`; a set is its name, key, unused element and size."""
     datagrams = waiting(router)
     key = "iif . meta mark", "lo . 0"
     place = "iif . ip saddr . meta mark", "lo . 0.0.0.0 . 0"
