@@ -31,6 +31,9 @@ sys.dont_write_bytecode, sys.pycache_prefix = False, str(COMPILED)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["PYTHONPYCACHEPREFIX"] = str(COMPILED)
 
+# pytest's workers have the width of its terminal in here; what commands print is held against texts of any width.
+os.environ.pop("COLUMNS", None)
+
 
 def pytest_configure() -> None:
     """A shell has its background jobs ignore Ctrl-C, and what they start inherits that: not what we test."""

@@ -84,7 +84,7 @@ def test_uplinks_that_are_vlans_of_one_card(
     checks = judged(example("vlan", workshop, stock=stock), qemu, tmp_path)
     assert checks["uplinks"] == "office 10.0.2.15/24, lab 10.20.8.2/24"
     assert checks["client 100.115.92.1"].startswith("icmp udp dns tcp")
-    assert "none with a client's address" in checks["uplink traffic"]
+    assert "no client's address" in checks["uplink traffic"]
     assert b"\x81\x00\x00\x07" in (tmp_path / "e1000e" / "uplink.pcap").read_bytes()
 
 

@@ -22,12 +22,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from netvm_build import guest as console
+from netvm_build.cli import vm_commands
 from netvm_build.cli.status_view import lines as shown
-from netvm_build.cli.vm_commands import _line
-from netvm_build.guest import PATTERNS, TROUBLE, History, Lines, escape, from_console, parse
+from netvm_build.guest import PATTERNS, TROUBLE, History, Lines, escape, from_console, parse, privileges
 from netvm_build.guest.client import EventClient, ReceivedEvent, Unanswered
 from netvm_build.guest.history import KEPT_NOTES
-from netvm_build.guest.privileges import parse as told
 from netvm_build.util.errors import BootError
 from netvm_build.util.sanitize import Printable
 from netvm_build.vm import registry, status
@@ -76,8 +75,8 @@ def test_any_line_is_an_event_of_its_types_or_none(text: str) -> None:
     of_event(event)
     heard = ReceivedEvent(event, text)
     assert json.loads(json.dumps(heard.document), parse_constant=pytest.fail) == heard.document
-    assert len(_line(heard, as_json=False)) < 10_000
-    assert _line(heard, as_json=True).isascii()
+    assert len("".join(vm_commands.shown(heard, None, as_json=False))) < 10_000
+    assert "".join(vm_commands.shown(heard, None, as_json=True)).isascii()
     from_console(f"[  1.0] netvm: {text}")
 
 
@@ -185,7 +184,7 @@ def acts_on_nothing(text: str) -> bool:
 
 @given(JSON)
 def test_a_privilege_of_any_shape_is_one_or_none(value: Any) -> None:
-    told(value)
+    privileges.parse(value)
 
 
 # ---- the keeper's listener, and whoever asks

@@ -7,10 +7,14 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from netvm_build.build.nix import command as nix
 from netvm_build.build.nix.log import NixLog
+from netvm_build.cli.draw import plain_sink
+from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import CommandError, KernelConfigError, LockError, NixBuildError, NixEvalError
-from netvm_build.util.events import Event, Output, Progress
+from netvm_build.util.events import Event, Output, Part, Progress
 
 
 def test_the_command_lines() -> None:
@@ -70,6 +74,88 @@ def test_the_log_becomes_progress_and_output() -> None:
     assert Progress("build image", 1, 3, "fetch a.deb") in events
     assert Output("build image", "CC main.o") in events
     assert log.errors == ["error: builder for '/nix/store/x.drv' failed with exit code 1"]
+
+
+def fed(said: list[str]) -> tuple[NixLog, list[Event]]:
+    """A log that was fed what a kernel's build says, and the events that came of it."""
+    events: list[Event] = []
+    log = NixLog("build image", events.append)
+    drv = "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-linux-6.12.118.drv"
+    log.feed("@nix " + json.dumps({"action": "start", "id": 2, "type": 105, "fields": [drv, "", 1, 1]}))
+    for line in said:
+        log.feed("@nix " + json.dumps({"action": "result", "id": 2, "type": 101, "fields": [line]}))
+    return log, events
+
+
+KERNEL = [
+    "netvm-stage: configure",
+    "netvm-objects: 30 built in, 2 in modules",
+    "netvm-stage: compile",
+    "  SYNC    include/config/auto.conf.cmd",
+    "  HOSTCC  scripts/basic/fixdep",
+    *(f"  CC      kernel/part{number}.o" for number in range(30)),
+    "  AS      arch/x86/entry/entry.o",
+    "drivers/net/x.c:3:1: warning: unused variable",
+    "  AR      kernel/built-in.a",
+    "Kernel: arch/x86/boot/bzImage is ready  (#1)",
+    "netvm-stage: compile modules",
+    "  CC [M]  drivers/net/tun.o",
+    "  LD [M]  drivers/net/tun.ko",
+]
+
+
+def test_a_kernels_build_tells_how_far_it_is() -> None:
+    log, events = fed(KERNEL)
+    told = [event.text for event in events if isinstance(event, Progress) and event.what]
+    assert told[:6] == [
+        "linux-6.12.118",
+        "linux-6.12.118: configure",
+        "linux-6.12.118: configure",
+        "linux-6.12.118: compile 0 of about 30 objects",
+        "linux-6.12.118: compile 1 of about 30 objects",
+        "linux-6.12.118: compile 2 of about 30 objects",
+    ]
+    assert told[-3:] == [
+        "linux-6.12.118: compile 31 of about 31 objects",
+        "linux-6.12.118: compile modules 0 of about 2 objects",
+        "linux-6.12.118: compile modules 1 of about 2 objects",
+    ]
+    lines = [event.line for event in events if isinstance(event, Output)]
+    assert "  CC      kernel/part0.o" in lines, "what --verbose shows"
+    assert not [line for line in lines if line.startswith("netvm-")]
+    assert "drivers/net/x.c:3:1: warning: unused variable" in log.lines
+    assert not [line for line in log.lines if line.startswith("  ")], "an error's last lines are no list of objects"
+
+
+def test_a_log_says_every_tenth_of_a_kernel(capsys: pytest.CaptureFixture[str]) -> None:
+    said = [f"  CC      kernel/part{number}.o" for number in range(3000)]
+    _, events = fed(["netvm-objects: 3100 built in, 0 in modules", "netvm-stage: compile", *said])
+    sink = plain_sink(Screen(), pace_s=0)
+    for event in events:
+        sink(event)
+    rows = capsys.readouterr().err.splitlines()
+    assert rows[:3] == [
+        "build image: linux-6.12.118",
+        "build image: linux-6.12.118: compile 0 of about 3100 objects",
+        "build image: linux-6.12.118: compile 310 of about 3100 objects",
+    ]
+    assert len(rows) == 11
+
+
+def test_a_build_whose_objects_nobody_counted_says_how_many_there_are() -> None:
+    _, events = fed(["netvm-stage: compile", "  CC      main.o"])
+    assert Progress("build image", 0, 0, "linux-6.12.118: compile", Part(1, 0, "objects")) in events
+    assert str(Part(1, 0, "objects")) == "1 objects"
+    _, events = fed(["  CC      main.o"])
+    assert [event.what for event in events if isinstance(event, Progress)] == ["linux-6.12.118"]
+
+
+@given(st.lists(st.sampled_from(KERNEL) | st.text(max_size=60), max_size=30))
+def test_whatever_a_build_says_is_read(said: list[str]) -> None:
+    log, events = fed(said)
+    parts = [event.part for event in events if isinstance(event, Progress) and event.part is not None]
+    assert all(0 <= part.tenths <= 10 for part in parts)
+    assert len(log.lines) <= len(said)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_report(columns: int, golden: Golden) -> None:
     assert too_wide(said.splitlines(), columns) == []
 
 
-SERVICES = (
+SERVICES: tuple[tuple[str, bool, list[int], list[int], str], ...] = (
     ("dbus-daemon", True, [100], [], "allow-list"),
     ("connmand", True, [101], [10, 12, 13, 25], "allow-list"),
     ("iwd", False, [], [], ""),
@@ -158,7 +158,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     simple = {str: LINES, int: st.integers(0, 1 << 63), float: st.floats(0, 1e6), bool: st.booleans()}
     if kind in simple:
         return simple[kind]
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
         return st.builds(kind, **{field.name: values(hints[field.name]) for field in dataclasses.fields(kind)})
     inner = get_args(kind)

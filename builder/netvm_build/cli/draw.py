@@ -37,11 +37,11 @@ def drawing(screen: Screen) -> Iterator[Sink]:
 def plain_sink(screen: Screen, pace_s: float = PACE_S) -> Sink:
     """One line an event, without time stamps.
 
-    A log wants to know what is worked on, not each step of it: progress is told when `what` changes, and what comes
-    within `pace_s` of another such line is held back until then, or dropped for what came after it.
+    A log says what is worked on, not each step of it: a line when `what` changes, or another tenth of its part is done.
+    A line within `pace_s` of another is held back until then, and dropped if a later one comes first.
     """
     pacer = _Pacer(pace_s)
-    last: dict[str, str] = {}
+    last: dict[str, tuple[str, int]] = {}
 
     def sink(event: Event, /) -> None:
         match event:
@@ -51,10 +51,11 @@ def plain_sink(screen: Screen, pace_s: float = PACE_S) -> Sink:
             case Output(stage, line):
                 if screen.verbosity > 0:
                     pacer.now(f"{escape(stage)} | {escape(line)}")
-            case Progress(stage, done, total, what):
-                if what and last.get(stage) != what:
-                    last[stage] = what
-                    pacer.soon(f"{escape(stage)}: {counted(done, total)}{escape(what)}")
+            case Progress(stage, done, total, what, part):
+                now = (what, part.tenths if part is not None else 0)
+                if what and last.get(stage) != now:
+                    last[stage] = now
+                    pacer.soon(f"{escape(stage)}: {counted(done, total)}{escape(event.text)}")
             case Note(text):
                 pacer.now(f"note: {escape(text)}")
             case StageEnded(stage, ok, seconds, note):

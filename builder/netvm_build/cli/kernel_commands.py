@@ -49,8 +49,10 @@ def list_fragments(screen: Screen, spec: str, as_json: bool) -> None:
     asked, fragments = _read(spec)
     chosen = _chosen(asked, fragments)
     if as_json:
-        rows = [{**_as_object(one, asked.version), "chosen": name in chosen} for name, one in sorted(fragments.items())]
-        screen.result_json({"version": 1, "kernel": asked.version, "fragments": rows})
+        listed = [
+            {**_as_object(one, asked.version), "chosen": name in chosen} for name, one in sorted(fragments.items())
+        ]
+        screen.result_json({"version": 1, "kernel": asked.version, "fragments": listed})
         return
     rows = [("*" if name in chosen else " ", name, escape(one.description)) for name, one in sorted(fragments.items())]
     screen.table(rows, headed=False)

@@ -88,9 +88,9 @@ def _take(event: Event, running: dict[str, _Running], screen: Screen) -> str | N
         case Output(stage, line):
             if screen.verbosity > 0:
                 return f"{escape(stage)} | {escape(line)}"
-        case Progress(stage, done, total, what):
+        case Progress(stage, done, total):
             if stage in running:
-                running[stage] = replace(running[stage], done=done, total=total, what=escape(what))
+                running[stage] = replace(running[stage], done=done, total=total, what=escape(event.text))
         case Note(text):
             return f"note: {escape(text)}"
         case StageEnded(stage, ok, seconds, note):

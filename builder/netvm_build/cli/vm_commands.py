@@ -156,8 +156,9 @@ def _watch(screen: Screen, record: VmState, conversation: EventClient, every: fl
             if as_json:
                 screen.result(json.dumps(statuses.to_dict(now, record)))
             else:
-                note, width = _image_note(record), screen.width
-                screen.result_lines([*lines(now, record.memory_mib, before=before, width=width, note=note), ""])
+                note = _image_note(record)
+                shown = lines(now, record.memory_mib, before=before, width=screen.width, note=note)
+                screen.result_lines([*shown, ""])
             before = now
             time.sleep(every)
     except QmpLost:

@@ -122,7 +122,7 @@ async def quiet_uplink(lab: Lab) -> str:
         raise CheckFailed(f"{len(leaks)} packets left with a client's address or by IPv6, the first with {leaks[0]}")
     if not count:
         raise NotApplicable("no packet was seen on the uplink")
-    return f"{count} packets, none with a client's address, none of IPv6"
+    return f"{count} packets, no client's address, no IPv6"
 
 
 async def console_quiet(lab: Lab) -> str:

@@ -55,14 +55,14 @@ def settings(answer: Mapping[str, Any], *, several_uplinks: bool = False) -> Jud
     if not there:
         wrong.append("the router tells of no settings")
     absent = len(found) - len(there)
-    more = f", {absent} for parts that this kernel has not" if absent else ""
+    more = f", {absent} not in this kernel" if absent else ""
     return Judgement(f"{len(there)} of {len(there)} as asked{more}", tuple(map(escape, wrong)))
 
 
 def watchdog(status: Mapping[str, Any], wanted_s: int) -> Judgement:
     """From the answer to `status`: whether PID 1 has armed the watchdog as the image asks."""
     armed_s = status.get("watchdog_s")
-    detail = f"armed: {wanted_s} s without a sign of life from PID 1 end the machine"
+    detail = f"armed, resets the VM if PID 1 hangs for {wanted_s} s"
     if armed_s is None:
         return Judgement(detail, ("PID 1 found no watchdog: the kernel needs I6300ESB_WDT",))
     return Judgement(detail, () if armed_s == wanted_s else (f"armed for {escape(str(armed_s))} s, not {wanted_s}",))

@@ -25,13 +25,37 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Part:
+    """How far the thing that is worked on is: `done` of about `total` (0: unknown) `units`, a word in the plural."""
+
+    done: int
+    total: int
+    units: str
+
+    def __str__(self) -> str:
+        known = f" of about {max(self.done, self.total)}" if self.total else ""
+        return f"{self.done}{known} {self.units}"
+
+    @property
+    def tenths(self) -> int:
+        """How many tenths of it are done."""
+        return min(10, self.done * 10 // self.total) if self.total else 0
+
+
+@dataclass(frozen=True)
 class Progress:
-    """`done` of `total` units (`total` 0: unknown); `what` is what is being worked on now."""
+    """`done` of `total` units (`total` 0: unknown); `what` is what is being worked on now, `part` how far that is."""
 
     stage: str
     done: int
     total: int
     what: str = ""
+    part: Part | None = None
+
+    @property
+    def text(self) -> str:
+        """What is being worked on, and how far that is."""
+        return self.what if self.part is None else f"{self.what} {self.part}"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from netvm_build.util.events import Note, Output, Progress, Sink
+from netvm_build.util.events import Note, Output, Part, Progress, Sink
 
 _TRANSFER, _BUILDS, _BUILD = 101, 104, 105  # activity types
 _LOG_LINE, _PROGRESS = 101, 105  # result types
@@ -22,12 +22,33 @@ _ERROR = 0  # message level
 
 # A stage that a build script of ours announces.
 _STAGE = re.compile(r"netvm-stage: (.+)")
+# How many objects the kernel's stages will compile, as its build script counts them.
+_OBJECTS = re.compile(r"netvm-objects: (\d+) built in, (\d+) in modules")
+# What the kernel's Makefiles print of each file they make: ``  CC [M]  drivers/net/tun.o``.
+_MADE = re.compile(r"  ([A-Z][A-Z0-9_]*)(?: \[M\])? +(\S.*)")
+_COMPILERS = ("CC", "AS")
+_STAGES = {"compile": 0, "compile modules": 1}
 _RETRY = re.compile(r"unable to download '[^']*/([^'/]+)': (.+); retrying in \d+ ms")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STORE_NAME = re.compile(r"/nix/store/[a-z0-9]{32}-(.+?)(?:\.drv)?$")
 
 KEPT_LINES, KEPT_ERRORS = 400, 50
 KEPT_LENGTH = 10_000
+
+
+@dataclass
+class _Compiling:
+    """One derivation's build: its stage, the objects made in it, and those known of each stage of a kernel."""
+
+    stage: str = ""
+    made: int = 0
+    known: tuple[int, int] = (0, 0)
+
+    @property
+    def part(self) -> Part | None:
+        """How far the stage is; None if nothing was compiled in it, or no number is known."""
+        total = self.known[_STAGES[self.stage]] if self.stage in _STAGES else 0
+        return Part(self.made, total, "objects") if self.made or total else None
 
 
 @dataclass
@@ -40,6 +61,7 @@ class NixLog:
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     _kinds: dict[int, int] = field(default_factory=dict)
     _names: dict[int, str] = field(default_factory=dict)
+    _compiling: dict[str, _Compiling] = field(default_factory=dict)
     _done: int = 0
     _expected: int = 0
 
@@ -93,14 +115,30 @@ class NixLog:
 
     def _output(self, said: str, name: str = "") -> None:
         line = _COLOUR.sub("", said)[:KEPT_LENGTH]  # later versions of Nix colour what their own builders say
-        self.lines.append(line)
-        announced, retried = _STAGE.fullmatch(line), _RETRY.search(line)
+        made = _MADE.fullmatch(line)
+        if made is None:  # a list of the files that were made explains no error
+            self.lines.append(line)
+        retried = _RETRY.search(line)
         if retried is not None:  # a mirror that hangs costs half a minute each time
             self.sink(Note(f"{retried.group(1)}: {retried.group(2)}; trying again"))
-        if announced is not None:
-            self._tell(f"{name}: {announced.group(1)}")
-        else:
+        if not self._built(name, line, made):
             self.sink(Output(self.stage, line))
 
-    def _tell(self, what: str) -> None:
-        self.sink(Progress(self.stage, self._done, self._expected, what))
+    def _built(self, name: str, line: str, made: re.Match[str] | None) -> bool:
+        """Tell of a stage or of an object; return whether the line is only for us."""
+        announced, known = _STAGE.fullmatch(line), _OBJECTS.fullmatch(line)
+        build = self._compiling.setdefault(name, _Compiling())
+        if known is not None:
+            build.known = (int(known.group(1)), int(known.group(2)))
+        elif announced is not None:
+            build.stage, build.made = announced.group(1), 0
+        elif made is not None and made.group(1) in _COMPILERS and made.group(2).endswith(".o") and build.stage:
+            build.made += 1
+        else:
+            return False
+        if build.stage:
+            self._tell(f"{name}: {build.stage}", build.part)
+        return made is None
+
+    def _tell(self, what: str, part: Part | None = None) -> None:
+        self.sink(Progress(self.stage, self._done, self._expected, what, part))
