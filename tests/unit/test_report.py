@@ -9,6 +9,7 @@ import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import jsonschema
@@ -148,6 +149,32 @@ def test_svg_is_well_formed_and_inside_its_frame() -> None:
         bottom = float(rect.get("y", 0)) + float(rect.get("height", 0))
         assert right <= width + 0.1
         assert bottom <= height
+
+
+def said_in(picture: str) -> list[str]:
+    return [text.text or "" for text in ET.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]  # noqa: S314
+
+
+def test_the_picture_names_its_axis_its_colours_and_what_its_figures_are() -> None:
+    said = said_in(report.svg(REPORT))
+    assert said.count("seconds since power-on") == len(REPORT.nics)
+    assert {"kernel", "check passed", "check failed", "ready: clients can go out", "figures: how long it took"} <= {
+        *said
+    }
+    assert "e1000e · passed in 9.1 s · ready after 2.9 s" in said
+
+
+def test_every_figure_beside_a_bar_is_how_long_it_took() -> None:
+    figures = [text for text in said_in(report.svg(replace(REPORT, nics=(PASSED,)))) if text.endswith(" s")]
+    phases = [later.at_s - moment.at_s for moment, later in pairwise(TIMELINE)]
+    checks = [check.seconds for check in PASSED.checks if check.status is not Status.SKIPPED]
+    assert figures[1:] == [f"{seconds:.2f} s" for seconds in (*phases, *checks)]
+
+
+def test_no_text_of_the_picture_is_longer_than_its_place() -> None:
+    check = replace(PASSED.checks[0], name="a check whose name is longer than any of ours")
+    said = said_in(report.svg(replace(REPORT, nics=(replace(PASSED, checks=(check,)),))))
+    assert "✓ a check whose name is…" in said
 
 
 def test_a_report_of_a_boot_that_said_nothing() -> None:
