@@ -110,3 +110,8 @@ def test_columns_without_a_head() -> None:
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
     assert layout.table([("a", "bb", "c"), ("aaa", "b", "")], indent=" ") == [" a    bb  c", " aaa  b"]
     assert layout.table([]) == []
+
+
+def test_columns_come_closer_where_no_cell_can_be_wrapped() -> None:
+    rows = [("pair", "router"), ("100.115.92.2/31", "100.115.92.2")]
+    assert layout.headed_table(rows, 28) == ["pair            router", "100.115.92.2/31 100.115.92.2"]

@@ -107,18 +107,24 @@ def table(rows: Iterable[Sequence[str]], width: int | None = None, *, gap: int =
 def headed_table(rows: Iterable[Sequence[str]], width: int | None = None, *, gap: int = 2) -> list[str]:
     """A table whose first row names its columns.
 
-    Where it is too wide, cells are wrapped; where that doesn't do, each row becomes its first cell, with the others
-    below it, each after the name of its column.
+    Where it is too wide, its columns come closer, then cells are wrapped; where that doesn't do, each row becomes its
+    first cell, with the others below it, each after the name of its column.
     """
-    head, *body = [tuple(row) for row in rows]
-    natural = _widths([head, *body])
-    if width is not None and sum(natural) + gap * (len(natural) - 1) > width:
+    whole = [tuple(row) for row in rows]
+    natural = _widths(whole)
+    columns: list[int] | None = natural
+    if width is not None and _across(natural, gap) > width:
         gap = min(gap, 2)
-        narrowed = _narrowed([head, *body], natural, width - gap * (len(natural) - 1))
-        if narrowed is None:
-            return [line for row in body for line in _stacked(head, row, width)]
-        natural = narrowed
-    return [line for row in (head, *body) for line in _in_columns(row, natural, gap)]
+        columns = _narrowed(whole, natural, width - gap * (len(natural) - 1))
+        if columns is None and _across(natural, 1) <= width:
+            columns, gap = natural, 1
+    if columns is None:
+        return [line for row in whole[1:] for line in _stacked(whole[0], row, width or 0)]
+    return [line for row in whole for line in _in_columns(row, columns, gap)]
+
+
+def _across(widths: Sequence[int], gap: int) -> int:
+    return sum(widths) + gap * (len(widths) - 1)
 
 
 def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
