@@ -2,6 +2,6 @@
 # SPDX-License-Identifier: MIT
 #
 # The same as ./make.sh, for those who have make.  ARGS is handed on: make test ARGS='-k address'
-.PHONY: all setup test test-quick test-long bench clean help
-all setup test test-quick test-long bench clean help:
+.PHONY: all setup test test-quick test-long test-bare bench clean help
+all setup test test-quick test-long test-bare bench clean help:
 	@./make.sh $@ $(ARGS)

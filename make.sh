@@ -15,6 +15,7 @@ usage: ./make.sh [COMMAND]
   test         all tests but the longest, with real Nix and QEMU
   test-quick   the linters, and the tests that need neither
   test-long    the tests that take minutes each
+  test-bare    the first two of these commands on a bare Debian 12 and 13: hours
   bench        measure, beside others on the same work
   setup        install what is missing, and make .venv
   clean        remove what was made here: build/, .venv/, .cache/
@@ -57,7 +58,7 @@ missing_packages() {
         if [ "$(id -u)" -eq 0 ]; then echo nix-bin; else echo nix-setup-systemd; fi
     fi
     case $1 in test*) test_packages ;; esac
-    case $1 in test-long) bare_machine_packages ;; esac
+    case $1 in test-bare) bare_machine_packages ;; esac
 }
 
 # What the guest's tests run, in namespaces of their own.  None of these packages starts a service.
@@ -71,7 +72,7 @@ test_packages() {
     have veritysetup || echo cryptsetup-bin
 }
 
-# What the long tests make a Debian with on which nothing is installed.
+# What makes a Debian on which nothing is installed.
 bare_machine_packages() {
     have debootstrap || echo debootstrap
     have git || echo git
@@ -185,11 +186,11 @@ at_once() { # marks, what is handed on
 # Unit tests several at once, then one by one what shares the built image, the machine's /tmp, or measures time.
 test_all() { # what is handed on; then all run one by one
     if [ $# -gt 0 ]; then
-        exec .venv/bin/python -m pytest -m 'not long' "$@"
+        exec .venv/bin/python -m pytest -m 'not long and not bare' "$@"
     fi
     failed=0
     at_once 'not long and not integration' tests/lint tests/unit || failed=$?
-    .venv/bin/python -m pytest -m 'not long' tests/guest tests/integration || failed=$?
+    .venv/bin/python -m pytest -m 'not long and not bare' tests/guest tests/integration || failed=$?
     exit "$failed"
 }
 
@@ -213,7 +214,8 @@ main() {
         setup) setup all '' ;;
         test) setup test '[test]'; test_all "$@" ;;
         test-quick) setup test '[test]'; at_once 'not long and not integration' "$@" ;;
-        test-long) setup test-long '[test]'; exec .venv/bin/python -m pytest -m long "$@" ;;
+        test-long) setup test '[test]'; exec .venv/bin/python -m pytest -m long "$@" ;;
+        test-bare) setup test-bare '[test]'; exec .venv/bin/python -m pytest -m bare "$@" ;;
         bench) setup all ''; exec .venv/bin/python -m bench "$@" ;;
         clean) rm -rf build .venv .cache ;;
         *) say "error: no such command: $command"; usage >&2; exit 2 ;;

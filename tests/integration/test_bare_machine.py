@@ -16,7 +16,7 @@ import pytest
 from tests.support.host.bare_machine import BareMachine, bare_machine
 from tests.support.needs import ROOT, need
 
-pytestmark = [pytest.mark.integration, pytest.mark.long]
+pytestmark = [pytest.mark.integration, pytest.mark.bare]
 
 HANGS_S = 4 * 3600
 """After so long a command hangs, however busy this machine is."""
@@ -28,7 +28,7 @@ def test_the_readme_s_two_commands(suite: str, tmp_path: Path, capsys: pytest.Ca
     for tool in ("debootstrap", "unshare", "git"):
         need(tool)
     if os.geteuid() != 0:
-        pytest.skip("a machine of its own is made by root alone")
+        pytest.skip("a machine of its own is made only by root")
     with bare_machine(suite, tmp_path) as machine:
         assert [program for program in ABSENT if machine.has(program)] == []
         subprocess.run(["git", "clone", "-q", str(ROOT), str(machine.root / "root/netvm")], check=True)

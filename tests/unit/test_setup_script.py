@@ -330,16 +330,17 @@ def test_all_tests_run_in_two_parts_and_one_that_fails_is_told(computer: Compute
     assert done.returncode == 1
     assert computer.log[-2:] == [
         f"python -m pytest -m not long and not integration {SEVERAL} tests/lint tests/unit",
-        "python -m pytest -m not long tests/guest tests/integration",
+        "python -m pytest -m not long and not bare tests/guest tests/integration",
     ]
 
 
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("test", "-m not long"),  # what is picked runs one by one
+        ("test", "-m not long and not bare"),  # what is picked runs one by one
         ("test-quick", f"-m not long and not integration {SEVERAL}"),
         ("test-long", "-m long"),
+        ("test-bare", "-m bare"),
     ],
 )
 def test_the_test_commands(command: str, options: str, computer: Computer) -> None:
@@ -347,7 +348,7 @@ def test_the_test_commands(command: str, options: str, computer: Computer) -> No
     assert done.returncode == 5
     assert computer.log[-1] == f"python -m pytest {options} -k a b"
     wanted = {"nftables", "dbus-daemon", "iproute2", "iputils-ping", "dnsmasq-base", "systemd", "cryptsetup-bin"}
-    if command == "test-long":
+    if command == "test-bare":
         wanted |= {"debootstrap", "git"}
     assert wanted <= set(installed(computer.log))
 
