@@ -13,6 +13,7 @@ from netvm_build.util.layout import flow, hanging, headed_table, wrap
 from netvm_build.vm.status import ClientStatus, Snapshot, Traffic, UplinkStatus
 
 CELL = 60
+OLD_S = 1.0  # a state that is older is marked
 LINE = 160
 LABEL = 10
 MISSING_SHOWN = 8
@@ -48,8 +49,9 @@ def lines(
     head += [f"watchdog {now.watchdog_s} s"] if now.watchdog_s else []
     seconds = now.uptime_s - before.uptime_s if before is not None else 0.0
     missing = [f"clients cannot go out: {escape(one)[:LINE]}" for one in now.missing[:MISSING_SHOWN]]
+    old = [f"as it was {now.age_s:.0f} s ago: the router is slow to answer"] if now.age_s >= OLD_S else []
     top = flow(head, width, between="   ", rest="  ")
-    for line in (*([note] if note else []), *missing):
+    for line in (*([note] if note else []), *old, *missing):
         top += wrap(line, width, rest="  ")
     top += ["", *_uplinks(now, before, seconds, width), ""]
     bottom = ["", *_drops(now, width), "", *_services(now, width), *_modules(now, width)]

@@ -112,18 +112,12 @@ def _networks(screen: Screen, record: VmState, *, as_json: bool) -> None:
 
 
 def _snapshot(record: VmState, conversation: EventClient) -> Snapshot:
-    """What the router says now; one too old to count has no counters."""
-    from netvm_build.guest.client import Unanswered
+    """What the router says now."""
     from netvm_build.vm import status as statuses
 
-    said = conversation.mute()
-    body = conversation.ask("status")
-    try:
-        counters = conversation.ask("counters")
-    except Unanswered:
-        counters = {}
-    now = statuses.snapshot(record, body, counters, was_ready="ready" in said, names=_names(record))
-    return replace(now, floods=conversation.floods)
+    told = conversation.state()
+    now = statuses.snapshot(record, told.status, told.counters, was_ready="ready" in told.said, names=_names(record))
+    return replace(now, floods=told.floods, age_s=told.age_s)
 
 
 def _names(record: VmState) -> dict[str, str]:

@@ -13,6 +13,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,29 @@ SYNC = "sync"  # the keeper's own request: what was said before it has been read
 
 class Unanswered(BootError):
     """The router does not answer, or says no."""
+
+
+class Late(Unanswered):
+    """The router does not answer within `timeout_s`."""
+
+    def __init__(self, request: str, timeout_s: float, *, floods: bool) -> None:
+        also = ", and floods its event port" if floods else ""
+        super().__init__(f"the router does not answer `{request}` within {timeout_s:g} s{also}", hint=HINT)
+        self.timeout_s = timeout_s
+
+
+@dataclass(frozen=True)
+class GuestState:
+    """What a router answers to `status` and `counters`, each as it came, at most `age_s` seconds ago.
+
+    `said` are the names of the events that it has ever said; `floods`: it says so much that it is read more slowly.
+    """
+
+    status: Mapping[str, Any]
+    counters: Mapping[str, Any]
+    said: frozenset[str]
+    floods: bool
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +74,7 @@ class EventClient:
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._lines = Lines(MAX_REPLY * 2)
+        self._lines = Lines(MAX_REPLY * 3)
         self._waiting = _kept()
         self._seen: set[str] = set()
         self.floods = False
@@ -90,8 +114,7 @@ class EventClient:
                     return _accepted(replies[0], request)
         finally:
             self._talk.forget(number)
-        floods = ", and floods its event port" if self.floods else ""
-        raise Unanswered(f"the router does not answer `{request}` within {timeout_s:g} s{floods}", hint=HINT)
+        raise Late(request, timeout_s, floods=self.floods)
 
     def _send(self, line: bytes, timeout_s: float) -> None:
         """Send a request.  Raises Unanswered or QmpLost."""
@@ -108,12 +131,45 @@ class EventClient:
         self.ask(SYNC)
         return self._taken()
 
+    def state(self) -> GuestState:
+        """What the router says of itself now, in one round trip; no more events come from now on.
+
+        Raises Unanswered or QmpLost.
+        """
+        try:
+            body = self.ask("status", whole=True)
+        except Late as late:
+            with suppress(Unanswered):  # only to know whether it floods
+                self.mute()
+            raise Late("status", late.timeout_s, floods=self.floods) from None
+        status, counters, age_s = body.get("status"), body.get("counters"), body.get("age_s")
+        if not isinstance(status, dict) or not isinstance(counters, dict):
+            return self._state_of_older(body)
+        self._note(body)
+        known_s = float(age_s) if isinstance(age_s, int | float) else 0.0
+        return GuestState(status, counters, frozenset(self._seen), self.floods, known_s)
+
+    def _state_of_older(self, status: Mapping[str, Any]) -> GuestState:
+        """An older keeper has handed the request on, and the answer is the guest's own."""
+        said = self.mute()
+        try:
+            counters = self.ask("counters")
+        except Late:
+            raise
+        except Unanswered:  # a router too old to count
+            counters = {}
+        return GuestState(status, counters, said, self.floods)
+
     def mute(self) -> frozenset[str]:
         """The names of the events that the guest has ever said, of which no more come from now on.
 
         `floods` then tells whether it says so much that it is read more slowly.
         """
-        answer = self.ask(SYNC, events=False)
+        self._note(self.ask(SYNC, events=False))
+        return frozenset(self._seen)
+
+    def _note(self, answer: Mapping[str, Any]) -> None:
+        """What the keeper knows of the guest."""
         said = answer.get("said")
         self.floods = answer.get("floods") is True
         if isinstance(said, list):
@@ -121,7 +177,6 @@ class EventClient:
             self._waiting = _kept()
         else:  # an older keeper, which goes on sending events
             self._seen |= {_NAMES[type(told.event)] for told in self._taken()}
-        return frozenset(self._seen)
 
     def follow(self, end: float | None = None) -> Iterator[ReceivedEvent]:
         """Every event as it comes, until the VM ends, or until a moment of time.monotonic."""

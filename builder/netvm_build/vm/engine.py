@@ -108,12 +108,15 @@ def detached(image: Image, program: qemu.Qemu, wanted: RunOptions) -> registry.V
             return error.exit_code
 
     registry.running()  # what a killed keeper left is cleaned up where errors can be seen
-    told = json.loads(detach(work, _error_file(log)) or "null")
+    told = json.loads(detach(work, registry.error_file(log)) or "null")
     if isinstance(told, str):
         return registry.find(told)
     if isinstance(told, list):
         raise BootError(str(told[0]), hint=told[1], details=told[2])
-    details = _error_file(log).read_text(errors="replace")[-2000:]
+    errors, details = registry.error_file(log), ""
+    with suppress(OSError):
+        details = errors.read_text(errors="replace")[-2000:]
+        remove_empty(errors)
     raise LaunchError("the VM's keeper ended before the VM was up", details=details or None)
 
 
@@ -143,9 +146,6 @@ def stop(record: registry.VmState, timeout_s: float = WAIT_S, *, now: bool = Fal
         select.select([keeper], [], [], 5.0)
     finally:
         os.close(keeper)
-    if record.log:
-        with suppress(OSError):
-            remove_empty(_error_file(Path(record.log)))
     registry.running()
     return False
 
@@ -161,10 +161,6 @@ def log_file(name: str) -> Path:
     folder = (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "netvm-build"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{name}.log"
-
-
-def _error_file(log: Path) -> Path:
-    return log.with_suffix(".err")
 
 
 def check(image: Image, program: qemu.Qemu | None, wanted: RunOptions, *, detach: bool = False) -> None:

@@ -26,7 +26,7 @@ from typing import Any
 from netvm_build.util.decode import DecodeError, decode_version
 from netvm_build.util.errors import BootError
 from netvm_build.util.files import lock_folder
-from netvm_build.util.process import has_ended
+from netvm_build.util.process import has_ended, remove_empty
 
 VERSION = 1
 RECORD = "vm.json"
@@ -241,10 +241,18 @@ def _clean_if_dead(folder: Path) -> bool:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(record.qemu_pid, signal.SIGKILL)
             has_ended(record.qemu_pid, record.qemu_started, END_S)
+        if record is not None and record.log:  # a keeper that is killed leaves it, and mostly empty
+            with suppress(OSError):
+                remove_empty(error_file(Path(record.log)))
         shutil.rmtree(folder, ignore_errors=True)
         return True
     finally:
         os.close(descriptor)
+
+
+def error_file(log: Path) -> Path:
+    """Where a detached keeper's own mistakes go, beside the log of its VM's console."""
+    return log.with_suffix(".err")
 
 
 def runtime_dir() -> Path:

@@ -102,7 +102,7 @@ class KernelDrop:
 class Snapshot:
     """A VM as it is now.  `state`: booting, ready (clients can go out), or degraded; `missing` says why not.
 
-    `floods`: it says so much on its event port that the keeper reads it more slowly.
+    `floods`: it says so much that the keeper reads it more slowly; `age_s`: it was asked so many seconds ago.
     """
 
     name: str
@@ -119,6 +119,7 @@ class Snapshot:
     modules: tuple[str, ...] = ()
     kernel_drops: tuple[KernelDrop, ...] = ()
     floods: bool = False
+    age_s: float = 0.0
     missing: tuple[str, ...] = ()
 
     @property
@@ -196,6 +197,7 @@ def to_dict(now: Snapshot, record: VmState) -> dict[str, Any]:
         "services": [asdict(service) for service in now.services],
         "modules": list(now.modules),
         "floods": now.floods,
+        "age_s": round(now.age_s),
     }
 
 

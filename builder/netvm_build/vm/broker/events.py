@@ -27,6 +27,7 @@ from netvm_build.guest import (
 from netvm_build.guest.conversation import Conversation
 from netvm_build.vm.broker.pace import BYTES_A_SECOND, LINES_A_SECOND, Pace
 from netvm_build.vm.broker.reader import MAX_READERS, READ_BYTES, ReaderConnection
+from netvm_build.vm.broker.state import LatestState
 
 MAX_TO_GUEST_BYTES = 256 << 10
 MAX_PENDING = 16  # requests of one reader that are not answered yet
@@ -38,7 +39,9 @@ FLOODS = (
 )
 
 SYNC = "sync"  # a reader's request that the keeper answers: the history ends here
+TOO_LARGE = {"error": "its answer is too large"}
 
+Object = Mapping[str, object]
 OnEvent = Callable[[GuestEvent], None]
 
 _NAMES: Mapping[type[GuestEvent], str] = {kind: name for name, kind in EVENTS.items()}
@@ -57,6 +60,7 @@ class EventBroker:
         self._said: set[str] = set()
         self._readers: set[ReaderConnection] = set()
         self._talk = Conversation[Reply]()
+        self._state = LatestState(self._talk, self._send)
 
     async def listen(self) -> None:
         """Take in what the guest says until its port closes."""
@@ -89,6 +93,7 @@ class EventBroker:
         if len(text) > MAX_LINE:
             return
         self._said.add(_NAMES[type(event)])
+        self._state.outdate()
         self._hand_out(text.encode(errors="replace") + b"\n")
         self._on_event(event)
 
@@ -125,6 +130,7 @@ class EventBroker:
         finally:
             self._readers.discard(reader)
             self._talk.forget_all(reader)
+            self._state.forget(reader)
             reader.close()
 
     def hurry(self) -> None:
@@ -137,31 +143,55 @@ class EventBroker:
             reader.close()
 
     def _ask(self, reader: ReaderConnection, text: str) -> None:
-        """Hand a request on under a number of ours, or say why not."""
+        """Hand a request on under a number of ours, or say why not.
+
+        SYNC is the keeper's to answer, and so is `status` with `whole`: the guest's status and counters, and what the
+        keeper knows; no more events follow it.
+        """
         request = read_object(text)
         if request is None or isinstance(request.get("id"), dict | list):
             return
         if request.get("request") == SYNC:
             self._sync(reader, request)
             return
+        whole = request.get("request") == "status" and request.get("whole") is True
+        if whole:
+            reader.muted = True
         problem = self._why_not(reader)
         if problem:
             _answer(reader, request, {"error": problem})
-            return
-        _, line = self._talk.ask(request, lambda got: _answer(reader, request, got.body or {}, got.t), owner=reader)
+        elif whole:
+            self._state.want(reader, lambda state: self._answer_whole(reader, request, state))
+        else:
+            _, line = self._talk.ask(request, lambda got: _answer(reader, request, got.body or {}, got.t), owner=reader)
+            self._send(line)
+
+    def _answer_whole(self, reader: ReaderConnection, request: Object, state: Object) -> None:
+        """A state to a reader, unless the two answers of the guest are together more than a reader takes."""
+        text = json.dumps(state)
+        bearable = len(text) <= 2 * MAX_REPLY and read_object(text) is not None
+        _answer(reader, request, {**(state if bearable else TOO_LARGE), **self._seen()})
+
+    def _send(self, line: bytes) -> None:
+        """A line to the guest, where it has a port."""
         if self._to_guest is not None:
             self._to_guest.write(line)
 
-    def _sync(self, reader: ReaderConnection, request: Mapping[str, object]) -> None:
+    def _seen(self) -> dict[str, object]:
+        """What the keeper itself knows of the guest: the events that it ever said, and whether it is slowed down."""
+        return {"said": sorted(self._said), "floods": self._pace.slowed}
+
+    def _sync(self, reader: ReaderConnection, request: Object) -> None:
         """Ours to answer: all that was said before is on its way.  With `events` false no more events follow."""
         reader.muted = request.get("events") is False
-        _answer(reader, request, {"said": sorted(self._said), "floods": self._pace.slowed})
+        _answer(reader, request, self._seen())
 
     def _why_not(self, reader: ReaderConnection) -> str:
         self._talk.forget_older(PENDING_S)
+        self._state.forget_older(PENDING_S)
         if self._ended:
             return self._ended
-        if self._talk.pending(reader) >= MAX_PENDING:
+        if self._talk.pending(reader) + self._state.waiting(reader) >= MAX_PENDING:
             return f"{MAX_PENDING} requests wait for an answer already"
         if self._to_guest is None or self._to_guest.transport.is_closing():
             return "the router has no event port"
@@ -170,9 +200,7 @@ class EventBroker:
         return ""
 
 
-def _answer(
-    reader: ReaderConnection, request: Mapping[str, object], body: Mapping[str, object], t: float = 0.0
-) -> None:
+def _answer(reader: ReaderConnection, request: Object, body: Object, t: float = 0.0) -> None:
     """A reply to a reader, under the id that it gave its request; `t` is the guest's time where it is its reply."""
     head = {"v": 1, "t": t, "event": "reply", "id": request.get("id")}
     reader.answer(json.dumps(head | dict(body)).encode() + b"\n")
