@@ -60,3 +60,41 @@ def test_a_literal_is_found_in_an_f_string_and_not_in_a_docstring() -> None:
 )
 def test_the_build_and_the_guest_mean_the_same(file: str, pattern: str, meant: str) -> None:
     assert re.findall(pattern, (ROOT / file).read_text()) == [meant]
+
+
+WORDS = {
+    X86_64.name,
+    f"{X86_64.name}-linux",
+    X86_64.qemu_program,
+    Path(X86_64.libraries).name,
+    Path(X86_64.loader).name,
+}
+SELF_CONTAINED = {
+    "templates/platforms/shared/rootfs.sh",
+    "templates/platforms/shared/make_rootfs.py",
+    "templates/platforms/debian/default.nix",
+    "templates/platforms/debian/connman.sh",
+    "templates/platforms/debian/qemu.sh",
+    "templates/platforms/nixpkgs/default.nix",
+    "rootfs/init/core/seccomp.py",
+}
+"""What runs in Nix's sandbox or in the guest, where the builder's value isn't at hand."""
+
+
+def mentions(text: str) -> set[str]:
+    """The words of a file that name the architecture, but for comments and docstrings."""
+    code = re.sub(r'"""(.|\n)*?"""', "", text)
+    code = re.sub(r"(^|\s)#.*", "", code)
+    return set(re.findall(r"[\w-]*x86[_-]64[\w.-]*", code))
+
+
+def test_the_build_and_the_guest_name_the_architecture_in_known_places_only() -> None:
+    files = [path for folder in ("templates", "rootfs") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    texts = {path: path.read_text(errors="replace") for path in files if "__pycache__" not in path.parts}
+    found = {str(path.relative_to(ROOT)): mentions(text) for path, text in texts.items() if mentions(text)}
+    assert found.keys() == SELF_CONTAINED
+    assert set().union(*found.values()) <= WORDS, found
+
+
+def test_a_mention_is_found_in_code_and_not_in_a_comment() -> None:
+    assert mentions("a=/usr/lib/x86_64-linux-gnu/qemu  # of x86-64\n") == {"x86_64-linux-gnu"}

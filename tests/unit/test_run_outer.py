@@ -15,6 +15,7 @@ from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
 from netvm_build.util.errors import LaunchError
 from netvm_build.vm import outer, registry, uplink
+from netvm_build.vmm.qemu import backends
 
 from tests.unit.test_cli_build import write_image
 
@@ -61,7 +62,9 @@ def test_a_router_without_clients_has_nothing_behind_it(image: Image) -> None:
     ],
 )
 def test_it_connects_again_where_qemu_can(release: tuple[int, ...], options: str) -> None:
-    assert outer.netdev("/run/x,y/c0", release) == f"stream,server=off,addr.type=unix,addr.path=/run/x,,y/c0{options}"
+    assert (
+        backends.joining("/run/x,y/c0", release) == f"stream,server=off,addr.type=unix,addr.path=/run/x,,y/c0{options}"
+    )
 
 
 def test_a_router_is_a_place_for_an_uplink() -> None:

@@ -20,6 +20,7 @@ from netvm_build.smoke.guest import reply_to
 from netvm_build.smoke.vm import Vm
 from netvm_build.util import interrupts
 from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import backends
 
 PORT_NAME = "netvm.client"
 INTERPRETER = "/usr/bin/python3"
@@ -42,11 +43,6 @@ def cmdline(router: str) -> str:
     return f"{router.partition(' -- ')[0].strip()} init={INTERPRETER} -- -ISB {DISK}"
 
 
-def link(end: socket.socket) -> str:
-    """A netdev whose frames go over one end of a socket pair."""
-    return f"stream,server=off,addr.type=fd,addr.str={end.fileno()}"
-
-
 def machine(image: Image, pair: Pair, accelerator: str, script: Path, end: socket.socket) -> qemu.Machine:
     """The client VM of one /31."""
     return qemu.Machine(
@@ -56,7 +52,7 @@ def machine(image: Image, pair: Pair, accelerator: str, script: Path, end: socke
         cmdline=cmdline(image.manifest.cmdline),
         accelerator=accelerator,
         memory_mib=max(MEMORY_MIB, image.manifest.machine.memory_mib),
-        nics=(qemu.ClientNic("net", pair.client_mac, link(end)),),
+        nics=(qemu.ClientNic("net", pair.client_mac, backends.connected(end.fileno())),),
         disks=(script,),
         initrd=image.initrd,
     )

@@ -24,7 +24,7 @@ from netvm_build.smoke.upstream import Upstream
 from netvm_build.smoke.vm import Vm
 from netvm_build.util.events import Sink
 from netvm_build.vmm import qemu
-from netvm_build.vmm.qemu import credentials
+from netvm_build.vmm.qemu import backends, credentials
 from netvm_build.vmm.qemu.accelerator import Accelerator
 from netvm_build.vmm.qemu.trunk import Trunks
 
@@ -54,7 +54,7 @@ async def set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> Lab
     servers = await stack.enter_async_context(Upstream())
     wires = [_wire(stack) for _ in pairs]
     nics = tuple(
-        qemu.ClientNic(f"c{number}", pair.router_mac, clients.link(here))
+        qemu.ClientNic(f"c{number}", pair.router_mac, backends.connected(here.fileno()))
         for number, (pair, (here, _)) in enumerate(zip(pairs, wires, strict=True), 1)
     )
     trunks = await stack.enter_async_context(Trunks(rig.image.manifest))

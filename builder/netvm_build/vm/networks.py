@@ -16,6 +16,7 @@ from netvm_build.model.address import AddressError, Pair, allocate
 from netvm_build.util.errors import LaunchError
 from netvm_build.vm.clients.plan import named
 from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import backends
 from netvm_build.vmm.qemu.pcie import FEW
 
 SPARE = 4
@@ -77,7 +78,7 @@ def machine(
             qemu.ClientNic(
                 f"c{number}",
                 network.pair.router_mac,
-                f"stream,server=on,addr.type=unix,addr.path={qemu.quote(str(network.socket))}",
+                backends.listening(network.socket),
             )
             for number, network in enumerate(offered)
         ),

@@ -19,9 +19,7 @@ from netvm_build.util.errors import LaunchError
 from netvm_build.vm import registry
 from netvm_build.vm.networks import networks
 from netvm_build.vmm import qemu
-
-RECONNECT_MS_SINCE, RECONNECT_SINCE = (9, 2), (8, 0)
-"""When -netdev stream learned `reconnect-ms` and, before it, `reconnect` in seconds (QEMU's changelogs)."""
+from netvm_build.vmm.qemu import backends
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def join(outer: str, image: Image, program: qemu.Qemu) -> tuple[str, str]:
     Raises as `free_socket` does.
     """
     socket = free_socket(outer, image)
-    return netdev(socket, program.release), socket
+    return backends.joining(socket, program.release), socket
 
 
 def free_socket(outer: str, image: Image) -> str:
@@ -91,11 +89,3 @@ def free_socket(outer: str, image: Image) -> str:
                 hint=f"end it: netvm-build stop {other.name}",
             )
     return socket
-
-
-def netdev(socket: str, release: tuple[int, ...]) -> str:
-    """The options of -netdev for a socket; it connects again when the router in front has been started again."""
-    again = ""
-    if release >= RECONNECT_SINCE:
-        again = ",reconnect-ms=1000" if release >= RECONNECT_MS_SINCE else ",reconnect=1"
-    return f"stream,server=off,addr.type=unix,addr.path={qemu.quote(socket)}{again}"

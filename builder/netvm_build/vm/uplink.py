@@ -19,6 +19,7 @@ from netvm_build.image.manifest import Image
 from netvm_build.util.errors import LaunchError, NetvmError
 from netvm_build.vm import outer, registry
 from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import backends
 
 USER, TAP, BRIDGE, ROUTER = "user", "tap", "bridge", "router"
 NET = Path("/sys/class/net")
@@ -99,7 +100,7 @@ def plug(uplink: UplinkBackend, image: Image, program: qemu.Qemu) -> Plugged:
     if way is None:
         return ON_USER_NETWORK
     tap = _opened(uplink, way.link) if uplink.kind == TAP else _port(uplink, way.link)
-    return Plugged(f"tap,fd={tap.descriptor}", tap.descriptor, mtu=way.mtu)
+    return Plugged(backends.tap(tap.descriptor), tap.descriptor, mtu=way.mtu)
 
 
 def check(uplink: UplinkBackend, image: Image) -> None:

@@ -27,7 +27,7 @@ from netvm_build.smoke.guest import Guest
 from netvm_build.smoke.rig import AGENT, audible
 from netvm_build.smoke.vm import Vm
 from netvm_build.vmm import qemu
-from netvm_build.vmm.qemu import credentials
+from netvm_build.vmm.qemu import backends, credentials
 
 SECRETS = {
     "psk": "correct horse \\ battery",
@@ -176,7 +176,7 @@ async def booted(image: Image, program: qemu.Qemu, initramfs: Path, folder: Path
     port = "-device virtserialport,bus=air.0,chardev=airs,name=air"
     with_air.write_text(f'#!/bin/sh\nexec {program.path} "$@" -initrd {initramfs} {serial} {port}\n')
     with_air.chmod(0o755)
-    nic = qemu.ClientNic("c1", pair.router_mac, clients.link(here))
+    nic = qemu.ClientNic("c1", pair.router_mac, backends.connected(here.fileno()))
     machine = replace(
         qemu.router(image, "tcg", memory_mib=256 if image.initrd else 192),
         cmdline=audible(image.manifest.cmdline),

@@ -160,16 +160,16 @@ def _unplugged(change: Change, monitor: Monitor) -> None:
     unplug(monitor, change.target)
     if change.undo["file"]:
         with suppress(Refused):
-            monitor.execute("closefd", fdname=change.undo["file"])
+            monitor.take_back(change.undo["file"])
     if change.undo["socket"]:
         Path(change.undo["socket"]).unlink(missing_ok=True)
 
 
 def unplug(monitor: Monitor, identity: str) -> None:
-    """Take a NIC and its netdev out, if they are there.  A guest that does not let go keeps a NIC without a cable."""
+    """Take a NIC and its network out, if they are there.  A guest that does not let go keeps a NIC without a cable."""
     monitor.unplug(qemu.nic_id(identity))
     try:
-        monitor.execute("netdev_del", id=identity)
+        monitor.remove_network(identity)
     except Refused as error:
         if "not found" not in str(error):
             raise ClientError(f"the router's QEMU refuses: {error}") from error
@@ -186,11 +186,10 @@ def _offer_again(monitor: Monitor, change: Change) -> None:
     known = change.undo
     with suppress(Refused):  # it may be there: we were killed before it was taken away
         monitor.unplug(qemu.nic_id(change.target))
-        monitor.execute("netdev_del", id=change.target)
+        monitor.remove_network(change.target)
     Path(known["socket"]).unlink(missing_ok=True)
-    address = {"type": "unix", "path": known["socket"]}
     try:
-        monitor.execute("netdev_add", id=change.target, type="stream", server=True, addr=address)
+        monitor.add_socket(change.target, known["socket"])
         plug(monitor, change.target, known["mac"], known["seat"])
     except Refused as error:
         raise ClientError(f"the router's QEMU refuses: {error}") from error

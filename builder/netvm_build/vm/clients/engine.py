@@ -160,9 +160,12 @@ class _Making:
         self._note(OFFERED, one.takes, undo | self._vm)
         unplug(monitor, one.takes)
 
-    def plug(self, monitor: Monitor, one: Attachment, netdev: dict[str, object]) -> None:
+    def plug(self, monitor: Monitor, one: Attachment) -> None:
         self._note(NIC, one.nic, {"file": one.router_tap, "socket": one.socket} | self._vm)
-        monitor.execute("netdev_add", id=one.nic, **netdev)
+        if one.transport == TAP:
+            monitor.add_tap(one.nic, one.router_tap)
+        else:
+            monitor.add_socket(one.nic, one.socket)
         plug(monitor, one.nic, one.pair.router_mac, one.seat)
 
     def group(self) -> Group:
@@ -176,7 +179,6 @@ def _attach(record: VmState, one: Attachment, book: Journal, monitor: Monitor, w
         with EventClient(Path(record.events)) as talk, ExitStack() as stack:
             if one.takes:
                 making.take_place(record, one, monitor)
-            netdev: dict[str, object] = {"type": "stream", "server": True, "addr": {"type": "unix", "path": one.socket}}
             if one.transport == TAP:
                 bridge = making.bridge(one.bridge)
                 making.tap(one.tap, bridge, one.owner).close()
@@ -185,9 +187,8 @@ def _attach(record: VmState, one: Attachment, book: Journal, monitor: Monitor, w
             talk.so_far()  # what it said of this address before is not what we wait for
             if one.transport == TAP:
                 monitor.give(one.router_tap, tap.descriptor)
-                netdev = {"type": "tap", "fd": one.router_tap}
             began = time.monotonic()
-            making.plug(monitor, one, netdev)
+            making.plug(monitor, one)
             _until_admitted(talk, one, wait_s)
             took = time.monotonic() - began
         book.hand_over(record.pid, started(record.pid))

@@ -75,6 +75,22 @@ class Monitor:
         """Hand over an open file, for a later command to name.  Raises Refused, or QmpLost."""
         self._run(self._qmp.give(name, descriptor))
 
+    def take_back(self, name: str) -> None:
+        """Close a file that was handed over.  Raises Refused, or QmpLost."""
+        self.execute("closefd", fdname=name)
+
+    def add_socket(self, network: str, path: str) -> None:
+        """A network that another QEMU joins, by a socket.  Raises Refused, or QmpLost."""
+        self.execute("netdev_add", id=network, type="stream", server=True, addr={"type": "unix", "path": path})
+
+    def add_tap(self, network: str, name: str) -> None:
+        """A network through a tap that was handed over under this name.  Raises Refused, or QmpLost."""
+        self.execute("netdev_add", id=network, type="tap", fd=name)
+
+    def remove_network(self, network: str) -> None:
+        """A network without a NIC goes.  Raises Refused, or QmpLost."""
+        self.execute("netdev_del", id=network)
+
     def plug(self, properties: Mapping[str, str | int | bool]) -> None:
         """Plug in a device.  Raises Refused, or QmpLost."""
         self._run(self._qmp.execute("device_add", deadline_s=PLUG_S, **properties))

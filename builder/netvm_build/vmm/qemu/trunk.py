@@ -17,7 +17,7 @@ from typing import Any
 
 from netvm_build.image.manifest import Manifest
 from netvm_build.util.interrupts import ended
-from netvm_build.vmm.qemu import Trunk
+from netvm_build.vmm.qemu import Trunk, backends
 
 Passing = Coroutine[Any, Any, None]
 
@@ -52,7 +52,10 @@ class Trunks:
         for number, card in enumerate(manifest.cards):
             if any(vlan is not None for vlan in card.vlans.values()):
                 near, networks = self._pair(), {place: self._pair() for place in card.vlans}
-                self.described[number] = Trunk(_fd(near[1]), {place: _fd(end[1]) for place, end in networks.items()})
+                self.described[number] = Trunk(
+                    backends.connected(near[1].fileno()),
+                    {place: backends.connected(end[1].fileno()) for place, end in networks.items()},
+                )
                 self._ours.append((near[0], {card.vlans[place]: end[0] for place, end in networks.items()}))
 
     def _pair(self) -> tuple[socket.socket, socket.socket]:
@@ -70,10 +73,6 @@ class Trunks:
     async def __aexit__(self, *_: object) -> None:
         await ended(*self._tasks)
         self._stack.close()
-
-
-def _fd(end: socket.socket) -> str:
-    return f"stream,server=off,addr.type=fd,addr.str={end.fileno()}"
 
 
 async def _pass_on(card: socket.socket, networks: Mapping[int | None, socket.socket]) -> list[Passing]:

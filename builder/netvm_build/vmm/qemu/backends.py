@@ -1,0 +1,36 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
+"""What a NIC is connected to on this host: -netdev options without an id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netvm_build.vmm.qemu.options import quote
+
+RECONNECT_MS_SINCE, RECONNECT_SINCE = (9, 2), (8, 0)
+"""When -netdev stream learned `reconnect-ms` and, before it, `reconnect` in seconds (QEMU's changelogs)."""
+
+
+def connected(descriptor: int) -> str:
+    """One end of a socket pair, which QEMU inherits."""
+    return f"stream,server=off,addr.type=fd,addr.str={descriptor}"
+
+
+def listening(path: Path) -> str:
+    """A socket that another QEMU joins."""
+    return f"stream,server=on,addr.type=unix,addr.path={quote(str(path))}"
+
+
+def joining(path: str, release: tuple[int, ...]) -> str:
+    """A socket on which another QEMU listens.  QEMU of this release connects again when the other is started again."""
+    again = ""
+    if release >= RECONNECT_SINCE:
+        again = ",reconnect-ms=1000" if release >= RECONNECT_MS_SINCE else ",reconnect=1"
+    return f"stream,server=off,addr.type=unix,addr.path={quote(path)}{again}"
+
+
+def tap(descriptor: int) -> str:
+    """An open tap, which QEMU inherits."""
+    return f"tap,fd={descriptor}"
