@@ -9,6 +9,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -154,4 +155,22 @@ def test_a_vm_whose_watchdog_barked_says_so_and_fails(start: Callable[..., Termi
     assert terminal.ended() == 7
     assert b"and the watchdog ended the VM" in terminal.seen
     assert b"machine.watchdog_s" in terminal.seen
+    assert registry.running() == ()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_qemu_starts_ends_it_at_once(
+    start: Callable[..., Terminal], number: int, tmp_path: Path
+) -> None:
+    recorded = tmp_path / "argv"
+    terminal = start(*RUN, FAKE_QEMU="mute", FAKE_QEMU_RECORD=str(recorded))
+    end = time.monotonic() + 60
+    while not recorded.exists() or "-S" not in recorded.read_text():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    terminal.child.send_signal(number)
+    began = time.monotonic()
+    assert terminal.ended() == 128 + number
+    assert time.monotonic() - began < 10
+    assert b"Traceback" not in terminal.seen
     assert registry.running() == ()

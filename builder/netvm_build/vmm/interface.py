@@ -60,7 +60,7 @@ class Vmm(Protocol):
         """Let its CPUs run.  Raises QmpLost."""
 
     async def power_down(self) -> None:
-        """Press its power button.  Raises QmpLost."""
+        """Press its power button, however long that takes.  Raises QmpLost."""
 
     async def plug(self, nic: str) -> None:
         """Plug in one of its client NICs, which is not plugged in.  Raises Refused, or QmpLost."""

@@ -45,7 +45,8 @@ class LatestState:
     """The state that was heard last.  `send` takes lines to the guest.
 
     A state is given away for FRESH_S after the guest was asked, and only as long as it has said nothing since.  Who
-    comes while the guest is being asked shares that answer under the same terms.
+    comes while the guest is being asked shares that answer under the same terms.  Nothing is asked in advance: a guest
+    that nobody looks at has no work by this.
     """
 
     def __init__(self, talk: Conversation[Reply], send: Callable[[bytes], None]) -> None:

@@ -29,7 +29,7 @@ from netvm_build.vmm.qemu.machine import Machine
 from netvm_build.vmm.qemu.networks import uplink_nic_id
 from netvm_build.vmm.qemu.options import quote
 from netvm_build.vmm.qemu.program import Qemu, how_it_ended, start
-from netvm_build.vmm.qemu.qmp import CLOSE_S, PLUG_S, Qmp
+from netvm_build.vmm.qemu.qmp import ANSWER_S, CLOSE_S, PLUG_S, Qmp
 
 CONNECT_S = 30.0
 TAIL_LINES = 30
@@ -179,7 +179,7 @@ class QemuVm:
 
     # ---- while it runs
 
-    async def execute(self, command: str, *, deadline_s: float = 10.0, **arguments: object) -> Any:
+    async def execute(self, command: str, *, deadline_s: float | None = ANSWER_S, **arguments: object) -> Any:
         """One QMP command with its arguments.  Raises QmpLost if QEMU is gone or silent, Refused if it says no."""
         try:
             return await self._qmp.execute(command, deadline_s=deadline_s, **arguments)
@@ -192,8 +192,8 @@ class QemuVm:
         await self.execute("cont")
 
     async def power_down(self) -> None:
-        """Press the power button.  Raises QmpLost."""
-        await self.execute("system_powerdown")
+        """Press the power button, however long QEMU takes to answer.  Raises QmpLost."""
+        await self.execute("system_powerdown", deadline_s=None)
 
     async def plug(self, nic: str) -> None:
         """Plug in a client NIC of the machine.  Raises Refused, or QmpLost."""
