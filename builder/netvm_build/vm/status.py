@@ -248,7 +248,6 @@ def _traffic(entry: Mapping[str, Any] | None, *, turned: bool) -> Traffic | None
 
 
 def _uplink(entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]]) -> UplinkStatus:
-    servers = entry.get("nameservers")
     interface = _text(entry, "interface")
     return UplinkStatus(
         interface=interface,
@@ -256,9 +255,7 @@ def _uplink(entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]]) 
         mac=_text(entry, "mac"),
         address=_text(entry, "address") or None,
         gateway=_text(entry, "gateway") or None,
-        nameservers=tuple(one[:MAX_TEXT] for one in servers[:16] if isinstance(one, str))
-        if isinstance(servers, list)
-        else (),
+        nameservers=_texts(entry.get("nameservers"))[:16],
         traffic=_traffic(traffic.get(interface), turned=False),
         name=_text(entry, "name"),
         active=entry["active"] if isinstance(entry.get("active"), bool) else None,
