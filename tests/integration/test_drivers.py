@@ -33,7 +33,7 @@ from netvm_build.util.events import discard
 from netvm_build.util.process import spawn
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import Qemu, accelerator
-from qemu.qmp import QMPClient
+from netvm_build.vmm.qemu.qmp import Qmp
 
 from tests.support.needs import tell
 
@@ -142,7 +142,7 @@ async def plugged(image: Image, program: Qemu, folder: Path) -> list[tuple[str, 
     child = spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert child.stdout is not None
     os.set_blocking(child.stdout.fileno(), False)
-    monitor, heard = QMPClient(), bytearray()
+    monitor, heard = Qmp(), bytearray()
 
     async def wait_for(good: Callable[[list[guest.GuestEvent]], bool], patience_s: float) -> list[guest.GuestEvent]:
         for _ in range(int(patience_s / 0.1)):
@@ -156,14 +156,14 @@ async def plugged(image: Image, program: Qemu, folder: Path) -> list[tuple[str, 
 
     try:
         await wait_for(lambda events: any(isinstance(event, guest.Ready) for event in events), 60)
-        await monitor.connect(f"{folder}/qmp")
-        await monitor.execute("netdev_add", {"type": "user", "id": "late"})
-        await monitor.execute("device_add", {"driver": "igb", "netdev": "late", "bus": "port-c1", "romfile": ""})
+        await monitor.connect(Path(folder) / "qmp", 10)
+        await monitor.execute("netdev_add", type="user", id="late")
+        await monitor.execute("device_add", driver="igb", netdev="late", bus="port-c1", romfile="")
         events = await wait_for(
             lambda events: any(isinstance(event, guest.UplinkEvent) and event.driver == "igb" for event in events), 30
         )
     finally:
-        await monitor.disconnect()
+        await monitor.close()
         await interrupts.end_group(child, grace_s=1)
         child.stdout.close()
     said = [event for event in events if isinstance(event, guest.Modules)]

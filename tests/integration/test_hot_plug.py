@@ -20,7 +20,7 @@ from netvm_build.util.process import spawn
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import ClientNic, Qemu
 from netvm_build.vmm.qemu.pcie import PciSlot
-from qemu.qmp import QMPClient
+from netvm_build.vmm.qemu.qmp import Qmp
 
 pytestmark = pytest.mark.integration
 
@@ -56,7 +56,7 @@ async def scene(
     child = spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert child.stdout is not None
     os.set_blocking(child.stdout.fileno(), False)
-    monitor, heard = QMPClient(), bytearray()
+    monitor, heard = Qmp(), bytearray()
 
     async def says(kind: type[guest.GuestEvent], patience_s: float) -> bool:
         for _ in range(int(patience_s / 0.05)):
@@ -69,16 +69,16 @@ async def scene(
 
     try:
         assert await says(guest.Ready, 60), heard.decode(errors="replace")
-        await monitor.connect(f"{folder}/qmp")
-        await monitor.execute("netdev_add", {"type": "user", "id": nic.id})
-        await monitor.execute("device_add", dict(qemu.nic_properties(nic, PciSlot("port-c1"))))
+        await monitor.connect(Path(folder) / "qmp", 10)
+        await monitor.execute("netdev_add", type="user", id=nic.id)
+        await monitor.execute("device_add", deadline_s=10, **qemu.nic_properties(nic, PciSlot("port-c1")))
         attached = await says(guest.ClientEvent, 20)
         detached = False
         if attached:
-            await monitor.execute("device_del", {"id": f"nic-{nic.id}"})
+            await monitor.execute("device_del", id=qemu.nic_id(nic.id))
             detached = await says(guest.ClientGone, 20)  # native PCIe waits 5 s, as its button asks
         return (attached, detached), heard.decode(errors="replace")
     finally:
-        await monitor.disconnect()
+        await monitor.close()
         await interrupts.end_group(child, grace_s=1)
         child.stdout.close()

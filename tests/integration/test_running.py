@@ -8,7 +8,6 @@ All of it under TCG, which is there on every machine and always behaves the same
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -30,8 +29,8 @@ from netvm_build.util import process
 from netvm_build.vm import registry
 from netvm_build.vm.engine import RunOptions, detached, stop
 from netvm_build.vmm.qemu import ClientNic, Qemu, nic_properties
+from netvm_build.vmm.qemu.monitor import Monitor
 from netvm_build.vmm.qemu.pcie import PciSlot
-from qemu.qmp import QMPClient
 
 pytestmark = pytest.mark.integration
 
@@ -201,19 +200,16 @@ def test_many_clients_hot_plugged(nic: str, command: Command, image: Image, qemu
         until(talk, guest.Ready)
         base = talk.ask("status")["meminfo"]
         started = time.monotonic()
-        asyncio.run(plug(record, pairs))
+        plug(record, pairs)
         all_there(talk)
         used = base["total_kib"] - base["available_kib"]
         judge(record, talk, used, "hot-plugged", time.monotonic() - started)
 
 
-async def plug(record: registry.VmState, pairs: tuple[Pair, ...]) -> None:
+def plug(record: registry.VmState, pairs: tuple[Pair, ...]) -> None:
     """Every pair's NIC into a free port, by the monitor that users have."""
-    client = QMPClient("test")
-    await client.connect(record.monitor)
-    for number, (pair, port) in enumerate(zip(pairs, record.ports, strict=True)):
-        seat = PciSlot(**dict(part.split("=", 1) for part in port.split(",")))
-        await client.execute("netdev_add", {"type": "hubport", "id": f"n{number}", "hubid": number})
-        nic = ClientNic(f"n{number}", pair.router_mac, "")
-        await client.execute("device_add", nic_properties(nic, seat))
-    await client.disconnect()
+    with Monitor(Path(record.monitor)) as monitor:
+        for number, (pair, port) in enumerate(zip(pairs, record.ports, strict=True)):
+            seat = PciSlot(**dict(part.split("=", 1) for part in port.split(",")))
+            monitor.execute("netdev_add", type="hubport", id=f"n{number}", hubid=number)
+            monitor.plug(nic_properties(ClientNic(f"n{number}", pair.router_mac, ""), seat))
