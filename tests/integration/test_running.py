@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import pytest
 from netvm_build import guest
 from netvm_build.guest.client import EventClient
 from netvm_build.image.manifest import Image
+from netvm_build.model import Clients
 from netvm_build.model.address import Pair, allocate, parse_pool
 from netvm_build.util import process
 from netvm_build.vm import registry
@@ -146,9 +148,9 @@ by_each_nic = pytest.mark.parametrize("nic", ["virtio-net-pci", "e1000e"])
 
 def roomy(image: Image, nic: str) -> Image:
     """The image with a pool and a memory for so many."""
-    spec = dict(image.manifest.spec) | {"clients": {"pool": "100.115.92.0/23"}}
+    router = replace(image.manifest.router, clients=Clients(IPv4Network("100.115.92.0/23")))
     machine = replace(image.manifest.machine, memory_mib=256, nic=nic)
-    return replace(image, manifest=replace(image.manifest, spec=spec, machine=machine))
+    return replace(image, manifest=replace(image.manifest, router=router, machine=machine))
 
 
 def judge(record: registry.VmState, talk: EventClient, base_kib: int, what: str, seconds: float) -> None:

@@ -22,6 +22,7 @@ import pytest
 from click.testing import CliRunner
 from netvm_build import guest as console
 from netvm_build.image import manifest
+from netvm_build.model import Router
 from netvm_build.smoke.checks import CHECKS
 from netvm_build.smoke.guest import Guest, Heard
 from netvm_build.vmm import qemu
@@ -404,7 +405,6 @@ def test_a_breakdown_has_the_medians_of_what_all_boots_had() -> None:
 def test_the_two_machines_differ_in_their_root_alone(tmp_path: Path) -> None:
     """So that the ratio is that of what runs in them."""
     part = manifest.Part("part", "0" * 64)
-    spec: dict[str, Any] = {}
     image = manifest.Image(
         tmp_path,
         manifest.Manifest(
@@ -415,7 +415,7 @@ def test_the_two_machines_differ_in_their_root_alone(tmp_path: Path) -> None:
             "quiet init=/python -- -ISB",
             {},
             {},
-            spec,
+            Router(),
             manifest.MachineRequirements(),
         ),
     )

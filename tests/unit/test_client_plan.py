@@ -14,7 +14,7 @@ import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from netvm_build.host.journal import Change, Journal
 from netvm_build.host.links import Link, LinkError, bridge_commands, port_commands
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
+from netvm_build.model import Clients, NamedClient, Router
 from netvm_build.model.address import Pair
 from netvm_build.util import process
 from netvm_build.util.errors import LaunchError
@@ -46,8 +47,9 @@ Capture = pytest.CaptureFixture[str]
 def image(tmp_path: Path) -> Image:
     write_image(tmp_path / "image")
     found = manifest.load(tmp_path / "image")
-    spec = {"clients": {"pool": "100.64.0.0/29", "dns": "forward", "named": [{"name": "web", "router": "100.64.1.0"}]}}
-    return replace(found, manifest=replace(found.manifest, spec=spec))
+    web = NamedClient("web", Pair(IPv4Address("100.64.1.0")))
+    router = Router(clients=Clients(IPv4Network("100.64.0.0/29"), named=(web,)))
+    return replace(found, manifest=replace(found.manifest, router=router))
 
 
 def record(image: Image, *offered: str, ports: int = 2) -> registry.VmState:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any
 
 import pytest
 from netvm_build.image import manifest
+from netvm_build.model import Clients, Dns, Kernel, NamedClient, Router, Uplink
+from netvm_build.model.address import Pair
+from netvm_build.spec import full_spec
 from netvm_build.util.errors import ManifestError
 
 CONTENT = {"kernel": b"K" * 100, "rootfs": b"R" * 5000, "config": b"CONFIG_PACKET=y\n"}
@@ -51,6 +55,40 @@ def test_a_whole_image(tmp_path: Path) -> None:
     assert str(image.manifest.pool) == "100.64.1.0/24"
     assert not image.manifest.forwards_dns
     assert image.manifest.uplink_macs == ()
+
+
+def test_the_manifest_has_the_router() -> None:
+    router = Router(
+        name="gate",
+        kernel=Kernel(implied=("vlan",)),
+        uplinks=(
+            Uplink("cable", mac="52:54:00:12:34:56"),
+            Uplink("office", dhcp=False, mac="52:54:00:12:34:57", vlan=7, address=IPv4Interface("10.0.0.2/24")),
+        ),
+        clients=Clients(named=(NamedClient("laptop", Pair(IPv4Address("100.115.93.0"))),), dns=Dns.NONE),
+    )
+    text = json.dumps(document(spec=full_spec(router)))
+    found = manifest.parse(json.loads(text), "m")
+    assert found.router == router
+    assert [(card.mac, dict(card.vlans)) for card in found.cards] == [
+        ("52:54:00:12:34:56", {0: None}), ("52:54:00:12:34:57", {1: 7}),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"uplink": {"dhcp": False, "address": "x"}}, "spec.uplink.address: 'x' is not an IPv4 address"),
+        ({"uplinks": [{"name": "a"}]}, "spec.uplinks[0]: mac of an uplink must be given"),
+        ({"clients": []}, "spec.clients: must be an object"),
+        ({"wifi": {"networks": [{"ssid": "\ud800", "security": "wep"}]}}, "spec.wifi.networks[0].security: 'wep' "),
+    ],
+)
+def test_a_spec_that_cannot_be_read_is_told_with_the_way_out(spec: dict[str, Any], said: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        manifest.parse(json.loads(json.dumps(document(spec=spec))), "m", "make it again")
+    assert caught.value.message.startswith(f"m: {said}")
+    assert caught.value.hint == "make it again"
 
 
 def test_a_truncated_root_names_the_file_and_both_hashes(tmp_path: Path) -> None:

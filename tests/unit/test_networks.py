@@ -10,20 +10,23 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 import pytest
+from netvm_build.model import Clients, NamedClient, Router, Uplink
+from netvm_build.model.address import Pair
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu.networks import imitate, user_networks
 
 from tests.unit.test_qemu import IMAGE, PROGRAM
 
 
-def networks(*uplinks: dict[str, Any], pool: str = "100.64.0.0/24", named: str = "100.64.9.0") -> list[str]:
-    clients = {"pool": pool, "named": [{"name": "laptop", "router": named}]}
-    spec = {"uplinks": list(uplinks), "clients": clients}
-    return [one.options for one in user_networks(replace(IMAGE.manifest, spec=spec))]
+def networks(*uplinks: Uplink, pool: str = "100.64.0.0/24", named: str = "100.64.9.0") -> list[str]:
+    clients = Clients(IPv4Network(pool), named=(NamedClient("laptop", Pair(IPv4Address(named))),))
+    router = Router(uplinks=uplinks, clients=clients)
+    return [one.options for one in user_networks(replace(IMAGE.manifest, router=router))]
 
 
-def static(address: str, gateway: str, *resolvers: str, **more: Any) -> dict[str, Any]:
-    return {"dhcp": False, "address": address, "gateway": gateway, "nameservers": list(resolvers), **more}
+def static(address: str, gateway: str, *resolvers: str) -> Uplink:
+    servers = tuple(map(IPv4Address, resolvers))
+    return Uplink(dhcp=False, address=IPv4Interface(address), gateway=IPv4Address(gateway), nameservers=servers)
 
 
 @pytest.mark.parametrize(
@@ -58,23 +61,23 @@ def test_a_static_uplink_has_its_own_network(address: str, gateway: str, resolve
 
 
 def test_dhcp_has_qemus_own_networks() -> None:
-    assert networks({}, {"name": "b"}, {"name": "c"}) == ["", ",net=10.0.3.0/24", ",net=10.0.4.0/24"]
+    assert networks(Uplink(), Uplink("b"), Uplink("c")) == ["", ",net=10.0.3.0/24", ",net=10.0.4.0/24"]
 
 
 def test_no_two_uplinks_have_one_network() -> None:
     fixed = static("10.0.2.7/24", "10.0.2.1", "10.0.2.1")
-    assert networks({}, fixed, {"name": "c"}) == [
+    assert networks(Uplink(), fixed, Uplink("c")) == [
         ",net=10.0.5.0/24",
         ",net=10.0.2.0/24,host=10.0.2.2,dns=10.0.2.1",
         ",net=10.0.4.0/24",
     ]
     everywhere = static("10.1.2.3/8", "10.0.0.1", "10.0.0.1")
-    assert networks({}, everywhere)[0] == ",net=172.31.0.0/24"
+    assert networks(Uplink(), everywhere)[0] == ",net=172.31.0.0/24"
 
 
-@pytest.mark.parametrize("wrong", [{"address": "x"}, {"gateway": None}, {"nameservers": ["x"]}])
+@pytest.mark.parametrize("wrong", [{"address": None}, {"gateway": None}])
 def test_a_manifest_that_makes_no_sense_gets_the_default(wrong: dict[str, Any]) -> None:
-    assert networks({**static("192.168.1.2/24", "192.168.1.1"), **wrong}) == [""]
+    assert networks(replace(static("192.168.1.2/24", "192.168.1.1"), **wrong)) == [""]
 
 
 @pytest.mark.parametrize("prefix", range(1, 33))
@@ -94,8 +97,8 @@ def test_qemu_takes_whatever_comes_out(prefix: int) -> None:
 
 
 def test_the_command_lines_have_it() -> None:
-    spec = {"uplink": static("192.168.1.2/24", "192.168.1.1", "192.168.1.1")}
-    image = replace(IMAGE, manifest=replace(IMAGE.manifest, spec=spec))
+    router = Router(uplink=static("192.168.1.2/24", "192.168.1.1", "192.168.1.1"))
+    image = replace(IMAGE, manifest=replace(IMAGE.manifest, router=router))
     wanted = "net=192.168.1.0/24,host=192.168.1.3,dns=192.168.1.1"
     assert f"user,id=uplink,ipv6=off,{wanted}" in qemu.argv(PROGRAM, qemu.router(image, "tcg"))
     assert any(wanted in part for part in qemu.by_hand(image, PROGRAM, "igb"))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from netvm_build.image.manifest import Image, parse
+from netvm_build.model import Router, Uplink
 from netvm_build.model.address import allocate
 from netvm_build.util.errors import LaunchError, ToolMissing
 from netvm_build.vmm import qemu
@@ -85,8 +86,8 @@ def test_commas_in_paths_are_doubled() -> None:
 
 def test_a_virtio_uplink_is_told_its_mtu() -> None:
     """The first alone: it is the one that leads to a bridge of the host."""
-    spec = {"uplinks": [{"mac": "52:54:00:12:34:56"}, {"mac": "52:54:00:12:34:57"}]}
-    two = replace(IMAGE, manifest=replace(IMAGE.manifest, spec=spec))
+    router = Router(uplinks=(Uplink(mac="52:54:00:12:34:56"), Uplink(mac="52:54:00:12:34:57")))
+    two = replace(IMAGE, manifest=replace(IMAGE.manifest, router=router))
     machine = replace(qemu.router(two, "tcg", nic="virtio-net-pci"), uplink_net="tap,fd=9", uplink_mtu=9000)
     devices = [word for word in qemu.argv(PROGRAM, machine) if word.startswith("virtio-net-pci,id=uplink")]
     assert [",host_mtu=9000" in word for word in devices] == [True, False]
@@ -95,7 +96,7 @@ def test_a_virtio_uplink_is_told_its_mtu() -> None:
 
 def test_the_spec_s_uplink_mac_is_the_nic_s() -> None:
     mac = "52:54:00:AA:BB:CC"
-    image = replace(IMAGE, manifest=replace(IMAGE.manifest, spec={"uplink": {"mac": mac}}))
+    image = replace(IMAGE, manifest=replace(IMAGE.manifest, router=Router(uplink=Uplink(mac=mac))))
     assert any(f"mac={mac}" in part for part in qemu.argv(PROGRAM, qemu.router(image, "tcg")))
     assert any(f"mac={mac}" in part for part in qemu.by_hand(image, PROGRAM, "igb"))
 

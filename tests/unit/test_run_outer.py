@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Interface
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import pytest
 from netvm_build.cli import behind, main
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
+from netvm_build.model import Uplink
 from netvm_build.util.errors import LaunchError
 from netvm_build.vm import outer, registry, uplink
 from netvm_build.vmm.qemu import backends
@@ -29,8 +31,9 @@ def image(tmp_path: Path) -> Image:
     return manifest.load(tmp_path / "firewall")
 
 
-def with_uplink(image: Image, **uplink: object) -> Image:
-    return replace(image, manifest=replace(image.manifest, spec={**image.manifest.spec, "uplink": uplink}))
+def with_uplink(image: Image, address: str | None = None) -> Image:
+    uplink = Uplink(dhcp=address is None, address=None if address is None else IPv4Interface(address))
+    return replace(image, manifest=replace(image.manifest, router=replace(image.manifest.router, uplink=uplink)))
 
 
 def test_the_uplink_s_address_says_which_network_is_meant(image: Image) -> None:
@@ -40,7 +43,7 @@ def test_the_uplink_s_address_says_which_network_is_meant(image: Image) -> None:
 @pytest.mark.parametrize(
     ("given", "said"), [({"address": "192.168.1.2/24"}, "has 192.168.1.2"), ({}, "has no static address")]
 )
-def test_an_uplink_that_fits_none_is_told_what_to_write(image: Image, given: dict[str, object], said: str) -> None:
+def test_an_uplink_that_fits_none_is_told_what_to_write(image: Image, given: dict[str, str], said: str) -> None:
     with pytest.raises(LaunchError, match=said) as caught:
         outer.choose(with_uplink(image, **given), "driver", OFFERED)
     assert "driver offers laptop 100.64.0.3, firewall 100.64.0.1" in caught.value.message

@@ -10,20 +10,19 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
+from netvm_build.model import Router, Uplink
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu.trunk import Trunks, tagged, untagged
 
 from tests.unit.test_qemu import IMAGE
 
-SEVERAL = {
-    "uplinks": [
-        {"name": "plain", "mac": "52:54:00:00:00:01"},
-        {"name": "office", "mac": "52:54:00:00:00:02", "vlan": 7},
-        {"name": "lab", "mac": "52:54:00:00:00:02", "vlan": 8},
-        {"name": "native", "mac": "52:54:00:00:00:02"},
-    ]
-}
-MANIFEST = replace(IMAGE.manifest, spec=SEVERAL)
+SEVERAL = (
+    Uplink("plain", mac="52:54:00:00:00:01"),
+    Uplink("office", mac="52:54:00:00:00:02", vlan=7),
+    Uplink("lab", mac="52:54:00:00:00:02", vlan=8),
+    Uplink("native", mac="52:54:00:00:00:02"),
+)
+MANIFEST = replace(IMAGE.manifest, router=Router(uplinks=SEVERAL))
 FRAME = b"\xff" * 6 + b"\x52\x54\x00\x00\x00\x02" + b"\x08\x06" + bytes(46)
 
 
@@ -51,7 +50,7 @@ def test_qemu_has_a_hub_for_each_network_behind_a_trunk() -> None:
 
 
 def test_a_spec_without_vlans_has_no_trunk() -> None:
-    trunks = Trunks(replace(MANIFEST, spec={"uplinks": SEVERAL["uplinks"][:1]}))
+    trunks = Trunks(replace(MANIFEST, router=Router(uplinks=SEVERAL[:1])))
     assert (trunks.described, trunks.inherited) == ({}, [])
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from netvm_build import guest
+from netvm_build import guest, spec
 from netvm_build.build.debian import lock
 from netvm_build.host.journal import Change, Journal, JournalError
 from netvm_build.image import manifest
@@ -34,6 +34,8 @@ from tests.unit.test_foreign_events import COUNTERS, STATUS, VECTORS
 from tests.unit.test_foreign_events import RECORD as A_VM
 from tests.unit.test_foreign_files import RECORD
 from tests.unit.test_report import REPORT
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,10 @@ def _in_file(name: str, read: Callable[[Path], Any]) -> Callable[[Path, bytes], 
 
 def _image(folder: Path) -> list[Any]:
     write_image(folder / "image")
-    return [json.loads((folder / "image" / manifest.FILE).read_text())]
+    document = json.loads((folder / "image" / manifest.FILE).read_text())
+    routers = [spec.load(path).router for path in sorted((ROOT / "examples").glob("*.yaml"))]
+    assert len(routers) > 5
+    return [document, *(document | {"spec": spec.full_spec(router)} for router in routers)]
 
 
 def _journal(folder: Path) -> list[Any]:
@@ -94,7 +99,7 @@ READERS = {
         _image,
         _in_file(manifest.FILE, lambda folder: manifest.load(folder).manifest),
         (ManifestError,),
-        frozenset({"versions", "options", "spec"}),
+        frozenset({"versions", "options", "config"}),
     ),
     "status": Reader(lambda _: [{"status": STATUS, "counters": COUNTERS}], _snapshot),
     "events": Reader(

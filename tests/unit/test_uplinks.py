@@ -182,8 +182,8 @@ def test_the_preferred_technology_is_connman_s(prefer: tuple[str, ...], tmp_path
 
 def test_qemu_has_a_card_for_each_mac_on_a_network_of_its_own() -> None:
     macs = ["52:54:00:12:34:56", "52:54:00:12:34:57", "52:54:00:12:34:57"]
-    named = {"uplinks": [{"name": f"u{number}", "mac": mac} for number, mac in enumerate(macs)]}
-    image = replace(IMAGE, manifest=replace(IMAGE.manifest, spec=named))
+    router = Router(uplinks=tuple(Uplink(f"u{number}", mac=mac) for number, mac in enumerate(macs)))
+    image = replace(IMAGE, manifest=replace(IMAGE.manifest, router=router))
     line = qemu.argv(qemu.Qemu(Path("/q"), "10.0"), qemu.router(image, "tcg"))
     assert [word for word in line if word.startswith("user,")] == [
         "user,id=uplink,ipv6=off",

@@ -66,8 +66,8 @@ def refused(text: str, folder: Path) -> str:
 
 def image(router: Any) -> Image:
     part = Part("x", "0" * 64)
-    document = json.loads(json.dumps(spec.full_spec(router)))
-    return Image(Path("/image"), Manifest("netvm", part, part, part, "quiet", {}, {}, document, MachineRequirements()))
+    stored = spec.from_full_spec(json.loads(json.dumps(spec.full_spec(router))))
+    return Image(Path("/image"), Manifest("netvm", part, part, part, "quiet", {}, {}, stored, MachineRequirements()))
 
 
 def handed(router: Any, environ: dict[str, str]) -> Any:

@@ -42,8 +42,8 @@ def parse(text: str = TEXT, folder: Path = Path("/srv/spec")) -> Any:
 
 def image(router: Any = None) -> Image:
     part = Part("x", "0" * 64)
-    document = json.loads(json.dumps(spec.full_spec(router or parse())))
-    return Image(Path("/image"), Manifest("netvm", part, part, part, "quiet", {}, {}, document, MachineRequirements()))
+    stored = spec.from_full_spec(json.loads(json.dumps(spec.full_spec(router or parse()))))
+    return Image(Path("/image"), Manifest("netvm", part, part, part, "quiet", {}, {}, stored, MachineRequirements()))
 
 
 def secret_file(folder: Path, text: str = "another secret\n", mode: int = 0o600) -> Path:
@@ -179,7 +179,7 @@ def test_qemu_is_told_a_descriptor_and_no_secret() -> None:
 
 
 def test_the_manifest_says_where_secrets_are_and_not_what_they_are() -> None:
-    dumped = image().manifest.spec["wifi"]["networks"]
+    dumped = spec.full_spec(image().manifest.router)["wifi"]["networks"]
     assert [network.get("secret") for network in dumped] == [
         {"env": "NETVM_WIFI_HOME"}, {"file": "/srv/spec/wpa3.secret"}, None,
     ]  # fmt: skip

@@ -162,7 +162,7 @@ def expected(loaded: Loaded, out: Path) -> manifest.Image:
     if not loaded.locked:
         _require_nixpkgs(loaded)
     render(loaded)
-    return manifest.expected(out, spec.full_spec(loaded.router))
+    return manifest.expected(out, loaded.router)
 
 
 def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, rebuild: bool = False) -> manifest.Image:

@@ -109,11 +109,10 @@ def build(
 
 def _tell_missing_secrets(screen: Screen, loaded: Loaded) -> None:
     """Say which secrets `run` and `smoke` will ask for: a build needs none, and may be for another machine."""
-    from netvm_build import spec
     from netvm_build.vmm.qemu import credentials
 
     try:
-        credentials.check(spec.full_spec(loaded.router), os.environ)
+        credentials.check(loaded.router, os.environ)
     except BootError as error:
         screen.say(f"note: {error.message}, and `run` and `smoke` need them:\n{error.details}")
 

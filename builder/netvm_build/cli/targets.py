@@ -43,11 +43,11 @@ def find(what: str, program: Path | None) -> Target:
     if (Path(what) / manifest.FILE).exists():
         image = manifest.load(Path(what))
         manifest.verify(image)
-        credentials.check(image.manifest.spec, os.environ)
+        credentials.check(image.manifest.router, os.environ)
         return Target(image, None, qemu.find(program, image.manifest.qemu, _again(image)))
     loaded = pipeline.load(_spec(Path(what)))
     image = pipeline.expected(loaded, default_out(loaded.router.name, None))
-    credentials.check(image.manifest.spec, os.environ)
+    credentials.check(image.manifest.router, os.environ)
     return Target(image, loaded, None if program is None else qemu.find(program))
 
 

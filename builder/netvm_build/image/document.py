@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Any
 
 from netvm_build.image.values import MachineRequirements, Manifest, Part
-from netvm_build.model import DEFAULT_POOL
+from netvm_build.model import Router
 from netvm_build.util.decode import DecodeError, decode, matching, of_version
-from netvm_build.util.errors import ManifestError
+from netvm_build.util.errors import ManifestError, SpecError
 
 VERSION = 1
 
@@ -26,7 +25,7 @@ _CMDLINE = r"[^\x00-\x1f\x7f-\x9f]{1,2047}"  # COMMAND_LINE_SIZE of x86 is 2048 
 
 @dataclass(frozen=True)
 class _Document:
-    """As `Manifest`, whose members it has."""
+    """The members of `Manifest`; `spec` is the router's full spec."""
 
     name: Annotated[str, matching(_NAME, "a line of text")]
     kernel: Part
@@ -43,23 +42,24 @@ class _Document:
 
 def parse(document: object, where: str, hint: str | None = None) -> Manifest:
     """A manifest from its JSON value.  Raises ManifestError with every problem, one a line."""
+    from netvm_build.spec import from_full_spec  # most commands that know images read no manifest
+
     problems: list[str] = []
+    router = Router()
     try:
         whole = of_version(document, VERSION)
-        problems += _wrong_pool(whole.get("spec"))
+        if isinstance(whole.get("spec"), dict):
+            router = from_full_spec(whole["spec"])
+    except DecodeError as error:
+        raise ManifestError(error.in_file(where), hint=hint) from error
+    except SpecError as error:
+        problems += [f"spec.{problem.path}: {problem.message}" for problem in error.problems]
+    try:
         found = decode(_Document, whole)
     except DecodeError as error:
         problems += error.problems
     if problems:
         raise ManifestError(DecodeError(*problems).in_file(where), hint=hint)
-    return Manifest(**vars(found) | {"qemu": Path(found.qemu) if found.qemu else None})
-
-
-def _wrong_pool(spec: object) -> list[str]:
-    clients = spec.get("clients") if isinstance(spec, dict) else None
-    pool = clients.get("pool") if isinstance(clients, dict) else None
-    try:
-        IPv4Network(str(pool or DEFAULT_POOL))
-    except ValueError as error:
-        return [f"spec.clients.pool: {error}"]
-    return []
+    members = vars(found) | {"router": router, "qemu": Path(found.qemu) if found.qemu else None}
+    del members["spec"]
+    return Manifest(**members)

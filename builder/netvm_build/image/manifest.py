@@ -9,12 +9,11 @@ The folder holds the kernel, its final configuration and the root image beside t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from netvm_build.image.document import VERSION, parse
 from netvm_build.image.values import Card, Image, MachineRequirements, Manifest, Part
+from netvm_build.model import Router
 from netvm_build.util.decode import DecodeError, read_json
 from netvm_build.util.errors import ManifestError
 
@@ -37,11 +36,11 @@ MAX_BYTES = 1 << 20
 AGAIN = "make it again: netvm-build build -o {folder}"
 
 
-def expected(folder: Path, spec: Mapping[str, Any]) -> Image:
-    """An image that is still to be built from a full spec: its parts have no hash, and nothing is in the folder."""
+def expected(folder: Path, router: Router) -> Image:
+    """A router's image that is still to be built: its parts have no hash, and nothing is in the folder."""
     part = Part("", "")
-    machine = MachineRequirements(**{key: spec["machine"][key] for key in ("memory_mib", "cpus", "nic", "watchdog_s")})
-    return Image(folder, Manifest(spec["name"], part, part, part, "", {}, {}, spec, machine))
+    machine = MachineRequirements(**vars(router.machine))
+    return Image(folder, Manifest(router.name, part, part, part, "", {}, {}, router, machine))
 
 
 def load(folder: Path) -> Image:

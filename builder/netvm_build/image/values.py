@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from netvm_build.model import DEFAULT_POOL, NICS
+from netvm_build.model import NICS, Dns, Router, Uplink
 from netvm_build.model.architecture import X86_64
 from netvm_build.util.decode import at_least, matching, one_of
 
@@ -53,9 +53,9 @@ class Card:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Version 1 of manifest.json.  `options` maps kernel options (without CONFIG_) to what was asked: y, m, n or text;
-    `spec` is the whole router as JSON, every default filled in.  `initrd` is there where the kernel needs one.
-    `qemu` is the store path of the QEMU that the build brought; older images have none.
+    """Version 1 of manifest.json.  `options` maps kernel options (without CONFIG_) to what was asked: y, m, n or text.
+    `initrd` is there where the kernel needs one.  `qemu` is the store path of the QEMU that the build brought; older
+    images have none.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Manifest:
     cmdline: str
     versions: Mapping[str, str]
     options: Mapping[str, str]
-    spec: Mapping[str, Any]
+    router: Router
     machine: MachineRequirements
     initrd: Part | None = None
     qemu: Path | None = None
@@ -73,50 +73,40 @@ class Manifest:
     @property
     def pool(self) -> IPv4Network:
         """Where clients without a name get their addresses from."""
-        return IPv4Network(str(self._spec("clients", "pool") or DEFAULT_POOL))
+        return self.router.clients.pool
 
     @property
     def forwards_dns(self) -> bool:
         """True if DNS asked of the router's address goes to the uplink's resolvers."""
-        return self._spec("clients", "dns") != "none"
+        return self.router.clients.dns is Dns.FORWARD
 
     @property
-    def uplinks(self) -> tuple[Mapping[str, Any], ...]:
-        """The uplinks as the spec has them, the most preferred first; the short form is one without a name."""
-        several = self.spec.get("uplinks")
-        named = tuple(one for one in several if isinstance(one, Mapping)) if isinstance(several, list | tuple) else ()
-        if named:
-            return named
-        one = self.spec.get("uplink")
-        return (one if isinstance(one, Mapping) else {},)
+    def uplinks(self) -> tuple[Uplink, ...]:
+        """The uplinks, the most preferred first; the short form of a spec is one without a name."""
+        return self.router.all_uplinks
 
     @property
     def sets_clock(self) -> bool:
         """True if an uplink names time servers."""
-        return any(one.get("timeservers") for one in self.uplinks)
+        return any(one.timeservers for one in self.uplinks)
 
     @property
     def cards(self) -> tuple[Card, ...]:
         """The cards that the uplinks need, that of the most preferred first."""
         found: dict[str | None, dict[int, int | None]] = {}
         for place, one in enumerate(self.uplinks):
-            mac, vlan = one.get("mac"), one.get("vlan")
-            found.setdefault(str(mac) if mac else None, {})[place] = vlan if isinstance(vlan, int) else None
+            found.setdefault(one.mac, {})[place] = one.vlan
         return tuple(Card(mac, vlans) for mac, vlans in found.items())
 
     @property
     def uplink_macs(self) -> tuple[str, ...]:
         """The MACs that uplinks' cards must carry, where the spec names any; VLANs of one card have the same."""
-        return tuple(dict.fromkeys(str(one["mac"]) for one in self.uplinks if one.get("mac")))
+        return tuple(dict.fromkeys(one.mac for one in self.uplinks if one.mac is not None))
 
     @property
     def uses_dhcp(self) -> bool:
         """Whether the most preferred uplink does."""
-        return self.uplinks[0].get("dhcp") is not False
-
-    def _spec(self, section: str, key: str) -> object:
-        value = self.spec.get(section)
-        return value.get(key) if isinstance(value, Mapping) else None
+        return self.uplinks[0].dhcp
 
 
 @dataclass(frozen=True)

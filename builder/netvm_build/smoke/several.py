@@ -18,9 +18,8 @@ async def uplinks(lab: Lab) -> str:
     """Every uplink of the spec has a lease."""
     leased = []
     for wanted in lab.image.manifest.uplinks:
-        name = str(wanted.get("name"))
-        got = await lab.guest.wait(guest.UplinkEvent, _leased(name))
-        leased.append(f"{name} {got.address}")
+        got = await lab.guest.wait(guest.UplinkEvent, _leased(wanted.name))
+        leased.append(f"{wanted.name} {got.address}")
     return ", ".join(leased)
 
 
@@ -30,7 +29,7 @@ def _leased(name: str) -> Callable[[guest.UplinkEvent], bool]:
 
 async def failover(lab: Lab) -> str:
     """The cable of the most preferred uplink is pulled and put back: clients go out by the next one meanwhile."""
-    first = str(lab.image.manifest.uplinks[0].get("name"))
+    first = lab.image.manifest.uplinks[0].name
     if len(lab.image.manifest.uplink_macs) < 2:
         raise NotApplicable("all uplinks share one cable")
     client, wait_s, card = lab.clients[0], 1.0 * lab.accelerator.patience, 0
@@ -39,7 +38,7 @@ async def failover(lab: Lab) -> str:
     await lab.router.set_cable(card, plugged=False)
     taken = await lab.guest.wait(guest.RouteEvent, lambda event: event.name not in (None, first), since)
     away_s = time.monotonic() - started
-    place = [one.get("name") for one in lab.image.manifest.uplinks].index(taken.name)
+    place = [one.name for one in lab.image.manifest.uplinks].index(taken.name or "")
     await _reach(lab, client, str(lab.networks[place].host), wait_s)
     since, started = len(lab.guest.heard), time.monotonic()
     await lab.router.set_cable(card, plugged=True)

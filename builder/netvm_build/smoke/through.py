@@ -9,7 +9,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from ipaddress import IPv4Address
 
 from netvm_build import guest
 from netvm_build.smoke import upstream
@@ -102,15 +101,14 @@ async def dns_forward(lab: Lab) -> str:
 async def _resolver_behind(lab: Lab) -> str:
     """Where DNS goes in the end.  Raises NotApplicable where QEMU's user network leads to no resolver that answers."""
     first, network = lab.image.manifest.uplinks[0], lab.networks[0]
-    named = [str(one) for one in first.get("nameservers") or ()]
-    beyond = [one for one in named if one != str(network.resolver)]
+    beyond = [one for one in first.nameservers if one != network.resolver]
     for one in beyond:
-        if IPv4Address(one) in network.network:
+        if one in network.network:
             raise NotApplicable(f"QEMU's user network has one resolver, and no {one} beside {network.resolver}")
-        if not await upstream.resolver_answers(one):
+        if not await upstream.resolver_answers(str(one)):
             raise NotApplicable(f"the spec's resolver {one} does not answer this host")
-    if named and len(beyond) == len(named):
-        return ", ".join(beyond)
+    if beyond and len(beyond) == len(first.nameservers):
+        return ", ".join(map(str, beyond))
     resolver = upstream.host_resolver()
     if resolver is None:
         raise NotApplicable("this host names no IPv4 resolver in /etc/resolv.conf")

@@ -8,5 +8,18 @@ from __future__ import annotations
 from netvm_build.spec.document import reference, schema, starter
 from netvm_build.spec.load import Draft, Loaded, draft, load, parse
 from netvm_build.spec.show import full_spec, show
+from netvm_build.spec.stored import from_full_spec
 
-__all__ = ["Draft", "Loaded", "draft", "full_spec", "load", "parse", "reference", "schema", "show", "starter"]
+__all__ = [
+    "Draft",
+    "Loaded",
+    "draft",
+    "from_full_spec",
+    "full_spec",
+    "load",
+    "parse",
+    "reference",
+    "schema",
+    "show",
+    "starter",
+]

@@ -97,7 +97,7 @@ def _draft(text: str, file: str, base_dir: Path) -> Draft:
         log.add(document.root.line, "", f"{what} is not a spec", "write keys and values, beginning with `version: 1`")
     if not isinstance(document.root, yaml_nodes.Mapping):
         raise SpecError(log.problems)
-    router = _router(_Values(_entries(document.root, log), log))
+    router = read_router(_entries(document.root, log), log)
     report_broken(router, log)
     return Draft(router, log.origins, tuple(log.problems), frozenset(log.unread), log.kept)
 
@@ -175,7 +175,9 @@ class _Values:
             return key.default
 
 
-def _router(values: _Values) -> Router:
+def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
+    """The router of the entries of a spec, by their dotted paths; what can't be read is reported to the log."""
+    values = _Values(entries, log)
     take = values.take
     _version(values)
     verity, uplink, uplinks = take(keys.machine.VERITY), _uplink(values), take(keys.router.UPLINKS)

@@ -171,7 +171,7 @@ def check(image: Image, program: qemu.Qemu | None, wanted: RunOptions, *, detach
     name = wanted.name or image.manifest.name
     registry.check(name)
     accelerator.check(wanted.accel)
-    credentials.check(image.manifest.spec, os.environ)
+    credentials.check(image.manifest.router, os.environ)
     if program is not None:
         _check(image, program, wanted)
     if wanted.cards:

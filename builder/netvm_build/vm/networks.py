@@ -34,7 +34,7 @@ class OfferedNetwork:
 def networks(image: Image, folder: Path, more: int | None = None) -> tuple[OfferedNetwork, ...]:
     """The clients the spec names, and `more` from the pool (by default one, if the spec names none).
 
-    Raises ManifestError for a spec that cannot be read, LaunchError for a pool that is too small.
+    Raises LaunchError for a pool that is too small.
     """
     found = list(named(image))
     count = (0 if found else 1) if more is None else more

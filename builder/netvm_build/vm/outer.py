@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from netvm_build.image.manifest import Image
@@ -32,7 +32,7 @@ class Offered:
 
 
 def offered_by(image: Image) -> tuple[Offered, ...]:
-    """The client networks that `run` will offer for an image.  Raises ManifestError or LaunchError."""
+    """The client networks that `run` will offer for an image.  Raises LaunchError."""
     return tuple(Offered(one.name, str(one.pair.router), str(one.pair.client)) for one in networks(image, Path(), None))
 
 
@@ -61,8 +61,8 @@ def choose(image: Image, outer: str, offered: Sequence[Offered]) -> Offered:
 
 def uplink_address(image: Image) -> IPv4Address | None:
     """The static address of the image's first uplink; None where DHCP gives it."""
-    address = image.manifest.uplinks[0].get("address")
-    return IPv4Interface(address).ip if isinstance(address, str) else None
+    address = image.manifest.uplinks[0].address
+    return None if address is None else address.ip
 
 
 def join(outer: str, image: Image, program: qemu.Qemu) -> tuple[str, str]:

@@ -138,8 +138,8 @@ def told_mtu(image: Image, nic: str, carried: int | None) -> int | None:
 def _spec_mtu(image: Image) -> int | None:
     """The largest MTU that the spec gives an uplink of the first card; None if it gives none."""
     manifest = image.manifest
-    given = [manifest.uplinks[place].get("mtu") for place in manifest.cards[0].vlans]
-    return max((one for one in given if isinstance(one, int)), default=None)
+    given = (manifest.uplinks[place].mtu for place in manifest.cards[0].vlans)
+    return max((one for one in given if one is not None), default=None)
 
 
 def _too_large(uplink: UplinkBackend, carried: int, image: Image, nic: str) -> str | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from netvm_build.host import inspect, links
 from netvm_build.image.manifest import Card, Image, MachineRequirements, Manifest, Part
+from netvm_build.model import Router, Uplink
 from netvm_build.util.errors import LaunchError
 from netvm_build.vm.uplink import Plugged, cautions, check, parse, plug, told_mtu
 from netvm_build.vmm.qemu import Qemu
@@ -29,8 +30,8 @@ def tool(words: str) -> None:
 
 
 def image(mtu: int | None = None) -> Image:
-    uplink = {"dhcp": True} if mtu is None else {"dhcp": True, "mtu": mtu}
-    manifest = Manifest("netvm", PART, PART, PART, "quiet", {}, {}, {"uplink": uplink}, MachineRequirements())
+    router = Router(uplink=Uplink(mtu=mtu))
+    manifest = Manifest("netvm", PART, PART, PART, "quiet", {}, {}, router, MachineRequirements())
     assert manifest.cards == (Card(None, {0: None}),)
     return Image(Path("nowhere"), manifest)
 

@@ -48,6 +48,8 @@ def _read_file(node: Scalar, at: At) -> Path:
 def _read_authorities(node: Scalar, at: At) -> Authorities:
     """Raises ReadError; no message repeats a file's content."""
     path = _read_file(node, at)
+    if at.log.stored:
+        return Authorities(str(path), "")
     try:
         with path.open("rb") as stream:
             content = stream.read(MOST_BYTES).decode(errors="replace")

@@ -28,7 +28,8 @@ class Log:
 
     `kept` has, for each list, which of its items were read.  `unread` are the paths of values that could not be read,
     in whose place the router has a default or a stand-in, and of lists without some of their items, with `[]` behind.
-    `meant` are keys that seem to be meant by what is no key.
+    `meant` are keys that seem to be meant by what is no key.  `stored`: it is the full spec of an image that is built,
+    and the files that it names may be elsewhere by now.
     """
 
     file: str
@@ -38,6 +39,7 @@ class Log:
     kept: dict[str, tuple[int, ...]] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
     meant: set[str] = field(default_factory=set)
+    stored: bool = False
 
     def add(self, line: int, path: str, message: str, hint: str | None) -> None:
         self.problems.append(Problem(self.file, line, path, message, hint))

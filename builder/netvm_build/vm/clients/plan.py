@@ -15,7 +15,7 @@ from typing import Any
 from netvm_build.host import links
 from netvm_build.image.manifest import Image
 from netvm_build.model.address import AddressError, Pair, allocate, pair_of_address
-from netvm_build.util.errors import ManifestError, NetvmError
+from netvm_build.util.errors import NetvmError
 from netvm_build.vm.registry import ClientNetwork, VmState
 from netvm_build.vmm.qemu.pcie import PciSlot
 
@@ -109,15 +109,8 @@ def mtu_for_clients(status: Mapping[str, Any]) -> int:
 
 
 def named(image: Image) -> tuple[tuple[str, Pair], ...]:
-    """The clients that the spec names.  Raises ManifestError for a spec that cannot be read."""
-    clients = image.manifest.spec.get("clients")
-    entries = clients.get("named") if isinstance(clients, Mapping) else ()
-    try:
-        return tuple(
-            (str(entry["name"]), pair_of_address(IPv4Address(str(entry["router"])))) for entry in entries or ()
-        )
-    except (AddressError, ValueError, KeyError, TypeError) as error:
-        raise ManifestError(f"{image.folder}: spec.clients cannot be read: {error}") from error
+    """The clients that the spec names."""
+    return tuple((one.name, one.pair) for one in image.manifest.router.clients.named)
 
 
 def since_boot(record: VmState, image: Image | None = None) -> tuple[Attachment, ...]:

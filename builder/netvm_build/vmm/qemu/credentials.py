@@ -13,9 +13,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from netvm_build.image.manifest import Image
+from netvm_build.model import Eap, EapMethod, Router, Secret, Wifi, WifiNetwork, WifiSecurity
 from netvm_build.util import pem
 from netvm_build.util.errors import BootError
 
@@ -46,7 +46,7 @@ def wifi(image: Image, environ: Mapping[str, str]) -> Credentials | None:
 
     Raises BootError, naming every network whose secret is not where the spec says, and the file or variable.
     """
-    found = _secrets(image.manifest.spec, environ)
+    found = _secrets(image.manifest.router.wifi, environ)
     if not found:
         return None
     descriptor = os.memfd_create("netvm-wifi")
@@ -54,22 +54,20 @@ def wifi(image: Image, environ: Mapping[str, str]) -> Credentials | None:
     return Credentials(WIFI, descriptor)
 
 
-def check(spec: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-    """Whether all secrets of a full spec are there, as `wifi` will want them.  Raises BootError as it does."""
-    _secrets(spec, environ)
+def check(router: Router, environ: Mapping[str, str]) -> None:
+    """Whether all secrets of a router are there, as `wifi` will want them.  Raises BootError as it does."""
+    _secrets(router.wifi, environ)
 
 
-def _secrets(spec: Mapping[str, Any], environ: Mapping[str, str]) -> list[str | dict[str, str] | None]:
-    """What each Wi-Fi network of a full spec needs, in its order; empty without Wi-Fi.  Raises BootError."""
-    section = spec.get("wifi")
-    networks = section.get("networks") if isinstance(section, Mapping) else None
+def _secrets(section: Wifi, environ: Mapping[str, str]) -> list[str | dict[str, str] | None]:
+    """What each Wi-Fi network needs, in their order; empty without Wi-Fi.  Raises BootError."""
     found: list[str | dict[str, str] | None] = []
     problems: list[str] = []
-    for number, network in enumerate(networks or ()):
+    for number, network in enumerate(section.networks):
         try:
             found.append(_secret(network, environ))
         except _Unusable as problem:
-            problems.append(f"wifi.networks[{number}] ({network.get('ssid')!r}): {problem}")
+            problems.append(f"wifi.networks[{number}] ({network.ssid!r}): {problem}")
     if problems:
         raise BootError(
             "the secrets of the Wi-Fi networks are not all there",
@@ -83,31 +81,29 @@ class _Unusable(Exception):
     """Why a secret cannot be used; never with any of it."""
 
 
-def _secret(network: Mapping[str, Any], environ: Mapping[str, str]) -> str | dict[str, str] | None:
+def _secret(network: WifiNetwork, environ: Mapping[str, str]) -> str | dict[str, str] | None:
     """What one network needs: a passphrase, nothing, or with EAP the parts by name."""
-    eap = network.get("eap")
-    if network.get("security") == "eap" and isinstance(eap, Mapping):
-        return _credentials(eap, network.get("secret"), environ)
-    where = network.get("secret")
-    if network.get("security") == "open" or not isinstance(where, Mapping):
+    if network.security is WifiSecurity.EAP and network.eap is not None:
+        return _credentials(network.eap, network.secret, environ)
+    if network.security is WifiSecurity.OPEN or network.secret is None:
         return None
-    place, text = _line(where, environ)
+    place, text = _line(network.secret, environ)
     if not (8 <= len(text) <= 63 and text.isascii() and text.isprintable()):
         raise _Unusable(f"{place} holds no passphrase: it must be of 8 to 63 printable ASCII characters, on one line")
     return text
 
 
-def _credentials(eap: Mapping[str, Any], where: object, environ: Mapping[str, str]) -> dict[str, str]:
+def _credentials(eap: Eap, where: Secret | None, environ: Mapping[str, str]) -> dict[str, str]:
     """A password, or for the method tls a certificate, its key, and the passphrase of that if it is encrypted."""
     place, text = "", ""
-    if isinstance(where, Mapping):
+    if where is not None:
         place, text = _line(where, environ)
         if not (1 <= len(text.encode()) <= LONGEST_PASSWORD and text.isprintable()):
             raise _Unusable(f"{place} holds no password: it must be of printable characters, on one line")
-    if eap.get("method") != "tls":
+    if eap.method is not EapMethod.TLS:
         return {"password": text}
-    certificate = _certificates(Path(str(eap.get("certificate"))))
-    key = _key(eap.get("key"), environ)
+    certificate = _certificates(Path(str(eap.certificate)))
+    key = _key(eap.key or Secret(), environ)
     if key.label == pem.ENCRYPTED_KEY and not text:
         raise _Unusable("the private key is encrypted: name its passphrase in `secret`")
     if key.label == pem.KEY and text:
@@ -125,8 +121,8 @@ def _certificates(path: Path) -> str:
     return "".join(block.text for block in found)
 
 
-def _key(where: object, environ: Mapping[str, str]) -> pem.Block:
-    place, text = _found(where if isinstance(where, Mapping) else {}, environ)
+def _key(where: Secret, environ: Mapping[str, str]) -> pem.Block:
+    place, text = _found(where, environ)
     keys = [block for block in _blocks(place, text) if block.label != pem.CERTIFICATE]
     if len(keys) != 1 or keys[0].label not in (pem.KEY, pem.ENCRYPTED_KEY):
         how = "openssl pkcs8 -topk8 -in client.key -out client.pem"
@@ -143,21 +139,20 @@ def _blocks(place: str, text: str) -> tuple[pem.Block, ...]:
         raise _Unusable(f"{place} is damaged: {error}") from None
 
 
-def _line(where: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, str]:
+def _line(where: Secret, environ: Mapping[str, str]) -> tuple[str, str]:
     """A secret of one line, without its end."""
     place, text = _found(where, environ)
     return place, text.removesuffix("\n").removesuffix("\r")
 
 
-def _found(where: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, str]:
+def _found(where: Secret, environ: Mapping[str, str]) -> tuple[str, str]:
     """Where a secret stands, in a user's words, and itself."""
-    name, file = where.get("env"), where.get("file")
-    if name is None:
-        return f"the file {file}", _read(Path(str(file)))
-    value = environ.get(str(name))
+    if where.env is None:
+        return f"the file {where.file}", _read(Path(str(where.file)))
+    value = environ.get(where.env)
     if value is None:
-        raise _Unusable(f"the variable {name} is not set: export {name}=…")
-    return f"the variable {name}", value
+        raise _Unusable(f"the variable {where.env} is not set: export {where.env}=…")
+    return f"the variable {where.env}", value
 
 
 def _read(path: Path, *, private: bool = True) -> str:

@@ -11,12 +11,11 @@ its first resolver there, so that the same image works here and where it is mean
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Any
 
 from netvm_build.image.manifest import Manifest
+from netvm_build.model import Uplink
 from netvm_build.vmm.qemu.options import with_id
 
 USER_NETWORK = "user,ipv6=off"
@@ -96,24 +95,17 @@ def imitate(
     return UserNetwork(network, host, resolver or next(free))
 
 
-def _static(uplink: Mapping[str, Any]) -> tuple[IPv4Interface, IPv4Address, tuple[IPv4Address, ...]] | None:
+def _static(uplink: Uplink) -> tuple[IPv4Interface, IPv4Address, tuple[IPv4Address, ...]] | None:
     """(address, gateway, resolvers) of an uplink that the spec configures."""
-    if uplink.get("dhcp") is not False:
+    if uplink.dhcp or uplink.address is None or uplink.gateway is None:
         return None
-    try:
-        resolvers = tuple(IPv4Address(str(one)) for one in uplink.get("nameservers") or ())
-        return IPv4Interface(str(uplink.get("address"))), IPv4Address(str(uplink.get("gateway"))), resolvers
-    except ValueError:
-        return None
+    return uplink.address, uplink.gateway, uplink.nameservers
 
 
 def _clients(manifest: Manifest) -> Iterable[IPv4Network]:
     """Where clients' addresses are."""
     yield manifest.pool
-    clients = manifest.spec.get("clients")
-    for one in (clients.get("named") or ()) if isinstance(clients, Mapping) else ():
-        with suppress(ValueError, KeyError, TypeError):
-            yield IPv4Network(f"{one['router']}/31")
+    yield from (IPv4Network((one.pair.router, 31)) for one in manifest.router.clients.named)
 
 
 def _free_networks(elsewhere: Sequence[IPv4Network], uplinks: int) -> list[IPv4Network]:
