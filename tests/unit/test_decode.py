@@ -18,6 +18,7 @@ from netvm_build.util.decode import (
     DecodeError,
     at_least,
     decode,
+    decode_fitting,
     decode_or_none,
     decode_version,
     matching,
@@ -142,3 +143,32 @@ def test_the_decoder_is_loaded_when_it_is_needed() -> None:
     code = f"import {modules}; print('msgspec' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@dataclass(frozen=True)
+class Answer:
+    name: str = ""
+    count: int = 0
+    up: bool | None = None
+    parts: tuple[Part, ...] = ()
+    inner: Part = Part("x")
+
+
+@pytest.mark.parametrize(
+    ("document", "answer"),
+    [
+        ({"name": "a", "count": 1, "more": 1}, Answer("a", 1)),
+        ({"name": 1, "count": 1, "up": "yes"}, Answer("", 1)),
+        ({"name": None, "up": False}, Answer(up=False)),
+        (
+            {"parts": [{"name": "y"}, 3, {"name": "Y"}, {"name": "z", "size": 0}, {}]},
+            Answer(parts=(Part("y"), Part("z"))),
+        ),
+        ({"parts": {}, "inner": []}, Answer()),
+        ({"\ud800": 1, "name": "a"}, Answer("a")),
+        ([], Answer()),
+        (None, Answer()),
+    ],
+)
+def test_of_what_is_partly_wrong_the_rest_is_taken(document: Any, answer: Answer) -> None:
+    assert decode_fitting(Answer, document) == answer

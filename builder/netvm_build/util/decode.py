@@ -35,6 +35,7 @@ T = TypeVar("T")
 
 _shown = reprlib.Repr()
 _shown.maxstring = _shown.maxother = 60  # characters of a wrong value
+_UNFIT = object()
 _OBJECTS, _UNIONS = (dict, Mapping), (Union, UnionType)
 _NOUNS: Mapping[Any, str] = {
     bool: "true or false",
@@ -132,6 +133,30 @@ def decode_or_none(kind: type[T], document: object) -> T | None:
         return _convert(kind, document)
     except (ValidationError, UnicodeEncodeError, RecursionError):
         return None
+
+
+def decode_fitting(kind: type[T], document: object) -> T:
+    """As `decode`, but members and items that aren't what their types say are left out.
+
+    For types whose members all have defaults.
+    """
+    found = decode_or_none(kind, document)
+    return found if found is not None else _convert(kind, _fitting(kind, document, {}))
+
+
+def _fitting(kind: Any, value: Any, otherwise: Any) -> Any:
+    """A value without the parts that don't fit; `otherwise` where nothing of it does."""
+    if decode_or_none(kind, value) is not None:
+        return value
+    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
+        hints = get_type_hints(kind, include_extras=True)
+        parts = {name: _fitting(hint, value[name], _UNFIT) for name, hint in hints.items() if name in value}
+        rest = {name: part for name, part in parts.items() if part is not _UNFIT}
+        return rest if decode_or_none(kind, rest) is not None else otherwise
+    if isinstance(value, list) and get_origin(kind) is tuple:
+        items = (_fitting(get_args(kind)[0], one, _UNFIT) for one in value)
+        return [one for one in items if one is not _UNFIT]
+    return otherwise
 
 
 def _convert(kind: type[T], document: object) -> T:

@@ -8,21 +8,27 @@ Byte counts are the client's own view: `in_bytes` is what it received.  An uplin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from netvm_build.guest.answers import (
+    ClientAnswer,
+    InterfaceCounters,
+    ServiceAnswer,
+    UplinkAnswer,
+    read_counters,
+    read_status,
+)
 from netvm_build.guest.privileges import Privilege, parse
 from netvm_build.image import manifest
 from netvm_build.spec.rules.refusals import brief, brief_of_kernel
 from netvm_build.vm.registry import VmState
 
 VERSION = 1
-MAX_ENTRIES = 4096
+MAX_NAMESERVERS = 16
 STATES = ("booting", "ready", "degraded")
-MAX_TEXT = 200
-MAX_COUNT = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -139,33 +145,31 @@ def snapshot(
 
     `names` are clients' names by the router's address, beside those of the networks that `run` offers.
     """
-    traffic = {_text(entry, "interface"): entry for entry in _entries(counters, "interfaces")}
+    said, counted = read_status(body), read_counters(counters)
+    traffic = {one.interface: one for one in counted.interfaces}
     called = {client.router: client.name for client in record.clients} | dict(names or {})
-    meminfo = body.get("meminfo")
-    memory = meminfo if isinstance(meminfo, dict) else {}
-    firewall = body.get("firewall")
-    uplinks = tuple(_uplink(entry, traffic) for entry in _entries(body, "uplinks"))
-    services = tuple(_service(entry) for entry in _entries(body, "services"))
-    state = _text(body, "state")
+    uplinks = tuple(_uplink(one, traffic) for one in said.uplinks)
+    services = tuple(_service(one) for one in said.services)
+    state = said.state
     if state not in STATES:  # a guest too old to say
         ways = any(one.address if one.active is None else one.active for one in uplinks)
-        healthy = firewall is not False and ways and bool(services) and all(one.running for one in services)
+        healthy = said.firewall is not False and ways and bool(services) and all(one.running for one in services)
         state = "ready" if healthy else "degraded" if was_ready else "booting"
     return Snapshot(
         name=record.name,
         state=state,
-        missing=_texts(body.get("missing")),
-        uptime_s=_seconds(body.get("uptime_s")),
-        total_kib=_count(memory, "total_kib"),
-        available_kib=_count(memory, "available_kib"),
-        firewall=firewall if isinstance(firewall, bool) else None,
+        missing=said.missing,
+        uptime_s=said.uptime_s,
+        total_kib=said.meminfo.total_kib,
+        available_kib=said.meminfo.available_kib,
+        firewall=said.firewall,
         uplinks=uplinks,
-        clients=tuple(_client(entry, traffic, called) for entry in _entries(body, "clients")),
+        clients=tuple(_client(one, traffic, called) for one in said.clients),
         services=services,
-        drops=tuple(_drop(entry) for entry in _entries(counters, "drops")),
-        watchdog_s=_count(body, "watchdog_s") or None,
-        modules=_texts(body.get("modules")),
-        kernel_drops=tuple(_kernel_drop(entry) for entry in _entries(counters, "kernel")),
+        drops=tuple(Drop(one.name, brief(one.name), one.packets, one.bytes) for one in counted.drops),
+        watchdog_s=said.watchdog_s or None,
+        modules=said.modules,
+        kernel_drops=tuple(KernelDrop(one.name, brief_of_kernel(one.name), one.packets) for one in counted.kernel),
     )
 
 
@@ -207,94 +211,41 @@ def _flat(one: UplinkStatus | ClientStatus) -> dict[str, Any]:
     return found | (found.pop("traffic") or {})
 
 
-def _entries(body: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
-    value = body.get(key)
-    entries = value if isinstance(value, list) else []
-    return (entry for entry in entries[:MAX_ENTRIES] if isinstance(entry, dict))
-
-
-def _text(entry: Mapping[str, Any], key: str) -> str:
-    value = entry.get(key)
-    return value[:MAX_TEXT] if isinstance(value, str) else ""
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    """The texts in a list, cut to a bearable length and number."""
-    entries = value[:MAX_ENTRIES] if isinstance(value, list) else ()
-    return tuple(one[:MAX_TEXT] for one in entries if isinstance(one, str))
-
-
-def _seconds(value: object) -> float:
-    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MAX_COUNT
-    return float(value) if known and isinstance(value, int | float) else 0.0
-
-
-def _count(entry: Mapping[str, Any], key: str) -> int:
-    value = entry.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_COUNT else 0
-
-
-def _traffic(entry: Mapping[str, Any] | None, *, turned: bool) -> Traffic | None:
+def _traffic(counted: InterfaceCounters | None, *, turned: bool) -> Traffic | None:
     """An interface's counters; `turned` where a client is at its other end: what goes out here comes in there."""
-    if entry is None:
+    if counted is None:
         return None
-    into, out = ("tx", "rx") if turned else ("rx", "tx")
-    return Traffic(
-        in_bytes=_count(entry, f"{into}_bytes"),
-        in_packets=_count(entry, f"{into}_packets"),
-        out_bytes=_count(entry, f"{out}_bytes"),
-        out_packets=_count(entry, f"{out}_packets"),
-    )
+    rx, tx = (counted.rx_bytes, counted.rx_packets), (counted.tx_bytes, counted.tx_packets)
+    return Traffic(*tx, *rx) if turned else Traffic(*rx, *tx)
 
 
-def _uplink(entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]]) -> UplinkStatus:
-    interface = _text(entry, "interface")
+def _uplink(said: UplinkAnswer, traffic: Mapping[str, InterfaceCounters]) -> UplinkStatus:
     return UplinkStatus(
-        interface=interface,
-        driver=_text(entry, "driver"),
-        mac=_text(entry, "mac"),
-        address=_text(entry, "address") or None,
-        gateway=_text(entry, "gateway") or None,
-        nameservers=_texts(entry.get("nameservers"))[:16],
-        traffic=_traffic(traffic.get(interface), turned=False),
-        name=_text(entry, "name"),
-        active=entry["active"] if isinstance(entry.get("active"), bool) else None,
-        error=_text(entry, "error"),
-        mtu=_count(entry, "mtu") or None,
-        send_mac=_text(entry, "send_mac"),
+        interface=said.interface,
+        driver=said.driver,
+        mac=said.mac,
+        address=said.address or None,
+        gateway=said.gateway or None,
+        nameservers=said.nameservers[:MAX_NAMESERVERS],
+        traffic=_traffic(traffic.get(said.interface), turned=False),
+        name=said.name,
+        active=said.active,
+        error=said.error,
+        mtu=said.mtu or None,
+        send_mac=said.send_mac,
     )
 
 
-def _client(
-    entry: Mapping[str, Any], traffic: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]
-) -> ClientStatus:
-    interface, router = _text(entry, "interface"), _text(entry, "router")
+def _client(said: ClientAnswer, traffic: Mapping[str, InterfaceCounters], names: Mapping[str, str]) -> ClientStatus:
     return ClientStatus(
-        name=names.get(router, ""),
-        client=_text(entry, "client"),
-        router=router,
-        interface=interface,
-        mac=_text(entry, "mac"),
-        traffic=_traffic(traffic.get(interface), turned=True),
+        name=names.get(said.router, ""),
+        client=said.client,
+        router=said.router,
+        interface=said.interface,
+        mac=said.mac,
+        traffic=_traffic(traffic.get(said.interface), turned=True),
     )
 
 
-def _service(entry: Mapping[str, Any]) -> ServiceStatus:
-    return ServiceStatus(
-        name=_text(entry, "name"),
-        running=entry.get("running") is True,
-        pid=_count(entry, "pid"),
-        restarts=_count(entry, "restarts"),
-        privilege=parse(entry.get("privilege")),
-        violation=_text(entry, "violation"),
-    )
-
-
-def _drop(entry: Mapping[str, Any]) -> Drop:
-    name = _text(entry, "name")
-    return Drop(name, brief(name), _count(entry, "packets"), _count(entry, "bytes"))
-
-
-def _kernel_drop(entry: Mapping[str, Any]) -> KernelDrop:
-    name = _text(entry, "name")
-    return KernelDrop(name, brief_of_kernel(name), _count(entry, "packets"))
+def _service(said: ServiceAnswer) -> ServiceStatus:
+    return ServiceStatus(said.name, said.running, said.pid, said.restarts, parse(said.privilege), said.violation)

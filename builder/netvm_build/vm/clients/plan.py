@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from netvm_build.guest.answers import read_status
 from netvm_build.host import links
 from netvm_build.image.manifest import Image
 from netvm_build.model.address import AddressError, Pair, allocate, pair_of_address
@@ -102,10 +103,8 @@ _FIELDS = tuple(key for key in Attachment.__dataclass_fields__ if key not in ("o
 
 def mtu_for_clients(status: Mapping[str, Any]) -> int:
     """The MTU that a client configures, from a guest's status: its link's, or the uplink's if that is less."""
-    uplinks = status.get("uplinks")
-    listed = uplinks if isinstance(uplinks, list) else []
-    used = [one.get("mtu") for one in listed if isinstance(one, dict) and one.get("active") is True]
-    return min([links.MTU, *(mtu for mtu in used if isinstance(mtu, int) and mtu >= LEAST_MTU)])
+    used = (one.mtu for one in read_status(status).uplinks if one.active)
+    return min([links.MTU, *(mtu for mtu in used if mtu >= LEAST_MTU)])
 
 
 def named(image: Image) -> tuple[tuple[str, Pair], ...]:
