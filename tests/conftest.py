@@ -36,9 +36,12 @@ os.environ.pop("COLUMNS", None)
 
 
 def pytest_configure() -> None:
-    """A shell has its background jobs ignore Ctrl-C, and what they start inherits that: not what we test."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A shell has its background jobs ignore Ctrl-C, nohup has its program ignore SIGHUP, and what they start inherits
+    that: not what we test.
+    """
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
