@@ -70,6 +70,7 @@ def test_a_whole_line_that_makes_no_sense_is_no_reason_to_guess(journal: Journal
     with pytest.raises(JournalError) as caught:
         journal.pending()
     assert f"{journal.file}:2" in caught.value.message
+    assert caught.value.details
     assert f"rm {journal.file}" in (caught.value.hint or "")
 
 

@@ -203,7 +203,8 @@ class Journal:
                     left = _replayed(left, decode(_Entry, document))
             except (DecodeError, ValueError) as error:
                 hint = f"see what is still changed, put it right by hand, then remove the file: rm {self.file}"
-                raise JournalError(f"{self.file}:{number}: this line makes no sense", hint=hint) from error
+                message = f"{self.file}:{number}: this line makes no sense"
+                raise JournalError(message, hint=hint, details=str(error)) from error
         return tuple(left)
 
 
@@ -212,6 +213,8 @@ def _replayed(left: list[Change], entry: _Entry) -> list[Change]:
     if entry.record is not None:
         return [*left, entry.record]
     if entry.done is not None:
+        if entry.done not in left:
+            raise ValueError("it undoes a change that isn't there")
         left.reverse()
         left.remove(entry.done)
         left.reverse()
@@ -220,7 +223,7 @@ def _replayed(left: list[Change], entry: _Entry) -> list[Change]:
         changes, (pid, began) = entry.adopt.changes, entry.adopt.to
         return [replace(one, owner_pid=pid, owner_started=began) if one in changes else one for one in left]
     if entry.owner is None:
-        raise ValueError("a line without a change")
+        raise ValueError("it has none of record, done, adopt and owner")
     old, (pid, began) = entry.owner["from"], entry.owner["to"]
     return [
         replace(change, owner_pid=pid, owner_started=began)
