@@ -15,14 +15,17 @@
       version = builtins.head
         (builtins.match ".*__version__ = \"([^\"]+)\".*" (builtins.readFile ./builder/netvm_build/__init__.py));
 
-      # What the wheel is made of, so that a change of a document or a test builds nothing.
+      # What the wheel is made of, so that a change of a test builds nothing.
       source = builtins.path {
         path = ./.;
         name = "netvm-build-source";
         filter = path: _:
           let below = lib.removePrefix "${toString ./.}/" path; in
           builtins.elem (builtins.head (lib.splitString "/" below))
-            [ "pyproject.toml" "README.md" "LICENSE" "LICENSES" "builder" "templates" "kernel-configs" "rootfs" ];
+            [
+              "pyproject.toml" "README.md" "LICENSE" "LICENSES"
+              "builder" "docs" "kernel-configs" "rootfs" "templates"
+            ];
       };
 
       # As in pyproject.toml.

@@ -153,7 +153,7 @@ class TestReading:
     def test_a_name_that_is_taken(self, folder: Path) -> None:
         (folder / "intel.yaml").write_text("description: mine\noptions: {IGB: yes}\n")
         assert _problems(lambda: kconfig.load_fragments([folder, OURS])) == (
-            "own/intel.yaml: a fragment 'intel' is also in kernel-configs/intel.yaml\n"
+            f"own/intel.yaml: a fragment 'intel' is also in {OURS}/intel.yaml\n"
             "    hint: rename one of the two: mv own/intel.yaml own/my-intel.yaml\n"
         )
 

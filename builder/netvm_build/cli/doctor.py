@@ -20,7 +20,7 @@ from netvm_build.build.nix import command as nix
 from netvm_build.host import access
 from netvm_build.host.pci import Bus
 from netvm_build.model import Router
-from netvm_build.util import process
+from netvm_build.util import process, resources
 from netvm_build.util.errors import CommandError, NetvmError
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import accelerator
@@ -120,7 +120,7 @@ def _mend_namespaces() -> str:
             return mend
     return (
         "a container needs --security-opt seccomp=unconfined and, with podman, --security-opt unmask=ALL, with docker"
-        " --security-opt systempaths=unconfined: docs/how-to/containers-and-ci.md"
+        f" --security-opt systempaths=unconfined: {resources.document('how-to/containers-and-ci.md')}"
     )
 
 

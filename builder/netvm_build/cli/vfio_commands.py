@@ -16,6 +16,7 @@ from netvm_build.cli.app import netvm_build
 from netvm_build.cli.escape import escape
 from netvm_build.cli.screen import Screen
 from netvm_build.cli.vm_commands import VM
+from netvm_build.util import resources
 
 if TYPE_CHECKING:
     from netvm_build.host.vfio import Consent, Listed
@@ -34,14 +35,20 @@ def consent_of(*, take_network: bool, no_reset: bool = False) -> Consent:
     return Consent(take_network=take_network, no_reset=no_reset)
 
 
-@netvm_build.group(epilog="Example: netvm-build vfio list")
+VFIO_HELP = f"""Hand network cards of this machine to a router.
+
+A card that was handed over is given back when the VM ends, however it ends; what a command that was killed has left is
+put right by the next one.
+
+\b
+See {resources.document("how-to/pass-through.md")}
+"""
+
+
+@netvm_build.group(help=VFIO_HELP, epilog="Example: netvm-build vfio list")
 @click.pass_obj
 def vfio(screen: Screen) -> None:
-    """Hand network cards of this machine to a router.
-
-    A card that was handed over is given back when the VM ends, however that is; what a command that was killed has
-    left is put right by the next one.  docs/how-to/pass-through.md explains it.
-    """
+    """The commands for cards; first, those of VMs that were killed are given back."""
     left_behind.cards(screen)
 
 

@@ -18,6 +18,7 @@ from netvm_build.cli import proposals
 from netvm_build.cli.app import netvm_build
 from netvm_build.cli.escape import escape
 from netvm_build.cli.screen import Screen
+from netvm_build.util import resources
 from netvm_build.util.errors import NetvmError
 
 if TYPE_CHECKING:
@@ -159,7 +160,15 @@ def _watch(screen: Screen, record: VmState, conversation: EventClient, every: fl
         screen.say(f"{record.name} has ended")
 
 
-@netvm_build.command(epilog="Example: netvm-build events --until ready --timeout 60")
+EVENTS_HELP = f"""Show what a running router has said.
+
+\b
+The events are listed in
+{resources.document("reference/boot-protocol.md")}
+"""
+
+
+@netvm_build.command(help=EVENTS_HELP, epilog="Example: netvm-build events --until ready --timeout 60")
 @click.argument("name", metavar="[NAME]", required=False, type=VM)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until the VM ends.")
 @click.option(
@@ -174,10 +183,7 @@ def _watch(screen: Screen, record: VmState, conversation: EventClient, every: fl
 def events(
     context: click.Context, name: str | None, follow: bool, until: str | None, timeout: float | None, as_json: bool
 ) -> None:
-    """Show what a running router has said.
-
-    docs/reference/boot-protocol.md lists the events.
-    """
+    """Print events, those so far and with --follow or --until those to come."""
     from netvm_build import guest
     from netvm_build.guest.client import EventClient
     from netvm_build.vm import registry

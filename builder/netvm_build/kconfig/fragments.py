@@ -15,6 +15,7 @@ from netvm_build.spec.scalars import ReadError, describe, did_you_mean, fragment
 from netvm_build.spec.yaml_nodes import Invalid, Scalar
 from netvm_build.util import resources
 from netvm_build.util.errors import Problem, SpecError
+from netvm_build.util.files import shown
 
 _FOLDER = "kernel-configs"
 
@@ -49,16 +50,15 @@ def _renamed(fragment: Fragment) -> str:
 
 
 def _files(folder: Path, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
-    """The fragments' files with their names for messages; ours are shown alike wherever they are installed."""
-    shown = _FOLDER if folder == resources.folder(_FOLDER) else str(folder)
+    """The fragments' files with their names for messages."""
     try:
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
         hint = "make the folder, or leave it out"
-        problems.append(Problem(shown, 0, "", f"cannot be read: {error.strerror}", hint))
+        problems.append(Problem(shown(folder), 0, "", f"cannot be read: {error.strerror}", hint))
         return
     for name in names:
-        shown_as = f"{shown}/{name}"
+        shown_as = shown(folder / name)
         if name.endswith(".yml"):
             hint = f"mv {shown_as} {shown_as.removesuffix('.yml')}.yaml"
             problems.append(Problem(shown_as, 0, "", "a fragment's file ends in .yaml", hint))

@@ -39,7 +39,7 @@ All problems are reported at once, each with its line. `netvm-build check` exits
 """
 
 _STARTER = """\
-# A router VM.  Every other key has a default: see docs/reference/spec.md, or `netvm-build check --show`.
+# A router VM.  Every other key has a default: `netvm-build check --show` lists them.
 version: 1
 name: {name}
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from netvm_build.model import Eap, EapMethod, PlatformKind, Router, Violation, WifiNetwork, WifiSecurity
+from netvm_build.util.resources import document
 
 FRAGMENT = "wifi"
 DAEMON = "usr/libexec/iwd"
@@ -53,7 +54,9 @@ def _section(router: Router) -> Iterator[Violation]:
     if not wifi.networks:
         if wifi.country is None and FRAGMENT in router.kernel.fragments:
             involves = ("wifi.country", *all_networks)
-            hint = f"add the section `wifi` (docs/how-to/wifi.md), or remove `{FRAGMENT}` from kernel.fragments"
+            hint = (
+                f"add the section `wifi` ({document('how-to/wifi.md')}), or remove `{FRAGMENT}` from kernel.fragments"
+            )
             message = f"the fragment {FRAGMENT} is of no use without networks to join"
             yield Violation("kernel.fragments", message, hint, involves)
         return

@@ -18,6 +18,7 @@ from netvm_build.image.manifest import Image
 from netvm_build.model import Eap, EapMethod, Router, Secret, Wifi, WifiNetwork, WifiSecurity
 from netvm_build.util import pem
 from netvm_build.util.errors import BootError
+from netvm_build.util.files import shown
 
 VERSION = 1
 WIFI = "opt/org.netvm/wifi"
@@ -113,11 +114,11 @@ def _credentials(eap: Eap, where: Secret | None, environ: Mapping[str, str]) -> 
 
 def _certificates(path: Path) -> str:
     """The client's certificate, and those between it and its authority.  They are no secret."""
-    found = _blocks(f"the file {path}", _read(path, private=False))
+    found = _blocks(f"the file {shown(path)}", _read(path, private=False))
     if not found or any(block.label != pem.CERTIFICATE for block in found):
-        raise _Unusable(f"the file {path} is not one of certificates in PEM, the client's own first")
+        raise _Unusable(f"the file {shown(path)} is not one of certificates in PEM, the client's own first")
     if not found[0].names_rsa:
-        raise _Unusable(f"the file {path} has a key that is not of RSA, and iwd takes no other of a client")
+        raise _Unusable(f"the file {shown(path)} has a key that is not of RSA, and iwd takes no other of a client")
     return "".join(block.text for block in found)
 
 
@@ -161,7 +162,7 @@ def _read(path: Path, *, private: bool = True) -> str:
             raw = stream.read(MOST_BYTES)
             mode = os.fstat(stream.fileno()).st_mode
     except OSError as error:
-        raise _Unusable(f"the file {path} cannot be read: {error.strerror}") from None
+        raise _Unusable(f"the file {shown(path)} cannot be read: {error.strerror}") from None
     if private and mode & 0o077:
-        raise _Unusable(f"the file {path} can be read by others than its owner: chmod 600 {path}")
+        raise _Unusable(f"the file {shown(path)} can be read by others than its owner: chmod 600 {shown(path)}")
     return raw.decode(errors="replace")
