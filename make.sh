@@ -78,7 +78,7 @@ bare_machine_packages() {
     have git || echo git
 }
 
-# Runs a command as root: as we are, or by sudo, which may ask for a password on a terminal alone.
+# Runs a command as root: as we are, or by sudo, which may ask for a password only on a terminal.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"

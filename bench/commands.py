@@ -90,7 +90,7 @@ def render(setting: Setting) -> Measured:
 
 
 def build_again(setting: Setting) -> Measured:
-    """`netvm-build build` where all is built, beside Nix alone on the same tree."""
+    """`netvm-build build` where all is built, and only Nix on the same tree."""
     ours = netvm_build("build", spec_copy(setting), "-o", "image")
     run(ours, cwd=setting.folder, env=source())
     tree = setting.folder / ".netvm" / "image" / "tree"

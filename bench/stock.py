@@ -44,7 +44,7 @@ def build(setting: Setting) -> Measured:
 def _require_a_store_of_its_own() -> None:
     """Raises Unmeasured where an empty folder cannot stand in the place of /nix."""
     if os.geteuid() != 0:
-        raise Unmeasured("root alone can put an empty folder in the place of /nix")
+        raise Unmeasured("only root can mount an empty folder over /nix")
     if Path(sys.executable).resolve().is_relative_to("/nix") or Path("/usr/bin/nix").resolve().is_relative_to("/nix"):
         raise Unmeasured("Nix or Python is itself in /nix")
 

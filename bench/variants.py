@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Routers that differ from the one measured in their spec or their ruleset alone: the kernel is the same file."""
+"""Routers that differ from the measured one only in their spec or their ruleset: the kernel is the same file."""
 
 from __future__ import annotations
 

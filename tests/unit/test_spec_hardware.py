@@ -95,7 +95,7 @@ def test_debians_kernel_has_more_memory_unless_the_spec_says_how_much() -> None:
 def test_nixpkgs_has_neither_debians_kernel_nor_its_firmware() -> None:
     said = refused("stock: yes\n  firmware: [realtek]", "platform: {kind: nixpkgs, nixpkgs: /srv/nixpkgs}\n")
     assert "the stock kernel is Debian's" in said
-    assert "firmware comes from Debian's packages alone" in said
+    assert "firmware comes only from Debian's packages" in said
 
 
 def request(**settings: Any) -> packages.Request:

@@ -49,7 +49,7 @@ VERIFIED_ROOT = ("root=/dev/dm-0", 'dm-mod.create="@verity@"')
 # few lines costs 0.06 s of each boot under TCG.
 INIT_ARGUMENTS = ("--", "-ISB", "/usr/lib/netvm/start.pyc")
 
-# What the kernel's decompressor alone looks for, on the whole line (arch/x86/boot/compressed/kaslr.c).  A word that the
+# What only the kernel's decompressor looks for, on the whole line (arch/x86/boot/compressed/kaslr.c).  A word that the
 # kernel itself does not know comes before PID 1's own arguments, where Python would take it for its program.
 DECOMPRESSOR = ("nokaslr",)
 

@@ -63,7 +63,7 @@ class Ordered(click.Group):
 
 @click.group(cls=Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-C", "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Go to DIR first.")
-@click.option("-q", "--quiet", is_flag=True, help="Print results and errors alone.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Print Nix's and QEMU's own output too.")
 @click.option("--color/--no-color", default=None, help="Colour or not, whatever the terminal is.")
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")

@@ -34,7 +34,7 @@ MIB = 1 << 20
 def render(screen: Screen, spec: str, out: Path | None, against: Path | None) -> None:
     """Turn a spec into the tree that Nix builds.
 
-    Needs neither Nix nor QEMU.  With --diff alone nothing is written.
+    Needs neither Nix nor QEMU.  With only --diff nothing is written.
     """
     from netvm_build.build import pipeline
     from netvm_build.build import render as renderer

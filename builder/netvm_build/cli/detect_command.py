@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def detect(screen: Screen, spec: str, write: bool, as_json: bool) -> None:
     """Show this machine's network cards, and the drivers a router needs for them.
 
-    Reads /sys alone and needs no rights.  Without --write nothing is changed.
+    Reads only /sys and needs no rights.  Without --write nothing is changed.
     """
     from netvm_build.build import detect as finder
 
@@ -51,7 +51,7 @@ def detect(screen: Screen, spec: str, write: bool, as_json: bool) -> None:
             )
         screen.say(f"{path}: {finder.write_families(path, families)}")
         if finder.stands_beside(path):
-            screen.say("kernel.fragments stands beside it: remove that to have the drivers of these cards alone")
+            screen.say("kernel.fragments is set too: remove it to have only the drivers of these cards")
 
 
 def _fragments(spec: Path) -> Mapping[str, Fragment]:

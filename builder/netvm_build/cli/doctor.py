@@ -204,7 +204,7 @@ def check_iommu(groups: Path = Path("/sys/kernel/iommu_groups")) -> Finding:
         count = 0
     if count:
         return Finding("IOMMU", State.OK, f"{count} group" + "s" * (count > 1))
-    mend = "for a physical NIC alone: VT-d or AMD-Vi in the firmware, and intel_iommu=on for Linux"
+    mend = "needed only for a physical NIC: VT-d or AMD-Vi in the firmware, and intel_iommu=on for Linux"
     return Finding("IOMMU", State.WARN, "no groups", mend)
 
 
@@ -219,7 +219,7 @@ def check_cards(bus: Bus | None = None) -> Finding:
     if not shut:
         return Finding("cards", State.OK, found)
     rules = access.udev_rules(_user(), tuple(cards))
-    mend = f"by root alone; to let {_user()} do it, put into {access.RULES_FILE} (leave out the cards to keep):\n"
+    mend = f"only by root; to let {_user()} do it, put into {access.RULES_FILE} (leave out the cards to keep):\n"
     mend += f"{rules}\nand into {access.LIMITS_FILE}:\n{access.memory_limit(_user(), 96)}\nthen reboot"
     return Finding("cards", State.WARN, found, mend)
 

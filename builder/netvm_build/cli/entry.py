@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _prepare_streams() -> None:
-    """Make stdout and stderr take whatever we write: closed ones, and those that know ASCII alone, too."""
+    """Make stdout and stderr take whatever we write, also if they are closed or know only ASCII."""
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -124,7 +124,7 @@ def _bug() -> int:
 
 
 def _closed_outputs() -> list[int]:
-    """The descriptors of stdout and stderr whose reader has gone."""
+    """The descriptors of stdout and stderr that nobody reads any more."""
     poll = select.poll()
     for stream in (sys.stdout, sys.stderr):
         poll.register(stream.fileno(), select.POLLOUT)

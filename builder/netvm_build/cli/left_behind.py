@@ -37,7 +37,7 @@ def cards(screen: Screen) -> None:
 
 
 def links(screen: Screen) -> None:
-    """Take away what was made for clients of VMs that are gone; that it could not be looked at stops nobody."""
+    """Remove what was made for clients of VMs that have ended; failing to look for it is no error."""
     from netvm_build.vm import clients
 
     try:
@@ -47,7 +47,7 @@ def links(screen: Screen) -> None:
 
 
 def tell(screen: Screen, results: tuple[Detached, ...]) -> None:
-    """Say what VMs or commands that are gone left here, and what became of it."""
+    """Say what VMs and commands that have ended left here, and whether it was removed."""
     for one in results:
         if one.left:
             screen.say(f"{one.attachment.vm} left links behind: {'; '.join(escape(line) for line in one.left)}")

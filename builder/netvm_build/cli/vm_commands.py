@@ -70,7 +70,7 @@ def status(screen: Screen, name: str | None, as_json: bool, watch: bool, every: 
 
 
 def _json(value: object) -> str:
-    """For a program to read, ASCII alone: what a guest says must not reach a terminal otherwise."""
+    """For a program to read, only ASCII: what a guest says must not reach a terminal otherwise."""
     return json.dumps(value, indent=2)
 
 

@@ -34,7 +34,7 @@ def may_change_links() -> bool:
 
 
 def become_invoker(program: str) -> None:
-    """Under `sudo PROGRAM`, be the user who typed it again, keeping CAP_NET_ADMIN alone: that user's VMs are meant.
+    """Under `sudo PROGRAM`, be the user who typed it again, with only CAP_NET_ADMIN: the command is about that user's VMs.
 
     Nothing that is started afterwards can gain a privilege (no_new_privs).  Root itself stays what it is, in a shell
     that sudo started, too.
@@ -49,7 +49,7 @@ def become_invoker(program: str) -> None:
 
 
 def confine() -> None:
-    """Let root keep CAP_NET_ADMIN alone, and nothing that is started gain a privilege."""
+    """Let root keep only CAP_NET_ADMIN, and no program that is started gain a privilege."""
     if os.geteuid() == 0:
         _drop_bounding()
         _capset(effective=True, inheritable=False)

@@ -8,7 +8,7 @@ is always known; a line that was cut off belongs to a change that was never begu
 (or was not made after all), and the file is empty again when the last one is.  Nothing that it is for outlives the
 kernel that it was done to, so lines from before a reboot count for nothing.
 
-A change belongs to a process, and is abandoned when that process is gone, however it went; a change that belongs to
+A change belongs to a process, and is abandoned when that process has ended, however it ended; a change that belongs to
 none (`owner_pid` 0) stays until somebody undoes it on purpose.
 """
 
@@ -41,7 +41,7 @@ class JournalError(NetvmError):
 class Change:
     """One thing to undo: its `kind` (who knows how), its `target` (a PCI address, an interface), and what `undo` needs.
 
-    `owner_started` is when the owner began, in clock ticks since the host's boot: a number alone may be used again.
+    `owner_started` is when the owner began, in clock ticks since the host's boot: a process number may be used again.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Change:
 
     @property
     def abandoned(self) -> bool:
-        """Whether it belongs to a process that is gone."""
+        """Whether it belongs to a process that has ended."""
         return self.owner_pid != 0 and started(self.owner_pid) != self.owner_started
 
     @property

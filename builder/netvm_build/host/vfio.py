@@ -68,7 +68,7 @@ def listed(bus: Bus, journal: Journal) -> tuple[Listed, ...]:
 
 
 def members(bus: Bus, device: Device) -> tuple[Device, ...]:
-    """All of a device's group, itself with it; alone where there is no IOMMU."""
+    """All of a device's group, itself included; only the device where there is no IOMMU."""
     return (device,) if device.group is None else bus.members(device.group)
 
 
@@ -122,7 +122,7 @@ def _refuse_shared(device: Device, group: tuple[Device, ...], named: set[str]) -
         f"{device} shares IOMMU group {device.group} with {others}",
         hint=f"hand over all of them: {together}"
         if cards
-        else "put the card into another slot, one with a group alone",
+        else "put the card into another slot, one that has a group of its own",
     )
 
 
@@ -204,7 +204,7 @@ def chosen(bus: Bus, journal: Journal, addresses: Iterable[str] | None) -> list[
 
 
 def put_right(host: Host, journal: Journal, say: Say) -> tuple[Change, ...]:
-    """Undo what processes that are gone have left; what was undone.  Cheap where there is nothing."""
+    """Undo what processes left that have ended; what was undone.  Cheap where there is nothing."""
     if not _left_behind(journal):
         return ()
     with journal.exclusive():
@@ -214,7 +214,7 @@ def put_right(host: Host, journal: Journal, say: Say) -> tuple[Change, ...]:
 
 
 def _left_behind(journal: Journal) -> list[Change]:
-    """What has no owner any more: of processes that are gone, or a module that outlasted the last card."""
+    """What has no owner any more: of processes that have ended, or a module that outlasted the last card."""
     pending = [change for change in journal.pending() if change.kind in KINDS]
     if all(change.kind == MODULE for change in pending):
         return pending

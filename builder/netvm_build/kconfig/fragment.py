@@ -21,7 +21,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Condition:
-    """Options for some versions of Linux alone: `at_least` <= version < `older_than`; None is no limit."""
+    """Options for some versions of Linux only: `at_least` <= version < `older_than`; None is no limit."""
 
     at_least: str | None
     older_than: str | None

@@ -34,7 +34,7 @@ NOT_IN_STOCK: Mapping[str, str] = {
 class Drivers:
     """The modules of an image.  `names` are those to take; what they need comes with them.
 
-    Without names there is `firmware` alone, for drivers that are built in.
+    Without names there is only `firmware`, for drivers that are built in.
     `options` are, for a stock kernel, those whose modules are among the names.
     """
 

@@ -25,7 +25,7 @@ class PlatformKind(Enum):
 class Platform:
     """`mirror` None: the machine's own; `security_mirror` None: the machine's own, or derived from `mirror`.
 
-    `nixpkgs` is the path or URL of a nixpkgs tree, for the nixpkgs platform alone.
+    `nixpkgs` is the path or URL of a nixpkgs tree, only for the nixpkgs platform.
     """
 
     kind: PlatformKind = PlatformKind.DEBIAN
@@ -47,7 +47,7 @@ class OptionKind(Enum):
 
 @dataclass(frozen=True)
 class OptionValue:
-    """What is asked of one kernel option.  `text` is set for FREEFORM alone (without quotes, as nixpkgs writes it).
+    """What is asked of one kernel option.  `text` is set only for FREEFORM (without quotes, as nixpkgs writes it).
 
     `optional` asks only if the kernel has such an option and its dependencies are met.
     """

@@ -51,7 +51,7 @@ class Authorities:
 @dataclass(frozen=True)
 class Eap:
     """`anonymous` is told in the clear in place of the identity; `servers` are masks of the server's name, of which
-    one must fit.  `certificate` and `key` are the client's, for TLS alone.
+    one must fit.  `certificate` and `key` are the client's, only for TLS.
     """
 
     method: EapMethod
@@ -67,7 +67,7 @@ class Eap:
 @dataclass(frozen=True)
 class WifiNetwork:
     """`secret` is a passphrase, with EAP a password, or what a private key is encrypted with; None where there is none.
-    A `hidden` network does not tell its name.  `eap` is there with that security alone.
+    A `hidden` network does not tell its name.  `eap` is set only with that security.
     """
 
     ssid: str

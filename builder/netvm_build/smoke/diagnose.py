@@ -107,7 +107,7 @@ def _silence(facts: Facts) -> tuple[str, str] | None:
         return "The guest printed nothing under KVM.", "try again with --accel tcg"
     return (
         "The guest printed nothing.",
-        f"kernel.parameters in netvm.yaml must leave console={X86_64.console} alone, and SERIAL_8250_CONSOLE must be y",
+        f"kernel.parameters in netvm.yaml must not change console={X86_64.console}, and SERIAL_8250_CONSOLE must be y",
     )
 
 

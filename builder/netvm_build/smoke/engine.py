@@ -160,7 +160,7 @@ async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
             elif check.live and lab.guest.lost.done():
                 told = any(result.status is Status.FAILED for result in results)
                 status = Status.SKIPPED if told else Status.FAILED
-                detail = "the router is gone" if told else lab.guest.lost.result()
+                detail = "the router has ended" if told else lab.guest.lost.result()
             else:
                 status, detail = await _one(check, function, lab)
                 demand_well(vms(lab))

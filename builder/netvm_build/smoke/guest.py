@@ -105,7 +105,7 @@ class Guest:
         self._hear(event)
 
     def lose(self, why: str) -> None:
-        """The router is gone, unless it was asked to go."""
+        """The router has ended, unless it was asked to."""
         if not self.lost.done() and not self.leaving:
             self.lost.set_result(why)
 

@@ -57,7 +57,7 @@ class Check:
     """A row.  `needs` has the ids of rows that must not have failed; `deadline_s` is for KVM, and longer under TCG.
 
     `title` is what reports print; "" is the id.  With `each_client` the function takes a client too, and ``{}`` in the
-    title becomes its address.  A check that is not `live` can be made after the router is gone.  Rows for
+    title becomes its address.  A check that is not `live` can be made after the router has ended.  Rows for
     `several_uplinks` are made where the spec has several.
     """
 

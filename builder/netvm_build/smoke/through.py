@@ -120,7 +120,7 @@ async def _resolver_behind(lab: Lab) -> str:
 async def isolation(lab: Lab) -> str:
     """Clients do not reach one another, by ICMP, UDP or TCP, though the other one listens."""
     if len(lab.clients) < 2:
-        raise NotApplicable(f"clients.pool {lab.image.manifest.pool} has room for one client alone")
+        raise NotApplicable(f"clients.pool {lab.image.manifest.pool} has room for only one client")
     pairs = (lab.clients[:2], lab.clients[1::-1])
     wait_s = 0.2 * lab.accelerator.patience
     return ", ".join(await asyncio.gather(*(_apart(here, there, wait_s) for here, there in pairs)))
@@ -140,7 +140,7 @@ async def _apart(here: ClientVm, there: ClientVm, wait_s: float) -> str:
 async def hot_plug(lab: Lab) -> str:
     """The last client's interface is unplugged and plugged in again, while the first one's traffic goes on."""
     if len(lab.clients) < 2:
-        raise NotApplicable(f"clients.pool {lab.image.manifest.pool} has room for one client alone")
+        raise NotApplicable(f"clients.pool {lab.image.manifest.pool} has room for only one client")
     steady, moved = lab.clients[0], lab.clients[-1]
     nic, since = lab.nics[-1], len(lab.guest.heard)
     await steady.ask("watch", to=lab.outside, interval_s=0.05)

@@ -144,7 +144,7 @@ def decode(data: bytes, name: str) -> str:
 def compose(text: str, file: str) -> Document:
     """The one document of a YAML text, with every problem that YAML itself can show.
 
-    Never raises on bad input.  After an error of syntax nothing more can be read, so it comes alone.
+    Never raises on bad input.  After an error of syntax nothing more can be read, so it is the only one.
     """
     if len(text) > MAX_BYTES:
         return _unreadable(file, 0, f"is larger than {MAX_BYTES >> 20} MiB", "is this the right file?")

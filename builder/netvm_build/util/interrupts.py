@@ -57,7 +57,7 @@ class _Held:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> _Held:
-        if threading.current_thread() is threading.main_thread():  # signals are the main thread's alone
+        if threading.current_thread() is threading.main_thread():  # only the main thread gets signals
             self._before = {number: signal.getsignal(number) for number in _SIGNALS}
         for number, handler in self._before.items():
             if callable(handler):

@@ -3,7 +3,7 @@
 
 """The only room that starts programs: `run` for those that end by themselves, `spawn` for those we end.
 
-Every child gets a session of its own, so that Ctrl-C reaches us alone and we end the whole group: no process is left.
+Every child gets a session of its own, so that Ctrl-C reaches only us and we end the whole group: no process is left.
 Should we be killed so that we can end nobody, the kernel sends each child a signal (PR_SET_PDEATHSIG of prctl(2)).
 """
 
@@ -241,7 +241,7 @@ def _drain(child: subprocess.Popen[bytes], on_stderr: Callable[[str], None] | No
 
 
 def started(pid: int) -> int:
-    """When a process began, in clock ticks since the host's boot (field 22 of proc_pid_stat(5)); 0 if it is gone."""
+    """When a process began, in clock ticks since the host's boot (field 22 of proc_pid_stat(5)); 0 if it has ended."""
     state, began = _stat(pid)
     return began if state not in ("Z", "X") else 0
 

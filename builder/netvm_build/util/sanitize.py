@@ -25,7 +25,7 @@ class Printable:
         self._returned = False
 
     def feed(self, data: bytes, *, final: bool = False) -> str:
-        """The text of these bytes; lines end with a newline alone."""
+        """The text of these bytes; lines end only with a newline."""
         shown: list[str] = []
         for char in self._decoder.decode(data, final):
             if char == "\r":

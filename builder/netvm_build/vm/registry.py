@@ -200,7 +200,7 @@ def read(folder: Path) -> VmState | None:
 
 @contextmanager
 def _above() -> Iterator[Path]:
-    """The folder of all VMs, made if need be, with its lock held.  Raises BootError if it is not ours alone."""
+    """The folder of all VMs, made if need be, with its lock held.  Raises BootError if others may use it."""
     root = root_folder()
     while True:
         with suppress(FileExistsError):
@@ -228,7 +228,7 @@ def _above() -> Iterator[Path]:
 
 
 def _clean_if_dead(folder: Path) -> bool:
-    """Remove the folder of a VM whose keeper is gone, and end its QEMU if that still runs; False if it lives.
+    """Remove the folder of a VM whose keeper has ended, and end its QEMU if that still runs; False if it lives.
 
     Returns once QEMU has ended: until then it holds cards and taps that the caller wants to give back.
     """

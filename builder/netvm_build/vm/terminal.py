@@ -24,7 +24,7 @@ READ_BYTES = 16 << 10
 
 
 class Left(Enum):
-    """How it ended: the VM's console closed, the user pressed the keys that leave, or the keyboard is gone."""
+    """How it ended: the VM's console closed, the user pressed the keys that leave, or the keyboard was disconnected."""
 
     CLOSED = "closed"
     LEFT = "left"
@@ -33,7 +33,7 @@ class Left(Enum):
 
 @dataclass(frozen=True)
 class Escape:
-    """`prefix` and then `leave` end it (`leave` empty: the prefix alone does); the prefix twice sends it once."""
+    """`prefix` and then `leave` end it (`leave` empty: the prefix is enough); the prefix twice sends it once."""
 
     prefix: bytes
     leave: bytes

@@ -137,7 +137,7 @@ def configuration(root: Path, inherited: tuple[str, ...]) -> str:
         f'Dir::State::status "{root}/var/lib/dpkg/status";',
         f'APT::Architecture "{X86_64.debian}";',
         f'APT::Architectures {{ "{X86_64.debian}"; }};',
-        'APT::Sandbox::User "root";',  # the private root is ours alone, so _apt could not write there
+        'APT::Sandbox::User "root";',  # only we may write to the private root, so _apt couldn't
         'Acquire::Languages "none";',
         'Acquire::ForceHash "SHA256";',
         'Acquire::Retries "1";',

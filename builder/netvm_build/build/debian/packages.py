@@ -67,7 +67,7 @@ WITHOUT_DEPENDENCIES = frozenset({"bootstrap", "linux", FIRMWARE})
 # Sets of which only the packages of such a name are wanted: linux-image-amd64 stands for the one of today.
 ONLY: Mapping[str, str] = {"stock": r"linux-image-[0-9].*"}
 
-# What a set does without, though packages of it depend on it.  ConnMan is C alone: a quarter of what comes with its
+# What a set does without, though packages of it depend on it.  ConnMan is only C: a quarter of what comes with its
 # compiler serves Perl, Python and the sanitizers, and every image waits for all of it to be unpacked.
 WITHOUT: Mapping[str, str] = {
     "connman-dev": (

@@ -57,8 +57,8 @@ def settings(*, root: bool, cores: int = 0, locked: bool = True) -> str:
 def environment(*, locked: bool = True) -> dict[str, str]:
     """The environment of every call to Nix; `locked` as for `settings`."""
     given = os.environ.get("NIX_CONFIG", "")
-    alone = os.geteuid() == 0 and os.environ.get("NIX_REMOTE", "") in ("", "auto", "local")
-    config = "\n".join(filter(None, (*_PATIENCE, given, settings(root=alone, locked=locked))))
+    by_itself = os.geteuid() == 0 and os.environ.get("NIX_REMOTE", "") in ("", "auto", "local")
+    config = "\n".join(filter(None, (*_PATIENCE, given, settings(root=by_itself, locked=locked))))
     # A TMPDIR that is not there stops Nix, where everything else makes do with /tmp.
     return {"NIX_CONFIG": config, "TMPDIR": tempfile.gettempdir()}
 

@@ -56,7 +56,7 @@ def _read_authorities(node: Scalar, at: At) -> Authorities:
     except OSError as error:
         raise ReadError(f"the file {files.shown(path)} cannot be read: {error.strerror}", _HOW_CA) from None
     if any("PRIVATE KEY" in label for label in pem.labels(content)):
-        hint = "give a file that has certificates alone: it goes into the image, where everybody can read it"
+        hint = "give a file that has only certificates: it goes into the image, where everybody can read it"
         raise ReadError(f"the file {files.shown(path)} holds a private key", hint)
     try:
         blocks = pem.blocks(content)

@@ -57,7 +57,7 @@ def _parse_interface(node: Scalar) -> IPv4Interface:
     _host_address(interface.ip)
     network = interface.network
     if network.prefixlen == 0:
-        hint = "give your network's prefix length, such as /24, or /32 for an address alone"
+        hint = "give your network's prefix length, such as /24, or /32 for a single address"
         raise ReadError(f"{shown(value)} is not in a network", hint)
     if network.prefixlen < 31 and interface.ip in (network.network_address, network.broadcast_address):
         raise ReadError(f"{interface.ip} is not a host's address in {network}", "give the router's own address there")

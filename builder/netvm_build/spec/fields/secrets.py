@@ -28,7 +28,7 @@ def _read_secret(node: Node, at: At) -> Secret:
             raise ReadError("has no value that could be used", WHERE, line=entry.line, path=entry.key)
         found[entry.key] = value.text
     if len(found) != 1:
-        raise ReadError("must name a file or a variable, and one of them alone", WHERE)
+        raise ReadError("must name a file or a variable, and only one of them", WHERE)
     if "env" in found:
         if not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,127}", found["env"]):
             hint = "name a variable in capital letters, digits and underscores, such as NETVM_WIFI_HOME"

@@ -21,7 +21,7 @@ def _parse_ipv6(node: Scalar) -> str:
         "nat66": "its translation is not written, and an untested one would be a leak",
         "prefix": "ConnMan does not hand on delegated prefixes",
         "prefix-delegation": "ConnMan does not hand on delegated prefixes",
-    }.get(node.text.lower(), "the router keeps clients apart and hidden for IPv4 alone")
+    }.get(node.text.lower(), "the router keeps clients apart and hidden only for IPv4")
     hint = "write `ipv6: off`, or remove the line: clients reach the outside by IPv4"
     raise ReadError(f"{shown(node.text)} isn't available: {why}", hint)
 

@@ -63,7 +63,7 @@ def _parse_security(node: Scalar) -> WifiSecurity:
         return WifiSecurity(node.text)
     if lower in _UNAVAILABLE:
         raise ReadError(f"{shown(node.text)} isn't available: {_UNAVAILABLE[lower]}", "write psk, sae, eap or open")
-    hint = "write psk (WPA2, and WPA3 where the access point offers it), sae (WPA3 alone), eap or open"
+    hint = "write psk (WPA2, and WPA3 where the access point offers it), sae (only WPA3), eap or open"
     if lower in _MEANS_EAP:
         hint = f"write eap, and the method in a key of its own: {EAP_EXAMPLE}"
     elif lower in _ALSO_CALLED:

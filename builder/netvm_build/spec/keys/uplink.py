@@ -95,7 +95,7 @@ TIMESERVERS = Key(
     "uplink.timeservers",
     list_of(names.TIME_SERVER, unique=True),
     lambda r: r.uplink.timeservers,
-    "NTP servers, by name or address: ConnMan sets the router's clock by them. Empty: it leaves the clock alone.",
+    "NTP servers, by name or address: ConnMan sets the router's clock by them. Empty: it doesn't set the clock.",
     "[ntp.example]",
 )
 

@@ -24,7 +24,7 @@ WIFI_NETWORKS = Key(
     "wifi.networks",
     list_of(wifi.NETWORK),
     lambda r: r.wifi.networks,
-    "`security` is `psk` (the default: WPA2, and WPA3 where the access point offers it), `sae` (WPA3 alone), `eap`"
+    "`security` is `psk` (the default: WPA2, and WPA3 where the access point offers it), `sae` (only WPA3), `eap`"
     " (WPA-Enterprise, with a section `eap` that [Wi-Fi](../how-to/wifi.md#eap) explains) or `open`;"
     " `secret` is where the passphrase or password is found when a VM is started: a `file` (a relative path starts from"
     " the spec's folder) or a variable, `env`; `hidden` networks do not tell their names. Needs the kernel fragment"

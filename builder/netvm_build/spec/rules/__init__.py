@@ -43,7 +43,7 @@ def _drivers_fit_the_platform(router: Router) -> Iterator[Violation]:
             yield Violation("kernel.stock", "the stock kernel is Debian's, which nixpkgs does not have", hint, kind)
         if kernel.firmware:
             hint = "remove it, or set platform.kind to debian"
-            yield Violation("kernel.firmware", "firmware comes from Debian's packages alone", hint, kind)
+            yield Violation("kernel.firmware", "firmware comes only from Debian's packages", hint, kind)
 
 
 def _verity_is_built_in(router: Router) -> Iterator[Violation]:

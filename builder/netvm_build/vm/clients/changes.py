@@ -77,7 +77,7 @@ def detach(book: Journal, which: Callable[[Attachment], bool]) -> tuple[Detached
 
 
 def sweep(book: Journal, ended: tuple[int, int] | None = None) -> tuple[Detached, ...]:
-    """Undo what was left by attachments whose VM, or whose maker, is gone; `ended` is one that is about to be.
+    """Undo what was left by attachments whose VM, or whose maker, has ended; `ended` is one that is about to end.
 
     `ended` is a keeper's pid and start time.  Takes no lock, and does nothing, where nothing was left.
     """

@@ -224,7 +224,7 @@ def shown(book: Journal, records: Sequence[VmState]) -> tuple[Attachment, ...]:
 
 
 def _image(record: VmState) -> manifest.Image | None:
-    """None where the image is gone, which a VM that runs does not mind."""
+    """None where the image no longer exists, which doesn't affect a VM that runs."""
     try:
         return manifest.load(Path(record.image))
     except NetvmError:

@@ -159,7 +159,7 @@ def _boot(argv: list[str], deadline_s: float, pass_fds: tuple[int, ...] = ()) ->
 
 
 def _sector() -> int:
-    """A disk of 1 MiB (the firmware boots no smaller one) open for reading alone, and no file anywhere."""
+    """A disk of 1 MiB (the firmware boots no smaller one) open only for reading, and no file anywhere."""
     writable = os.memfd_create("netvm-probe")
     try:
         os.write(writable, BOOT_SECTOR)

@@ -58,7 +58,7 @@ def _cpu(accelerator: str) -> str:
 
 
 def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = (), card: str | None = None) -> list[str]:
-    """The shortest command line that boots the image, from the manifest's values alone, with the console here.
+    """The shortest command line that boots the image, only from the manifest's values, with the console here.
 
     The uplink is a `nic` on the user network, or a `card` of this machine.  Each client's network ends in a multicast
     group of this machine, so that another QEMU can join it.
@@ -70,7 +70,7 @@ def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = (), ca
     line += ["-drive", f"if=virtio,format=raw,readonly=on,file={quote(str(image.rootfs))}"]
     if card is not None:
         line += ["-nodefaults", "-serial", "mon:stdio", "-device", f"vfio-pci,host={card}"]
-    usb = nic in USB_NICS  # -nic makes PCI devices alone
+    usb = nic in USB_NICS  # -nic makes only PCI devices
     if card is None and usb:
         line += ["-nodefaults", "-serial", "mon:stdio", "-device", USB_CONTROLLER]
     networks = user_networks(manifest)

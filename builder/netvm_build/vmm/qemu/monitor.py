@@ -40,7 +40,7 @@ def seats_in(reply: Any) -> frozenset[PciSlot]:
 
 
 class Monitor:
-    """A connection; use it in a `with`.  Raises QmpLost if QEMU is gone, or someone else has the monitor."""
+    """A connection; use it in a `with`.  Raises QmpLost if QEMU has ended, or someone else has the monitor."""
 
     def __init__(self, path: Path, connect_s: float = CONNECT_S) -> None:
         self._path = path

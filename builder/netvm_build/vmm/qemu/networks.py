@@ -83,7 +83,7 @@ def imitate(
     """A static uplink's network.  This host is the gateway there, or a free address where the resolver is that.
 
     QEMU answers ARP for this host and the resolver, whatever the prefix of the router's own address is.  So a gateway
-    outside the uplink's network, or in one too small for us, has 256 addresses around it.  `clients` are left alone.
+    outside the uplink's network, or in one too small for us, has 256 addresses around it.  `clients` aren't changed.
     """
     network = address.network
     if gateway not in network or not SHORTEST <= network.prefixlen <= LONGEST:

@@ -45,7 +45,7 @@ class Qmp:
             raise ConnectionError(str(error)) from error
 
     async def execute(self, command: str, *, deadline_s: float | None = ANSWER_S, **arguments: object) -> Any:
-        """QEMU's answer to one command.  Raises Refused, or QmpLost where QEMU is gone or silent."""
+        """QEMU's answer to one command.  Raises Refused, or QmpLost where QEMU has ended or is silent."""
         try:
             async with asyncio.timeout(deadline_s):
                 return await self._client.execute(command, arguments or None)

@@ -40,7 +40,7 @@ def untagged(frame: bytes) -> tuple[int | None, bytes]:
 class Trunks:
     """The trunks of one VM, as a context; `described` is what its machine names, `inherited` the sockets it gets.
 
-    None where no uplink is a VLAN.  `serve` passes frames on until the VM is gone.
+    None where no uplink is a VLAN.  `serve` passes frames on until the VM has ended.
     """
 
     def __init__(self, manifest: Manifest) -> None:
