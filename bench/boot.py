@@ -104,7 +104,7 @@ async def static(subject: Subject, nic: str, root: Path, folder: Path, *, to_the
         return Boot(said.result() - vm.powered_at)
 
 
-def with_root(machine: qemu.Machine, root: Path) -> qemu.Machine:
+def with_root(machine: qemu.VirtualMachine, root: Path) -> qemu.VirtualMachine:
     """The same machine but for the file behind its root, and that root's PID 1 (of two init=, the last one counts)."""
     kernel = machine.cmdline.partition(" -- ")[0]
     return replace(machine, rootfs=root, cmdline=f"{kernel} init=/sbin/init")
@@ -131,7 +131,7 @@ def last_words(vm: Vm) -> str:
     return "".join(f"\n  {line}" for line in shown) or "; its console is empty"
 
 
-def _vm(subject: Subject, machine: qemu.Machine, folder: Path, listen: Callable[[str], None]) -> Vm:
+def _vm(subject: Subject, machine: qemu.VirtualMachine, folder: Path, listen: Callable[[str], None]) -> Vm:
     """No event port: the router needs none, and the static init would not use one."""
     return Vm(subject.qemu, machine, folder, on_console=listen, on_port=lambda _: None, port_name=None)
 

@@ -95,7 +95,7 @@ class Routed:
             uplink_net=self.upstream.netdev,
             nics=tuple(self._nic(number, pair) for number, pair in enumerate(self.pairs)),
         )
-        crowd = machine.seats.bridged and not self.shape.at_boot
+        crowd = machine.slots.bridged and not self.shape.at_boot
         self.machine = replace(machine, plug_later=self.shape.plug_later or crowd)
         self.vm = Vm(
             self.subject.qemu,

@@ -18,7 +18,7 @@ from fuzz import checksum, octets
 from netvm_build.image.manifest import Image
 from netvm_build.vm import registry
 from netvm_build.vm.keeper import HUNG
-from netvm_build.vmm.qemu import Machine, Qemu
+from netvm_build.vmm.qemu import Qemu, VirtualMachine
 from qemu.qmp import QMPError
 from wires import SERVER, UPLINK, leaked
 
@@ -203,7 +203,7 @@ def segment_of(one: Host) -> bytes:
 HUNDREDS = 200
 
 
-def roomy(machine: Machine) -> Machine:
+def roomy(machine: VirtualMachine) -> VirtualMachine:
     return replace(machine, memory_mib=256)
 
 

@@ -75,9 +75,9 @@ def choose(image: Image, vm: registry.VmState, *there: Attachment, **wanted: Any
 
 def test_the_next_free_address_of_the_pool(image: Image) -> None:
     first = choose(image, record(image))
-    assert (first.client, first.name, first.nic, first.seat) == ("100.64.0.1", "client1", "t400000", "bus=port-spare0")
+    assert (first.client, first.name, first.nic, first.slot) == ("100.64.0.1", "client1", "t400000", "bus=port-spare0")
     second = choose(image, record(image), first)
-    assert (second.client, second.name, second.seat) == ("100.64.0.3", "client2", "bus=port-spare1")
+    assert (second.client, second.name, second.slot) == ("100.64.0.3", "client2", "bus=port-spare1")
     after_offered = choose(image, record(image, "100.64.0.0"))
     assert after_offered.client == "100.64.0.3"
 
@@ -91,14 +91,14 @@ def test_a_named_client_has_its_own_address(image: Image) -> None:
     assert (other.client, other.name) == ("100.64.0.1", "printer")
 
 
-def test_a_network_since_the_boot_gives_up_its_seat(image: Image) -> None:
+def test_a_network_since_the_boot_gives_up_its_slot(image: Image) -> None:
     taken = choose(image, record(image, "100.64.0.0", "100.64.0.2"), name="n1")
-    assert (taken.client, taken.takes, taken.seat) == ("100.64.0.3", "c1", "bus=port-c1")
+    assert (taken.client, taken.takes, taken.slot) == ("100.64.0.3", "c1", "bus=port-c1")
 
 
-def test_a_seat_that_is_in_use_is_passed_over(image: Image) -> None:
-    found = choose(image, record(image), is_free=lambda seat: seat != PciSlot("port-spare0"))
-    assert found.seat == "bus=port-spare1"
+def test_a_slot_that_is_in_use_is_passed_over(image: Image) -> None:
+    found = choose(image, record(image), is_free=lambda slot: slot != PciSlot("port-spare0"))
+    assert found.slot == "bus=port-spare1"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from netvm_build.util import pem, process
 from netvm_build.util.errors import LockError, ManifestError, QmpLost, SpecError
 from netvm_build.vm import registry
 from netvm_build.vmm.qemu import trunk
-from netvm_build.vmm.qemu.monitor import seats_in
+from netvm_build.vmm.qemu.monitor import slots_in
 
 from tests.support.foreign import JSON, mutations, peak_mib, replaced
 from tests.unit.test_cli_build import write_image
@@ -154,12 +154,12 @@ PCI = [{"bus": 0, "devices": [{"qdev_id": "a", "slot": 1, "pci_bridge": {"device
 
 
 @given(PLACES, JSON)
-def test_a_reply_of_qemu_of_any_shape_is_seats_or_qmp_lost(at: list[int], by: Any) -> None:
-    told(lambda: seats_in(replaced(PCI, at, by)), QmpLost)
+def test_a_reply_of_qemu_of_any_shape_is_slots_or_qmp_lost(at: list[int], by: Any) -> None:
+    told(lambda: slots_in(replaced(PCI, at, by)), QmpLost)
 
 
-def test_seats_are_read() -> None:
-    assert {str(seat) for seat in seats_in(PCI)} == {"bus=a", "bus=a,addr=0x3"}
+def test_slots_are_read() -> None:
+    assert {str(slot) for slot in slots_in(PCI)} == {"bus=a", "bus=a,addr=0x3"}
 
 
 # ---- specs

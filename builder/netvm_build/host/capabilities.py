@@ -34,7 +34,7 @@ def may_change_links() -> bool:
 
 
 def become_invoker(program: str) -> None:
-    """Under `sudo PROGRAM`, be the user who typed it again, with only CAP_NET_ADMIN: the command is about that user's VMs.
+    """Under `sudo PROGRAM`, become its user again, with only CAP_NET_ADMIN: the command is about that user's VMs.
 
     Nothing that is started afterwards can gain a privilege (no_new_privs).  Root itself stays what it is, in a shell
     that sudo started, too.

@@ -3,7 +3,7 @@
 
 """Taps, and bridges of two ports that the host itself has no part in.
 
-Every link is known by its name and its MAC together: the name may belong to another link by now.  Links belong to the network
+Every link is known by its name and its MAC: the name may belong to another link by now.  Links belong to the network
 namespace of the process; `namespace` tells one from another.
 
 A bridge made here carries frames between its ports and nothing else.  The host neither hears nor speaks on it: it has

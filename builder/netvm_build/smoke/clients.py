@@ -45,7 +45,7 @@ def cmdline(router: str) -> str:
 
 def machine(image: Image, pair: Pair, accelerator: str, script: Path, end: socket.socket) -> qemu.Machine:
     """The client VM of one /31."""
-    return qemu.Machine(
+    return qemu.VirtualMachine(
         name=f"client-{pair.client}",
         kernel=image.kernel,
         rootfs=image.rootfs,

@@ -111,7 +111,7 @@ def _wire(stack: AsyncExitStack) -> tuple[socket.socket, socket.socket]:
     return ends
 
 
-def _machine(rig: Rig, nic: str, folder: Path) -> qemu.Machine:
+def _machine(rig: Rig, nic: str, folder: Path) -> qemu.VirtualMachine:
     """The router's, but for its clients; what passes its emulated card is captured."""
     machine = qemu.router(rig.image, rig.accelerator.kind, nic=nic)
     machine = replace(machine, cmdline=audible(rig.image.manifest.cmdline))

@@ -37,7 +37,7 @@ class Vm(QemuVm):
     def __init__(
         self,
         program: qemu.Qemu,
-        machine: qemu.Machine,
+        machine: qemu.VirtualMachine,
         folder: Path,
         *,
         on_console: OnLine,

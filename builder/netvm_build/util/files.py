@@ -30,8 +30,8 @@ class WorkspaceBusy(NetvmError):
 def scratch(parent: Path, prefix: str) -> Iterator[Path]:
     """A private folder below `parent` that goes at the end, whatever happens.
 
-    Killed, we could not remove it; so those of the same prefix whose maker has ended are removed first.  Nobody else may
-    use that prefix.
+    Killed, we could not remove it; so those of the same prefix whose maker has ended are removed first.  No other code
+    may use that prefix.
     """
     _sweep(parent, prefix)
     handle = None
@@ -60,7 +60,7 @@ def _sweep(parent: Path, prefix: str) -> None:
 
 
 def lock_folder(folder: Path) -> int | None:
-    """A descriptor that holds the lock of a folder; None if someone else has it, or the folder no longer exists or is a link."""
+    """A descriptor that holds the lock of a folder; None if another process has it, or it is no folder any more."""
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

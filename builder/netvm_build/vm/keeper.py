@@ -112,7 +112,7 @@ class Keeper:
         self._on_up(record)
         with suppress(QmpLost):  # its end is seen elsewhere
             await vm.resume()
-        if launch.machine.seats.bridged:
+        if launch.machine.slots.bridged:
             self._attend("clients to plug in", self._plug(vm, events), events.tell)
         return vm
 

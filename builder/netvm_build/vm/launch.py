@@ -34,7 +34,7 @@ class Launch:
     image: Image
     program: qemu.Qemu
     accelerator: Accelerator
-    machine: qemu.Machine
+    machine: qemu.VirtualMachine
     offered: tuple[OfferedNetwork, ...]
     place: registry.RuntimeDir
     log: Path | None = None
@@ -44,7 +44,7 @@ class Launch:
 
 def vmm(launch: Launch, trunks: Trunks) -> Vmm:
     """The VM, with what it inherits: a tap, secrets, ends of trunks."""
-    machine = replace(launch.machine, trunks=trunks.described, plug_later=launch.machine.seats.bridged)
+    machine = replace(launch.machine, trunks=trunks.described, plug_later=launch.machine.slots.bridged)
     uplink = () if launch.uplink.descriptor is None else (launch.uplink.descriptor,)
     wiring = Wiring(
         port=qemu.EVENTS_PORT,
@@ -104,12 +104,12 @@ def describe(launch: Launch, qemu_pid: int) -> registry.VmState:
                 router=str(network.pair.router),
                 client=str(network.pair.client),
                 client_mac=network.pair.client_mac,
-                port=str(seat),
+                port=str(slot),
                 socket=str(network.socket),
             )
-            for network, seat in zip(launch.offered, launch.machine.seats.seats, strict=True)
+            for network, slot in zip(launch.offered, launch.machine.slots.slots, strict=True)
         ),
-        ports=tuple(str(seat) for seat in launch.machine.seats.spare),
+        ports=tuple(str(slot) for slot in launch.machine.slots.spare),
         image_id=launch.image.identity,
         behind=launch.uplink.socket,
     )

@@ -64,7 +64,7 @@ def machine(
     offered: tuple[OfferedNetwork, ...],
     spare: int = 0,
     cards: tuple[str, ...] = (),
-) -> qemu.Machine:
+) -> qemu.VirtualMachine:
     """The router with a socket for each network; its keeper adds the console and the rest.
 
     Its uplinks are `cards` of this machine, by their PCI addresses, or else a `nic` on the user network.

@@ -57,10 +57,10 @@ class Balloon:
 @contextmanager
 def balloon(router: Router) -> Iterator[Balloon]:
     """A balloon, plugged in for a while; taken out, it gives back all it took."""
-    seat = router.free.pop(0)
-    router.device("balloon", "virtio-balloon-pci", seat)
+    slot = router.free.pop(0)
+    router.device("balloon", "virtio-balloon-pci", slot)
     made = Balloon(router)
     yield made
     made.leave(made.whole)
     router.remove("balloon")
-    router.free.append(seat)
+    router.free.append(slot)

@@ -31,7 +31,7 @@ from netvm_build.image.manifest import Image
 from netvm_build.vm import engine, registry
 from netvm_build.vm.engine import RunOptions, detached, stop
 from netvm_build.vm.networks import machine
-from netvm_build.vmm.qemu import ClientNic, Machine, Qemu, nic_properties
+from netvm_build.vmm.qemu import ClientNic, Qemu, VirtualMachine, nic_properties
 from netvm_build.vmm.qemu.pcie import PciSlot
 from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
@@ -80,7 +80,7 @@ class Router:
         self.record = record
         self.events: list[tuple[float, dict[str, Any]]] = []
         self.free = [PciSlot(**dict(part.split("=", 1) for part in port.split(","))) for port in record.ports]
-        self.seats: dict[str, PciSlot] = {}
+        self.slots: dict[str, PciSlot] = {}
         self.monitor = QEMUMonitorProtocol(record.monitor)
         self.monitor.settimeout(PATIENCE_S)
         self.monitor.connect()
@@ -141,20 +141,20 @@ class Router:
 
     def plug(self, wire: Tap, driver: str = "virtio-net-pci", mac: str | None = None) -> None:
         """Plug a NIC on a wire into a free port."""
-        seat = self.free.pop(0)
-        self.seats[wire.name] = seat
+        slot = self.free.pop(0)
+        self.slots[wire.name] = slot
         self.monitor.send_fd_scm(wire.tap)
         self.command("getfd", fdname=wire.name)
         self.command("netdev_add", type="tap", id=wire.name, fd=wire.name)
         nic = ClientNic(wire.name, mac or wire.router_mac, "")
-        properties = nic_properties(nic, seat)
+        properties = nic_properties(nic, slot)
         if not driver.startswith("virtio"):
             properties = {key: value for key, value in properties.items() if key not in VIRTIO_ALONE}
         self.command("device_add", **properties | {"driver": driver})
 
-    def device(self, identity: str, driver: str, seat: PciSlot, **properties: Any) -> None:
-        """Plug any device into a seat."""
-        self.command("device_add", driver=driver, id=identity, **seat.properties, **properties)
+    def device(self, identity: str, driver: str, slot: PciSlot, **properties: Any) -> None:
+        """Plug any device into a slot."""
+        self.command("device_add", driver=driver, id=identity, **slot.properties, **properties)
 
     def remove(self, identity: str) -> None:
         """Take a device out, and wait until the guest has let go of it."""
@@ -171,7 +171,7 @@ class Router:
         """Take a wire's NIC out."""
         self.remove(f"nic-{wire.name}")
         self.command("netdev_del", id=wire.name)
-        self.free.append(self.seats.pop(wire.name))
+        self.free.append(self.slots.pop(wire.name))
 
     def link(self, wire: Tap, up: bool) -> None:
         """Pull the cable of a wire's NIC, or put it in."""
@@ -188,7 +188,10 @@ class Router:
 
 @contextmanager
 def running(
-    image: Image, qemu: Qemu, spare: int = 14, change: Callable[[Machine], Machine] = lambda machine: machine
+    image: Image,
+    qemu: Qemu,
+    spare: int = 14,
+    change: Callable[[VirtualMachine], VirtualMachine] = lambda machine: machine,
 ) -> Iterator[Router]:
     """The image, run detached under TCG with no NIC and so many free ports, until its firewall stands."""
     make = machine

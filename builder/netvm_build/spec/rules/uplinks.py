@@ -129,7 +129,7 @@ EACH = (
 
 
 MOST = 8
-"""Uplinks: as many cards find a seat on the root bus of the VM beside its other devices."""
+"""Uplinks: as many cards find a slot on the root bus of the VM beside its other devices."""
 
 
 def _several_differ(router: Router) -> Iterator[Violation]:

@@ -3,7 +3,7 @@
 
 """Clients of this host on a running router: attached, detached, listed.
 
-plan     which address, which seat, which names: decided, and nothing changed yet
+plan     which address, which slot, which names: decided, and nothing changed yet
 vmm      how a client's own VMM is told to use what was made for it
 changes  what was changed, read out of the journal, and undone
 engine   a client attached, each change in the journal before it is made

@@ -175,8 +175,8 @@ def unplug(monitor: Monitor, identity: str) -> None:
             raise ClientError(f"the router's QEMU refuses: {error}") from error
 
 
-def plug(monitor: Monitor, identity: str, mac: str, seat: str) -> None:
-    place = plan.seat_of(seat)
+def plug(monitor: Monitor, identity: str, mac: str, slot: str) -> None:
+    place = plan.slot_of(slot)
     nic = qemu.ClientNic(identity, mac, "")
     monitor.plug(qemu.nic_properties(nic, place))
 

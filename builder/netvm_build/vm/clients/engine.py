@@ -98,7 +98,7 @@ def _choose(record: VmState, wanted: AttachOptions, book: Journal, monitor: Moni
         address=wanted.address,
         transport=SOCKET if wanted.socket else TAP,
         owner=wanted.owner,
-        is_free=lambda seat: seat not in in_use,
+        is_free=lambda slot: slot not in in_use,
     )
     return replace(one, mtu=_mtu(record))
 
@@ -119,7 +119,7 @@ def _words(one: Attachment) -> Iterator[str]:
             yield f"sysctl net.ipv6.conf.{link.name}.disable_ipv6=1 net.ipv6.conf.{link.name}.addr_gen_mode=1"
             if link is not bridge:
                 yield from (" ".join(command) for command in links.port_commands(link, bridge))
-    yield f"QMP: netdev_add {one.nic}, device_add nic-{one.nic} {one.pair.router_mac} in {one.seat}"
+    yield f"QMP: netdev_add {one.nic}, device_add nic-{one.nic} {one.pair.router_mac} in {one.slot}"
 
 
 class _Making:
@@ -154,9 +154,9 @@ class _Making:
         return tap
 
     def take_place(self, record: VmState, one: Attachment, monitor: Monitor) -> None:
-        """The network since the boot gives its seat and its address to this one."""
+        """The network since the boot gives its slot and its address to this one."""
         network = plan.network_of(record, one)
-        undo = {"mac": one.pair.router_mac, "seat": one.seat, "socket": network.socket}
+        undo = {"mac": one.pair.router_mac, "slot": one.slot, "socket": network.socket}
         self._note(OFFERED, one.takes, undo | self._vm)
         unplug(monitor, one.takes)
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Which address, which seat, which names a client gets: decided from what is there, and nothing changed yet."""
+"""Which address, which slot, which names a client gets: decided from what is there, and nothing changed yet."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Attachment:
     """A client's place at a router that runs.  `transport` is tap or socket.
 
     With a tap: `tap` is the client's, `router_tap` the router's, and `bridge` connects them.  With a socket: the path
-    that the client's QEMU connects to.  `seat` is where the router's NIC sits, `nic` its id there.  `takes` is the
+    that the client's QEMU connects to.  `slot` is where the router's NIC sits, `nic` its id there.  `takes` is the
     number of the network that `run` offers for the same address, whose place this one takes until it is detached.
     `mtu` is the largest packet in bytes that also fits the uplink.
     """
@@ -49,7 +49,7 @@ class Attachment:
     name: str
     router: str
     nic: str
-    seat: str
+    slot: str
     transport: str
     owner: int = 0
     bridge: str = ""
@@ -121,7 +121,7 @@ def since_boot(record: VmState, image: Image | None = None) -> tuple[Attachment,
             name=network.name,
             router=network.router,
             nic=f"c{number}",
-            seat=network.port,
+            slot=network.port,
             transport=SOCKET,
             socket=network.socket,
             resolver=network.router if resolver else "",
@@ -144,7 +144,7 @@ def choose(
 ) -> Attachment:
     """A place for one client more.  `there` are those attached to this VM, without those since the boot.
 
-    Raises ClientError if it is attached already, or there is no free seat or address.
+    Raises ClientError if it is attached already, or there is no free slot or address.
     """
     if name is not None and not _NAME.fullmatch(name):
         hint = "begin with a letter, and go on with letters, digits and `-`"
@@ -162,13 +162,13 @@ def choose(
             hint = f"see it: netvm-build client list {record.name}"
             raise ClientError(f"{other.name} ({other.client}) is already attached to {record.name}", hint=hint)
     hex_ = f"{int(pair.router) & 0xFFFFFF:06x}"
-    seat = seat_of(offered.port) if offered else _seat(record, there, is_free)
+    slot = slot_of(offered.port) if offered else _slot(record, there, is_free)
     plain = Attachment(
         vm=record.name,
         name=called,
         router=str(pair.router),
         nic=f"t{hex_}",
-        seat=str(seat),
+        slot=str(slot),
         transport=transport,
         owner=owner,
         takes=f"c{record.clients.index(offered)}" if offered else "",
@@ -194,8 +194,8 @@ def with_links(
     raise ClientError(f"all links named {stem}b to {names[0]} are taken", hint="look at them: ip link show type bridge")
 
 
-def seat_of(port: str) -> PciSlot:
-    """A seat as records have it: `bus=port-spare0`."""
+def slot_of(port: str) -> PciSlot:
+    """A slot as records have it: `bus=port-spare0`."""
     return PciSlot(**dict(part.split("=", 1) for part in port.split(",")))
 
 
@@ -224,12 +224,12 @@ def _free_name(record: VmState, there: Collection[Attachment]) -> str:
     return next(name for number in range(1, len(taken) + 2) if (name := f"client{number}") not in taken)
 
 
-def _seat(record: VmState, there: Collection[Attachment], is_free: Callable[[PciSlot], bool]) -> PciSlot:
-    used = {other.seat for other in there}
+def _slot(record: VmState, there: Collection[Attachment], is_free: Callable[[PciSlot], bool]) -> PciSlot:
+    used = {other.slot for other in there}
     for port in record.ports:
-        seat = seat_of(port)
-        if port not in used and is_free(seat):
-            return seat
+        slot = slot_of(port)
+        if port not in used and is_free(slot):
+            return slot
     hint = f"detach one (netvm-build client list {record.name}), or start the VM again with more: run --spare-ports 16"
     raise ClientError(f"{record.name} has no free port for a client: it has {len(record.ports)}", hint=hint)
 

@@ -11,13 +11,13 @@ from netvm_build.image.manifest import Image
 from netvm_build.model.address import Pair
 from netvm_build.model.architecture import X86_64
 from netvm_build.vmm.qemu.devices import USB_CONTROLLER, USB_NICS, cards, client_nics, uplinks
-from netvm_build.vmm.qemu.machine import Machine
+from netvm_build.vmm.qemu.machine import VirtualMachine
 from netvm_build.vmm.qemu.networks import uplink_id, user_networks
 from netvm_build.vmm.qemu.options import quote, with_id
 from netvm_build.vmm.qemu.program import Qemu
 
 
-def argv(qemu: Qemu, machine: Machine) -> list[str]:
+def argv(qemu: Qemu, machine: VirtualMachine) -> list[str]:
     """The command line of one VM."""
     line = [str(qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
     line += ["-name", f"guest={quote(machine.name)}"]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from netvm_build.model import NIC_MODELS
-from netvm_build.vmm.qemu.machine import ClientNic, Machine, Trunk
+from netvm_build.vmm.qemu.machine import ClientNic, Trunk, VirtualMachine
 from netvm_build.vmm.qemu.networks import trunk_netdevs, uplink_id, uplink_nic_id, user_netdev
 from netvm_build.vmm.qemu.options import device, quote, with_id
 from netvm_build.vmm.qemu.pcie import PciSlot, card_port
@@ -20,7 +20,7 @@ VIRTIO_NET = "virtio-net"
 USB_CONTROLLER = "qemu-xhci,id=usb"
 
 
-def uplinks(machine: Machine) -> list[str]:
+def uplinks(machine: VirtualMachine) -> list[str]:
     """The emulated cards, and what each of them leads to."""
     if machine.uplink is None:
         return []
@@ -40,7 +40,7 @@ def uplinks(machine: Machine) -> list[str]:
     return line
 
 
-def _trunk(machine: Machine, name: str, trunk: Trunk) -> list[str]:
+def _trunk(machine: VirtualMachine, name: str, trunk: Trunk) -> list[str]:
     networks = {place: (machine.networks[place], netdev) for place, netdev in trunk.networks.items()}
     return trunk_netdevs(name, trunk.card, networks)
 
@@ -55,7 +55,7 @@ def card_properties(address: str, bus: str) -> dict[str, str | int | bool]:
     return {"driver": "vfio-pci", "id": card_id(address), "host": address, "bus": bus, "rombar": 0}
 
 
-def cards(machine: Machine) -> list[str]:
+def cards(machine: VirtualMachine) -> list[str]:
     """Each card in a root port of its own, which it can leave and come back to."""
     line: list[str] = []
     for number, address in enumerate(machine.cards):
@@ -63,14 +63,14 @@ def cards(machine: Machine) -> list[str]:
     return line
 
 
-def client_nics(machine: Machine) -> list[str]:
+def client_nics(machine: VirtualMachine) -> list[str]:
     """The buses that the plan asks for, the clients' networks, and, unless they are plugged in later, their NICs."""
-    planned = machine.seats
+    planned = machine.slots
     line = [part for bus in planned.devices for part in ("-device", bus)]
-    for nic, seat in zip(machine.nics, planned.seats, strict=True):
+    for nic, slot in zip(machine.nics, planned.slots, strict=True):
         line += ["-netdev", with_id(nic.id, nic.netdev)]
         if not machine.plug_later:
-            line += device(nic_properties(nic, seat))
+            line += device(nic_properties(nic, slot))
     return line
 
 
@@ -79,8 +79,8 @@ def nic_id(nic: str) -> str:
     return f"nic-{nic}"
 
 
-def nic_properties(nic: ClientNic, seat: PciSlot) -> dict[str, str | int | bool]:
-    """A client NIC as QMP's device_add takes it, in a seat of the machine's plan.
+def nic_properties(nic: ClientNic, slot: PciSlot) -> dict[str, str | int | bool]:
+    """A client NIC as QMP's device_add takes it, in a slot of the machine's plan.
 
     One of many has no I/O ports of virtio 0.9, nor eventfds of its own: each of them costs QEMU more with every other
     NIC, whose eventfds it looks at for every packet.
@@ -88,11 +88,11 @@ def nic_properties(nic: ClientNic, seat: PciSlot) -> dict[str, str | int | bool]
     properties: dict[str, str | int | bool] = {
         "driver": "virtio-net-pci",
         "id": nic_id(nic.id),
-        **seat.properties,
+        **slot.properties,
         "netdev": nic.id,
         "mac": nic.mac,
         "romfile": "",
     }
-    if seat.vectors is None:
+    if slot.vectors is None:
         return properties
-    return properties | {"vectors": seat.vectors, "disable-legacy": "on", "ioeventfd": False}
+    return properties | {"vectors": slot.vectors, "disable-legacy": "on", "ioeventfd": False}

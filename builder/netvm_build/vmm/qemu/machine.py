@@ -39,7 +39,7 @@ class Trunk:
 
 
 @dataclass(frozen=True)
-class Machine:
+class VirtualMachine:
     """All that a VM is made of.  `console`, `qmp`, `monitor` (a second QMP) and `port` are chardevs as QEMU writes
     them, without an id.
 
@@ -85,15 +85,15 @@ class Machine:
     initrd: Path | None = None
 
     @property
-    def seats(self) -> Plan:
+    def slots(self) -> Plan:
         """Where the client NICs sit.  Raises LaunchError if they do not fit."""
         return plan(tuple(nic.id for nic in self.nics), self.spare_ports, self.cpus)
 
 
-def router(image: Image, accelerator: str, *, nic: str | None = None, memory_mib: int | None = None) -> Machine:
+def router(image: Image, accelerator: str, *, nic: str | None = None, memory_mib: int | None = None) -> VirtualMachine:
     """The router VM as its manifest wants it, with its console on the terminal and no client yet."""
     wanted = image.manifest.machine
-    return Machine(
+    return VirtualMachine(
         name=image.manifest.name,
         kernel=image.kernel,
         rootfs=image.rootfs,

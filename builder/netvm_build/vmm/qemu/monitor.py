@@ -23,15 +23,15 @@ _PERIPHERAL = "/machine/peripheral"  # of QEMU's object model: the devices that 
 T = TypeVar("T")
 
 
-def seats_in(reply: Any) -> frozenset[PciSlot]:
-    """The seats that something sits in, by QEMU's reply to query-pci.  Raises QmpLost where that is not its shape."""
+def slots_in(reply: Any) -> frozenset[PciSlot]:
+    """The slots that something sits in, by QEMU's reply to query-pci.  Raises QmpLost where that is not its shape."""
     try:
         return frozenset(
-            seat
+            slot
             for bus in reply
             for device in bus["devices"]
             for inner in device.get("pci_bridge", {}).get("devices", ())
-            for seat in (PciSlot(device["qdev_id"]), PciSlot(device["qdev_id"], f"{inner['slot']:#x}"))
+            for slot in (PciSlot(device["qdev_id"]), PciSlot(device["qdev_id"], f"{inner['slot']:#x}"))
         )
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise QmpLost(
@@ -107,8 +107,8 @@ class Monitor:
             raise QmpLost("QEMU does not say which devices it has") from error
 
     def in_use(self) -> frozenset[PciSlot]:
-        """The seats that something sits in.  Raises QmpLost."""
-        return seats_in(self.execute("query-pci"))
+        """The slots that something sits in.  Raises QmpLost."""
+        return slots_in(self.execute("query-pci"))
 
     async def _connect(self) -> None:
         await self._qmp.connect(self._path, self._connect_s)

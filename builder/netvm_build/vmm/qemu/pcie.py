@@ -31,7 +31,7 @@ VECTOR_BRIDGES = 2  # for each CPU: 62 NICs with two vectors each leave a third 
 VECTORS = 2  # of such a NIC: one for its queues, and one that tells of a change; Linux takes no fewer
 # Slots 0x10 to 0x18 and 0x1e have the lines E to H, the others A to D: those that share lines take the two in turn.
 SLOTS = (0x10, 0x19, 0x11, 0x1A, 0x12, 0x1B, 0x13, 0x1C, 0x14, 0x1D, 0x15, 0x16, 0x17, 0x18, 0x1E)
-OWN, SHARED = "own", "shared"  # how bridges are called, by which a seat is known wherever it is read from
+OWN, SHARED = "own", "shared"  # how bridges are called, by which a slot is known wherever it is read from
 
 
 @dataclass(frozen=True)
@@ -59,36 +59,36 @@ class PciSlot:
 
 @dataclass(frozen=True)
 class Plan:
-    """`devices` are the ports or bridges as -device takes them; then a seat for each NIC, and those that stay free.
+    """`devices` are the ports or bridges as -device takes them; then a slot for each NIC, and those that stay free.
 
     `bridged` ones sit on bridges, and is best plugged in while the router runs.
     """
 
     devices: tuple[str, ...]
-    seats: tuple[PciSlot, ...]
+    slots: tuple[PciSlot, ...]
     spare: tuple[PciSlot, ...]
     bridged: bool
 
 
 def plan(ids: tuple[str, ...], spare: int = 0, cpus: int = 1) -> Plan:
-    """Seats for NICs of these ids and for `spare` more.  Raises LaunchError, with the arithmetic, if it is too many."""
+    """Slots for NICs of these ids and for `spare` more.  Raises LaunchError, with the arithmetic, if it is too many."""
     total = len(ids) + spare
     if total > MOST:
-        slots = LAST_SLOT - FIRST_SLOT + 1
+        on_root = LAST_SLOT - FIRST_SLOT + 1
         raise LaunchError(
             f"{len(ids)} clients and {spare} spare ports are {total}, and {MOST} fit:"
-            f" {slots} slots of the root bus, a bridge of {BRIDGE_SLOTS} slots in each",
+            f" {on_root} slots of the root bus, a bridge of {BRIDGE_SLOTS} slots in each",
             hint="ask for fewer clients or spare ports, or run another VM for the rest",
         )
     if total <= FEW:
         names = (*ids, *(f"spare{number}" for number in range(spare)))
-        seats = tuple(PciSlot(f"port-{name}") for name in names)
-        devices = tuple(_root_port(number, seat.bus) for number, seat in enumerate(seats))
+        slots = tuple(PciSlot(f"port-{name}") for name in names)
+        devices = tuple(_root_port(number, slot.bus) for number, slot in enumerate(slots))
     else:
         bridges = _bridges(-(-total // BRIDGE_SLOTS), VECTOR_BRIDGES * cpus)
-        seats = tuple(PciSlot(name, f"{slot + 1:#x}") for name in bridges for slot in range(BRIDGE_SLOTS))[:total]
+        slots = tuple(PciSlot(name, f"{slot + 1:#x}") for name in bridges for slot in range(BRIDGE_SLOTS))[:total]
         devices = tuple(f"pcie-pci-bridge,id={name},addr={slot:#x}" for name, slot in bridges.items())
-    return Plan(devices, seats[: len(ids)], seats[len(ids) :], total > FEW)
+    return Plan(devices, slots[: len(ids)], slots[len(ids) :], total > FEW)
 
 
 def _bridges(count: int, own: int) -> dict[str, int]:

@@ -25,7 +25,7 @@ from netvm_build.vmm.interface import Release
 from netvm_build.vmm.qemu.command import argv
 from netvm_build.vmm.qemu.credentials import Credentials
 from netvm_build.vmm.qemu.devices import nic_id, nic_properties
-from netvm_build.vmm.qemu.machine import Machine
+from netvm_build.vmm.qemu.machine import VirtualMachine
 from netvm_build.vmm.qemu.networks import uplink_nic_id
 from netvm_build.vmm.qemu.options import quote
 from netvm_build.vmm.qemu.program import Qemu, how_it_ended, start
@@ -58,7 +58,7 @@ class QemuVm:
     """
 
     def __init__(
-        self, program: Qemu, machine: Machine, log: Path, wiring: Wiring = Wiring(), *, lasts: bool = True
+        self, program: Qemu, machine: VirtualMachine, log: Path, wiring: Wiring = Wiring(), *, lasts: bool = True
     ) -> None:
         self.program = program
         self.machine = machine
@@ -132,7 +132,7 @@ class QemuVm:
         await self._connect()
         self._tasks.append(asyncio.create_task(self._hear_watchdog()))
 
-    def _wired(self, chardevs: dict[str, str]) -> Machine:
+    def _wired(self, chardevs: dict[str, str]) -> VirtualMachine:
         """The machine with what it is connected to."""
         wiring = self._wiring
         return replace(
@@ -197,7 +197,7 @@ class QemuVm:
 
     async def plug(self, nic: str) -> None:
         """Plug in a client NIC of the machine.  Raises Refused, or QmpLost."""
-        nics = zip(self.machine.nics, self.machine.seats.seats, strict=True)
+        nics = zip(self.machine.nics, self.machine.slots.slots, strict=True)
         found = next(pair for pair in nics if pair[0].id == nic)
         await self.execute("device_add", deadline_s=PLUG_S, **nic_properties(*found))
 
