@@ -28,7 +28,7 @@ QUICK_RUNS = 1
 
 
 def say(text: str) -> None:
-    """Progress, for whoever waits."""
+    """Progress on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -104,7 +104,7 @@ def choose(names: tuple[str, ...], quick: bool) -> list[Row]:
 
 
 def comparable(chosen: list[Row], *, named: bool) -> list[Row]:
-    """Those that can stand beside another image.  Raises click.UsageError for a named one that can't."""
+    """Those that can be compared with another image.  Raises click.UsageError for a named one that can't."""
     wrong = [row.name for row in chosen if not row.comparable]
     if wrong and named:
         known = ", ".join(row.name for row in ROWS if row.comparable)

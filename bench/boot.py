@@ -115,7 +115,7 @@ async def until(vm: Vm, *signs: Awaitable[Any]) -> None:
     waiting = [asyncio.ensure_future(sign) for sign in (*signs, vm.ended.wait())]
     await asyncio.wait(waiting, timeout=DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
     for sign in waiting:
-        if isinstance(sign, asyncio.Task):  # a future belongs to whoever gave it
+        if isinstance(sign, asyncio.Task):  # a future belongs to the caller who passed it
             sign.cancel()
 
 

@@ -42,7 +42,7 @@ def build(setting: Setting) -> Measured:
 
 
 def _require_a_store_of_its_own() -> None:
-    """Raises Unmeasured where an empty folder cannot stand in the place of /nix."""
+    """Raises Unmeasured where an empty folder can't be mounted over /nix."""
     if os.geteuid() != 0:
         raise Unmeasured("only root can mount an empty folder over /nix")
     if Path(sys.executable).resolve().is_relative_to("/nix") or Path("/usr/bin/nix").resolve().is_relative_to("/nix"):

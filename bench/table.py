@@ -35,7 +35,7 @@ def draw(console: Console, around: dict[str, Any], results: Sequence[Result]) ->
 
 
 def lines(result: Result) -> tuple[tuple[str, ...], ...]:
-    """A row of the table, and what stands beside it below it.  The ratio is that of the pairs."""
+    """A row of the table, and what it is compared with below it.  The ratio is that of the pairs."""
     row, summary, ratio, measured = result.row, result.summary, result.ratio, result.measured
     mark = {True: "✓", False: "✗", None: ""}[result.met]
     if summary is None or measured is None:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What a measurement is: samples, what they stand beside, what they aim at."""
+"""What a measurement is: samples, what they are compared with, and the aim."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def summarize(samples: tuple[float, ...]) -> Summary:
 
 @dataclass(frozen=True)
 class Aim:
-    """What the median, or the ratio to what stands beside it, should not exceed; with `at_least`, not fall short of."""
+    """The most that the median, or the ratio to what it is compared with, should be; with `at_least`, the least."""
 
     limit: float
     of: Of = "median"
@@ -80,7 +80,7 @@ class Subject:
 class Setting:
     """What every measurement is given: the subject, the number of samples, an empty folder, and whom to tell.
 
-    `against` is another image, such as one of before a change, to stand beside the subject in rows that are
+    `against` is another image, such as one of before a change, to compare the subject with in rows that are
     `comparable`.  `kept` is what rows that measure several things at once leave for each other.
     """
 

@@ -31,7 +31,7 @@ sys.dont_write_bytecode, sys.pycache_prefix = False, str(COMPILED)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["PYTHONPYCACHEPREFIX"] = str(COMPILED)
 
-# pytest's workers have the width of its terminal in here; what commands print is held against texts of any width.
+# pytest-xdist sets this in its workers; golden texts of commands are of no width, or of one that a test sets.
 os.environ.pop("COLUMNS", None)
 
 
@@ -70,7 +70,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[[Path | str, str], None]:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
         assert file.is_file(), f"{file} is missing: run pytest --update-golden and look at what it writes"
-        assert text == file.read_text(encoding="utf-8"), f"{file.name} is otherwise; --update-golden accepts the change"
+        assert text == file.read_text(encoding="utf-8"), f"{file.name} differs; --update-golden accepts the change"
 
     return hold
 

@@ -31,7 +31,7 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 
 def rtnetlink(kind: int, body: bytes, flags: int = 0) -> None:
-    """One request, and the kernel's word."""
+    """One request, and the kernel's answer."""
     with Socket(_socket.AF_NETLINK, _socket.SOCK_RAW, 0) as netlink:
         netlink.send(pack("=IHHII", len(body) + 16, kind, 0x1 | 0x4 | flags, 1, 0) + body)
         error = -unpack_from("=i", netlink.recv(4096), 16)[0]

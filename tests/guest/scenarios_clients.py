@@ -99,7 +99,7 @@ def clients_are_kept_apart(bench: Bench) -> None:
 
 @shown()
 def a_client_cannot_meddle_in_another_s_connections(bench: Bench) -> None:
-    """Its ICMP errors count for its own connections alone, towards the outside and towards the other client."""
+    """Its ICMP errors count only for its own connections, towards the outside and towards the other client."""
     laptop, printer = bench.laptop, bench.printer
     opened(bench, 3000)
     quoted = IP(src=SERVER, dst=laptop.address) / UDP(sport=443, dport=3000) / b"answer"

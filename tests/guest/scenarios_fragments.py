@@ -98,7 +98,7 @@ def firsts(wire: Wire) -> int:
 
 @shown()
 def a_client_has_so_many_incomplete_datagrams(bench: Bench) -> None:
-    """Another client's arrive all the same, and they do whatever comes from outside."""
+    """Another client's still arrive, whatever comes from outside."""
     laptop, printer, upstream = bench.laptop, bench.printer, bench.upstream
     numbers = fresh(8 * WAITING)
     pairs = [piece(laptop, SERVER, number, bytes(64), at=at) for number in numbers for at in (64, 128)]

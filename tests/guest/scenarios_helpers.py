@@ -195,7 +195,7 @@ def data_of(number: int) -> bytes:
 
 @shown(PAIRED)
 def pptp_serves_two_clients_of_one_server(bench: Bench) -> None:
-    """With the same call number, and whoever speaks first; of another server nothing comes in."""
+    """With the same call number, and whichever side sends first; of another server nothing comes in."""
     upstream, known = bench.upstream, {}
     for number, wire in enumerate((bench.laptop, bench.printer)):
         known[wire.name] = call(bench, wire, 5900 + number, 7, 100 + number)

@@ -22,7 +22,7 @@ def who_has(sender: str, target: str, **fields: Any) -> Packet:
 
 @shown()
 def arp_is_about_the_two_ends(bench: Bench) -> None:
-    """The router answers for its own address at that interface alone, and learns from a client nothing about others."""
+    """The router answers only for its own address at that interface, and learns from a client nothing about others."""
     laptop, printer, upstream = bench.laptop, bench.printer, bench.upstream
     mac = laptop.mac
 

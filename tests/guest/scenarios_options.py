@@ -77,7 +77,7 @@ def segments_between_a_pair_fit_too(bench: Bench) -> None:
 
 @shown(PAIRED)
 def a_forwarded_port_reaches_its_client(bench: Bench) -> None:
-    """And that port alone; the client sees who asked, upstream sees the uplink answer."""
+    """And only that port; the client sees who asked, upstream sees the uplink answer."""
     laptop, upstream = bench.laptop, bench.upstream
     came = bench.passes(upstream, syn(SERVER, UPLINK, 7000, 8080), laptop, of(TCP))
     assert (came[IP].src, came[IP].dst, came[TCP].dport) == (SERVER, laptop.address, 80)
@@ -97,7 +97,7 @@ def a_forwarded_port_reaches_its_client(bench: Bench) -> None:
 
 @shown(PAIRED)
 def a_forwarded_port_of_a_client_that_is_not_there(bench: Bench) -> None:
-    """Leads nowhere: neither back out of the uplink nor to an interface that is not admitted yet."""
+    """Leads nowhere: neither back out of the uplink nor to an interface that is not allowed yet."""
     laptop, name = bench.laptop, "c735c00"
     pair = bench.pairs.pop(name)
     bench.tell_elements()
@@ -171,7 +171,7 @@ def says_nothing_in_ipv6(bench: Bench) -> dict[str, int]:
 
 @shown()
 def ipv6_is_off(bench: Bench) -> None:
-    """Nothing of it is forwarded, answered or believed, by the settings alone; no interface has an address of it."""
+    """By the settings, nothing of it is forwarded, answered or believed; no interface has an address of it."""
     bench.nft("delete table ip6 netvm\n")
     assert says_nothing_in_ipv6(bench) == {}
     for name in ("up0", *bench.pairs):
@@ -191,7 +191,7 @@ def ipv6_is_off_even_where_it_is_on(bench: Bench) -> None:
         before = bench.counters()
         with inside(bench.router):
             sender = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-            with suppress(PermissionError):  # the firewall's no, told to whoever sends
+            with suppress(PermissionError):  # the firewall refused it, and the sender is told
                 sender.sendto(b"x", ("2001:db8:2::2", 9))
             sender.close()
         time.sleep(0.5)  # and what a kernel says by itself when IPv6 comes up

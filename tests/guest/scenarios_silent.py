@@ -49,7 +49,7 @@ OPTIONS = {
     "cut off": bytes([7, 200, 4, 0]),
     "of no known kind": bytes([0xDE, 8]) + bytes(6),
 }
-"""IP options (RFC 791, 2113, 7126) as they stand in a header."""
+"""IP options (RFC 791, 2113, 7126) as they are in a header."""
 
 
 def with_options(source: str, target: str, layer: Packet) -> Iterator[Packet]:

@@ -44,7 +44,7 @@ LIES: dict[str, tuple[str, Sequence[str]]] = {
     "it is the first one's network": ("10.0.2.16/24", ()),
     "its gateway is the first one's": ("10.0.2.16/32", (f"{GATEWAY} scope link", f"default via {GATEWAY} metric 5")),
     "it leases the first one's gateway's address": (f"{GATEWAY}/24", ()),
-    "it leases that address alone": (f"{GATEWAY}/32", ()),
+    "it leases only that address": (f"{GATEWAY}/32", ()),
     "the first one's gateway is its network's broadcast address": (f"10.0.2.9/27 brd {GATEWAY}", ()),
     "it leases the first one's address": (f"{UPLINK}/24", ()),
     "it has routes into the pool": (f"{STANDBY}/24", [f"{one} via {NEIGHBOUR}" for one in INTO_THE_POOL]),
@@ -77,7 +77,7 @@ class Pair:
         self.use(self.first)
 
     def use(self, *uplinks: Uplink) -> None:
-        """What the init does when the kernel tells of a change, and the best way out is the first of these."""
+        """What the init does when the kernel reports a change, and the best way out is the first of these."""
         fresh = self.bench.network()
         for name in ("links", "addresses", "routes", "targets"):
             getattr(self.network, name).clear()
@@ -261,7 +261,7 @@ def the_router_itself_may_use_a_standby(bench: Bench) -> None:
         before = bench.counters()
         try:
             sender.sendto(b"x", (SERVER, 9))
-        except PermissionError:  # the firewall's no, told to whoever sends
+        except PermissionError:  # the firewall refused it, and the sender is told
             pass
         finally:
             sender.close()
@@ -297,7 +297,7 @@ def a_switch_is_to_all_routes_of_the_other(bench: Bench) -> None:
 
 @shown()
 def no_route_but_the_rule_leads_to_a_standby(bench: Bench) -> None:
-    """A second lock: were a client's packet to be routed there all the same, it would not be forwarded."""
+    """A second lock: if a client's packet were routed there anyway, it would not be forwarded."""
     with second(bench) as pair:
         pair.lease("64.0.0.9/2")
         bench.ip(f"rule add pref {FROM_CLIENT - 1} lookup main")

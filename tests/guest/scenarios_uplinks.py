@@ -78,7 +78,7 @@ def errors_come_by_the_way_back_too(bench: Bench) -> None:
 
 @shown()
 def dhcp_answers_reach_the_uplink(bench: Bench) -> None:
-    """A few a second; one before there is a way back, or an address, counts as no refusal, whoever listens to it."""
+    """A few a second; one before there is a way back, or an address, counts as no refusal, whoever receives it."""
     upstream = bench.upstream
     offer = IP(src="172.31.0.1", dst=UPLINK) / UDP(sport=67, dport=68) / bytes(240)
     bench.clear()
@@ -169,7 +169,7 @@ def nothing_leaves_without_its_masquerade(bench: Bench) -> None:
         with inside(bench.router):
             sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             sender.bind((source, 0))
-            with suppress(PermissionError):  # the firewall's no, told to whoever sends
+            with suppress(PermissionError):  # the firewall refused it, and the sender is told
                 sender.sendto(b"x", (SERVER, 9))
             sender.close()
         time.sleep(QUIET)
@@ -232,7 +232,7 @@ def too_big_is_told_both_ways(bench: Bench) -> None:
 
 @shown()
 def the_router_says_what_does_not_fit(bench: Bench) -> None:
-    """To whoever sent it, with the narrower link's size, and hides the client from upstream."""
+    """To the sender, with the narrower link's size; it hides the client from upstream."""
     port = opened(bench, 3300)
     upstream, laptop = bench.upstream, bench.laptop
     bench.ip("link set c735c00 mtu 1300")

@@ -61,7 +61,7 @@ def _tools() -> None:
 
 
 class Lan:
-    """A router whose uplink leads to a network with a server of ours."""
+    """A router whose uplink leads to a network with the test's DHCP server."""
 
     def __init__(
         self, folder: Path, connmand: list[str], spec: Router = THE_SPEC, answer: Answer | None = USUAL
@@ -217,7 +217,7 @@ def test_classless_routes_without_a_default_leave_the_routers_out(lan: Lan) -> N
 
 
 def test_classless_routes_change_as_a_lease_is_renewed(lan: Lan) -> None:
-    """What a renewal leaves out is gone, what it adds is there, and the address stays."""
+    """What a renewal leaves out is removed, what it adds is there, and the address stays."""
     first = option(ROUTES, DEFAULT + route("10.20.0.0/16", "10.0.2.5") + route("10.30.0.0/16", "10.0.2.5"))
     lan.leases(replace(USUAL, more=first, seconds=10))
     lan.eventually(lambda: {"10.20.0.0/16", "10.30.0.0/16"} <= lan.routes.keys(), bool)

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The DHCP client's parser, as ConnMan's patch has it, against a model of ours, with sanitizers watching.
+"""The DHCP client's parser, as ConnMan's patch has it, against the test's model, with sanitizers.
 
-What it reads was written by whoever answers first on an uplink.
+It reads what the first server to answer on an uplink wrote.
 """
 
 from __future__ import annotations

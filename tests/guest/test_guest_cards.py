@@ -62,7 +62,7 @@ def test_an_mtu_that_the_driver_refuses_is_said_and_no_more() -> None:
 
 
 def test_a_second_card_does_not_send_the_same_mac() -> None:
-    """It waits until the first is gone."""
+    """It waits until the first has been removed."""
     heard = Settable(WantedUplink(send_mac=SENT))
     heard.plug(2, "nic0", MAC)
     heard.plug(3, "nic1", OTHER)

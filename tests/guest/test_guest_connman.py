@@ -175,7 +175,7 @@ def test_a_less_preferred_one_in_front_is_seen(found: list[ConnManService], move
 
 
 class StandinBus:
-    """A bus on a socket of its own: admits whoever comes, and answers every call by `answer`."""
+    """A bus on a socket of its own: accepts every client, and answers every call by `answer`."""
 
     def __init__(self, folder: Path) -> None:
         self.path = str(folder / "bus")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""EAP in the guest: what is handed over, iwd's file, and what is told of a server that is not trusted."""
+"""EAP in the guest: what is passed in, iwd's file, and what is reported about a server that is not trusted."""
 
 from __future__ import annotations
 

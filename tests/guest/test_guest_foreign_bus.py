@@ -137,7 +137,7 @@ def test_a_message_of_any_bytes_is_read_or_nonsense(data: bytes) -> None:
 
 
 def check(found: Message) -> None:
-    """What whoever gets a message may do with it."""
+    """What a receiver may do with a message."""
     assert isinstance(found.reply_serial, int)
     assert isinstance(found.error, str)
     found_services = connman.services(found.body)
@@ -200,7 +200,7 @@ def test_the_longest_message_takes_bounded_memory_and_time(kind: str) -> None:
 
 
 class HostileBus:
-    """Admits whoever connects, and then says what the test wants, connection after connection."""
+    """Accepts every client, and then says what the test wants, connection after connection."""
 
     def __init__(self, folder: Path, say: Callable[[socket.socket, int], None]) -> None:
         self.path = str(folder / "bus")
@@ -222,7 +222,7 @@ class HostileBus:
                 continue
 
 
-def admitted(peer: socket.socket) -> bytes:
+def authenticated(peer: socket.socket) -> bytes:
     """The handshake, and what was asked behind it."""
     peer.recv(4096)
     peer.sendall(b"OK 0123\r\n")
@@ -246,7 +246,7 @@ def test_a_reply_whose_serial_is_an_array_costs_the_connection_and_not_the_route
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def say(peer: socket.socket, number: int) -> None:
-        admitted(peer)
+        authenticated(peer)
         peer.sendall(answer("", serial=("as", ["1"])) if number == 1 else answer(*GOOD, serial=("u", 4)))
         peer.recv(65536)
 
@@ -265,7 +265,7 @@ def test_a_bus_that_is_always_wrong_is_tried_less_and_less_often_and_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def say(peer: socket.socket, number: int) -> None:
-        admitted(peer)
+        authenticated(peer)
         peer.sendall(b"x" * 64)
         peer.recv(65536)
 
@@ -295,7 +295,7 @@ def test_a_bus_that_answers_nothing_is_not_asked_without_end(tmp_path: Path, mon
     asked: list[bytes] = []
 
     def say(peer: socket.socket, number: int) -> None:
-        asked.append(admitted(peer))
+        asked.append(authenticated(peer))
         while True:
             peer.sendall(message([], kind=SIGNAL))
             time.sleep(0.005)
@@ -330,7 +330,7 @@ def test_pid_1_s_loop_survives_a_bus_that_sends_whatever_it_likes(
     sound = answer(*GOOD, serial=("u", 4))
 
     def say(peer: socket.socket, number: int) -> None:
-        admitted(peer)
+        authenticated(peer)
         for _ in range(20):
             peer.sendall(message([], kind=SIGNAL) + sound + next(sent))
 

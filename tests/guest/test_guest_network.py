@@ -209,7 +209,7 @@ assert "192.0.2.1" in [one.address for one in came], len(came)
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare")
 def test_what_comes_after_an_overflow_is_heard() -> None:
-    """The kernel drops what is new until all that is old has been read, and tells of that once."""
+    """The kernel drops what is new until all that is old has been read, and reports that once."""
     done = subprocess.run(
         ["unshare", "-n", sys.executable, "-c", OVERFLOW], capture_output=True, text=True, check=False
     )

@@ -192,7 +192,7 @@ def test_each_call_that_is_judged_is_tried_both_ways() -> None:
 
 
 def test_the_numbers_are_the_kernel_s() -> None:
-    """Those of the vectors, which in turn are held against this machine's header where it has one."""
+    """Those of the vectors, which in turn are compared with this machine's header where it has one."""
     for table in TABLES.values():
         here = {name: value if isinstance(value, int) else value[0] for name, value in table.items()}
         assert here == {name: NUMBERS[name] for name in here}
@@ -244,7 +244,7 @@ def judged_or_not(table: Calls, base: Calls) -> dict[str, bool]:
 
 
 class Run:
-    """A child of ours under a filter, run to its end."""
+    """A child process under a filter, run to its end."""
 
     def __init__(self, script: str, table: Calls | None, *argv: str) -> None:
         self.lines: list[str] = []

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The watchdog is written to from the loop alone; a machine without one, or an image that wants none, goes without."""
+"""The watchdog is written to only from the loop; without one, or in an image that wants none, nothing is written."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Wi-Fi in the guest: the secrets into iwd's and ConnMan's files, and what is told of a network that refuses."""
+"""Wi-Fi in the guest: the secrets into iwd's and ConnMan's files, and what is reported about a network that refuses."""
 
 from __future__ import annotations
 

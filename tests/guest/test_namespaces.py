@@ -268,7 +268,7 @@ def test_services_run_with_what_the_table_says(router: World, request: pytest.Fi
 
 
 def test_the_status_tells_the_same(router: World, request: pytest.FixtureRequest) -> None:
-    """And the watchdog of the machine that the test runs on is left alone."""
+    """And the watchdog of the machine that the test runs on isn't opened."""
     status = router.request("status")
     assert status["watchdog_s"] is None
     wrong = [

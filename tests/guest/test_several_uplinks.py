@@ -305,7 +305,7 @@ def test_a_restarted_connman_is_told_the_order_again(two: Two, laptop: Namespace
 
 @pytest.mark.lasts(95)
 def test_an_uplink_without_dhcp_says_so_and_leads_nobody_astray(tmp_path: Path, connmand: list[str]) -> None:
-    """ConnMan's own word, once it has asked for half a minute; the other uplink carries on as the only one."""
+    """ConnMan's own error, once it has asked for half a minute; the other uplink carries on as the only one."""
     two = Two(tmp_path, connmand, dhcp=("backup",))
     try:
         two.goes_by("backup", 0)

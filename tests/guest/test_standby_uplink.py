@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""A second uplink whose DHCP server lies, with the image's own ConnMan: clients go by the one in use all the same.
+"""A second uplink whose DHCP server lies, with the image's own ConnMan: clients still go by the one in use.
 
 What the lies do to the kernel's routes is ConnMan's; scenarios_standby.py has more of them, put there by hand.
 """
@@ -157,7 +157,7 @@ def test_clients_go_by_the_uplink_in_use_although(what: str, liar: Liar) -> None
         (lie("10.0.2.9/28", "10.0.2.1"), "its broadcast address 10.0.2.15 is a host's at up0"),
         (lie("10.0.3.15/16", "10.0.2.255"), "its gateway 10.0.2.255 is the broadcast address of up0"),
     ],
-    ids=["gateway", "gateway alone", "broadcast", "gateway is broadcast"],
+    ids=["gateway", "only gateway", "broadcast", "gateway is broadcast"],
 )
 def test_a_lease_that_was_there_first_takes_no_route_from_a_preferred_uplink(
     answer: Answer, reason: str, liar: Liar
@@ -178,7 +178,7 @@ def test_a_lease_that_was_there_first_takes_no_route_from_a_preferred_uplink(
 
 
 def test_a_gateway_that_the_kernel_refuses_is_nobody_else_s_trouble(liar: Liar) -> None:
-    """The backup's gateway is its own address: its route is refused, and a switch to the cable goes on all the same."""
+    """The backup's gateway is its own address: its route is refused, and a switch to the cable still works."""
     liar.fails_over()
     liar.says(lie(router=OWN.address.partition("/")[0]))
     liar.wait(lambda: liar.of("backup")["address"] is not None)

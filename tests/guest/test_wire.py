@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
 OURS = set(refusals.KERNEL_DROPS) - {"martian"}
-"""All but what the kernel counts for the whole machine, be it in whatever namespace."""
+"""All but what the kernel counts for the whole machine, in every namespace."""
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from workbench import Bench, ruleset, standing
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
-# Rules whose absence no wire shows, and why they are there all the same.
+# Rules whose absence no wire shows, and why they are there.
 SILENT = (
     {
         "outward_known: ct state established accept": "a shorter way to the same verdict, for all but the first packet",
@@ -189,7 +189,7 @@ def complete(bench: Bench) -> dict[str, Run]:
 def fails(bench: Bench, rule: Rule, complete: dict[str, Run]) -> str:
     """The scenario that fails without a rule, or nothing."""
 
-    def mend(text: str) -> str:
+    def change(text: str) -> str:
         return without(text, rule)
 
     def effort(name: str) -> tuple[bool, float]:
@@ -199,14 +199,14 @@ def fails(bench: Bench, rule: Rule, complete: dict[str, Run]) -> str:
 
     for name in sorted((name for name, run in complete.items() if rule in run.matched), key=effort):
         scenario = SCENARIOS[name]
-        if not runs(bench, scenario, mend) and runs(bench, scenario) and not runs(bench, scenario, mend):
+        if not runs(bench, scenario, change) and runs(bench, scenario) and not runs(bench, scenario, change):
             return name
     return ""
 
 
-def runs(bench: Bench, scenario: Scenario, mend: Callable[[str], str] = lambda text: text) -> bool:
-    """Whether a scenario shows what it is to show, with what `mend` makes of the ruleset."""
-    bench.load(scenario.spec, mend)
+def runs(bench: Bench, scenario: Scenario, change: Callable[[str], str] = lambda text: text) -> bool:
+    """Whether a scenario shows what it is to show, with what `change` makes of the ruleset."""
+    bench.load(scenario.spec, change)
     try:
         scenario.run(bench)
     except (AssertionError, OSError, ValueError):
@@ -227,7 +227,7 @@ def test_without_a_rule_a_wire_tells(bench: Bench, name: str, complete: dict[str
     if name in SILENT:
         assert not failing, f"{failing} does tell: take the rule from SILENT"
     else:
-        assert failing, f"nothing on any wire is otherwise without it; it matches in {tried} scenarios"
+        assert failing, f"nothing on any wire differs without it; it matches in {tried} scenarios"
 
 
 def test_every_rule_is_taken_out() -> None:

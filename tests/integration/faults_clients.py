@@ -55,7 +55,7 @@ def a_client_floods(scene: Scene) -> None:
 
 @row(quick=True)
 def two_cards_have_one_client_s_mac(scene: Scene) -> None:
-    """The second is refused and stays mute; once the first is gone it takes its place."""
+    """The second is refused and stays mute; once the first has been unplugged it takes its place."""
     twin = host("twin", LAPTOP)
     try:
         twin.join()

@@ -132,7 +132,7 @@ def memory_is_taken(scene: Scene) -> None:
             scene.router.ask("ping", SOON)
             scene.expect("service", mark, SOON, name="connmand", state="exited", status=-9, reason="out of memory")
             first, *_ = re.findall(r"Out of memory: Killed process \d+ \((\S+)\)", scene.router.console())
-            assert first == "connmand"  # by the kernel's word: PID 1 may hear of several at once, in any order
+            assert first == "connmand"  # as the kernel says: PID 1 may hear of several at once, in any order
             scene.notes.append(f"{left >> 20} MiB left")
         eventually(scene.services, all, LONG)
         eventually(lambda: scene.uplink()["address"], equals(f"{UPLINK}/24"), LONG)
@@ -144,5 +144,5 @@ def memory_is_taken(scene: Scene) -> None:
 
 
 def ended_for_memory(scene: Scene, mark: int) -> bool:
-    """Whether the kernel has ended a service for want of memory since then."""
+    """Whether the kernel has killed a service because memory ran out since then."""
     return any(event.get("reason") == "out of memory" for _, event in scene.router.events[mark:])

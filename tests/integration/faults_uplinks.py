@@ -134,7 +134,7 @@ def a_card_has_no_client_s_oui(scene: Scene) -> None:
 
 @row()
 def two_uplinks_have_one_mac(scene: Scene) -> None:
-    """The second is refused and stays mute, and the first goes on; once that is gone, the second is the uplink."""
+    """The second is refused and stays mute, and the first goes on; once that is unplugged, the second is the uplink."""
     twin = Upstream("twin", "52:54:00:00:00:09", scene.upstream.router_mac, "10.0.9.2", "10.0.9.15", "10.0.9.3")
     try:
         twin.serve()

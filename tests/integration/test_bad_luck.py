@@ -44,7 +44,7 @@ Here = Callable[[], Path]
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
-    """Scratch folders of other runs on this machine may come and go; none of ours may stay."""
+    """Scratch folders of other runs on this machine may come and go; this test's must not stay."""
     before = scratch_folders(tmp_path)
     yield
     end = time.monotonic() + 5
@@ -173,7 +173,7 @@ def interrupt(delay_s: float, *arguments: str, cwd: Path) -> int:
     child.send_signal(signal.SIGINT)
     below |= set(descendants(child.pid))
     said, _ = child.communicate(timeout=40)
-    if child.returncode == 1 and said.startswith("Fatal Python error: init"):  # before there is any code of ours
+    if child.returncode == 1 and said.startswith("Fatal Python error: init"):  # before any of our code runs
         return 130
     assert child.returncode in (0, 130, -signal.SIGINT), said
     assert "Traceback" not in said or child.returncode == -signal.SIGINT, said

@@ -55,7 +55,7 @@ def test_the_kernel_has_what_was_asked(image: Image, loaded: pipeline.Loaded) ->
 
 
 def test_the_image_keeps_its_qemu(image: Image) -> None:
-    """Nix's garbage collector leaves it alone as long as it leaves the image alone."""
+    """Nix's garbage collector keeps it as long as it keeps the image."""
     assert image.manifest.qemu is not None
     found = qemu.find(built=image.manifest.qemu)
     assert (found.reason, found.path.parent.parent) == ("built with the image", image.manifest.qemu)

@@ -103,7 +103,7 @@ def test_a_router_that_is_killed_leaves_nothing(whom: str, host: Namespace, rout
 
 @pytest.mark.parametrize("times", [4, pytest.param(20, marks=pytest.mark.long)])
 def test_what_is_ended_at_once_leaves_nothing_to_tell(times: int, host: Namespace, image: Image, qemu: Qemu) -> None:
-    """QEMU's tap goes with it, a moment after the keeper: whoever cleans up says nothing of it."""
+    """QEMU's tap goes with it, a moment after the keeper: cleaning up doesn't report it."""
     for _ in range(times):
         options = ("--detach", "--accel", "tcg", "--qemu", str(qemu.path), "--clients", "0")
         host.build("run", str(image.folder), *options)

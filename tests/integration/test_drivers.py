@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Drivers as modules, on real kernels: the one that Debian built, and one of ours.
+"""Drivers as modules, on real kernels: the one that Debian built, and one that we build.
 
 The stock kernel is downloaded (110 MB) and needs no compiler; ours takes as long as any kernel.  Both stay between
 runs.
@@ -171,7 +171,7 @@ async def plugged(image: Image, program: Qemu, folder: Path) -> list[tuple[str, 
 
 
 def test_a_card_without_a_driver_is_named_and_the_lock_holds(built: Built, qemu: Qemu, tmp_path: Path) -> None:
-    """An image for virtio alone, with an igb: the event and the diagnosis name the card; on virtio, loading ends."""
+    """An image only for virtio, with an igb: the event and the diagnosis name the card; on virtio, loading ends."""
     image = built("narrow", "  stock: true\n  nics: [virtio]\n  lock_modules: true\n", lock="stock")
     result = smoke(image, qemu, nics=("igb",), accel="tcg", out=tmp_path / "igb", sink=discard)
     diagnosis = result.nics[0].diagnosis

@@ -63,7 +63,7 @@ def test_pid_1_dies(image: Image, qemu: Qemu, tmp_path: Path) -> None:
         try:
             with suppress(OSError):  # it ends in the middle of this
                 while not ended(router) and time.monotonic() < going:
-                    if debugger.user_mode():  # PID 1 most likely: it alone has something to do
+                    if debugger.user_mode():  # PID 1 most likely: only it has something to do
                         debugger.jump_to_nowhere()
                     debugger.go(0.01)
                     debugger.stop()
@@ -85,7 +85,7 @@ def nothing_is_forwarded(now: Scene) -> None:
 
 
 def test_all_memory_is_taken(image: Image, qemu: Qemu) -> None:
-    """The machine ends, by a panic with PID 1 alone left, or by the watchdog before; and nothing is forwarded."""
+    """The machine ends, by a panic when only PID 1 is left, or by the watchdog before; and nothing is forwarded."""
     with running(image, qemu) as router, scene(router, "virtio-net-pci") as now:
         with now.watched():
             router.device("balloon", "virtio-balloon-pci", router.free.pop(0))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Active FTP, PPTP and TFTP through booted images with `clients.helpers`: Debian's kernel, and, long, one of ours."""
+"""Active FTP, PPTP and TFTP through booted images with `clients.helpers`: Debian's kernel, and (long) one we build."""
 
 from __future__ import annotations
 

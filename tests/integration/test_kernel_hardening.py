@@ -4,7 +4,7 @@
 """Kernel hardening recommendations against the running router; docs/reference/security.md has each exception's reason.
 
 They are a table of our own, with its sources (tests/data/hardening/recommendations.txt).  The verdicts of
-kernel-hardening-checker are held against those on each line where it is on PATH; no registry has a package of it:
+kernel-hardening-checker are compared with those on each line where it is on PATH; no registry has a package of it:
 `pip install git+https://github.com/a13xp0p0v/kernel-hardening-checker`.
 """
 

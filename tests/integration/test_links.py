@@ -29,7 +29,7 @@ def scene(name: str) -> dict[str, Any]:
 
 def test_the_host_neither_hears_nor_speaks_there() -> None:
     found = scene("shield")
-    assert found["quiet"] == 0  # no IPv6, no STP, no query of ours
+    assert found["quiet"] == 0  # no IPv6, no STP, no query from us
     assert found["shut"] == {"passed": 1, "answers": 0, "heard": ""}
     assert found["open"] == {"passed": 1, "answers": 1, "heard": "test"}  # what it would do without the filter
 

@@ -173,7 +173,7 @@ def judge(record: registry.VmState, talk: EventClient, base_kib: int, what: str,
 
 
 def all_there(talk: EventClient) -> None:
-    """Every client has been admitted, in whatever order."""
+    """Every client has been allowed, in any order."""
     there: set[str] = set()
     for told in talk.follow(time.monotonic() + 240):
         if isinstance(told.event, guest.ClientEvent):

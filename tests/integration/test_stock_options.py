@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Every fragment of ours against Debian's own kernel: its configuration and modules, from the locked package.
+"""Every fragment compared with Debian's own kernel: its configuration and modules, from the locked package.
 
 Debian has most of what fragments ask for as modules.  A fragment must name them, or an image with `kernel.stock` cannot
 be built of it; what Debian lacks must be refused by `check`, which needs no Nix.
@@ -89,7 +89,7 @@ wifi: {{country: DE, networks: [{{ssid: open, security: open}}]}}
 
 
 def test_all_fragments_go_together_with_debians_kernel(workshop: Path) -> None:
-    """The build's own check of the options, and the drivers of all of them; DUMMY is named by its option alone."""
+    """The build's own check of the options, and the drivers of all of them; DUMMY is named only by its option."""
     with pytest.raises(SpecError, match="Debian's kernel can't have DM_INIT"):
         kconfig.resolve(Kernel(stock=True, fragments=("verity",)), FRAGMENTS)
     able = [name for name in FRAGMENTS if name != "verity"]

@@ -147,7 +147,7 @@ async def closed_and_alive(lab: Lab) -> str:
     apart = await isolation(lab)
     status = await lab.ask("status")
     if status["firewall"] is not True or lab.guest.find(guest.Ready) is not None:
-        raise CheckFailed("the firewall is gone, or the router says it is ready")
+        raise CheckFailed("there is no firewall, or the router says it is ready")
     return apart
 
 
@@ -198,7 +198,7 @@ HANG = json.dumps({"v": 1, "id": 99, "request": "hang"}).encode() + b"\n"
 
 
 async def outlives_its_watchdog(lab: Lab) -> str:
-    """A healthy router is left alone for longer than the watchdog's time."""
+    """A healthy router isn't reset in longer than the watchdog's time."""
     await asyncio.sleep(1.3 * TIMEOUT_S)
     status = await lab.ask("status")
     return f"up for {status['uptime_s']} s, armed for {status['watchdog_s']} s"
@@ -235,6 +235,6 @@ def test_run_ends_and_says_why(
             last = [one.event for one in talk.follow(end)]
         assert any(isinstance(event, guest.Log) and "PID 1 hung" in event.text for event in last), last
         assert not process.started(record.qemu_pid)
-        assert "PID 1 hung" in (tmp_path / "netvm-build" / "netvm.log").read_text()  # for whoever looks later
+        assert "PID 1 hung" in (tmp_path / "netvm-build" / "netvm.log").read_text()  # for those who look later
     finally:
         stop(record, now=True)

@@ -57,7 +57,7 @@ def test_a_verified_root_boots(verified: Image, qemu: Qemu, tmp_path: Path) -> N
 def test_one_bit_that_differs_is_refused(
     place: Callable[[Image], int], verified: Image, qemu: Qemu, tmp_path: Path
 ) -> None:
-    """smoke() does not look at the files' SHA-256, as whoever alters the root would alter that, too."""
+    """smoke() does not look at the files' SHA-256, as an attacker who alters the root would alter that, too."""
     shutil.copytree(verified.folder, tmp_path / "image")
     image = manifest.load(tmp_path / "image")
     with image.rootfs.open("r+b") as file:

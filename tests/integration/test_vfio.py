@@ -133,7 +133,7 @@ def test_a_keeper_that_was_killed_leaves_a_card_that_is_asked_back(outer: Outer)
 
 
 def _was_handed_over(said: dict[str, Told], card: str) -> None:
-    """By `run`: the card is gone from the host, and the router has a lease by it."""
+    """By `run`: the host no longer has the card, and the router has a lease by it."""
     model, network = NETWORKS[card]
     used = said["in-use"]
     assert said["run"]["status"] == said["ready"]["status"] == 0

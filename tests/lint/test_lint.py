@@ -4,7 +4,7 @@
 """The linters, as tests: Python, shell and Nix files.
 
 There is no formatter of Nix files in Debian, on PyPI or on npm, so Nix's own parser (which knows undefined variables)
-and four rules of layout stand in for one.
+and four rules of layout replace one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Every spec that users are shown: the documents' YAML blocks and the examples, each as a spec that stands alone.
+"""Every spec that users are shown: the documents' YAML blocks and the examples, each as a complete spec.
 
 A block's info string says what it is:
 
@@ -60,7 +60,7 @@ def blocks(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def complete(text: str) -> str:
-    """A spec that stands alone, of some sections."""
+    """A complete spec, of some sections."""
     if not re.search(r"^version:", text, re.MULTILINE):
         text = f"version: 1\nname: documented\n{text}"
     has_wifi = re.search(r"^wifi:", text, re.MULTILINE)

@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"-?[0-9]+|0[xX][0-9a-fA-F]+")
 
 
 def compare(options: Iterable[RequestedOption], text: str) -> tuple[OptionMismatch, ...]:
-    """What the build's check calls otherwise than asked, without reasons, sorted by name."""
+    """The options that the build's check says differ from what was asked for, without reasons, sorted by name."""
     check, built = check_config(), read_config(text)
     return tuple(
         OptionMismatch(option.name, str(option.value), built.get(option.name, check.ABSENT))

@@ -174,7 +174,7 @@ class FakeMachine:
 
 
 def standard(root: Path) -> FakeMachine:
-    """Five cards: one alone, two that share a group, one beside a disk controller, one that cannot be reset."""
+    """Five cards: one in its own group, two that share one, one beside a disk controller, one that cannot be reset."""
     root.mkdir(exist_ok=True)
     machine = FakeMachine(root)
     machine.add("0000:00:01.0", 0x8086, 0x3420, group=2, class_code=0x060400, driver="pcieport")

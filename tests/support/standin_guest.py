@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""A guest at the other end of a hub: a thread with the keeper's sockets, and a guest that says what a test wants."""
+"""A guest behind the brokers: a thread with the keeper's sockets, and a guest that says what a test wants."""
 
 from __future__ import annotations
 

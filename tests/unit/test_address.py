@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The rule MAC ⇄ address ⇄ pair, held against the vectors that the guest's tests read too."""
+"""The rule MAC ⇄ address ⇄ pair, compared with the vectors that the guest's tests read too."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def test_every_room_has_a_row_and_every_row_a_room(table: dict[str, set[str]]) -
 def test_imports_run_one_way_only(table: dict[str, set[str]]) -> None:
     above: set[str] = set()
     for room, may in table.items():
-        assert may <= above, f"{room} may import {sorted(may - above)}, which must then stand above it"
+        assert may <= above, f"{room} may import {sorted(may - above)}, which must then be above it"
         above.add(room)
 
 

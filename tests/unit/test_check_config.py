@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The check inside the kernel's build: what it calls otherwise than asked, and why, on a small tree of each kind."""
+"""The check inside the kernel's build: the options that differ from what was asked for, and why, on small trees."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_a_log_is_told_of_progress_at_a_pace(capsys: pytest.CaptureFixture[str])
     said = _said_until("49 of 50", capsys)
     sink(Progress("build", 50, 50, "the last"))
     said += _said_until("50 of 50 the last", capsys)
-    # A slow machine may take more than one pace for the fifty, and then tells of one more between them.
+    # A slow machine may take more than one pace for the fifty, and then prints one more between them.
     assert said[:2] == ["build …", "build: 0 of 50 part 0"]
     assert said[-2:] == ["build: 49 of 50 part 49", "build: 50 of 50 the last"]
     assert len(said) < 10

@@ -338,7 +338,7 @@ def test_a_service_manager_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             assert manager.recv(100) == b"READY=1"
         finally:
             Path(path).unlink()
-    notify.notify("READY=1")  # the manager is gone
+    notify.notify("READY=1")  # the manager has ended
 
 
 @pytest.mark.parametrize(

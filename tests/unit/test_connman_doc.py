@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""docs/reference/connman.md held against the spec's keys and against the tests that it names."""
+"""docs/reference/connman.md compared with the spec's keys and with the tests that it names."""
 
 from __future__ import annotations
 

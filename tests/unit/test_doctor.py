@@ -181,7 +181,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 
 def test_a_container_whose_filter_forbids_what_nix_does_in_its_sandbox() -> None:
-    """podman with /proc unmasked: namespaces can be made, and Nix fails all the same."""
+    """podman with /proc unmasked: namespaces can be made, but Nix fails."""
     ask = "from netvm_build.cli import doctor; found = doctor.check_sandbox(); print(found.state.value, found.mend)"
     if subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True).stdout != "ok \n":
         pytest.skip("this machine has no namespaces")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""A guest's bytes on the host: any line in, bounded memory and time, and nothing that ends whoever listens."""
+"""A guest's bytes on the host: any line in, bounded memory and time, and nothing that ends a listener."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_a_privilege_of_any_shape_is_one_or_none(value: Any) -> None:
     privileges.parse(value)
 
 
-# ---- the keeper's listener, and whoever asks
+# ---- the keeper's listener, and those who ask
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The journal of changes to the host: on disk before the change, whole or not there, and readable by whoever comes."""
+"""The journal of changes to the host: on disk before the change, whole or absent, and readable by the next command."""
 
 from __future__ import annotations
 

@@ -48,18 +48,18 @@ def test_under_sudo_it_is_the_user_again_with_one_capability() -> None:
     mail = pwd.getpwnam("mail")
     lines = """
 capabilities.become_invoker("netvm-build"); tell("became")
-with capabilities.with_capability(): tell("lent")
+with capabilities.with_capability(): tell("with")
 capabilities.drop_capability(); tell("laid down")
-with capabilities.with_capability(): tell("lent again")
+with capabilities.with_capability(): tell("with again")
 try: os.setuid(0)
 except PermissionError: tell(os.environ["HOME"])
 """
     sudo = {"SUDO_UID": str(mail.pw_uid), "SUDO_COMMAND": "/usr/local/bin/netvm-build client attach"}
     told = {what: sets for what, *sets in scene(lines, **sudo)}
     assert told["became"] == [mail.pw_uid, NET_ADMIN, NET_ADMIN, 0, NET_ADMIN]
-    assert told["lent"] == [mail.pw_uid, NET_ADMIN, NET_ADMIN, NET_ADMIN, NET_ADMIN]
+    assert told["with"] == [mail.pw_uid, NET_ADMIN, NET_ADMIN, NET_ADMIN, NET_ADMIN]
     assert told["laid down"] == [mail.pw_uid, 0, NET_ADMIN, 0, NET_ADMIN]
-    assert told["lent again"] == told["lent"]
+    assert told["with again"] == told["with"]
     assert mail.pw_dir in told
 
 
@@ -86,15 +86,15 @@ def test_root_stays_root(environment: dict[str, str]) -> None:
 
 
 @needs_root
-def test_a_program_that_is_started_gets_it_only_while_it_is_lent() -> None:
+def test_a_program_that_is_started_gets_it_only_within_the_block() -> None:
     lines = """
 import subprocess
 def child(what):
     status = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout
     said.append([what, *(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff"))])
 capabilities.become_invoker("netvm-build"); child("before")
-with capabilities.with_capability(): child("lent")
+with capabilities.with_capability(): child("with")
 capabilities.drop_capability(); child("after")
 """
     sudo = {"SUDO_UID": str(pwd.getpwnam("mail").pw_uid), "SUDO_COMMAND": "netvm-build"}
-    assert scene(lines, **sudo) == [["before", 0], ["lent", NET_ADMIN], ["after", 0]]
+    assert scene(lines, **sudo) == [["before", 0], ["with", NET_ADMIN], ["after", 0]]

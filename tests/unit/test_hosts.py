@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What the spec names as another host is held against every address that the router and its clients have."""
+"""What the spec names as another host is compared with every address that the router and its clients have."""
 
 from __future__ import annotations
 

@@ -372,7 +372,7 @@ class TestLog:
 
 
 def router_options(*names: str) -> dict[str, str]:
-    """What a router with these fragments of ours asks for, as it stands in a .config."""
+    """What a router with these fragments asks for, as it is in a .config."""
     fragments = kconfig.load_fragments((resources.folder("kernel-configs"),))
     chosen = kconfig.resolve(Kernel(fragments=names), fragments)
     return {asked.name: asked.value.text or asked.value.kind.value for asked in chosen.options}

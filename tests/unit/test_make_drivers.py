@@ -264,7 +264,7 @@ def archived(packed: bytes) -> dict[str, tuple[int, bytes]]:
 
 
 def test_a_stock_kernel_gets_what_leads_to_the_root(made: Make) -> None:
-    """virtio_pci and erofs are built in here, so the disk's driver alone is there, after what it needs."""
+    """virtio_pci and erofs are built in here, so there is only the disk's driver, after what it needs."""
     out = made(["filter"], stock=True)
     files = archived(gzip.decompress((out / "initrd").read_bytes()))
     assert sorted(name for name in files if name.endswith(".ko")) == ["deep_down.ko", "virtio_blk.ko"]

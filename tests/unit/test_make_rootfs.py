@@ -24,7 +24,7 @@ LOADER = Path("/lib64/ld-linux-x86-64.so.2")
 
 @pytest.fixture
 def part(tmp_path: Path) -> Path:
-    """A part of links alone."""
+    """A part of only links."""
     if not PYTHON.is_file() or not LOADER.exists():
         pytest.skip("this machine has no /usr/bin/python3 of its own")
     links = {

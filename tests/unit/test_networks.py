@@ -36,7 +36,7 @@ def static(address: str, gateway: str, *resolvers: str) -> Uplink:
         ("192.168.1.2/24", "192.168.1.1", ["192.168.1.53"], "192.168.1.0/24,host=192.168.1.1,dns=192.168.1.53"),
         # the gateway is the resolver, so this host is another
         ("192.168.1.2/24", "192.168.1.1", ["192.168.1.1"], "192.168.1.0/24,host=192.168.1.3,dns=192.168.1.1"),
-        # no resolver in this network: QEMU needs an address for its own all the same
+        # no resolver in this network: QEMU still needs an address for its own
         ("192.168.1.2/24", "192.168.1.1", ["9.9.9.9"], "192.168.1.0/24,host=192.168.1.1,dns=192.168.1.3"),
         ("192.168.1.2/24", "192.168.1.1", [], "192.168.1.0/24,host=192.168.1.1,dns=192.168.1.3"),
         (

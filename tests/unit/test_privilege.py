@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What services may do: the guest's word read, held against what is meant, and that against the guest's own table."""
+"""What services may do: the guest's answer, compared with what it should be, and that with the guest's own table."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Reports: their four renderings, held against golden files, the schema, and an XML parser."""
+"""Reports: their four renderings, compared with golden files, the schema, and an XML parser."""
 
 from __future__ import annotations
 

@@ -471,9 +471,9 @@ def test_a_card_without_its_firmware(line: str) -> None:
     others = ["platform regulatory.0: Direct firmware load for regulatory.db failed with error -2"]
     refused = Modules(1.0, failed=("crc32c_intel: No such device",))
     cause, hint = told(events=[refused], console=[*others, line], options={"IGB": "m"})
-    assert cause == "The uplink's driver asks for the firmware nic/a.bin, which the image has not."
+    assert cause == "The uplink's driver asks for the firmware nic/a.bin, which the image doesn't include."
     assert "kernel.firmware" in hint
-    cause, _ = told(events=[UplinkEvent(1.0, state="found")], console=[line])  # it does without
+    cause, _ = told(events=[UplinkEvent(1.0, state="found")], console=[line])  # it needs none
     assert "firmware" not in cause
     cause, _ = told(events=[refused], console=others, options={"IGB": "m"})
     assert "firmware" not in cause

@@ -403,7 +403,7 @@ def test_usual_texts_become_kernel_options(text: str) -> None:
     assert option.value == OptionValue(OptionKind.FREEFORM, text)
 
 
-# What is told of the format
+# The documents of the format
 
 
 def test_the_starter_is_short_commented_and_sound() -> None:

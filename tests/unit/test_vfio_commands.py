@@ -55,7 +55,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_runtime: Path
 
 
 def dead() -> tuple[int, int]:
-    """A process that is gone: its number, and when it began."""
+    """A process that has ended: its number, and when it began."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     began = process.started(child.pid)
     child.communicate(b"\n")

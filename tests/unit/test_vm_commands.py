@@ -81,7 +81,7 @@ def test_an_image_that_was_built_again_is_told_of(capsys: Capture, tmp_path: Pat
         return found
 
     with StandIn() as guest, StandIn("other"):
-        assert changed() == [None, None]  # an older version started it, or the folder is gone
+        assert changed() == [None, None]  # an older version started it, or the folder no longer exists
         guest.record = replace(guest.record, image=str(image.folder), image_id=image.identity)
         guest.place.publish(guest.record)
         assert changed() == [False, False]

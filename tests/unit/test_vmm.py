@@ -87,7 +87,7 @@ def test_a_vm_that_is_stopped_has_not_died(tmp_path: Path, monkeypatch: pytest.M
         if kill:
             one.kill()
             await asyncio.wait_for(one.wait(), 10)
-            with pytest.raises(QmpLost, match="QEMU is gone at cont") as lost:
+            with pytest.raises(QmpLost, match="QEMU has ended at cont") as lost:
                 await one.resume()
             assert str(one.log) in (lost.value.hint or "")
         else:

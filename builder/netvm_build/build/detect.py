@@ -50,7 +50,7 @@ class Nic:
     """A network card.  `bus` is pci or usb, `address` its place there, `id` its maker and model such as 8086:10d3.
 
     `driver` is what is bound to it now, `module` the one it needs, by `how` we know: driver, alias or maker.  `option`,
-    `fragment` and `family` are the kernel's option and where ours has it; None where no fragment of ours does.
+    `fragment` and `family` are the kernel's option and the fragment that asks for it; None where no fragment does.
     """
 
     bus: str
@@ -185,7 +185,7 @@ def _owner(module: str | None, fragments: Mapping[str, Fragment]) -> tuple[str |
 
 
 def advice(nic: Nic) -> str | None:
-    """What to ask for where a card has a driver and no family of ours has that."""
+    """What to ask for where a card has a driver that is in no family."""
     if nic.module is None or nic.fragment is not None:
         return None
     names, firmware = BESIDE.get(nic.module, ((), None))
@@ -195,7 +195,7 @@ def advice(nic: Nic) -> str | None:
     if firmware:
         asked += f", and firmware: [{firmware}]"
     return (
-        f"no fragment of ours has {nic.module}: with kernel.stock, {asked};"
+        f"no fragment has {nic.module}: with kernel.stock, {asked};"
         " with a kernel of your own, its option as `module` in kernel.config"
     )
 

@@ -89,7 +89,7 @@ def _with_this_machines_nics(loaded: spec.Loaded, fragments: Mapping[str, kconfi
         key = "kernel.nics"
         source = loaded.origins[key]
         hint = "name the families of the machine that will run the router, such as [intel, realtek]"
-        message = "this machine has no network card that a family of ours drives"
+        message = "this machine has no network card that a family here has a driver for"
         raise SpecError([Problem(source.file, source.line, key, message, hint)])
     return replace(router, kernel=replace(router.kernel, nics=found))
 

@@ -58,7 +58,7 @@ class Ordered(click.Group):
             )
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The example stands above."""
+        """Nothing: the example is above."""
 
 
 @click.group(cls=Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -101,9 +101,9 @@ def smoke(
     with drawing(screen) as sink:
         image, qemu = targets.ready(target, sink)
         nics = nics or (image.manifest.machine.nic,)
-        with _borrowed(card, image, consent, sink) as lent:
+        with _taken(card, image, consent, sink) as taken:
             report = smoking.smoke(
-                image, qemu, nics=nics, card=lent, accel=accel, patience=patience, out=folder, sink=sink
+                image, qemu, nics=nics, card=taken, accel=accel, patience=patience, out=folder, sink=sink
             )
     if junit is not None:
         _write(junit, reporting.junit(report))
@@ -125,7 +125,7 @@ def _check_card(address: str | None, image: Image, consent: Consent) -> None:
 
 
 @contextmanager
-def _borrowed(address: str | None, image: Image, consent: Consent, sink: Sink) -> Iterator[Card | None]:
+def _taken(address: str | None, image: Image, consent: Consent, sink: Sink) -> Iterator[Card | None]:
     """The card of this address for as long as the boot takes, or none."""
     if address is None:
         yield None

@@ -78,7 +78,7 @@ def _lines(nics: tuple[Nic, ...], families: tuple[str, ...], width: int | None) 
             escape(", ".join(nic.interfaces)) or "-",
             escape(nic.module or "-"),
             nic.option or "-",
-            nic.family or (f"fragment {nic.fragment}" if nic.fragment else "none of ours"),
+            nic.family or (f"fragment {nic.fragment}" if nic.fragment else "none"),
         )
         for nic in nics
     ]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What this machine can do: each ability found out by trial where it can be, and how to mend what is missing."""
+"""What this machine can do: each ability found out by trial where possible, and how to get what is missing."""
 
 from __future__ import annotations
 

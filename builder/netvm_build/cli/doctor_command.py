@@ -25,7 +25,7 @@ MARKS = {"ok": "✓", "warn": "!", "missing": "✗"}
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
-    """Say what this machine can do, and how to mend what it cannot.
+    """Say what this machine can do, and how to fix what it can't.
 
     Exits with 0 if building and smoking are possible here, else with 1.  Changes nothing.
     """
@@ -52,7 +52,7 @@ COLUMN = 15
 def lines(finding: Finding, width: int | None = None) -> list[str]:
     """A finding for a person: what was found, and below it what to do.
 
-    Further lines of a mend are the text of a file: they stay whole, to be copied.
+    Further lines of `mend` are the text of a file: they stay whole, to be copied.
     """
     shown = hanging(f"{MARKS[finding.state.value]} {finding.subject}", escape(finding.found), COLUMN, width)
     if not finding.mend:

@@ -16,7 +16,7 @@ from netvm_build.cli.screen import Screen
 from netvm_build.cli.stage_text import counted, ended
 from netvm_build.util.events import Event, Note, Output, Progress, Sink, StageEnded, StageStarted, discard
 
-# How often a log is told of progress.
+# How often a log gets a line of progress.
 PACE_S = 2.0
 
 

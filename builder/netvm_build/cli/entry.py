@@ -37,7 +37,7 @@ from netvm_build.cli.signals import Stopped, stopping_once
 from netvm_build.util.errors import NetvmError
 
 COMPLETE = "_NETVM_BUILD_COMPLETE"  # how the scripts of `completion` ask for proposals
-BUG = 70  # EX_SOFTWARE of sysexits.h: never mistaken for a verdict or for an error of ours
+BUG = 70  # EX_SOFTWARE of sysexits.h: never mistaken for a verdict or for one of our errors
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell reports it
 
 
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         closed = _closed_outputs()
         if not closed:
             return _bug()
-        for descriptor in closed:  # what is still buffered is for nobody; the interpreter would complain of it at exit
+        for descriptor in closed:  # nobody reads what is still buffered, and the interpreter would report that at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
         return CLOSED_PIPE
 
@@ -75,7 +75,7 @@ def _prepare_streams() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    """Parse, invoke, and report what a user can mend."""
+    """Parse, invoke, and report what a user can fix."""
     if COMPLETE in os.environ:
         return shell_complete(netvm_build, {}, PROGRAM, COMPLETE, os.environ[COMPLETE])
     context = None

@@ -61,7 +61,7 @@ def _evidence(error: NetvmError) -> Iterator[str]:
             yield escape(f"  whole log: {error.log}")
 
 
-# What the machine, and not a mistake of ours, makes of a file: errno → what to do about it.
+# Errors of files that are the machine's and no bug of ours: errno → what to do about it.
 _TROUBLE = {
     errno.EACCES: "let {user} use it, or name another place",
     errno.EPERM: "let {user} use it, or name another place",

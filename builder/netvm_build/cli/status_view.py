@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""A VM's state as lines for a terminal.  All of it is a guest's word, so every cell is escaped and cut."""
+"""A VM's state as lines for a terminal.  All of it comes from a guest, so every cell is escaped and cut."""
 
 from __future__ import annotations
 

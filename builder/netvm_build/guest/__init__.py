@@ -10,7 +10,7 @@ before anyone shows it.  docs/reference/boot-protocol.md defines the protocol.
 - lines.py: bytes → lines → events
 - conversation.py: requests, and the replies to them
 - history.py: the lines that are kept
-- crash_patterns.py: what a line of the console tells of a boot that failed
+- crash_patterns.py: what a line of the console says about a boot that failed
 - text.py: a guest's text, fit to be shown
 """
 

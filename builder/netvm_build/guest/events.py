@@ -87,7 +87,7 @@ class UplinkEvent(GuestEvent):
 
 @dataclass(frozen=True)
 class UplinkError(GuestEvent):
-    """ConnMan's own word for what is wrong with an uplink."""
+    """ConnMan's name for what is wrong with an uplink."""
 
     interface: str = ""
     mac: str = ""

@@ -19,7 +19,7 @@ HOST = "host"
 class History:
     """The first lines and the latest, with a count of those between that are not kept.
 
-    Lines that are `ours` outlast a flood of the guest's: the last few stand in the gap.
+    Lines that are `ours` outlast a flood of the guest's: the last few are kept in the gap.
     """
 
     def __init__(self, head: int = HEAD_LINES, tail: int = TAIL_LINES, max_bytes: int = HISTORY_BYTES) -> None:

@@ -3,8 +3,8 @@
 
 """What each service of the guest may do: as it is meant to be, and as the guest's kernel tells it.
 
-What is meant is written down here a second time, and a test holds it against the guest's own table in
-rootfs/init/core/services.py: a mistake there must not change what it is held against.
+What is meant is written down here a second time, and a test compares it with the guest's own table in
+rootfs/init/core/services.py: a mistake there must not change what it is compared with.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Privilege:
 
 
 def parse(entry: object) -> Privilege | None:
-    """From a guest's word, which may be anything; None where it says nothing of the kind."""
+    """From a guest's answer, which may be anything; None where it is no privilege."""
     if not isinstance(entry, Mapping):
         return None
     seccomp = SECCOMP.get(_number(entry.get("seccomp")), "unknown")
@@ -110,10 +110,10 @@ def capability(number: int) -> str:
 
 
 def differences(name: str, seen: Privilege | None, table: Mapping[str, Expected] = EXPECTED) -> list[str]:
-    """How a service differs from what is meant for it; empty where all is well."""
+    """How a service differs from what it should be; empty if it doesn't."""
     meant = table.get(name)
     if meant is None:
-        return [f"{name} is no service that anything is meant for"]
+        return [f"{name} is no known service"]
     if seen is None:
         return [f"{name}: the guest does not say what it may do"]
     rows: list[tuple[str, object, object]] = [

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What was changed on the host, on disk before it is changed, so that whoever comes next can undo it.
+"""What was changed on the host, on disk before it is changed, so that the next command can undo it.
 
 A journal is a file of JSON lines in a folder.  `record` returns once the line is on the disk, so a change that was made
 is always known; a line that was cut off belongs to a change that was never begun.  `done` says that a change is undone

@@ -210,7 +210,7 @@ def ipv6_off(link: Link) -> None:
 
 
 def remove(link: Link, *, tap: bool) -> None:
-    """Remove a link if it is still this very one.  The owner of a tap that nobody uses needs no capability for it.
+    """Remove a link if it is still this very one.  The owner of an unused tap needs no capability for it.
 
     A tap that its program closes in the meantime is removed as well.  Raises NotPermitted or LinkError.
     """

@@ -170,7 +170,7 @@ def _unload(host: Host, change: Change) -> None:
     try:
         host.modprobe("-r", change.target)
     except (CommandError, ToolMissing):
-        return  # in use or built in: it harms nobody
+        return  # in use or built in: harmless
 
 
 def wait_until_free(host: Host, device: Device, patience_s: float = FREE_S) -> None:

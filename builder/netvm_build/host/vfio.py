@@ -266,7 +266,7 @@ def _undo_all(host: Host, journal: Journal, changes: Sequence[Change], say: Say)
             undo(host, change)
             say(describe_undo(change))
             journal.done(change)
-        except JournalError as error:  # it is undone all the same, and undoing it again harms nobody
+        except JournalError as error:  # it is undone anyway, and undoing it again is harmless
             failed.append(error)
         except HostError as error:
             failed.append(error)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Kernel fragments → one set of options, and what was asked held against what came out.
+"""Kernel fragments → one set of options, and what was asked compared with what came out.
 
 - fragment.py: what a fragment is
 - reader.py: one YAML file → Fragment, every problem at once

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The folders of kernel fragments: all of them read, and their names held against each other."""
+"""The folders of kernel fragments: all of them read, and their names compared with each other."""
 
 from __future__ import annotations
 

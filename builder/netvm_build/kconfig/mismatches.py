@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What the check inside the build says of options that came out otherwise than asked, read back from its log.
+"""What the check inside the build reports about options that differ from what was asked for, read back from its log.
 
 The check (templates/kernel/check_config.py) knows the kernel's tree and so the reasons; it does not know the spec's
 lines, since a line that moves must not rebuild a kernel.  Those are put in here.
@@ -50,7 +50,7 @@ def mismatch_error(mismatches: Sequence[OptionMismatch], *, log: Path | None = N
 
 
 def with_sources(mismatches: Sequence[OptionMismatch], kernel: KernelConfig) -> tuple[OptionMismatch, ...]:
-    """The same table with the file and line of each request that stands in the way."""
+    """The same table with the file and line of each request that is the cause."""
     sources = {option.name: str(option.source) for option in kernel.options}
 
     def asked(match: re.Match[str]) -> str:

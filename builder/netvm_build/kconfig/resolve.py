@@ -70,7 +70,7 @@ class Explanation:
 
     `option` is what is asked in the end, or None where nobody asks: then the build turns it off unless something
     selects it.  `elsewhere` are fragments that are not selected and would ask for it.  `nearest` is a question that
-    names an option of a similar name, for an option nobody has heard of.
+    names an option of a similar name, for an unknown option.
     """
 
     name: str

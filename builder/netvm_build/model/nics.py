@@ -10,7 +10,7 @@
         igb: {option: IGB, since: "8.0"}
         usb-net: {option: USB_NET_CDCETHER, usb: "0525:a4a2"}
 
-`option` is the kernel's driver, whose module stands in the fragment's `modules:`; `since` is the first QEMU with the
+`option` is the kernel's driver, whose module is in the fragment's `modules:`; `since` is the first QEMU with the
 card; `usb` is the identity of a card that is on a USB, and not on PCI.
 
 Every command reads this, so there is no YAML parser here: the section is last in its file, and in these forms only.

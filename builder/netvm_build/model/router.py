@@ -183,7 +183,7 @@ class RootImage:
 class Router:
     """A whole router VM.  `name` is also its host name and the image's name.
 
-    `uplinks`, the most preferred first, stand in the place of `uplink` where there are any.
+    `uplinks`, the most preferred first, replace `uplink` where there are any.
     """
 
     name: str = "netvm"

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The table of checks for a card of this machine: there is a real network beyond it, with no servers of ours.
+"""The table of checks for a card of this machine: there is a real network beyond it, without our servers.
 
 So what a client reaches is the gateway of the router's lease, or a resolver, and what the uplink carries is not seen.
 """

@@ -55,7 +55,7 @@ def encode(value: object) -> str:
 
 
 def decode(line: bytes) -> dict[str, object]:
-    """A request.  JSON without null and so on is Python; whoever sends it sent this program too, so eval may do."""
+    """A request.  JSON without null, true and false is Python; its sender sent this program too, so eval is safe."""
     request = eval(line, {"__builtins__": {}, "true": True, "false": False, "null": None})  # noqa: S307
     if not isinstance(request, dict):
         raise TypeError("a request is an object")
@@ -166,7 +166,7 @@ class Pinger:
         return max(0.0, self.next_at - time.monotonic())
 
     def take(self) -> None:
-        """Read one packet; count it if it answers one of ours for the first time."""
+        """Read one packet; count it if it answers one that we sent, for the first time."""
         packet, (source, _) = self.socket.recvfrom(2048)
         icmp = packet[(packet[0] & 15) * 4 :]
         if len(icmp) < 8 or source != self.to:
@@ -228,7 +228,7 @@ def dial(to: str, port: int, timeout_s: float) -> Socket:
 
 
 def tcp(to: str, port: int, token: str, timeout_s: float = 30.0) -> dict[str, object]:
-    """Send the token, then give every byte back until the other side is done; whoever sent them judges what returns."""
+    """Send the token, then give every byte back until the other side is done; the sender judges what returns."""
     started, total = time.monotonic(), 0
     with dial(to, port, timeout_s) as stream:
         stream.sendall(token.encode() + b"\n")

@@ -122,13 +122,13 @@ NOT_SET_UP = re.compile(r"\(\S+, \S+\) could not be set up: (?P<why>[^\"]+)")
 
 
 def _not_taken_up(facts: Facts, failed: CheckResult) -> tuple[str, str] | None:
-    if failed.id != CheckId.LEASE or _found(facts):  # many a driver does without
+    if failed.id != CheckId.LEASE or _found(facts):  # many drivers need none
         return None
     for line in facts.console:
         match = NO_FIRMWARE.search(line)
         if match is not None:
             return (
-                f"The uplink's driver asks for the firmware {escape(match['name'], 100)}, which the image has not.",
+                f"The uplink's driver asks for the firmware {escape(match['name'], 100)}, which isn't in the image.",
                 "name Debian's package of it in kernel.firmware in netvm.yaml, such as realtek for firmware-realtek",
             )
         match = NOT_SET_UP.search(line)
@@ -199,8 +199,8 @@ def _dying_service(facts: Facts) -> tuple[str, str] | None:
 ERRORS: Mapping[str, str] = {
     "dhcp-failed": "set {key}.dhcp to false and give {key}.address and {key}.gateway, if that network has no DHCP",
     "connect-failed": "look at the other end of the cable, and at {key}.vlan",
-    "invalid-key": "mend the passphrase of that network",
-    "auth-failed": "mend the name or the passphrase of that network",
+    "invalid-key": "correct the passphrase of that network",
+    "auth-failed": "correct the name or the passphrase of that network",
     "online-check-failed": "the network leads nowhere: look at {key}.gateway and {key}.nameservers",
     "out-of-range": "the network is not in reach of this card",
 }

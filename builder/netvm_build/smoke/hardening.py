@@ -23,7 +23,7 @@ class Judgement:
 
 
 def services(status: Mapping[str, Any], *, sets_clock: bool = False) -> Judgement:
-    """From the answer to `status`: each service's user, capabilities and so on against what is meant for it."""
+    """From the answer to `status`: each service's user, capabilities and so on, compared with what they should be."""
     found = {_name(entry): entry for entry in _listed(status, "services")}
     table = privileges.EXPECTED_WITH_NTP if sets_clock else privileges.EXPECTED
     wrong = [f"{name} is missing" for name in privileges.ALWAYS if name not in found]
@@ -53,7 +53,7 @@ def settings(answer: Mapping[str, Any], *, several_uplinks: bool = False) -> Jud
         if entry["is"] not in (entry.get("asked"), allowed.get(_name(entry)))
     ]
     if not there:
-        wrong.append("the router tells of no settings")
+        wrong.append("the router reports no settings")
     absent = len(found) - len(there)
     more = f", {absent} not in this kernel" if absent else ""
     return Judgement(f"{len(there)} of {len(there)} as asked{more}", tuple(map(escape, wrong)))

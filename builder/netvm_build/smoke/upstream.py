@@ -3,7 +3,7 @@
 
 """What the clients reach through NAT: small servers on this host's loopback, to which QEMU's user network leads.
 
-They serve one run: whoever does not know the run's token gets nothing.  Nothing listens beyond 127.0.0.1.
+They serve one run: a client that doesn't know the run's token gets nothing.  Nothing listens beyond 127.0.0.1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What is told of the format: the JSON Schema, the reference in Markdown, and the spec to start from."""
+"""Documents generated from the table of keys: JSON Schema, Markdown reference, starter spec."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
     verity, uplink, uplinks = take(keys.machine.VERITY), _uplink(values), take(keys.router.UPLINKS)
     clients = _clients(values)
     fragments, nics, firmware = take(keys.kernel.FRAGMENTS), take(keys.kernel.NIC_DRIVERS), take(keys.kernel.FIRMWARE)
-    if nics and keys.kernel.FRAGMENTS.path not in values.entries:  # the families stand in place of those by default
+    if nics and keys.kernel.FRAGMENTS.path not in values.entries:  # the families replace the default ones
         fragments = ()
     stock, memory_mib = take(keys.kernel.STOCK), take(keys.machine.MEMORY_MIB)
     if stock and keys.machine.MEMORY_MIB.path not in values.entries:

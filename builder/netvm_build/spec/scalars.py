@@ -3,7 +3,7 @@
 
 """What a kernel option may be named and set to, and the words both the spec and the fragments are read with.
 
-A reader takes the raw scalar and returns a value or raises ReadError; whoever calls it knows the file, line and path.
+A reader takes the raw scalar and returns a value or raises ReadError; the caller knows the file, line and path.
 """
 
 from __future__ import annotations

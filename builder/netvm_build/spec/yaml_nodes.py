@@ -218,7 +218,7 @@ class _Composer:
             yield event
 
     def usual(self, event: Any, path: str) -> bool:  # Any: the stubs know no event with both a tag and an anchor
-        """Whether a node has no tag; an anchor is reported, but its value can be read all the same."""
+        """Whether a node has no tag; an anchor is reported, but its value can be read anyway."""
         line = _line(event)
         if event.anchor is not None:
             hint = "write the value out where it is used"

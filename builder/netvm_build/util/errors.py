@@ -30,7 +30,7 @@ from pathlib import Path
 
 
 class NetvmError(Exception):
-    """Anything a user can mend: `message` says what and where, `hint` what to type next, `details` is evidence."""
+    """Anything a user can fix: `message` says what and where, `hint` what to type next, `details` is evidence."""
 
     exit_code = 1
 
@@ -127,7 +127,7 @@ class NixBuildError(CommandError):
 
 @dataclass(frozen=True)
 class OptionMismatch:
-    """A kernel option that came out otherwise than asked.  `because` names the missing dependency, or is empty."""
+    """A kernel option that differs from what was asked for.  `because` names the missing dependency, or is empty."""
 
     option: str
     wanted: str
@@ -141,7 +141,7 @@ class KernelConfigError(NixBuildError):
     def __init__(
         self, mismatches: Sequence[OptionMismatch], *, hint: str | None = None, log: Path | None = None
     ) -> None:
-        super().__init__("kernel options came out otherwise than asked", hint=hint, log=log)
+        super().__init__("kernel options differ from what was asked for", hint=hint, log=log)
         self.mismatches = tuple(mismatches)
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What long work tells whoever watches.  Engines emit these; the command line (or a test) draws them."""
+"""Progress of long work, as events.  Engines emit them; the command line (or a test) draws them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class Output:
-    """A line of a program's output, with its control characters still in: whoever prints it must escape it."""
+    """A line of a program's output, with its control characters still in: escape it before printing."""
 
     stage: str
     line: str

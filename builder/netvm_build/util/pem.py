@@ -56,5 +56,5 @@ def blocks(text: str) -> tuple[Block, ...]:
 
 
 def labels(text: str) -> tuple[str, ...]:
-    """What every block calls itself, be it well written or not."""
+    """What every block calls itself, whether it is well-formed or not."""
     return tuple(_BEGIN.findall(text))

@@ -151,13 +151,13 @@ def _become_detached(work: Callable[[Callable[[bytes], None]], int], write: int,
     status = 70  # EX_SOFTWARE of sysexits.h
     try:
         os.setsid()
-        if os.fork() != 0:  # whoever waits for us must not wait for the work
+        if os.fork() != 0:  # our parent waits for us, and must not wait for the work
             os._exit(0)
         null = os.open(os.devnull, os.O_RDWR)
         errors = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for number, source in enumerate((null, null, errors)):
             os.dup2(source, number)
-        # Whatever else whoever started us had open, such as a lock that it waits for us to let go of, is none of ours.
+        # Close inherited descriptors, so that a lock held by our parent isn't kept open.
         os.closerange(3, write)
         os.closerange(write + 1, os.sysconf("SC_OPEN_MAX"))
 
@@ -196,7 +196,7 @@ def run(
 ) -> Completed:
     """Run a program to its end, handing each line of its stderr to `on_stderr` as it comes.
 
-    Raises `failure` when it exits otherwise than with 0; ends it, with its descendants, when we are interrupted.
+    Raises `failure` when its exit status isn't 0; ends it, with its descendants, when we are interrupted.
     """
     child = spawn(argv, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:

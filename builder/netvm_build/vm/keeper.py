@@ -3,7 +3,7 @@
 
 """The keeper: the process that owns a VM's QEMU, and shares its console and its event port.
 
-QEMU's ends are inherited socket pairs; what others connect to are sockets of ours in the VM's folder.  QEMU dies with
+QEMU's ends are inherited socket pairs; what others connect to are our sockets in the VM's folder.  QEMU dies with
 the keeper, whatever ends it, and the folder's lock goes with the keeper too: the next command cleans up.
 """
 
@@ -30,7 +30,7 @@ from netvm_build.vmm.qemu.program import how_it_ended
 from netvm_build.vmm.qemu.trunk import Trunks
 
 POWER_DOWN_S = 10.0  # for the guest to end, when a person at the terminal waits
-STOP_S = 120.0  # when SIGTERM came: whoever sent it knows how long to wait, and kills us then
+STOP_S = 120.0  # after SIGTERM: its sender knows how long to wait, and kills us then
 FIREWALL_S = 60.0
 HUNG = "PID 1 hung: the watchdog resets the machine, which ends it"
 HUNG_HINT = "the end of the console is what it did last; a host that is too busy needs a larger machine.watchdog_s"
@@ -128,7 +128,7 @@ class Keeper:
             await interrupts.ended(starting, stopping)
 
     def _attend(self, what: str, work: Coroutine[Any, Any, None], tell: Callable[[str], None]) -> None:
-        """Do some work beside all else.  If a mistake of ours ends it, say so to readers, and where in the log."""
+        """Do some work concurrently.  If a bug ends it, tell readers, and write the traceback to the log."""
 
         async def attended() -> None:
             try:
@@ -170,7 +170,7 @@ class Keeper:
         Each step of a boot that touches a PCI device costs QEMU more with every other one; a running router takes a
         new one three times as fast as a booting one.
         """
-        with suppress(TimeoutError):  # a router that cannot say so may be able to all the same
+        with suppress(TimeoutError):  # a router that can't answer may still power off
             async with asyncio.timeout(FIREWALL_S):
                 await self._firewall.wait()
         for nic in self._launch.machine.nics:

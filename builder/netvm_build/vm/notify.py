@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What a service manager is told of a router's boot, if one asks (sd_notify(3))."""
+"""Messages about a router's boot to a service manager, if there is one (sd_notify(3))."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from netvm_build.guest import Degraded, Firewall, GuestEvent, Ready, Shutdown, e
 
 
 def notify(message: str) -> None:
-    """A message to $NOTIFY_SOCKET; none is sent where it is not set, and nobody is told that one was lost."""
+    """A message to $NOTIFY_SOCKET; none is sent where it is not set, and a lost one isn't reported."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as end:
-        end.setblocking(False)  # a guest may say much, and nobody is waited for
+        end.setblocking(False)  # a guest may say much, so don't wait for a reader
         end.connect("\0" + address[1:] if address.startswith("@") else address)
         end.sendall(message.encode())
 

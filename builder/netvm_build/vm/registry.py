@@ -4,7 +4,7 @@
 """Which VMs `run` has running: a private folder for each below the runtime folder, found and cleaned by anyone.
 
 A VM is alive as long as its keeper holds the lock (flock(2)) on the folder, and the kernel lets go of that however the
-keeper ends.  So no record is ever trusted to be current, and whoever looks cleans up what a killed keeper left.
+keeper ends.  So no record is ever trusted to be current, and every reader cleans up what a killed keeper left.
 Every change happens under the lock of the folder above, which vanishes with the last VM.
 """
 

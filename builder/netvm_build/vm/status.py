@@ -43,7 +43,7 @@ class Traffic:
 class UplinkStatus:
     """An uplink; `address` is None without a lease, `interface` empty where its card is not there.
 
-    `name` is the spec's, where it names several; `active` says that clients go out by it; `error` is ConnMan's word;
+    `name` is the spec's, where it names several; `active` says that clients go out by it; `error` is ConnMan's;
     `mtu` is None for a guest that doesn't say; `send_mac` is what the network sees, empty where it is `mac`.
     """
 

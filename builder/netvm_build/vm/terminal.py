@@ -55,7 +55,7 @@ class Keys:
         self.asked_help = False
 
     def feed(self, typed: bytes) -> bytes:
-        """What the VM gets of this; `left` and `asked_help` tell of the rest."""
+        """What the VM gets of this; `left` and `asked_help` say what else was asked."""
         passed = bytearray()
         for code in typed:
             key = bytes([code])

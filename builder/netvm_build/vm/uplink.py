@@ -89,7 +89,7 @@ class _Way:
 
 
 def plug(uplink: UplinkBackend, image: Image, program: qemu.Qemu) -> Plugged:
-    """Open the uplink.  A bridge gets a tap of ours as a port, which goes with the router.
+    """Open the uplink.  A bridge gets a tap of ours as a port, which is removed with the router.
 
     Raises LaunchError, with what is missing, or NoSuchVm for a router that isn't running.
     """
@@ -152,10 +152,10 @@ def _too_large(uplink: UplinkBackend, carried: int, image: Image, nic: str) -> s
         if used > carried
         else f"larger packets to the router are lost: {uplink} carries up to {carried} bytes"
     )
-    mend = f"set `mtu: {carried}` below `uplink` in the spec and build again"
+    hint = f"set `mtu: {carried}` below `uplink` in the spec and build again"
     if _spec_mtu(image) is None and not nic.startswith(qemu.VIRTIO_NET):
-        mend += f", or use --nic {qemu.VIRTIO_NET}-pci: QEMU tells that card the MTU"
-    return f"warning: the router's uplink has an MTU of {used} bytes, and {lost}; {mend}"
+        hint += f", or use --nic {qemu.VIRTIO_NET}-pci: QEMU tells that card the MTU"
+    return f"warning: the router's uplink has an MTU of {used} bytes, and {lost}; {hint}"
 
 
 def _way(uplink: UplinkBackend) -> _Way | None:
@@ -261,7 +261,7 @@ def _told(uplink: UplinkBackend, bridge: LinkInfo) -> Iterator[None]:
         yield
     except capabilities.NotPermitted as error:
         hint = (
-            "a tap of yours does without CAP_NET_ADMIN: sudo ip tuntap add dev uplink1 mode tap user $USER &&"
+            "a tap of your own needs no CAP_NET_ADMIN: sudo ip tuntap add dev uplink1 mode tap user $USER &&"
             f" sudo ip link set uplink1 master {bridge.name} up, then --uplink tap:uplink1"
         )
         raise LaunchError(f"--uplink {uplink} needs CAP_NET_ADMIN: {error.message}", hint=hint) from error

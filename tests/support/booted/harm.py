@@ -67,7 +67,7 @@ def cut_off(scene: Scene) -> None:
 
 
 def leased(scene: Scene, lease: Lease | None) -> Dhcp:
-    """From now on a server of ours gives leases, and the router has asked it."""
+    """From now on the test's DHCP server gives leases, and the router has asked it."""
     if lease is not None:
         scene.leases.add(lease.address)
     server = scene.upstream.answers(lease)

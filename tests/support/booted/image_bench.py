@@ -86,7 +86,7 @@ class ImageBench(Bench):
     def counters(self) -> dict[str, int]:
         return self.vm.drops()
 
-    def load(self, spec: Spec, mend: Callable[[str], str] = lambda text: text, ipv6: bool = True) -> None:
+    def load(self, spec: Spec, change: Callable[[str], str] = lambda text: text, ipv6: bool = True) -> None:
         """The image's rules are those of its spec, and stay."""
         assert spec == self.spec
 

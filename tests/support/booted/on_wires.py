@@ -178,7 +178,7 @@ class Router:
         self.command("set_link", name=f"nic-{wire.name}", up=up)
 
     def close(self) -> None:
-        """Let go; what runs is ended by whoever started it."""
+        """Let go; what runs is ended by its starter."""
         with suppress(Exception):
             self.monitor.close()
         with suppress(OSError):

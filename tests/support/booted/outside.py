@@ -47,7 +47,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 @dataclass
 class Lease:
-    """What a DHCP server of ours says; `options` are scapy's, added to or put in the place of the usual ones."""
+    """What the test's DHCP server says; `options` are scapy's, added to or put in the place of the usual ones."""
 
     address: str = UPLINK
     seconds: int = 3600
@@ -136,14 +136,14 @@ class Upstream(Tap):
         self.dnsmasq()
 
     def dnsmasq(self) -> None:
-        """DHCP by dnsmasq, in the place of a server of ours."""
+        """DHCP by dnsmasq, in place of the test's server."""
         self.silent()
         argv = [f"--dhcp-leasefile={self._folder.name}/leases", "--dhcp-authoritative", "--no-ping", "--port=0"]
         argv += [f"--dhcp-range={self.router},{self.router},1h", f"--dhcp-option=option:router,{self.address}"]
         self._dhcpd = self._spawn(*argv, f"--dhcp-option=option:dns-server,{self.resolver}")
 
     def answers(self, lease: Lease | None) -> Dhcp:
-        """DHCP by a server of ours, in the place of dnsmasq."""
+        """DHCP by the test's server, in place of dnsmasq."""
         self.silent()
         self._dhcp = Dhcp(self, lease)
         return self._dhcp

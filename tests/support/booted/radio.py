@@ -131,7 +131,7 @@ class World:
 
     @property
     def by_radio(self) -> str:
-        """What was last told of the radio as an uplink."""
+        """The last event about the radio as an uplink."""
         told = [event for event in self.guest.heard if isinstance(event, console.UplinkEvent)]
         return next((event.state for event in reversed(told) if "hwsim" in (event.driver or "")), "")
 

@@ -5,7 +5,7 @@
 
 usage: launcher.py SETTINGS   (a JSON file: etc, connmand, dbus_daemon, bus, port, crash, record, without)
 
-What differs: veths stand in for physical interfaces, the event port is an inherited socket, /tmp stays the machine's,
+What differs: veths replace physical interfaces, the event port is an inherited socket, /tmp stays the machine's,
 the files of /etc lie in a folder of the test, and the ruleset is compiled by this machine's nft as it is loaded.
 Folders below /run and /var that are needed, such as a clone of the project, are bound to their places in what the init
 mounts there.
@@ -103,7 +103,7 @@ def show(kept: list[tuple[Path, int]]) -> None:
 
 
 def crash() -> None:
-    """A mistake of ours, deep in the event loop."""
+    """A bug, deep in the event loop."""
     raise ZeroDivisionError("a mistake")
 
 

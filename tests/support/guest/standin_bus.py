@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""In the place of dbus-daemon: admits whoever connects, and then breaks the protocol, each time in another way."""
+"""In place of dbus-daemon: accepts every client, and then breaks the protocol, each time in another way."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 def configure(name: str) -> bool:
-    """Give an uplink what DHCP would give it.  False if it is gone meanwhile, or not up yet."""
+    """Give an uplink what DHCP would give it.  False if it was removed meanwhile, or isn't up yet."""
     for command in (
         ["ip", "addr", "replace", "10.0.2.15/24", "dev", name],
         ["ip", "route", "replace", "default", "via", "10.0.2.2", "dev", name],

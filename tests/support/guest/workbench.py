@@ -213,7 +213,7 @@ class Bench:
         wire.warm_up()
 
     def unplug_client(self, wire: Wire) -> None:
-        """What init.net.clients does when an interface is gone."""
+        """What init.net.clients does when an interface was removed."""
         name = rule.interface_name(wire.router_mac)
         self.ip(f"link del {name}")
         self.apply(firewall.expulsion(self.indexes[name], self.pairs.pop(name)))
@@ -249,10 +249,10 @@ class Bench:
         with inside(self.router):
             subprocess.run(["unshare", "-m", "sh", "-c", script], check=True)
 
-    def load(self, spec: Spec, mend: Callable[[str], str] = lambda text: text, ipv6: bool = True) -> None:
-        """Put a spec's ruleset, or what `mend` makes of it, into the kernel, and then the elements."""
+    def load(self, spec: Spec, change: Callable[[str], str] = lambda text: text, ipv6: bool = True) -> None:
+        """Load a spec's ruleset, or what `change` makes of it, into the kernel, and then the elements."""
         self.spec = spec
-        self.rules = mend(ruleset(spec, ipv6))
+        self.rules = change(ruleset(spec, ipv6))
         with inside(self.router):
             assert not sysctl.apply(tuple(traffic.settings(spec).items()))
         self.nft("flush ruleset\n" + self.rules)

@@ -3,7 +3,7 @@
 
 """A router and its surroundings in network namespaces: upstream, clients, and the router as PID 1 of its own.
 
-Each namespace lives as long as a process of ours; ending those leaves nothing behind.
+Each namespace lives as long as a process of the test; ending those leaves nothing behind.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def host(record: registry.VmState) -> dict[str, Any]:
         devices = sorted(_ids(monitor.execute("query-pci")))
         network = monitor.execute("human-monitor-command", **{"command-line": "info network"})
     with EventClient(Path(record.events)) as talk:
-        admitted = sorted(one["client"] for one in talk.ask("status")["clients"])
+        allowed = sorted(one["client"] for one in talk.ask("status")["clients"])
     shown = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
     settings = {
         str(path): path.read_text()
@@ -59,14 +59,14 @@ def host(record: registry.VmState) -> dict[str, Any]:
         "settings": settings,
         "devices": devices,
         "network": sorted(network.splitlines()),
-        "clients": admitted,
+        "clients": allowed,
         "files": sorted(str(path) for path in Path(record.monitor).parent.iterdir()),
         "journal": [str(change) for change in clients.journal().pending()],
     }
 
 
 def settled(record: registry.VmState, before: dict[str, Any]) -> dict[str, Any]:
-    """The same, once the router has admitted again what it had admitted before; it is given ten seconds for that."""
+    """The same, once the router has allowed again what it had allowed before; it has ten seconds for that."""
     end = time.monotonic() + 10
     while (now := host(record)) != before and time.monotonic() < end:
         time.sleep(0.05)

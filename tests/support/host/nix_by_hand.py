@@ -59,7 +59,7 @@ def closure(derivation: Path) -> set[str]:
 
 
 def with_change(folder: Path, old: str, new: str) -> Path:
-    """A copy of the miniature in which something is otherwise."""
+    """A changed copy of the miniature."""
     shutil.copytree(MINIATURE, folder)
     entry = folder / pipeline.NIXPKGS_ENTRY
     text = entry.read_text()

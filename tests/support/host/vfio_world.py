@@ -3,7 +3,7 @@
 
 """A machine whose hardware is emulated, with a virtual IOMMU, and in it our own program, QEMU and a router's image.
 
-Its kernel and root are built as a router's are.  It does what `vfio_host/scenario` says, and tells of it line by line.
+Its kernel and root are built as a router's are.  It does what `vfio_host/scenario` says, and reports it line by line.
 """
 
 from __future__ import annotations

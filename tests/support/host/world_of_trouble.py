@@ -41,7 +41,7 @@ def on_a_small_disk(size_kib: int, script: str, cwd: Path, env: Mapping[str, str
 
 
 def _run(argv: list[str], cwd: Path, env: Mapping[str, str | None] | None, timeout_s: float) -> Done:
-    # timeout(1) ends all of a script, where subprocess would end its shell alone.  Its own status is 124.
+    # timeout(1) ends all of a script, where subprocess would end only its shell.  Its own status is 124.
     done = subprocess.run(
         ["timeout", "-s", "INT", "-k", "20", str(timeout_s), *argv],
         cwd=cwd,

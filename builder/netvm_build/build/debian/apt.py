@@ -25,7 +25,7 @@ NEEDS_MIB = 256  # the indexes of two suites, uncompressed
 
 _URI = re.compile(r"'([^']+)' (\S+) ([0-9]{1,12}) SHA256:([0-9a-f]{64})")
 
-# How this machine reaches its mirrors (proxies, retries, dates it lets pass) is its owner's word.
+# How this machine reaches its mirrors (proxies, retries, dates it accepts) is up to its owner.
 _INHERITED = re.compile(r'Acquire::(?!IndexTargets|Allow|GzipIndexes|Languages|By-Hash)[\w:/.\[\]-]+ "[^"]*";')
 
 
@@ -141,7 +141,7 @@ def configuration(root: Path, inherited: tuple[str, ...]) -> str:
         'Acquire::Languages "none";',
         'Acquire::ForceHash "SHA256";',
         'Acquire::Retries "1";',
-        # A mirror that hangs is told of within three minutes: apt waits four times for each of four indexes.
+        # A mirror that hangs is reported within three minutes: apt waits four times for each of four indexes.
         'Acquire::http::Timeout "10";',
         'Acquire::https::Timeout "10";',
     )

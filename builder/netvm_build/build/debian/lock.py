@@ -104,7 +104,7 @@ def to_json(lock: Lock) -> str:
 
 
 def from_json(text: str | bytes) -> Lock:
-    """Raises DecodeError for anything but a lock of ours, ValueError for one whose parts don't fit together."""
+    """Raises DecodeError for anything but a lock of this version, ValueError for one whose parts don't fit together."""
     lock = decode_version(Lock, text, LOCK_VERSION)
     _hold_together(lock)
     return lock

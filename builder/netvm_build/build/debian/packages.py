@@ -47,7 +47,7 @@ SETS: Mapping[str, tuple[str, ...]] = {
     "qemu": (X86_64.qemu_package,),
 }  # fmt: skip
 
-# A kernel that Debian built stands in place of a compiler and the kernel's source.
+# A kernel that Debian built replaces a compiler and the kernel's source.
 BUILT_HERE = frozenset({"toolchain", "linux"})
 STOCK: Mapping[str, tuple[str, ...]] = {"stock": (f"linux-image-{X86_64.debian}",)}
 

@@ -35,7 +35,7 @@ _MAX_JOBS = 8
 _NOTE = re.compile(r"trace: netvm-note: (.+)")
 
 
-# A mirror that hangs is told of within two minutes, where Nix would wait 5 times 5.  NIX_CONFIG may say otherwise.
+# A mirror that hangs is reported within two minutes, where Nix would wait 5 times 5.  NIX_CONFIG may say otherwise.
 _PATIENCE = ("connect-timeout = 15", "stalled-download-timeout = 30", "download-attempts = 3")
 
 
@@ -59,7 +59,7 @@ def environment(*, locked: bool = True) -> dict[str, str]:
     given = os.environ.get("NIX_CONFIG", "")
     by_itself = os.geteuid() == 0 and os.environ.get("NIX_REMOTE", "") in ("", "auto", "local")
     config = "\n".join(filter(None, (*_PATIENCE, given, settings(root=by_itself, locked=locked))))
-    # A TMPDIR that is not there stops Nix, where everything else makes do with /tmp.
+    # Nix stops if TMPDIR doesn't exist; everything else uses /tmp then.
     return {"NIX_CONFIG": config, "TMPDIR": tempfile.gettempdir()}
 
 

@@ -20,7 +20,7 @@ _TRANSFER, _BUILDS, _BUILD = 101, 104, 105  # activity types
 _LOG_LINE, _PROGRESS = 101, 105  # result types
 _ERROR = 0  # message level
 
-# A stage that a build script of ours announces.
+# A stage that one of our build scripts announces.
 _STAGE = re.compile(r"netvm-stage: (.+)")
 # How many objects the kernel's stages will compile, as its build script counts them.
 _OBJECTS = re.compile(r"netvm-objects: (\d+) built in, (\d+) in modules")

@@ -10,7 +10,7 @@ from netvm_build.spec.absent.entry import CLIENTS, TOP, Absent
 SIP_NAMES = ("sip", "sip_alg", "h323", "rtsp")
 
 SIP = (
-    "there is no helper for SIP, H.323 and the like, which rewrite what clients say: phones work without one by STUN or"
+    "there is no helper for SIP, H.323 and others, which rewrite what clients say: phones work without one by STUN or"
     " by their provider's proxy, and ports can be forwarded as a range"
 )
 

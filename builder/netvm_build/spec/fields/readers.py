@@ -226,17 +226,17 @@ def whole_number(low: int, high: int, unit: str = "") -> Reader[int]:
     return scalar(kind, parse, {"type": "integer", "minimum": low, "maximum": high}, int)
 
 
-def pattern(expression: str, kind: str, hint: str, mend: Callable[[str], str] | None = None) -> Reader[str]:
+def pattern(expression: str, kind: str, hint: str, correct: Callable[[str], str] | None = None) -> Reader[str]:
     """A reader of text that matches an expression, which is compiled when it is first needed.
 
-    `mend` makes of a wrong text one that the hint may propose.
+    `correct` makes of a wrong text one that the hint may propose.
     """
 
     def parse(node: Scalar) -> str:
         value = node.text
         if re.fullmatch(expression, value):
             return text(node)
-        proposal = mend(value) if mend and len(value) < 200 else ""
+        proposal = correct(value) if correct and len(value) < 200 else ""
         better = f"did you mean {proposal}? {hint}" if re.fullmatch(expression, proposal) else hint
         raise ReadError(f"{shown(value)} is not {kind}", better)
 

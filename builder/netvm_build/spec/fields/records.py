@@ -18,7 +18,7 @@ from netvm_build.spec.yaml_nodes import Node, joined
 @dataclass(frozen=True)
 class EntryReader:
     """`kind` is such as "an uplink", `hint` how one is written.  `needed` are the keys that must be given, each with a
-    stand-in by which the rest of an entry is held against the rules where that key is missing or wrong.
+    stand-in with which the rest of an entry is checked by the rules where that key is missing or wrong.
 
     `also_called` are other names that somebody may give a key; `instead` is what to do about a key that there is not,
     by its path, where more can be said of it.  `examples` are of the keys that are lists.

@@ -13,7 +13,7 @@ from netvm_build.spec.fields.readers import At, Reader
 from netvm_build.spec.scalars import ReadError
 from netvm_build.spec.yaml_nodes import Node, Scalar
 
-WHERE = "write {file: PATH} or {env: NAME}: a secret itself never stands in a spec, and change it if it was real"
+WHERE = "write {file: PATH} or {env: NAME}: a spec never holds the secret itself; change it if it was real"
 
 
 def _read_secret(node: Node, at: At) -> Secret:

@@ -41,7 +41,7 @@ WATCHDOG = Key(
     whole_number(0, 2046, "s"),
     lambda r: r.machine.watchdog_s,
     "After how many seconds without a sign of life from PID 1 the machine is reset, by QEMU's watchdog i6300esb: at"
-    " least 10, or 0 for none. `run` and `smoke` end then and say so; a machine without the device goes without.",
+    " least 10, or 0 for none. `run` and `smoke` end then and say so; a machine without the device has no watchdog.",
     "30",
 )
 

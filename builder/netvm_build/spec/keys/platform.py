@@ -29,7 +29,7 @@ MIRROR = Key(
     "platform.mirror",
     optional(names.MIRROR),
     lambda r: r.platform.mirror,
-    "Where Debian's packages come from; empty: the machine's own mirror. No user name or password may stand in it.",
+    "Where Debian's packages come from; empty: the machine's own mirror. It must not hold a user name or password.",
     "http://mirror.example/debian",
 )
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What the router is, and where it goes out: keys that stand in no section."""
+"""What the router is, and where it goes out: keys outside any section."""
 
 from __future__ import annotations
 

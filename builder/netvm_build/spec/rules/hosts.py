@@ -3,7 +3,7 @@
 
 """Addresses in the spec that name other hosts: none may be the router's own, a client's, or no host's.
 
-Addresses that come by DHCP are not known here; the guest holds those against the same owners.
+Addresses that come by DHCP are not known here; the guest checks those for the same owners.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ REFUSALS: Mapping[str, Refusal] = {
         "it was for a multicast group (mDNS, SSDP, IGMP), which the router neither joins nor forwards",
     ),
     "no_host": Refusal(
-        "ip", "to nobody's address", "a client sent it to an address that no host can have (0.0.0.0/8, 127.0.0.0/8)"
+        "ip", "to an invalid address", "a client sent it to an address that no host can have (0.0.0.0/8, 127.0.0.0/8)"
     ),
     "needs_helper": Refusal(
         "ip",
@@ -115,7 +115,7 @@ REFUSALS: Mapping[str, Refusal] = {
 KERNEL_DROPS: Mapping[str, tuple[str, str]] = {
     "header": ("header or TTL", "its header is wrong, or its TTL ended at the router, which its sender is told"),
     "no_route": ("no route", "there is no route to its target, which its sender is told"),
-    "address": ("address of nobody", "its target is an address that cannot be one"),
+    "address": ("invalid address", "its target is an address that cannot be one"),
     "rp_filter": (
         "not the way back (kernel)",
         "its sender is not where the routes say, though its connection is known",

@@ -148,7 +148,7 @@ def _names_are_known(clients: Clients) -> Iterator[Violation]:
     for path, name in uses:
         if name not in names:
             known = f"the named clients are {', '.join(sorted(names))}" if names else "clients.named is empty"
-            hint = f"{known}: add `- {{name: {name}, router: 100.115.92.0}}` to clients.named, or mend the name"
+            hint = f"{known}: add `- {{name: {name}, router: 100.115.92.0}}` to clients.named, or correct the name"
             yield Violation(path, f"no client is named {name!r}", hint, all_names)
     for number, one in enumerate(clients.allow):
         if one.opener == one.other:

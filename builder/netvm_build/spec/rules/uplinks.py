@@ -69,7 +69,7 @@ def _gateway_is_a_neighbour(_router: Router, uplink: Uplink, path: str) -> Itera
         return
     network = address.network
     if gateway not in network and network.prefixlen < 32:  # with /32 the gateway need not be a neighbour
-        hint = f"the gateway must be reachable from {address}: mend the gateway, the address or its prefix length"
+        hint = f"the gateway must be reachable from {address}: correct the gateway, the address or its prefix length"
         message = f"{gateway} is outside the uplink's network {network}"
         yield Violation(f"{path}.gateway", message, hint, (f"{path}.address",))
 

@@ -138,7 +138,7 @@ def _server_is_proven(eap: Eap, path: str) -> Iterator[Violation]:
 
 
 def for_templates(router: Router) -> list[dict[str, Any]]:
-    """The networks in the forms that files take: `ssid` as text and `hex`, `connman`'s word for the security."""
+    """The networks in the forms that files take: `ssid` as text and `hex`, `connman`'s name for the security."""
     return [
         {
             "ssid": network.ssid,

@@ -4,7 +4,7 @@
 """What was changed for clients, read out of the journal, and undone.
 
 While a client is being attached its changes belong to the process that attaches it, and then to the VM's keeper.  When
-that is gone, whoever comes next finds them abandoned and undoes them.  One process at a time changes anything.
+that is gone, the next command finds them abandoned and undoes them.  One process at a time changes anything.
 """
 
 from __future__ import annotations

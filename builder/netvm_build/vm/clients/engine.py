@@ -65,7 +65,7 @@ def intended(record: VmState, wanted: AttachOptions, book: Journal) -> tuple[Att
 
 
 def attach(record: VmState, wanted: AttachOptions, book: Journal) -> tuple[Attachment, float]:
-    """Connect a client of this host to a running router; the seconds it took until the router had admitted it.
+    """Connect a client of this host to a running router; the seconds until the router had allowed it.
 
     Raises ClientError, LinkError, NotPermitted, QmpLost or JournalError, and then everything is as it was.
     """
@@ -201,7 +201,7 @@ def _attach(record: VmState, one: Attachment, book: Journal, monitor: Monitor, w
 
 
 def _until_admitted(talk: EventClient, one: Attachment, wait_s: float) -> None:
-    """Wait for the guest's word.  Raises ClientError."""
+    """Wait for the guest's answer.  Raises ClientError."""
     mac = one.pair.router_mac
     for told in talk.follow(time.monotonic() + wait_s):
         if isinstance(told.event, guest.ClientEvent) and told.event.mac == mac:

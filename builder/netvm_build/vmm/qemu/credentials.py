@@ -3,7 +3,7 @@
 
 """Secrets on their way into a VM: from files or the environment, by a file without a name, into QEMU's fw_cfg.
 
-A secret is never in a command line (QEMU's names a descriptor), a log, a report or a message, and in no file of ours.
+A secret is never in a command line (QEMU's names a descriptor), a log, a report, a message or a file that we write.
 """
 
 from __future__ import annotations

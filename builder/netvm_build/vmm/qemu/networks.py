@@ -124,7 +124,7 @@ def user_netdev(name: str, network: UserNetwork) -> list[str]:
 
 
 def trunk_netdevs(name: str, card: str, networks: Mapping[int, tuple[UserNetwork, str]]) -> list[str]:
-    """A card's own netdev, and a hub for each user network behind it, which that network and our socket share."""
+    """A card's own netdev, and a QEMU hub (hubport) for each user network behind it, shared with our socket."""
     line = ["-netdev", with_id(name, card)]
     for number, (network, netdev) in networks.items():
         user, ours = f"{name}-user{number}", f"{name}-ours{number}"

@@ -28,7 +28,7 @@ BRIDGE_SLOTS = 31  # slot 0 is the bridge's own hot-plug controller's
 CARD_SLOT = 0x0C  # its functions are the ports of the host's cards
 MOST = (LAST_SLOT - FIRST_SLOT + 1) * BRIDGE_SLOTS
 VECTOR_BRIDGES = 2  # for each CPU: 62 NICs with two vectors each leave a third of a CPU's for all else
-VECTORS = 2  # of such a NIC: one for its queues, and one that tells of a change; Linux takes no fewer
+VECTORS = 2  # of such a NIC: one for its queues, and one that announces a change; Linux takes no fewer
 # Slots 0x10 to 0x18 and 0x1e have the lines E to H, the others A to D: those that share lines take the two in turn.
 SLOTS = (0x10, 0x19, 0x11, 0x1A, 0x12, 0x1B, 0x13, 0x1C, 0x14, 0x1D, 0x15, 0x16, 0x17, 0x18, 0x1E)
 OWN, SHARED = "own", "shared"  # how bridges are called, by which a slot is known wherever it is read from

@@ -52,7 +52,7 @@ class Qmp:
         except ExecuteError as error:
             raise Refused(str(error)) from error
         except (QMPError, TimeoutError, EOFError, OSError) as error:
-            why = "did not answer" if isinstance(error, TimeoutError) else "is gone"
+            why = "did not answer" if isinstance(error, TimeoutError) else "has ended"
             raise QmpLost(f"{self._peer} {why} at {command}") from error
 
     def events(self, *names: str) -> AbstractContextManager[Any]:
@@ -64,7 +64,7 @@ class Qmp:
         try:
             self._client.send_fd_scm(descriptor)
         except (QMPError, OSError) as error:
-            raise QmpLost(f"{self._peer} is gone") from error
+            raise QmpLost(f"{self._peer} has ended") from error
         await self.execute("getfd", fdname=name)
 
     async def unplug(self, device: str, deadline_s: float | None = UNPLUG_S) -> Release:

@@ -80,7 +80,7 @@ def default_route(gateway: str) -> None:
 
 
 def netvm(*arguments: str, user: int | None = None, deadline_s: float = 900) -> dict[str, Any]:
-    """One command of ours: status, stdout, stderr."""
+    """One netvm-build command: status, stdout, stderr."""
     began = time.monotonic()
     argv = ["python3", "-B", "-m", "netvm_build", *arguments]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=deadline_s, user=user, group=user, cwd="/tmp")
@@ -156,7 +156,7 @@ def kill_table(addresses: Sequence[str], steps: int) -> None:
 
 
 def nameless(cards: Mapping[str, Sequence[str | None]]) -> dict[str, tuple[str | None, str | None, int]]:
-    """The same with the number of each card's interfaces: for want of udev here, names go to whoever comes first."""
+    """The same with the number of each card's interfaces: without udev, names are given in the order of appearance."""
     return {address: (driver, override, len(rest)) for address, (driver, override, *rest) in cards.items()}
 
 

@@ -52,7 +52,7 @@ def by_hand() -> None:
     files += [
         f"/sys/bus/pci/drivers/{driver}/{name}" for driver in ("e1000e", "vfio-pci") for name in ("bind", "unbind")
     ]
-    for file in files:  # as the rules do, for want of udev here
+    for file in files:  # as udev's rules do; there is no udev here
         os.chown(file, 1000, 1000)
     os.environ["HOME"] = "/tmp"
     tell("allowed", **netvm("vfio", "bind", CARD, user=1000))
