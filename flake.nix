@@ -81,10 +81,10 @@
           cp -r ${self}/. tree && chmod -R u+w tree && cd tree
           python3 -m pytest -q -p no:cacheprovider ${toString [
             "tests/unit/test_address.py"
-            "tests/unit/test_console.py"
+            "tests/unit/test_guest_lines.py"
             "tests/unit/test_manifest.py"
-            "tests/unit/test_marks.py"
-            "tests/unit/test_nixlit.py"
+            "tests/unit/test_yaml_nodes.py"
+            "tests/unit/test_nix_literal.py"
             "tests/unit/test_render.py"
             "tests/unit/test_report.py"
             "tests/unit/test_spec.py"

@@ -61,7 +61,7 @@ def test_the_verdict_is_the_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: p
         "! taps         none",
         "               → sudo modprobe tun",
         "",
-        "building and smoking work here",
+        "`build` and `smoke` work here",
     ]
     findings(monkeypatch, OK, MISSING)
     assert main(["doctor"]) == 1

@@ -82,7 +82,7 @@ def netvm_build(context: click.Context, folder: str | None, quiet: bool, verbose
 
 
 class Word(click.Choice):  # type: ignore[type-arg, unused-ignore]
-    """One of several words; a word that is near one of them gets a question instead of the whole list."""
+    """One of several words; for a similar word the error is `did you mean`, not the whole list."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:

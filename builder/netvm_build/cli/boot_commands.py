@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""smoke and run: an image in QEMU, to be proved or to be used."""
+"""smoke and run: boot an image in QEMU, to check it or to use it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def smoke(
 ) -> None:
     """Boot a router with two clients, and check that it routes.
 
-    A SPEC is built first.  Needs no privileges, but for --vfio.  Exits with 1 if the router fails a check.
+    A SPEC is built first.  Needs no privileges, except with --vfio.  Exits with 1 if the router fails a check.
     """
     from netvm_build.cli import targets
     from netvm_build.smoke import engine as smoking

@@ -163,7 +163,7 @@ def detach(
 ) -> None:
     """Undo what `attach` did.
 
-    Stop the client's VM before.  Exits with 1 if something is left.
+    Stop the client's VM first.  Exits with 1 if something is left.
     """
     from netvm_build.host import capabilities
     from netvm_build.vm import clients

@@ -29,7 +29,7 @@ GIB = 1 << 30
 
 
 class State(Enum):
-    """WARN: building and smoking work, something else does not or is slow; MISSING: they do not work."""
+    """WARN: `build` and `smoke` work, something else doesn't or is slow; MISSING: they don't work."""
 
     OK = "ok"
     WARN = "warn"
@@ -52,7 +52,7 @@ def examine() -> tuple[Finding, ...]:
 
 
 def able(findings: Iterable[Finding]) -> bool:
-    """Whether building and smoking are possible here."""
+    """Whether `build` and `smoke` work here."""
     return all(finding.state is not State.MISSING for finding in findings)
 
 
@@ -146,7 +146,7 @@ def check_packages() -> Finding:
 
 
 def check_qemu() -> Finding:
-    """A QEMU of the machine's own, which is not needed."""
+    """A QEMU on PATH, which is optional."""
     try:
         found = qemu.find()
     except NetvmError:

@@ -27,7 +27,7 @@ MARKS = {"ok": "✓", "warn": "!", "missing": "✗"}
 def doctor(context: click.Context, as_json: bool) -> None:
     """Say what this machine can do, and how to fix what it can't.
 
-    Exits with 0 if building and smoking are possible here, else with 1.  Changes nothing.
+    Exits with 0 if `build` and `smoke` work here, else with 1.  Changes nothing.
     """
     from netvm_build.cli import doctor as examiner
 
@@ -41,7 +41,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
             first, *rest = lines(finding, screen.width)
             state = finding.state.value
             screen.result_lines([first.replace(MARKS[state], screen.styled(MARKS[state], state, sys.stdout), 1), *rest])
-        screen.result("\nbuilding and smoking work here" if able else "\nbuilding or smoking does not work here yet")
+        screen.result("\n`build` and `smoke` work here" if able else "\n`build` or `smoke` does not work here yet")
     context.exit(0 if able else 1)
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Sinks that draw what engines emit: a living line on a terminal, plain lines in a log, nothing when quiet."""
+"""Sinks that draw what engines emit: a live line on a terminal, plain lines in a log, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PACE_S = 2.0
 
 @contextmanager
 def drawing(screen: Screen) -> Iterator[Sink]:
-    """A sink for the length of one command, fit for where stderr goes."""
+    """A sink for one command, suited to what stderr is."""
     if screen.verbosity < 0:
         yield discard
     elif screen.animated:
@@ -93,7 +93,7 @@ class _Pacer:
                 self.timer.start()
 
     def drop(self) -> None:
-        """Forget what waits: something later has been said."""
+        """Drop the line that waits: a later one was written."""
         with self.lock:
             self.waiting = None
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""main: run one command and turn whatever happens into words and an exit code."""
+"""main: run one command and report its outcome as text and an exit code."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _misused(error: click.UsageError) -> NetvmError:
 
 
 def _bug() -> int:
-    """Everything we did not foresee keeps its traceback."""
+    """Print an unexpected exception with its traceback."""
     for line in traceback.format_exc().splitlines():
         print(escape(line), file=sys.stderr)
     print("this is a bug in netvm-build: please report it with these lines and the command you gave", file=sys.stderr)

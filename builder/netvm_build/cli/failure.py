@@ -83,7 +83,7 @@ _TROUBLE = {
 
 
 def machine_trouble(error: OSError, folder: Path | None = None) -> NetvmError | None:
-    """What the machine refuses us (full, read-only, not ours …) as an error that names the place; None if it is a bug.
+    """An error of the machine (disk full, read-only, no permission …) that names the place; None if it is a bug.
 
     `folder` is where we were writing, for those errors that do not say.
     """
@@ -121,7 +121,7 @@ def disk_full(error: OSError, folder: Path | None = None) -> NetvmError | None:
 
 
 def _short_of_space(limit_bytes: int = 64 * MIB) -> Iterator[tuple[Path, int]]:
-    """Those of the folders we write to that have next to nothing left."""
+    """The folders we write to that are nearly full, each with what is free."""
     for place in (Path.cwd(), Path(tempfile.gettempdir()), Path("/nix/store")):
         free = _free_bytes(place) if place.is_dir() else limit_bytes
         if free < limit_bytes:

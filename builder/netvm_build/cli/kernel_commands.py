@@ -84,7 +84,7 @@ def show(screen: Screen, name: str, spec: str, as_json: bool) -> None:
 @JSON
 @click.pass_obj
 def explain(screen: Screen, option: str, spec: str, as_json: bool) -> None:
-    """Say who asks for a kernel option, and with which value."""
+    """Show what asks for a kernel option, and for which value."""
     from netvm_build import kconfig
 
     asked, fragments = _read(spec)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def put_right(screen: Screen) -> None:
-    """Cards and links.  Every command that starts or ends VMs begins so."""
+    """Cards and links.  Every command that starts or ends VMs begins with this."""
     cards(screen)
     links(screen)
 

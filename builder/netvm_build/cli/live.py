@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The living line: the stage, the time it has taken, what is worked on now, and how far."""
+"""The live line: the stage, the time it has taken, what is worked on now, and how far."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def live_sink(screen: Screen) -> Iterator[Sink]:
 
 
 def _take(event: Event, running: dict[str, _Running], screen: Screen) -> str | None:
-    """Note an event in the picture; return the line that should stay, if any."""
+    """Take an event into what is drawn; return the line that should stay, if any."""
     match event:
         case StageStarted(stage):
             running[stage] = _Running(time.monotonic(), Spinner("dots"))

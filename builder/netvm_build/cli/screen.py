@@ -60,7 +60,7 @@ class Screen:
         return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.colored(stream) else text
 
     def result(self, text: str) -> None:
-        """What was asked for: to stdout."""
+        """Print a result to stdout."""
         print(text, flush=True)
 
     def result_lines(self, lines: Iterable[str]) -> None:
@@ -72,10 +72,10 @@ class Screen:
         self.result_lines((layout.headed_table if headed else layout.table)(rows, self.width))
 
     def result_json(self, value: object) -> None:
-        """What was asked for, for a program to read: to stdout."""
+        """Print a result as JSON to stdout."""
         print(json.dumps(value, indent=2), flush=True)
 
     def say(self, text: str) -> None:
-        """What a person might like to know: to stderr, unless --quiet."""
+        """Print information to stderr, unless --quiet."""
         if self.verbosity >= 0:
             print(text, file=sys.stderr, flush=True)

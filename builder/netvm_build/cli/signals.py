@@ -29,7 +29,7 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stopping_once() -> Iterator[None]:
-    """Raise Stopped at the first of SIGINT, SIGTERM and SIGHUP; let later ones pass with a word.
+    """Raise Stopped at the first of SIGINT, SIGTERM and SIGHUP; answer later ones with a line on stderr.
 
     A program that is just being started is not known to anyone who would end it, so the signal waits for that moment to
     pass: a timer asks again.  So it does where the exception was lost: Python drops what is raised in the callback of a

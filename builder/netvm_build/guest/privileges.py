@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What each service of the guest may do: as it is meant to be, and as the guest's kernel tells it.
+"""What each service of the guest may do: as it should be, and as the guest's kernel reports it.
 
-What is meant is written down here a second time, and a test compares it with the guest's own table in
+What it should be is written here a second time, and a test compares it with the guest's own table in
 rootfs/init/core/services.py: a mistake there must not change what it is compared with.
 """
 

@@ -57,7 +57,7 @@ def confine() -> None:
 
 
 def drop_capability() -> None:
-    """Keep CAP_NET_ADMIN in reserve for `lent`, out of effect, and from every program we start; root stays root."""
+    """Keep CAP_NET_ADMIN in reserve for `with_capability`, and from every program we start; root stays root."""
     if os.geteuid() == 0:
         return
     with suppress(OSError):  # a kernel without ambient capabilities has none to clear

@@ -6,7 +6,7 @@
 A journal is a file of JSON lines in a folder.  `record` returns once the line is on the disk, so a change that was made
 is always known; a line that was cut off belongs to a change that was never begun.  `done` says that a change is undone
 (or was not made after all), and the file is empty again when the last one is.  Nothing that it is for outlives the
-kernel that it was done to, so lines from before a reboot count for nothing.
+kernel that it was done to, so lines from before a reboot are ignored.
 
 A change belongs to a process, and is abandoned when that process has ended, however it ended; a change that belongs to
 none (`owner_pid` 0) stays until somebody undoes it on purpose.

@@ -187,7 +187,7 @@ def wait_until_free(host: Host, device: Device, patience_s: float = FREE_S) -> N
 
 
 def _busy(file: Path) -> bool:
-    """A group can be open but once (vfio.rst), so opening it tells."""
+    """A group can be open but once (vfio.rst), so opening it shows whether it is in use."""
     try:
         os.close(os.open(file, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:

@@ -144,7 +144,7 @@ def _refuse_resetless(device: Device, consent: Consent) -> None:
 
 
 def bind(host: Host, journal: Journal, addresses: Iterable[str], consent: Consent, say: Say) -> tuple[Change, ...]:
-    """Hand cards over, each step told, journaled and then made; if one fails, those before it are undone.
+    """Hand cards over, each step reported, journaled and then made; if one fails, those before it are undone.
 
     The changes belong to this process.  Raises HostError, JournalError.
     """

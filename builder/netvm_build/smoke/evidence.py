@@ -13,11 +13,11 @@ from netvm_build.model.address import SHARED
 
 
 def leaked(pcap: bytes, beyond: Sequence[IPv4Network] = (), pool: IPv4Network | None = None) -> tuple[int, list[str]]:
-    """From a capture of QEMU's: how many packets, and of each that should not be there what it has.
+    """Read QEMU's capture: the number of packets, and for each that should not be there what is wrong with it.
 
     That is a client's address as its source, or IPv6, which the router does not speak, nor QEMU's network there.
-    Networks `beyond` an uplink may be of the shared address space too, as a carrier's are; `pool` is clients' all the
-    same.
+    Networks `beyond` an uplink may be of the shared address space too, as a carrier's are; `pool` still counts as
+    clients'.
     """
     count, leaks, at = 0, [], 24
     while at + 16 <= len(pcap):

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Whether the laboratory was well: a QEMU that died, or a log that could not be written, says nothing of the router."""
+"""Whether the test bed worked: a QEMU that died, or a log that could not be written, says nothing about the router."""
 
 from __future__ import annotations
 

@@ -85,4 +85,4 @@ class Sink(Protocol):
 
 
 def discard(event: Event, /) -> None:
-    """The sink of those who do not watch."""
+    """A sink that drops every event."""

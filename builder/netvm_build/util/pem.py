@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""PEM (RFC 7468): the blocks of a text, in their order; what stands around them is left out."""
+"""PEM (RFC 7468): the blocks of a text, in their order, without what is around them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Block:
 
 
 def blocks(text: str) -> tuple[Block, ...]:
-    """Every block.  Raises ValueError where one begins that does not end well; the message repeats none of it."""
+    """Every block.  Raises ValueError for a block that isn't complete; the message repeats none of it."""
     found = []
     for match in _BLOCK.finditer(text):
         try:

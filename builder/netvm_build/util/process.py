@@ -4,7 +4,7 @@
 """The only room that starts programs: `run` for those that end by themselves, `spawn` for those we end.
 
 Every child gets a session of its own, so that Ctrl-C reaches only us and we end the whole group: no process is left.
-Should we be killed so that we can end nobody, the kernel sends each child a signal (PR_SET_PDEATHSIG of prctl(2)).
+If we are killed and can't end them, the kernel sends each child a signal (PR_SET_PDEATHSIG of prctl(2)).
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own.  End it with `end_group`.  Raises CommandError if it cannot start.
 
-    `orphaned` is what it gets if we die without a word: SIGTERM lets Nix end its builders first.
+    `orphaned` is the signal it gets if we are killed: SIGTERM lets Nix end its builders first.
     """
     prctl, parent = _prctl(), os.getpid()
 
@@ -125,7 +125,7 @@ def detach(work: Callable[[Callable[[bytes], None]], int], log: Path) -> bytes:
 
     The log is removed where nothing was said.
 
-    Returns what the work has told by the function it is given, once it tells or ends; empty if it ended without a word.
+    Returns what the work reported by the function it is given, as soon as it does; empty if it ended without a report.
     """
     sys.stdout.flush()
     sys.stderr.flush()

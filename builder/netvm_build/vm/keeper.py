@@ -55,7 +55,7 @@ class Keeper:
         self._loop = asyncio.get_running_loop()
         self._log = ConsoleLog(launch.log)
         self._tasks: list[asyncio.Task[None]] = []
-        self._hubs: dict[str, EventBroker | ConsoleBroker] = {}
+        self._brokers: dict[str, EventBroker | ConsoleBroker] = {}
         self._lasting = AsyncExitStack()
 
     def leave(self) -> None:
@@ -101,7 +101,7 @@ class Keeper:
         self._tasks.append(asyncio.create_task(self._trim(vm, log_of(launch))))
         events = EventBroker(vm.port, self._heard)
         console = ConsoleBroker(vm.console, lambda data: self._printed(data, events))
-        self._hubs = {registry.EVENTS: events, registry.CONSOLE: console}
+        self._brokers = {registry.EVENTS: events, registry.CONSOLE: console}
         self._attend("the event port", events.listen(), events.fail)
         self._attend("the console", console.listen(), events.tell)
         for name, serve in ((registry.EVENTS, events.serve), (registry.CONSOLE, console.serve)):
@@ -190,8 +190,8 @@ class Keeper:
         await interrupts.ended(*waits)
         if not vm.ended.is_set() and not self._quit:
             await self._power_down(vm)
-        for hub in self._hubs.values():
-            hub.hurry()
+        for broker in self._brokers.values():
+            broker.hurry()
         if vm.ended.is_set():  # what it printed last is still on its way to the readers
             await asyncio.sleep(LAST_WORDS_S)
 
@@ -205,8 +205,8 @@ class Keeper:
     async def _close(self) -> None:
         if self._vm is not None:
             await self._vm.stop()
-        for hub in self._hubs.values():
-            hub.close()
+        for broker in self._brokers.values():
+            broker.close()
         await interrupts.ended(*self._tasks)
         if self._vm is not None:
             await self._vm.close()

@@ -18,7 +18,7 @@ MAX_TO_GUEST_BYTES = 256 << 10
 
 
 class ConsoleBroker:
-    """The console's bytes to every reader and to our own ears; what readers type to the guest."""
+    """The console's bytes to every reader and to the keeper; what readers type to the guest."""
 
     def __init__(self, console: socket.socket, on_data: Callable[[bytes], None]) -> None:
         self._console = console
