@@ -69,7 +69,7 @@ REFUSALS: Mapping[str, Refusal] = {
         " use NAT-T, which is UDP port 4500",
     ),
     "odd_flags": Refusal("ip", "odd TCP flags", "TCP flags that no connection has, such as none, all, or SYN with FIN"),
-    "invalid": Refusal("ip", "no valid connection", "it belongs to no known connection and cannot begin one"),
+    "invalid": Refusal("ip", "no valid connection", "connection tracking finds it invalid: it fits no connection"),
     "isolated": Refusal("ip", "client to client", "it was for another client, and the spec allows no such pair"),
     "from_uplink": Refusal(
         "ip", "uplink to client", "it came from an uplink, is no answer to a client, and the port is not forwarded"
