@@ -188,7 +188,7 @@ def test_the_qemu_asked_for_wins(engines: Engines, tmp_path: Path) -> None:
 def test_neither_an_image_nor_a_spec(command: str, engines: Engines, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "build/stock"]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("error: build/stock: there is neither an image's folder nor a spec of this name\n")
+    assert err.startswith("error: build/stock: no image folder or spec has this name\n")
     assert "netvm-build build -o build/stock\n" in err
     Path("empty").mkdir()
     assert main([command, "empty"]) == 2

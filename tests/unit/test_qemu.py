@@ -267,7 +267,7 @@ def test_a_device_that_boots_the_kernel(
     ("fault", "trouble"),
     [
         ("kvm-no-linux", "nothing ran within 0.5 s"),
-        ("kvm-resets", "the guest reset before Linux spoke"),
+        ("kvm-resets", "the guest reset before Linux printed anything"),
         ("kvm-aborts", "failed to set MSR"),
     ],
 )

@@ -471,7 +471,7 @@ def test_a_card_without_its_firmware(line: str) -> None:
     others = ["platform regulatory.0: Direct firmware load for regulatory.db failed with error -2"]
     refused = Modules(1.0, failed=("crc32c_intel: No such device",))
     cause, hint = told(events=[refused], console=[*others, line], options={"IGB": "m"})
-    assert cause == "The uplink's driver asks for the firmware nic/a.bin, which the image doesn't include."
+    assert cause == "The uplink's driver asks for the firmware nic/a.bin, which isn't in the image."
     assert "kernel.firmware" in hint
     cause, _ = told(events=[UplinkEvent(1.0, state="found")], console=[line])  # it needs none
     assert "firmware" not in cause

@@ -142,7 +142,7 @@ def test_a_damaged_or_crowded_file_of_authorities_is_refused(folder: Path) -> No
     (folder / "ca.pem").write_text(AUTHORITY.replace("-----END", "----END"))
     assert "is damaged" in refused(network(CAMPUS), folder)
     (folder / "ca.pem").write_text("hunter2")
-    assert "is not one of certificates in PEM" in refused(network(CAMPUS), folder)
+    assert "doesn't hold certificates in PEM" in refused(network(CAMPUS), folder)
     (folder / "ca.pem").write_text(AUTHORITY * 33)
     assert "33 certificates" in refused(network(CAMPUS), folder)
 
@@ -179,7 +179,7 @@ def test_what_cannot_be_used_is_named_and_never_told(folder: Path) -> None:
     for text, said in (
         (ENCRYPTED, "name its passphrase in `secret`"),
         (KEY.replace("PRIVATE", "RSA PRIVATE"), "openssl pkcs8 -topk8"),
-        (pem.Block(pem.KEY, b"hunter2").text, "not of RSA"),
+        (pem.Block(pem.KEY, b"hunter2").text, "isn't RSA"),
         (KEY[:60], "is damaged"),
     ):
         key.write_text(text)
@@ -191,7 +191,7 @@ def test_what_cannot_be_used_is_named_and_never_told(folder: Path) -> None:
     assert "chmod 600" in unusable(lab, {})
     key.chmod(0o600)
     (folder / "client.pem").write_text(AUTHORITY)
-    assert "client.pem has a key that is not of RSA" in unusable(lab, {})
+    assert "client.pem has a key that isn't RSA" in unusable(lab, {})
 
 
 def test_a_network_that_cannot_be_read_is_not_a_missing_network(folder: Path) -> None:

@@ -71,7 +71,7 @@ def check(front: Front, before: RunOptions, inner: Target, wanted: RunOptions, *
         run.check(inner.image, inner.qemu, wanted, detach=detach)
         return
     if front.name == (wanted.name or inner.image.manifest.name):
-        hint = "call the one behind otherwise with --name, or give one of them another `name` in its spec"
+        hint = "give the one behind another name with --name, or change `name` in one of the specs"
         raise NetvmError(f"both routers are named {front.name}", hint=hint)
     if _runs(front.name):
         hint = f"use it with `--behind {front.name}`, or end it with `netvm-build stop {front.name}`"

@@ -159,8 +159,8 @@ def _write(path: Path, text: str) -> None:
 @netvm_build.command(epilog="Example: netvm-build run build/netvm --detach && netvm-build status --watch")
 @click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml", shell_complete=proposals.files)
 @click.option("-d", "--detach", is_flag=True, help="Run without this terminal: see status, console, stop.")
-@click.option("--name", metavar="NAME", help="Call the VM so.  [default: the image's name]")
-@click.option("--clients", metavar="N", type=click.IntRange(0), help="Clients from the pool, beside named ones.")
+@click.option("--name", metavar="NAME", help="The VM's name.  [default: the image's]")
+@click.option("--clients", metavar="N", type=click.IntRange(0), help="Clients from the pool, besides named ones.")
 @click.option("--spare-ports", metavar="N", type=click.IntRange(0), help="Ports for `client attach`.  [default: 4]")
 @click.option(
     "--uplink",

@@ -81,7 +81,7 @@ def lock(screen: Screen, spec: str) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Only say what Nix would build.")
 @click.option("--rebuild", is_flag=True, help="Build twice; fail where any byte differs.")
-@click.option("--update-lock", is_flag=True, help="Make the lock anew first.")
+@click.option("--update-lock", is_flag=True, help="Make the lock again first.")
 @click.option("--json", "as_json", is_flag=True, help="Print the image's manifest as JSON.")
 @click.pass_obj
 def build(

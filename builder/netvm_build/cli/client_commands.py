@@ -150,7 +150,7 @@ def _object(one: Attachment) -> dict[str, object]:
 @click.argument("vm", metavar="[VM]", required=False, type=VM)
 @click.option("--name", metavar="NAME", help="The client's name.")
 @click.option("--address", metavar="A", type=Address(), help="The client's address, or the router's end.")
-@click.option("--all", "everything", is_flag=True, help="All of this VM, or of all VMs, and what dead ones left.")
+@click.option("--all", "everything", is_flag=True, help="All of this VM, or of all VMs, and what ended VMs left.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def detach(

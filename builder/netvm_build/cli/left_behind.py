@@ -43,7 +43,7 @@ def links(screen: Screen) -> None:
     try:
         tell(screen, clients.sweep(clients.journal()))
     except NetvmError as error:
-        screen.say(f"what earlier VMs left could not be looked at: {error.message}")
+        screen.say(f"what earlier VMs left could not be checked: {error.message}")
 
 
 def tell(screen: Screen, results: tuple[Detached, ...]) -> None:

@@ -74,7 +74,7 @@ def _spec(what: Path) -> Path:
     if path.exists() or (what.suffix in (".yaml", ".yml") and not what.is_dir()):
         return path  # or an error that names the file
     hint = f"build an image there, in the folder of its spec: netvm-build build -o {what}"
-    message = "there is neither an image's folder nor a spec of this name"
+    message = "no image folder or spec has this name"
     if what.is_dir():
         message = f"this folder holds neither an image ({manifest.FILE}) nor a spec (netvm.yaml)"
         hint += f"; or write a spec: netvm-build init {what}"

@@ -46,7 +46,7 @@ async def reach(lab: Lab, client: ClientVm) -> str:
     told = await client.ask("tcp", to=host, port=lab.upstream.tcp_port, token=token, timeout_s=10 * wait_s)
     result = await transfer
     if not result.intact:
-        raise CheckFailed(f"TCP returned {result.returned_bytes} bytes with another sha256 than those sent")
+        raise CheckFailed(f"TCP returned {result.returned_bytes} bytes whose SHA-256 differs from what was sent")
     seconds = told.get("seconds")
     rate = f", {2 * lab.upstream.size_bytes / (1 << 20) / seconds:.0f} MiB/s" if isinstance(seconds, float) else ""
     return f"icmp udp dns tcp ({lab.upstream.size_bytes >> 20} MiB each way{rate}){lost}"

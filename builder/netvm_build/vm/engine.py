@@ -217,7 +217,7 @@ def _give_back(say: Callable[[str], None]) -> None:
     try:
         results = clients.sweep(clients.journal(), (os.getpid(), process.started(os.getpid())))
     except NetvmError as error:
-        say(f"what was made for clients could not be looked at: {error.message}")
+        say(f"what was made for clients could not be checked: {error.message}")
         return
     for line in changes.lines_left(results):
         say(f"{line}: sudo netvm-build client detach --all")

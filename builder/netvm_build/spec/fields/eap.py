@@ -63,7 +63,7 @@ def _read_authorities(node: Scalar, at: At) -> Authorities:
     except ValueError as error:
         raise ReadError(f"the file {files.shown(path)} is damaged: {error}", _HOW_CA) from None
     if not blocks or any(block.label != pem.CERTIFICATE for block in blocks):
-        raise ReadError(f"the file {files.shown(path)} is not one of certificates in PEM", _HOW_CA)
+        raise ReadError(f"the file {files.shown(path)} doesn't hold certificates in PEM", _HOW_CA)
     if len(blocks) > MOST_CERTIFICATES:
         hint = "give the one that has issued the server's certificate: whom all of them vouch for would be trusted"
         raise ReadError(

@@ -126,7 +126,7 @@ def probe_linux(qemu: Qemu, kind: str, kernel: Path, deadline_s: float = LINUX_D
     ended = _boot(linux_argv(qemu, kind, kernel), deadline_s)
     if ended.status != 0:
         return ended.trouble
-    return None if b"Kernel panic" in ended.console else "the guest reset before Linux spoke"
+    return None if b"Kernel panic" in ended.console else "the guest reset before Linux printed anything"
 
 
 @dataclass(frozen=True)

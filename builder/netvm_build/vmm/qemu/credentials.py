@@ -116,9 +116,9 @@ def _certificates(path: Path) -> str:
     """The client's certificate, and those between it and its authority.  They are no secret."""
     found = _blocks(f"the file {shown(path)}", _read(path, private=False))
     if not found or any(block.label != pem.CERTIFICATE for block in found):
-        raise _Unusable(f"the file {shown(path)} is not one of certificates in PEM, the client's own first")
+        raise _Unusable(f"the file {shown(path)} doesn't hold certificates in PEM, the client's own first")
     if not found[0].names_rsa:
-        raise _Unusable(f"the file {shown(path)} has a key that is not of RSA, and iwd takes no other of a client")
+        raise _Unusable(f"the file {shown(path)} has a key that isn't RSA, and iwd accepts only RSA from a client")
     return "".join(block.text for block in found)
 
 
@@ -129,7 +129,7 @@ def _key(where: Secret, environ: Mapping[str, str]) -> pem.Block:
         how = "openssl pkcs8 -topk8 -in client.key -out client.pem"
         raise _Unusable(f"{place} holds no private key as PKCS #8 in PEM: {how}")
     if keys[0].label == pem.KEY and not keys[0].names_rsa:
-        raise _Unusable(f"{place} holds a key that is not of RSA, and iwd takes no other of a client")
+        raise _Unusable(f"{place} holds a key that isn't RSA, and iwd accepts only RSA from a client")
     return keys[0]
 
 
