@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from netvm_build.util import resources
-from netvm_build.util.files import shown
+from netvm_build.util.paths import shown
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "builder" / "netvm_build"

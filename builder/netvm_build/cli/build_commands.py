@@ -17,7 +17,6 @@ from netvm_build.cli.draw import drawing
 from netvm_build.cli.proposals import files
 from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import BootError
-from netvm_build.util.layout import table, wrap
 
 if TYPE_CHECKING:
     from netvm_build.build.pipeline import Loaded, Plan
@@ -143,6 +142,8 @@ def plan_object(plan: Plan) -> dict[str, object]:
 
 def summary(image: Image, width: int | None = None) -> list[str]:
     """What was built, for a person."""
+    from netvm_build.util.layout import table, wrap
+
     manifest = image.manifest
     parts = (("kernel", image.kernel, manifest.kernel.sha256), ("root", image.rootfs, manifest.rootfs.sha256))
     rows = [(label, f"{path.stat().st_size / MIB:.1f} MiB", f"sha256 {sha256}") for label, path, sha256 in parts]

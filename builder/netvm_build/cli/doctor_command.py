@@ -13,7 +13,6 @@ import click
 from netvm_build.cli.app import netvm_build
 from netvm_build.cli.escape import escape
 from netvm_build.cli.screen import Screen
-from netvm_build.util.layout import BELOW, READABLE, hanging, wrap
 
 if TYPE_CHECKING:
     from netvm_build.cli.doctor import Finding
@@ -54,6 +53,8 @@ def lines(finding: Finding, width: int | None = None) -> list[str]:
 
     Further lines of `mend` are the text of a file: they stay whole, to be copied.
     """
+    from netvm_build.util.layout import BELOW, READABLE, hanging, wrap
+
     shown = hanging(f"{MARKS[finding.state.value]} {finding.subject}", escape(finding.found), COLUMN, width)
     if not finding.mend:
         return shown

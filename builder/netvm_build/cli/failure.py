@@ -16,7 +16,6 @@ from pathlib import Path
 from netvm_build.cli.escape import escape, escape_lines
 from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import CommandError, KernelConfigError, NetvmError, SpecError
-from netvm_build.util.layout import table
 
 MIB = 1 << 20
 
@@ -48,6 +47,8 @@ def _marked(mark: str, text: str, screen: Screen) -> Iterator[str]:
 
 def _evidence(error: NetvmError) -> Iterator[str]:
     if isinstance(error, KernelConfigError):
+        from netvm_build.util.layout import table
+
         head = ("option", "asked", "got", "because")
         rows = [(m.option, m.wanted, m.got, m.because) for m in error.mismatches]
         yield from table([head, *(tuple(escape(cell) for cell in row) for row in rows)], gap=3, indent="  ")

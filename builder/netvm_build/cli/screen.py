@@ -12,8 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from netvm_build.util import layout
-
 STYLES = {"error": "1;31", "hint": "36", "ok": "32", "warn": "33", "missing": "31", "dim": "2", "bold": "1"}
 
 
@@ -69,6 +67,8 @@ class Screen:
 
     def table(self, rows: Iterable[Sequence[str]], *, headed: bool) -> None:
         """Rows on stdout, as wide as it is; `headed` if the first one names the columns."""
+        from netvm_build.util import layout
+
         self.result_lines((layout.headed_table if headed else layout.table)(rows, self.width))
 
     def result_json(self, value: object) -> None:

@@ -15,7 +15,7 @@ from netvm_build.spec.scalars import ReadError, describe, did_you_mean, fragment
 from netvm_build.spec.yaml_nodes import Invalid, Scalar
 from netvm_build.util import resources
 from netvm_build.util.errors import Problem, SpecError
-from netvm_build.util.files import shown
+from netvm_build.util.paths import shown
 
 _FOLDER = "kernel-configs"
 

@@ -123,15 +123,6 @@ def new_folder(path: Path) -> Iterator[Path]:
             fresh.rename(path)
 
 
-def shown(path: Path) -> str:
-    """A path as messages name it: relative to the current folder if it is below that, else absolute."""
-    whole = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as the user knows them
-    try:
-        return str(whole.relative_to(Path.cwd()))
-    except (ValueError, OSError):  # it is elsewhere; or the current folder no longer exists
-        return str(whole)
-
-
 def real_path(path: Path) -> Path:
     """Where a path leads, links followed.  Raises OSError for links that go round in circles."""
     try:

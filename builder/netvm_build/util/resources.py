@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from netvm_build.util.files import shown
+from netvm_build.util.paths import shown
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 

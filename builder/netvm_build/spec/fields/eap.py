@@ -15,7 +15,7 @@ from netvm_build.spec.fields.records import EntryReader
 from netvm_build.spec.fields.secrets import SECRET
 from netvm_build.spec.scalars import ReadError, text
 from netvm_build.spec.yaml_nodes import Scalar, shown
-from netvm_build.util import files, pem
+from netvm_build.util import paths, pem
 
 LONGEST = 253  # bytes of a User-Name (RFC 2865)
 MOST_CERTIFICATES = 32  # of 200 keys that the kernel lets iwd have
@@ -54,20 +54,20 @@ def _read_authorities(node: Scalar, at: At) -> Authorities:
         with path.open("rb") as stream:
             content = stream.read(MOST_BYTES).decode(errors="replace")
     except OSError as error:
-        raise ReadError(f"the file {files.shown(path)} cannot be read: {error.strerror}", _HOW_CA) from None
+        raise ReadError(f"the file {paths.shown(path)} cannot be read: {error.strerror}", _HOW_CA) from None
     if any("PRIVATE KEY" in label for label in pem.labels(content)):
         hint = "give a file that has only certificates: it goes into the image, where everybody can read it"
-        raise ReadError(f"the file {files.shown(path)} holds a private key", hint)
+        raise ReadError(f"the file {paths.shown(path)} holds a private key", hint)
     try:
         blocks = pem.blocks(content)
     except ValueError as error:
-        raise ReadError(f"the file {files.shown(path)} is damaged: {error}", _HOW_CA) from None
+        raise ReadError(f"the file {paths.shown(path)} is damaged: {error}", _HOW_CA) from None
     if not blocks or any(block.label != pem.CERTIFICATE for block in blocks):
-        raise ReadError(f"the file {files.shown(path)} doesn't hold certificates in PEM", _HOW_CA)
+        raise ReadError(f"the file {paths.shown(path)} doesn't hold certificates in PEM", _HOW_CA)
     if len(blocks) > MOST_CERTIFICATES:
         hint = "give the one that has issued the server's certificate: whom all of them vouch for would be trusted"
         raise ReadError(
-            f"the file {files.shown(path)} holds {len(blocks)} certificates, and {MOST_CERTIFICATES} is the most", hint
+            f"the file {paths.shown(path)} holds {len(blocks)} certificates, and {MOST_CERTIFICATES} is the most", hint
         )
     return Authorities(str(path), "".join(block.text for block in blocks))
 

@@ -18,7 +18,7 @@ from netvm_build.image.manifest import Image
 from netvm_build.model import Eap, EapMethod, Router, Secret, Wifi, WifiNetwork, WifiSecurity
 from netvm_build.util import pem
 from netvm_build.util.errors import BootError
-from netvm_build.util.files import shown
+from netvm_build.util.paths import shown
 
 VERSION = 1
 WIFI = "opt/org.netvm/wifi"
