@@ -30,8 +30,8 @@ A spec is one file, by custom `netvm.yaml`. Everything but `version` has a defau
 {starter}```
 
 The file is YAML in UTF-8 of at most 1 MiB, with one document. What it has no use for is refused: anchors, aliases,
-merge keys, tags, keys given twice. Texts that YAML would read as something else must be in quotes: a MAC of digits
-alone such as '52:54:00:12:34:56' is a number to YAML, and `no` a boolean. A boolean is true or false (yes, no, on and
+merge keys, tags, keys given twice. Texts that YAML would read as something else must be in quotes: a MAC of only
+digits such as '52:54:00:12:34:56' is a number to YAML, and `no` a boolean. A boolean is true or false (yes, no, on and
 off are read too). Kernel versions and kernel options are read as they are written, so 6.10 stays 6.10. A key whose
 default is none, a list or a mapping can stand without a value, and so can a section.
 

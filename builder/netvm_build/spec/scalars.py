@@ -155,7 +155,7 @@ def option_value(node: Node) -> OptionValue:
         raise ReadError(f"{shown(node.text)} cannot be the text of a kernel option", hint)
     if not node.quoted and (near := did_you_mean(node.text, _SPELLED_OUT, closeness=0.75)):
         raise ReadError(
-            f"{shown(node.text)} is none of the usual values", f"{near} put a text that is meant as it stands in quotes"
+            f"{shown(node.text)} is none of the usual values", f"{near} put quotes around a text that is meant literally"
         )
     return OptionValue(OptionKind.FREEFORM, node.text)
 

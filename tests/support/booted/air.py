@@ -3,8 +3,8 @@
 
 """The air for Wi-Fi tests: hostapd, iw and busybox from Debian's packages, as an initramfs for the router's VM.
 
-The access point lives in the same VM as the router, since simulated radios (mac80211_hwsim) hear each other inside one
-kernel alone; it is in a network namespace of its own, and the router's image is the one that users get, unchanged.
+The access point lives in the same VM as the router, since simulated radios (mac80211_hwsim) hear each other only in
+one kernel; it is in a network namespace of its own, and the router's image is the one that users get, unchanged.
 """
 
 from __future__ import annotations
