@@ -212,6 +212,6 @@ def plug(record: registry.VmState, pairs: tuple[Pair, ...]) -> None:
     """Every pair's NIC into a free port, by the monitor that users have."""
     with Monitor(Path(record.monitor)) as monitor:
         for number, (pair, port) in enumerate(zip(pairs, record.ports, strict=True)):
-            seat = PciSlot(**dict(part.split("=", 1) for part in port.split(",")))
+            slot = PciSlot(**dict(part.split("=", 1) for part in port.split(",")))
             monitor.execute("netdev_add", type="hubport", id=f"n{number}", hubid=number)
-            monitor.plug(nic_properties(ClientNic(f"n{number}", pair.router_mac, ""), seat))
+            monitor.plug(nic_properties(ClientNic(f"n{number}", pair.router_mac, ""), slot))

@@ -43,7 +43,7 @@ def cmdline(router: str) -> str:
     return f"{router.partition(' -- ')[0].strip()} init={INTERPRETER} -- -ISB {DISK}"
 
 
-def machine(image: Image, pair: Pair, accelerator: str, script: Path, end: socket.socket) -> qemu.Machine:
+def machine(image: Image, pair: Pair, accelerator: str, script: Path, end: socket.socket) -> qemu.VirtualMachine:
     """The client VM of one /31."""
     return qemu.VirtualMachine(
         name=f"client-{pair.client}",

@@ -154,9 +154,8 @@ def option_value(node: Node) -> OptionValue:
         hint = "use printable ASCII without double quote, backslash, backtick, dollar sign, or space at the ends"
         raise ReadError(f"{shown(node.text)} cannot be the text of a kernel option", hint)
     if not node.quoted and (near := did_you_mean(node.text, _SPELLED_OUT, closeness=0.75)):
-        raise ReadError(
-            f"{shown(node.text)} is none of the usual values", f"{near} put quotes around a text that is meant literally"
-        )
+        hint = f"{near} put quotes around a text that is meant literally"
+        raise ReadError(f"{shown(node.text)} is none of the usual values", hint)
     return OptionValue(OptionKind.FREEFORM, node.text)
 
 

@@ -11,7 +11,7 @@ that says too much is read more slowly.
 - pace.py: how much is read of a guest in a second
 - reader.py: a connection of one reader
 - state.py: the latest state of the guest
-- events.py, console.py: the two hubs
+- events.py, console.py: the two brokers
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ class EventBroker:
             reader.close()
 
     def _ask(self, reader: ReaderConnection, text: str) -> None:
-        """Hand a request on under a number of ours, or say why not.
+        """Pass a request on under a number of our own, or say why not.
 
         SYNC is the keeper's to answer, and so is `status` with `whole`: the guest's status and counters, and what the
         keeper knows; no more events follow it.
@@ -182,7 +182,7 @@ class EventBroker:
         return {"said": sorted(self._said), "floods": self._pace.slowed}
 
     def _sync(self, reader: ReaderConnection, request: Object) -> None:
-        """Ours to answer: all that was said before is on its way.  With `events` false no more events follow."""
+        """Answered by the keeper: what was said before is on its way.  With `events` false no more events follow."""
         reader.muted = request.get("events") is False
         _answer(reader, request, self._seen())
 

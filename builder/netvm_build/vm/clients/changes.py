@@ -190,7 +190,7 @@ def _offer_again(monitor: Monitor, change: Change) -> None:
     Path(known["socket"]).unlink(missing_ok=True)
     try:
         monitor.add_socket(change.target, known["socket"])
-        plug(monitor, change.target, known["mac"], known["seat"])
+        plug(monitor, change.target, known["mac"], known["slot"])
     except Refused as error:
         raise ClientError(f"the router's QEMU refuses: {error}") from error
 

@@ -166,7 +166,7 @@ class _Making:
             monitor.add_tap(one.nic, one.router_tap)
         else:
             monitor.add_socket(one.nic, one.socket)
-        plug(monitor, one.nic, one.pair.router_mac, one.seat)
+        plug(monitor, one.nic, one.pair.router_mac, one.slot)
 
     def group(self) -> Group:
         token = self._known["token"]

@@ -180,7 +180,7 @@ class QemuVm:
     # ---- while it runs
 
     async def execute(self, command: str, *, deadline_s: float | None = ANSWER_S, **arguments: object) -> Any:
-        """One QMP command with its arguments.  Raises QmpLost if QEMU is gone or silent, Refused if it says no."""
+        """One QMP command with its arguments.  Raises QmpLost if QEMU has ended or is silent, Refused if it says no."""
         try:
             return await self._qmp.execute(command, deadline_s=deadline_s, **arguments)
         except QmpLost as error:
