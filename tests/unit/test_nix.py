@@ -142,6 +142,17 @@ def test_a_log_says_every_tenth_of_a_kernel(capsys: pytest.CaptureFixture[str]) 
     assert len(rows) == 11
 
 
+def test_what_is_fetched_meanwhile_adds_only_its_own_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    sink = plain_sink(Screen(), pace_s=0)
+    for number in range(50):
+        sink(Progress("build", 1, 3, "linux: compile", Part(number, 100, "objects")))
+        sink(Progress("build", 1, 3, f"fetch {number // 25}"))
+    rows = capsys.readouterr().err.splitlines()
+    assert [row for row in rows if "compile" in row] == [
+        f"build: 1 of 3 linux: compile {number} of about 100 objects" for number in (0, 10, 20, 30, 40)
+    ]
+
+
 def test_a_build_whose_objects_nobody_counted_says_how_many_there_are() -> None:
     _, events = fed(["netvm-stage: compile", "  CC      main.o"])
     assert Progress("build image", 0, 0, "linux-6.12.118: compile", Part(1, 0, "objects")) in events

@@ -41,7 +41,8 @@ def plain_sink(screen: Screen, pace_s: float = PACE_S) -> Sink:
     A line within `pace_s` of another is held back until then, and dropped if a later one comes first.
     """
     pacer = _Pacer(pace_s)
-    last: dict[str, tuple[str, int]] = {}
+    last: dict[str, str] = {}
+    tenths: dict[tuple[str, str], int] = {}
 
     def sink(event: Event, /) -> None:
         match event:
@@ -52,9 +53,13 @@ def plain_sink(screen: Screen, pace_s: float = PACE_S) -> Sink:
                 if screen.verbosity > 0:
                     pacer.now(f"{escape(stage)} | {escape(line)}")
             case Progress(stage, done, total, what, part):
-                now = (what, part.tenths if part is not None else 0)
-                if what and last.get(stage) != now:
-                    last[stage] = now
+                if part is None:
+                    fresh = last.get(stage) != what
+                else:
+                    fresh = tenths.get((stage, what)) != part.tenths
+                    tenths[stage, what] = part.tenths
+                if what and fresh:
+                    last[stage] = what
                     pacer.soon(f"{escape(stage)}: {counted(done, total)}{escape(event.text)}")
             case Note(text):
                 pacer.now(f"note: {escape(text)}")
