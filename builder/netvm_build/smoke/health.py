@@ -35,7 +35,7 @@ def demand_well(machines: Iterable[Vm]) -> None:
         if how is not None:
             raise QmpLost(
                 f"QEMU ({vm.machine.name}) {how}",
-                hint=f"its log is {vm.log}; if it was killed, memory often ran out: see dmesg"
+                hint=f"its log is {vm.log}; if it was killed, the host may have run out of memory: see dmesg"
                 + ("" if vm.machine.accelerator == "tcg" else "; or try --accel tcg"),
                 details="\n".join(vm.printed()) or None,
             )

@@ -217,7 +217,7 @@ class Keeper:
 def _verdict(status: int) -> int:
     """What QEMU's end means, unless we ended it.  Ctrl-A X and a guest that powers off are 0."""
     if status < 0:
-        raise QmpLost(f"QEMU {how_it_ended(status)}", hint="memory often ran out then: see dmesg")
+        raise QmpLost(f"QEMU {how_it_ended(status)}", hint="the host may have run out of memory: see dmesg")
     if status > 0:
         raise LaunchError(f"QEMU {how_it_ended(status)}", hint="what it said is in its log; or try --accel tcg")
     return status
