@@ -85,7 +85,7 @@ def test_commas_in_paths_are_doubled() -> None:
 
 
 def test_a_virtio_uplink_is_told_its_mtu() -> None:
-    """The first alone: it is the one that leads to a bridge of the host."""
+    """Only the first: it is the one that leads to a bridge of the host."""
     router = Router(uplinks=(Uplink(mac="52:54:00:12:34:56"), Uplink(mac="52:54:00:12:34:57")))
     two = replace(IMAGE, manifest=replace(IMAGE.manifest, router=router))
     machine = replace(qemu.router(two, "tcg", nic="virtio-net-pci"), uplink_net="tap,fd=9", uplink_mtu=9000)

@@ -149,7 +149,7 @@ def _line(where: Secret, environ: Mapping[str, str]) -> tuple[str, str]:
 def _found(where: Secret, environ: Mapping[str, str]) -> tuple[str, str]:
     """Where a secret stands, in a user's words, and itself."""
     if where.env is None:
-        return f"the file {where.file}", _read(Path(str(where.file)))
+        return f"the file {shown(Path(str(where.file)))}", _read(Path(str(where.file)))
     value = environ.get(where.env)
     if value is None:
         raise _Unusable(f"the variable {where.env} is not set: export {where.env}=…")
