@@ -163,6 +163,7 @@ def test_a_terminal_that_cannot_redraw_gets_a_log() -> None:
         ("plain", "plain"),
         ("ä → 字", "ä → 字"),
         ("a\tb", "a b"),
+        ("a\u00a0b\u3000c", "a b c"),
         ("\x1b[1;31mred\x1b[0m", "red"),
         ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
         ("\x9b2J", "\\x9b2J"),

@@ -131,6 +131,7 @@ def test_of_a_long_text_only_what_is_shown_is_looked_at(unit: str) -> None:
 
 
 @given(st.lists(st.binary(max_size=40)))
+@example([b"\xc2", b"\xa0"])
 def test_a_console_of_any_bytes_acts_on_no_terminal(pieces: list[bytes]) -> None:
     screen = Printable()
     text = "".join([screen.feed(piece) for piece in pieces]) + screen.feed(b"", final=True)

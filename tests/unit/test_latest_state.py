@@ -22,7 +22,7 @@ from netvm_build.vm.broker.reader import ReaderConnection
 from netvm_build.vm.broker.state import FRESH_S, LatestState
 
 from tests.support.standin_guest import StandIn, honest, line
-from tests.unit.test_hub import eventually, talk
+from tests.unit.test_broker import eventually, talk
 
 pytestmark = pytest.mark.usefixtures("short_runtime")  # sockets have short paths there
 

@@ -16,7 +16,7 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"})
 
 
 def escape(text: str) -> str:
-    """One line of printable text: tabs become a blank, other control characters are written as escapes."""
+    """One line of printable text: tabs and other spaces become a blank, control characters are written as escapes."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_visible(char) for char in _STYLE.sub("", text).rstrip("\r\n"))
@@ -28,8 +28,9 @@ def escape_lines(text: str) -> list[str]:
 
 
 def _visible(char: str) -> str:
-    if char == "\t":
+    category = unicodedata.category(char)
+    if char == "\t" or category == "Zs":
         return " "
-    if unicodedata.category(char) not in _UNSAFE:
+    if category not in _UNSAFE:
         return char
     return char.encode("unicode_escape").decode("ascii")

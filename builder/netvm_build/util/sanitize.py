@@ -16,8 +16,8 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"})
 class Printable:
     """Feed it bytes as they come; it keeps at most the start of one character between two calls.
 
-    A carriage return ends a line unless a newline follows, so that what it would overwrite is kept.  Tabs become a
-    blank; any other character that is not printable is written as an escape, as Python writes it.
+    A carriage return ends a line unless a newline follows, so that what it would overwrite is kept.  Tabs and other
+    spaces become a blank; any other character that is not printable is written as an escape, as Python writes it.
     """
 
     def __init__(self) -> None:
@@ -39,8 +39,9 @@ class Printable:
 
 
 def _visible(char: str) -> str:
-    if char == "\t":
+    category = unicodedata.category(char)
+    if char == "\t" or category == "Zs":
         return " "
-    if unicodedata.category(char) in _UNSAFE:
+    if category in _UNSAFE:
         return char.encode("unicode_escape").decode("ascii")
     return char
