@@ -56,7 +56,7 @@ def test_installed_for_all_users_it_works_anywhere_and_can_be_removed(tmp_path: 
     program = machine / "usr/local/bin/netvm-build"
     done = typed(below(install), ROOT, PATH=f"{program.parent}:{os.environ['PATH']}")
     assert done.returncode == 0, done.stderr
-    assert "building and smoking work here" in done.stdout
+    assert "`build` and `smoke` work here" in done.stdout
     (site,) = (machine / "opt/netvm-build/lib").glob("python3*/site-packages")
     record = next(site.glob("netvm_build-*/RECORD")).read_text()
     imports = {line.split("/")[0] for line in record.splitlines() if not line.startswith(("../", "netvm_build-"))}

@@ -41,7 +41,6 @@ ENVIRONMENT = {
     "PYTHONPATH": "/opt/netvm:/opt/imported:/opt/scenario",
     "LANG": "C.UTF-8",
     "NO_COLOR": "1",
-    "COLUMNS": "110",
 }
 REPORTS = open("/dev/ttyS1", "wb", buffering=0)  # noqa: SIM115  # for as long as the machine runs
 SETTINGS: dict[str, str] = {}  # words of the kernel's command line: card=0000:00:08.0
