@@ -14,7 +14,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,8 +136,12 @@ def test_a_card_that_is_plugged_in_gets_its_driver(modular: Image, qemu: Qemu, t
 
 async def plugged(image: Image, program: Qemu, folder: Path) -> list[tuple[str, ...]]:
     """The cards' drivers of each `modules` event: at boot, and after an igb was plugged into an empty root port."""
-    machine = replace(qemu.router(image, "tcg"), console="stdio", qmp=f"socket,server=on,wait=off,path={folder}/qmp")
-    argv = [*qemu.argv(program, machine), "-device", "pcie-root-port,id=port-c1,chassis=1,addr=0x10"]
+    channels = qemu.Channels(console="stdio", qmp=f"socket,server=on,wait=off,path={folder}/qmp")
+    argv = [
+        *qemu.argv(program, qemu.router(image, "tcg"), channels),
+        "-device",
+        "pcie-root-port,id=port-c1,chassis=1,addr=0x10",
+    ]
     child = spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert child.stdout is not None
     os.set_blocking(child.stdout.fileno(), False)

@@ -48,10 +48,9 @@ async def scene(
     machine = replace(
         qemu.router(image, "tcg", nic="virtio-net-pci"),
         cmdline=kernel + cmdline + dashes + init,
-        console="stdio",
-        qmp=f"socket,server=on,wait=off,path={folder}/qmp",
     )
-    argv = [*qemu.argv(program, machine), "-device", "pcie-root-port,id=port-c1,chassis=1,addr=0x10", *extra]
+    channels = qemu.Channels(console="stdio", qmp=f"socket,server=on,wait=off,path={folder}/qmp")
+    argv = [*qemu.argv(program, machine, channels), "-device", "pcie-root-port,id=port-c1,chassis=1,addr=0x10", *extra]
     nic = ClientNic("c1", str(pair.router_mac), "user")
     child = spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert child.stdout is not None

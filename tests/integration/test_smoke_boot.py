@@ -337,11 +337,11 @@ def test_a_client_joins_by_its_socket(image: Image, qemu: Qemu, runtime: Path, t
             module_qemu.router(image, "tcg"),
             uplink=None,
             cmdline=clients.cmdline(image.manifest.cmdline),
-            console="null",
-            port=(clients.PORT_NAME, f"socket,fd={there.fileno()}"),
             disks=(script,),
         )
-        vm = spawn([*module_qemu.argv(qemu, machine), *shlex.split(options)], pass_fds=[there.fileno()])
+        port = (clients.PORT_NAME, f"socket,fd={there.fileno()}")
+        channels = module_qemu.Channels(console="null", port=port)
+        vm = spawn([*module_qemu.argv(qemu, machine, channels), *shlex.split(options)], pass_fds=[there.fileno()])
         stack.callback(end_group, vm)
         there.close()
         here.settimeout(60)

@@ -37,17 +37,15 @@ def test_router_argv(golden: Golden) -> None:
     pairs = allocate(IMAGE.manifest.pool, (), 2)
     machine = replace(
         qemu.router(IMAGE, "tcg", nic="virtio-net-pci"),
-        console="socket,fd=4",
-        qmp="socket,fd=3",
-        port=(qemu.EVENTS_PORT, "socket,fd=5"),
         capture=Path("/out/uplink.pcap"),
         nics=tuple(
             qemu.ClientNic(f"c{number}", pair.router_mac, f"stream,server=off,addr.type=fd,addr.str={number + 5}")
             for number, pair in enumerate(pairs, 1)
         ),
-        paused=True,
     )
-    golden("argv/router", lines(qemu.argv(PROGRAM, machine)))
+    port = (qemu.EVENTS_PORT, "socket,fd=5")
+    channels = qemu.Channels(console="socket,fd=4", qmp="socket,fd=3", port=port, halted=True)
+    golden("argv/router", lines(qemu.argv(PROGRAM, machine, channels)))
 
 
 def test_only_an_image_that_asks_for_a_watchdog_gets_one() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,10 +171,11 @@ def test_every_secret_that_cannot_be_used_is_named_and_never_told(
 
 
 def test_qemu_is_told_a_descriptor_and_no_secret() -> None:
-    machine = replace(qemu.router(image(), "tcg"), secrets=credentials.Credentials(credentials.WIFI, 7).option)
-    argv = qemu.argv(qemu.Qemu(Path("/bin/qemu"), "10.0"), machine)
+    machine, program = qemu.router(image(), "tcg"), qemu.Qemu(Path("/bin/qemu"), "10.0")
+    channels = qemu.Channels(secrets=credentials.Credentials(credentials.WIFI, 7).option)
+    argv = qemu.argv(program, machine, channels)
     assert argv[argv.index("-fw_cfg") + 1] == "name=opt/org.netvm/wifi,file=/proc/self/fd/7"
-    assert "-fw_cfg" not in qemu.argv(qemu.Qemu(Path("/bin/qemu"), "10.0"), replace(machine, secrets=None))
+    assert "-fw_cfg" not in qemu.argv(program, machine)
 
 
 def test_the_manifest_says_where_secrets_are_and_not_what_they_are() -> None:

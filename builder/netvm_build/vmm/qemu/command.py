@@ -11,13 +11,13 @@ from netvm_build.image.manifest import Image
 from netvm_build.model.address import Pair
 from netvm_build.model.architecture import X86_64
 from netvm_build.vmm.qemu.devices import USB_CONTROLLER, USB_NICS, cards, client_nics, uplinks
-from netvm_build.vmm.qemu.machine import VirtualMachine
+from netvm_build.vmm.qemu.machine import TERMINAL, Channels, VirtualMachine
 from netvm_build.vmm.qemu.networks import uplink_id, user_networks
 from netvm_build.vmm.qemu.options import quote, with_id
 from netvm_build.vmm.qemu.program import Qemu
 
 
-def argv(qemu: Qemu, machine: VirtualMachine) -> list[str]:
+def argv(qemu: Qemu, machine: VirtualMachine, channels: Channels = TERMINAL) -> list[str]:
     """The command line of one VM."""
     line = [str(qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
     line += ["-name", f"guest={quote(machine.name)}"]
@@ -31,20 +31,23 @@ def argv(qemu: Qemu, machine: VirtualMachine) -> list[str]:
     line += ["-device", "virtio-rng-pci"]
     if machine.watchdog:
         line += ["-device", "i6300esb,id=watchdog", "-action", "watchdog=reset"]
-    line += ["-chardev", with_id("console", machine.console), "-serial", "chardev:console"]
-    if machine.qmp is not None:
-        line += ["-chardev", with_id("qmp", machine.qmp), "-mon", "chardev=qmp,mode=control"]
-    if machine.monitor is not None:
-        line += ["-chardev", with_id("monitor", machine.monitor), "-mon", "chardev=monitor,mode=control"]
-    if machine.port is not None:
-        name, chardev = machine.port
+    line += _connected(channels)
+    line += uplinks(machine) + cards(machine) + client_nics(machine)
+    return [*line, "-S"] if channels.halted else line
+
+
+def _connected(channels: Channels) -> list[str]:
+    line = ["-chardev", with_id("console", channels.console), "-serial", "chardev:console"]
+    if channels.qmp is not None:
+        line += ["-chardev", with_id("qmp", channels.qmp), "-mon", "chardev=qmp,mode=control"]
+    if channels.monitor is not None:
+        line += ["-chardev", with_id("monitor", channels.monitor), "-mon", "chardev=monitor,mode=control"]
+    if channels.port is not None:
+        name, chardev = channels.port
         line += ["-device", "virtio-serial-pci,max_ports=2", "-chardev", with_id("port", chardev)]
         line += ["-device", f"virtserialport,chardev=port,name={quote(name)}"]
-    if machine.secrets is not None:
-        line += ["-fw_cfg", machine.secrets]
-    line += uplinks(machine) + cards(machine) + client_nics(machine)
-    if machine.paused:
-        line += ["-S"]
+    if channels.secrets is not None:
+        line += ["-fw_cfg", channels.secrets]
     return line
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What a VM is made of, and the router as its manifest wants it."""
+"""What a VM is made of and connected to, and the router as its manifest wants it."""
 
 from __future__ import annotations
 
@@ -39,9 +39,27 @@ class Trunk:
 
 
 @dataclass(frozen=True)
+class Channels:
+    """What a VM is connected to on this host beside its networks; without more, its console is this terminal.
+
+    `console`, `qmp`, `monitor` (a second QMP) and `port` (with the name that the guest sees) are chardevs without an
+    id.  `secrets` is a -fw_cfg option that names an inherited descriptor.  With `halted` its CPUs wait for `cont`.
+    """
+
+    console: str = "stdio,mux=on"
+    qmp: str | None = None
+    monitor: str | None = None
+    port: tuple[str, str] | None = None
+    secrets: str | None = None
+    halted: bool = False
+
+
+TERMINAL = Channels()
+
+
+@dataclass(frozen=True)
 class VirtualMachine:
-    """All that a VM is made of.  `console`, `qmp`, `monitor` (a second QMP) and `port` are chardevs as QEMU writes
-    them, without an id.
+    """All that a VM is made of.
 
     With `watchdog` there is one that resets the machine, and since QEMU is told not to reboot, ends it.
 
@@ -51,8 +69,7 @@ class VirtualMachine:
     PCI addresses of this machine, bound to vfio-pci.
 
     Client NICs sit where each can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is
-    there yet, and `device_add` brings each.  `capture` takes the first 96 bytes of every packet on the first uplink, in
-    pcap format.  `secrets` is a -fw_cfg option that names an inherited descriptor.
+    there yet.  `capture` takes the first 96 bytes of every packet on the first uplink, in pcap format.
     """
 
     name: str
@@ -62,11 +79,6 @@ class VirtualMachine:
     accelerator: str
     memory_mib: int
     cpus: int = 1
-    console: str = "stdio,mux=on"
-    qmp: str | None = None
-    monitor: str | None = None
-    port: tuple[str, str] | None = None
-    secrets: str | None = None
     uplink: str | None = None
     cards: tuple[str, ...] = ()
     uplink_net: str | None = None
@@ -80,7 +92,6 @@ class VirtualMachine:
     spare_ports: int = 0
     plug_later: bool = False
     disks: tuple[Path, ...] = ()
-    paused: bool = False
     watchdog: bool = False
     initrd: Path | None = None
 
@@ -91,7 +102,7 @@ class VirtualMachine:
 
 
 def router(image: Image, accelerator: str, *, nic: str | None = None, memory_mib: int | None = None) -> VirtualMachine:
-    """The router VM as its manifest wants it, with its console on the terminal and no client yet."""
+    """The router VM as its manifest wants it, with no client yet."""
     wanted = image.manifest.machine
     return VirtualMachine(
         name=image.manifest.name,

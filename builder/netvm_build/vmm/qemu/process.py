@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import shlex
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -25,7 +26,7 @@ from netvm_build.vmm.interface import Release
 from netvm_build.vmm.qemu.command import argv
 from netvm_build.vmm.qemu.credentials import Credentials
 from netvm_build.vmm.qemu.devices import nic_id, nic_properties
-from netvm_build.vmm.qemu.machine import VirtualMachine
+from netvm_build.vmm.qemu.machine import Channels, VirtualMachine
 from netvm_build.vmm.qemu.networks import uplink_nic_id
 from netvm_build.vmm.qemu.options import quote
 from netvm_build.vmm.qemu.program import Qemu, how_it_ended, start
@@ -52,7 +53,7 @@ class Wiring:
 
 
 class QemuVm:
-    """A `Vmm` that is a QEMU.  `machine` comes without chardevs.
+    """A `Vmm` that is a QEMU.
 
     `log` gets QEMU's command line and what it prints; messages name it if it `lasts` longer than the VM.
     """
@@ -121,7 +122,7 @@ class QemuVm:
             for name in names:
                 self._channels[name], theirs[name] = socket.socketpair()
                 stack.callback(theirs[name].close)
-            self._argv = argv(self.program, self._wired({name: _chardev(end) for name, end in theirs.items()}))
+            self._argv = argv(self.program, self.machine, self._wired(theirs))
             self.log.write_text(self._head())
             descriptors = [*(end.fileno() for end in theirs.values()), *self._wiring.inherited]
             if self._wiring.secrets is not None:
@@ -132,17 +133,17 @@ class QemuVm:
         await self._connect()
         self._tasks.append(asyncio.create_task(self._hear_watchdog()))
 
-    def _wired(self, chardevs: dict[str, str]) -> VirtualMachine:
-        """The machine with what it is connected to."""
+    def _wired(self, theirs: Mapping[str, socket.socket]) -> Channels:
+        """What it is connected to: its ends of our sockets, and what was asked for."""
         wiring = self._wiring
-        return replace(
-            self.machine,
+        chardevs = {name: f"socket,fd={end.fileno()}" for name, end in theirs.items()}
+        return Channels(
             console=chardevs["console"],
             qmp=chardevs["qmp"],
             port=None if wiring.port is None else (wiring.port, chardevs["port"]),
             monitor=None if wiring.monitor is None else _listening(wiring.monitor),
             secrets=None if wiring.secrets is None else wiring.secrets.option,
-            paused=True,
+            halted=True,
         )
 
     def _head(self) -> str:
@@ -248,10 +249,6 @@ class QemuVm:
         for end in self._channels.values():
             end.close()
         self._channels.clear()
-
-
-def _chardev(end: socket.socket) -> str:
-    return f"socket,fd={end.fileno()}"
 
 
 def _listening(path: Path) -> str:
