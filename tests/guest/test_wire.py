@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from init.kernel import sysctl
 from netvm_build.model import Router as Spec
-from netvm_build.spec.rules import refusals
+from netvm_build.model import refusals
 from scenarios import SCENARIOS
 from wires import IP, SERVER, UDP, UPLINK, Packet, Wire, inside
 from workbench import Bench, standing

@@ -27,10 +27,12 @@ from netvm_build.model import (
     RequestedOption,
     Router,
     Source,
+    address,
+    refusals,
 )
 from netvm_build.model.address import Pair
 from netvm_build.spec.keys import KEYS
-from netvm_build.spec.rules import forwards, fragments, refusals, traffic
+from netvm_build.spec.rules import forwards, fragments, traffic
 from netvm_build.util.errors import SpecError
 
 ROOT = Path(__file__).parents[2]
@@ -424,7 +426,7 @@ def test_clients_pairs_and_ports_are_elements_never_rules() -> None:
 
 def test_interfaces_are_named_as_the_init_names_them() -> None:
     for mac in ("0A:B3:EC:40:00:00", "0A:B3:EC:7F:AB:CE"):
-        assert traffic.interface_name(mac) == interface_name(mac)
+        assert address.interface_name(mac) == interface_name(mac)
 
 
 def rules(text: str) -> list[str]:

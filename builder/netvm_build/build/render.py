@@ -21,12 +21,13 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from netvm_build.build import traffic_data, uplink_data
 from netvm_build.build.nix import literal as nixlit
 from netvm_build.kconfig import KernelConfig, stock_parameters
 from netvm_build.model import OptionKind, OptionValue, Router, address
 from netvm_build.model.architecture import X86_64
 from netvm_build.spec import full_spec
-from netvm_build.spec.rules import traffic, uplinks, wifi
+from netvm_build.spec.rules import traffic, wifi
 from netvm_build.util import resources
 from netvm_build.util.errors import RenderError
 
@@ -77,7 +78,7 @@ def render(router: Router, kernel: KernelConfig) -> RenderedTree:
         rendered = _environment(templates, path).get_template(path).render(values)
         if rendered.strip():
             files[path.removesuffix(".j2")] = rendered.encode()
-    files |= {f"rootfs/{path}": content for path, content in wifi.files(router).items()}
+    files |= {f"rootfs/{path}": content for path, content in uplink_data.files(router).items()}
     return RenderedTree(dict(sorted(files.items())))
 
 
@@ -92,13 +93,13 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
         "kernel": kernel,
         "spec": spec,
         "cmdline": _cmdline(router, kernel),
-        "traffic": traffic.for_templates(router, kernel.value("IPV6") != "n"),
+        "traffic": traffic_data.values(router, kernel.value("IPV6") != "n"),
         "options": {option.name: str(option.value) for option in kernel.options if not option.value.optional},
         "drivers": None if kernel.drivers is None else dataclasses.asdict(kernel.drivers),
         "machine": {"arch": X86_64.name, **spec["machine"]},
         "nixpkgs": _nixpkgs(router),
-        "uplinks": uplinks.for_templates(router),
-        "wifi": wifi.for_templates(router),
+        "uplinks": uplink_data.uplinks(router),
+        "wifi": uplink_data.wifi(router),
         "wifi_daemon": wifi.DAEMON,
     }
 

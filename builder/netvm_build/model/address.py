@@ -152,3 +152,8 @@ def allocate(pool: IPv4Network, taken: Iterable[Pair], count: int = 1) -> tuple[
             hint="take a larger pool: a /23 holds 256 clients, a /16 holds 32768",
         )
     return tuple(free)
+
+
+def interface_name(mac: str) -> str:
+    """The name that the init gives a client's interface: ``c400000`` for ``0A:B3:EC:40:00:00``."""
+    return "c" + mac.replace(":", "")[6:].lower()

@@ -23,7 +23,7 @@ from netvm_build.guest.answers import (
 )
 from netvm_build.guest.privileges import Privilege, parse
 from netvm_build.image import manifest
-from netvm_build.spec.rules.refusals import brief, brief_of_kernel
+from netvm_build.model.refusals import brief, brief_of_kernel
 from netvm_build.vm.registry import VmState
 
 VERSION = 1

@@ -31,7 +31,7 @@ COUNTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """A counter's name, and which of the kernel's are added up for it.
 
-builder/netvm_build/spec/rules/traffic.py has the words for each.
+builder/netvm_build/model/refusals.py has the words for each.
 """
 
 

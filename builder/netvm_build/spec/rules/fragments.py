@@ -10,7 +10,6 @@ says why the limit is on what is kept and not on what passes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from netvm_build.model import Router, Violation
 
@@ -36,25 +35,6 @@ LEAST_MEMORY = 4 << 20
 MEMORY_SHARE = 8
 
 
-@dataclass(frozen=True)
-class Share:
-    """The senders of one side: `name` begins the names of their chains, `source` tells them apart at one interface.
-
-    `places` are the elements that a datagram may take: one of the first two, and one of the others if it is large.
-    """
-
-    name: str
-    source: str
-    places: tuple[str, str, str, str]
-
-
-def _share(name: str, source: str, datagrams: int, large: int) -> Share:
-    half, few = datagrams // 2 - 1, large // 2 - 1
-    who = f"iif . {source} ."
-    first, second = (f"{who} meta mark & {mask:#x}" for mask in (half, half << 16))  # bits of their own for each choice
-    return Share(name, source, (first, second, f"{who} ip id & {few:#x}", f"{who} meta mark & {few:#x}"))
-
-
 def memory(router: Router) -> int:
     """Bytes for all fragments that wait."""
     return max(LEAST_MEMORY, (router.machine.memory_mib << 20) // MEMORY_SHARE)
@@ -74,37 +54,6 @@ def share_bytes(datagrams: int) -> int:
 def settings(router: Router) -> dict[str, str]:
     """Kernel settings below /proc/sys/net."""
     return {"ipv4/ipfrag_time": str(SECONDS), "ipv4/ipfrag_high_thresh": str(memory(router))}
-
-
-def for_templates(router: Router) -> dict[str, object]:
-    """What the ruleset names as `traffic.fragments`; a set is its name, key, unused element and size."""
-    datagrams = waiting(router)
-    key = "iif . meta mark", "lo . 0"
-    place = "iif . ip saddr . meta mark", "lo . 0.0.0.0 . 0"
-    numbered = "iif . ip saddr . ip id", "lo . 0.0.0.0 . 0"
-    part = f"ip saddr & 0.0.0.{OUTSIDE_PARTS - 1}"
-    in_all = max(IN_ALL, 16 * datagrams)
-    return {
-        "sets": (
-            ("incomplete", *key, in_all),
-            ("incomplete_other", *key, in_all),
-            ("incomplete_fragments", *key, in_all),
-            ("places", *place, in_all),
-            ("large", *key, LARGE_IN_ALL),
-            ("large_other", *key, LARGE_IN_ALL),
-            ("large_fragments", *key, LARGE_IN_ALL),
-            ("large_places", *numbered, LARGE_IN_ALL),
-            ("large_other_places", *place, LARGE_IN_ALL),
-        ),
-        "shares": (
-            _share("client", "ip saddr", datagrams, LARGE),
-            _share("uplink", part, 2 * datagrams // OUTSIDE_PARTS, 2 * LARGE // OUTSIDE_PARTS),
-        ),
-        "few": FEW,
-        "many": MANY,
-        "per_second": PER_SECOND,
-        "remembered_ms": REMEMBERED_MS,
-    }
 
 
 def rules(router: Router) -> Iterator[Violation]:

@@ -1,17 +1,17 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Which traffic the router lets through: what the spec says of it in the firewall's words, and its numbers.
+"""Which traffic the router lets through: the limits, and the rules about them.
 
-The ruleset is templates/rootfs/etc/netvm/ruleset.nft.j2; here is all it names but the router itself.
+The ruleset is templates/rootfs/etc/netvm/ruleset.nft.j2; build/traffic_data.py gives it these numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netvm_build.model import HELPERS, Clients, Router, Violation
-from netvm_build.spec.rules import forwards, fragments, ports, refusals
+from netvm_build.model import Clients, Router, Violation
+from netvm_build.spec.rules import forwards, fragments, ports
 
 CLIENT_GROUP, UPLINK_GROUP, STANDBY_GROUP = 1, 2, 3
 """Groups of interfaces, as rootfs/init/net/firewall.py gives them: clients, the uplink in use, all other uplinks."""
@@ -84,44 +84,6 @@ def settings(router: Router) -> dict[str, str]:
         **fragments.settings(router),
         "netfilter/nf_conntrack_udp_timeout": str(clients.udp_timeout_s),
         "netfilter/nf_conntrack_udp_timeout_stream": str(clients.udp_stream_timeout_s),
-    }
-
-
-def interface_name(mac: str) -> str:
-    """The name that the init gives a client's interface: ``c400000`` for ``0A:B3:EC:40:00:00``."""
-    return "c" + mac.replace(":", "")[6:].lower()
-
-
-def for_templates(router: Router, ipv6: bool) -> dict[str, object]:
-    """What the templates name as `traffic`."""
-    interfaces = {client.name: interface_name(client.pair.router_mac) for client in router.clients.named}
-    addresses = {client.name: client.pair.client for client in router.clients.named}
-    return {
-        "allowed": [f'"{interfaces[one.opener]}" . "{interfaces[one.other]}"' for one in router.clients.allow],
-        "forwards": forwards.elements(router.clients.forwards, addresses) if router.clients.forwards else None,
-        "helpers": [
-            {"name": name, "protocol": HELPERS[name][0], "port": HELPERS[name][1]} for name in router.clients.helpers
-        ],
-        "ports": ports.split(router),
-        "settings": settings(router),
-        "counters": {family: refusals.counters(family) for family in ("ip", "arp", "ip6")},
-        "client_group": CLIENT_GROUP,
-        "uplink_group": UPLINK_GROUP,
-        "standby_group": STANDBY_GROUP,
-        "neighbours_per_second": NEIGHBOURS_PER_SECOND,
-        "neighbours_at_once": NEIGHBOURS_AT_ONCE,
-        "next_hops": NEXT_HOPS,
-        "next_hop_s": NEXT_HOP_S,
-        "resolver_slots": RESOLVER_SLOTS,
-        "most_clients": MOST_CLIENTS,
-        "connections": connections_a_client(router),
-        "connections_in": INWARD_TIMES * connections_a_client(router),
-        "udp_stream_timeout_s": router.clients.udp_stream_timeout_s,
-        "fragments": fragments.for_templates(router),
-        "questions_per_second": QUESTIONS_PER_SECOND,
-        "pings_per_second": PINGS_PER_SECOND,
-        "arp_per_second": ARP_PER_SECOND,
-        "ipv6": ipv6,
     }
 
 

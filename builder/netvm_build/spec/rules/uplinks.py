@@ -26,18 +26,6 @@ def rules(router: Router) -> tuple[Violation, ...]:
     return tuple(found)
 
 
-def for_templates(router: Router) -> list[dict[str, object]]:
-    """The uplinks as the guest's config.json has them; what is not set is left out."""
-    return [_for_guest(uplink) for uplink in router.all_uplinks]
-
-
-def _for_guest(uplink: Uplink) -> dict[str, object]:
-    routes = [{"to": str(one.to), "via": str(one.via) if one.via else None} for one in uplink.routes]
-    more = {"send_mac": uplink.send_mac, "mtu": uplink.mtu, "routes": routes}
-    always = {"name": uplink.name, "mac": uplink.mac, "vlan": uplink.vlan}
-    return always | {key: value for key, value in more.items() if value}
-
-
 def _dhcp_gives_the_address(_router: Router, uplink: Uplink, path: str) -> Iterator[Violation]:
     if uplink.dhcp:
         for key in ("address", "gateway"):

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Wi-Fi as the image needs it: the rules of the spec's section, and its networks as the guest's files have them.
+"""The rules of the Wi-Fi section.
 
 No secret is known here; `credentials` reads them when a VM is started.
 """
@@ -9,7 +9,6 @@ No secret is known here; `credentials` reads them when a VM is started.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from netvm_build.model import Eap, EapMethod, PlatformKind, Router, Violation, WifiNetwork, WifiSecurity
 from netvm_build.util.resources import document
@@ -17,16 +16,6 @@ from netvm_build.util.resources import document
 FRAGMENT = "wifi"
 DAEMON = "usr/libexec/iwd"
 EAP_EXAMPLE = "`security: eap` and `eap: {method: peap, identity: ana, ca: campus.pem, servers: [radius.example.org]}`"
-AUTHORITIES = "etc/netvm/wifi/{number}.pem"
-"""The certificates that vouch for a network's server, in the image's root."""
-
-# Security of the spec → as ConnMan says it (config-format.txt): it makes no difference between WPA2 and WPA3.
-_CONNMAN = {
-    WifiSecurity.OPEN: "none",
-    WifiSecurity.PSK: "psk",
-    WifiSecurity.SAE: "psk",
-    WifiSecurity.EAP: "ieee8021x",
-}
 
 
 def rules(router: Router) -> Iterator[Violation]:
@@ -135,41 +124,3 @@ def _server_is_proven(eap: Eap, path: str) -> Iterator[Violation]:
             weak = "anybody could play the access point"
         involves = (ca, servers, f"{servers}[]", unverified, method)
         yield Violation(path, f"{' and '.join(missing)} must be given: without, {weak}", hint, involves)
-
-
-def for_templates(router: Router) -> list[dict[str, Any]]:
-    """The networks in the forms that files take: `ssid` as text and `hex`, `connman`'s name for the security."""
-    return [
-        {
-            "ssid": network.ssid,
-            "hex": network.ssid.encode().hex(),
-            "security": network.security.value,
-            "connman": _CONNMAN[network.security],
-            "hidden": network.hidden,
-            **({} if network.eap is None else {"eap": _eap(number, network.eap)}),
-        }
-        for number, network in enumerate(router.wifi.networks)
-    ]
-
-
-def _eap(number: int, eap: Eap) -> dict[str, Any]:
-    return {
-        "method": eap.method.value,
-        "identity": eap.identity,
-        "anonymous": eap.anonymous,
-        "ca": None if eap.ca is None else f"/{AUTHORITIES.format(number=number)}",
-        "servers": list(eap.servers),
-    }
-
-
-def files(router: Router) -> dict[str, bytes]:
-    """What the image's root has beside, by path.
-
-    The authorities' certificates are in the image and not handed over at its start: they decide whom a password is told
-    to, so they belong to what is built, hashed and, with `image.verity`, verified; and they are no secret.
-    """
-    return {
-        AUTHORITIES.format(number=number): network.eap.ca.text.encode()
-        for number, network in enumerate(router.wifi.networks)
-        if network.eap is not None and network.eap.ca is not None
-    }
