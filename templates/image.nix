@@ -9,12 +9,13 @@ let
   structuredExtraConfig = import ./kernel/options.nix { inherit (platform) lib; };
 
   check = ./kernel/check_config.py;
+  count = ./kernel/count_objects.py;
 
   kernel =
     if stock then platform.stockKernel { inherit structuredExtraConfig check; known = router.drivers.options; }
     else platform.buildKernel {
       inherit (router) version;
-      inherit structuredExtraConfig check;
+      inherit structuredExtraConfig check count;
       modules = router.drivers != null && router.drivers.names != [ ];
       firmware = router.drivers != null && router.drivers.firmware != [ ];
     };

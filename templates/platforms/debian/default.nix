@@ -12,7 +12,7 @@ rec {
   lib.kernel = import ./kernel-lib.nix;
 
   # → { kernel, kernel.config, release }, lib/modules if `modules`, and there what is built in if `firmware`
-  buildKernel = { version, structuredExtraConfig, check, modules, firmware }: packages.runIn ({
+  buildKernel = { version, structuredExtraConfig, check, count, modules, firmware }: packages.runIn ({
     name = "linux-${packages.version "linux"}";
     root = packages.root "toolchain";
     script = if modules then ./kernel_modules.sh else if firmware then ./kernel_firmware.sh else ./kernel.sh;
@@ -20,7 +20,7 @@ rec {
     linuxTarball = "linux-source-${version}.tar.xz";
     seed = builtins.toFile "seed" (kernelRequests.seed structuredExtraConfig);
     requests = builtins.toFile "requests.json" (builtins.toJSON (kernelRequests.requests structuredExtraConfig));
-    inherit check;
+    inherit check count;
   } // (if modules || firmware then { builtin = ./kernel.sh; } else { }));
 
   # A kernel that Debian built → the same as buildKernel's, and options.json

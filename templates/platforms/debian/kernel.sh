@@ -17,9 +17,11 @@ cd linux
 say "configure"
 make -s ARCH=x86 KCONFIG_ALLCONFIG="$seed" allnoconfig
 python3 -B "$check" . .config "$requests"
+python3 -B "$count" . .config x86
 
 say "compile"
-make -s ARCH=x86 -j"$NIX_BUILD_CORES" bzImage
+# Not silent: netvm-build counts the objects.
+make ARCH=x86 -j"$NIX_BUILD_CORES" bzImage
 
 mkdir -p "$out"
 cp arch/x86/boot/bzImage "$out/kernel"

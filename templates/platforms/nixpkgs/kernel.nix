@@ -17,7 +17,7 @@ let
     (builtins.attrNames kernels);
 in
 # Firmware is Debian's alone, so none is asked for here.
-{ version, structuredExtraConfig, check, modules, firmware }:
+{ version, structuredExtraConfig, check, count, modules, firmware }:
 let
   seed = builtins.toFile "seed" (kernelRequests.seed structuredExtraConfig);
   requests = builtins.toFile "requests.json" (builtins.toJSON (kernelRequests.requests structuredExtraConfig));
@@ -55,6 +55,7 @@ kernel.overrideAttrs (old: {
   # What is compiled is what is checked.
   postConfigure = (old.postConfigure or "") + ''
     ${python}/bin/python3 -B ${check} . "$buildRoot/.config" ${requests}
+    ${python}/bin/python3 -B ${count} . "$buildRoot/.config" x86
     echo "netvm-stage: compile"
   '';
   postInstall = (old.postInstall or "") + ''
