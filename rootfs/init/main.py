@@ -117,6 +117,6 @@ def end_machine() -> None:
     """End whatever still runs, write out what is cached, and power off."""
     try:
         os.kill(-1, native.SIGKILL)
-    finally:  # with nobody left to kill it fails, which is as well
+    finally:  # it fails if no process is left, which is fine
         os.sync()
         native.power_off()

@@ -4,7 +4,7 @@
 """The system calls that each service may make; any other ends it.  iwd's are in allowed_iwd.py.
 
 docs/reference/security.md says how the tables came about and how to extend them.  tests/vectors/calls.json holds, for
-each row, the runs in which it was seen, or the reason to allow it all the same; a test compares.
+each row, the runs in which it was seen, or the reason to allow it anyway; a test compares.
 Numbers are those of <asm/unistd_64.h>.
 """
 

@@ -6,7 +6,7 @@
 PID 1 may start on an emulated CPU, where an import is dear: `socket`, `signal` and `json` together cost a quarter of a
 second there, nearly all of it for `enum` and `re`, which we do not use; `os` costs 0.04 s, for the abstract classes of
 its `environ` and `PathLike`.  Their C halves are built into the interpreter and cost nothing.  They are private names,
-so this module alone imports them, and a test holds it to that.
+so only this module imports them, and a test checks that.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 os = posix
-"""All of `os` that is a system call; `os.path`, `environ` and the like are not in it."""
+"""All of `os` that is a system call; `os.path`, `environ` and what Python adds are not in it."""
 
 Struct = _struct.Struct
-struct_error: type[Exception] = _struct.error  # type: ignore[attr-defined]  # typeshed has it in struct alone
+struct_error: type[Exception] = _struct.error  # type: ignore[attr-defined]  # typeshed has it only in struct
 
 Socket = _socket.socket
 AF_UNIX, AF_INET, AF_NETLINK = 1, 2, 16

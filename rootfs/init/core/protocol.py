@@ -33,7 +33,7 @@ class Voice:
     """Says events: on the console with a prefix, and on the host's port when there is one.
 
     Until the port appears its lines are kept (the queue is the port's own bound), so that a host which connects late
-    still reads the boot from its start.  Replies go to the port alone.
+    still reads the boot from its start.  Replies go only to the port.
     """
 
     def __init__(self, console: BoundedWriter | None) -> None:
@@ -60,7 +60,7 @@ class Voice:
         self._early.clear()
 
     def disconnect(self) -> None:
-        """The port is gone; lines are kept again until another appears."""
+        """The port was removed; lines are kept again until another appears."""
         self.port = None
 
     def drain(self, seconds: float) -> None:

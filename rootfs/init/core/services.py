@@ -52,7 +52,7 @@ class Service:
     `needs` are services that must be ready first, `awaits` what must be there.  `prepare` is called once, before the
     first start.  With `tells_when_ready` its argv ends with a descriptor's number,
     to which it writes once it serves; others are ready as soon as they run.  Lines that hold one of `harmless` are not
-    worth showing; `hears` gets every line all the same.
+    worth showing; `hears` gets every line anyway.
     """
 
     __slots__ = ("awaits", "harmless", "hears", "name", "needs", "prepare", "program", "tells_when_ready")
@@ -78,7 +78,7 @@ class Service:
 
 
 CONNMAN_CHATTER = (
-    # what it tells of every interface and every step, which our own events tell better
+    # what it reports of every interface and every step, which our own events report better
     "Connection Manager version", "{newlink}", "{dellink}", "{create}", "{remove}", "{update}", "{add}", "{del}",
     "{scan}", "{RX}", "{TX}", "(filtered)", "(renamed)", "(type unknown)", "Adding configuration",
     "Removing configuration",

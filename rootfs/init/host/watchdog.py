@@ -30,7 +30,7 @@ class Watchdog:
         self.timeout_s: int | None = None
 
     def arm(self, timeout_s: int, path: str = DEVICE) -> None:
-        """Begin, unless the time is 0 or the machine has no such device: a router does without.
+        """Begin, unless the time is 0 or the machine has no such device: then there is no watchdog.
 
         Raises OSError for a device that cannot be set to that time.
         """

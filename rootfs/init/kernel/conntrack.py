@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Forgets connections: of a client that is gone, so that the next client with its address inherits nothing; of DNS
+"""Forgets connections: of a client that has left, so that the next client with its address inherits nothing; of DNS
 questions to a resolver that is no longer ours; and of an uplink that is no longer the way out.
 
 Messages of ctnetlink (nfnetlink, linux/netfilter/nfnetlink_conntrack.h): delete by a filter on a direction's tuple.

@@ -139,7 +139,7 @@ class LinkRequests:
         self.change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, payload)
 
     def configure(self, form: Form, index: int, name: str, address: str) -> None:
-        """Fill in a form of `furnishing`, and send it.  Raises OSError; then some of it may have been done."""
+        """Fill in a template of `configuring`, and send it.  Raises OSError; then some of it may have been done."""
         first = self._sequence + 1
         last = self._sequence = self._sequence + 3
         numbers = [U32.pack(number) for number in (index, first, first + 1, last)]

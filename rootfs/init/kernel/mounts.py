@@ -67,7 +67,7 @@ def make_folders(folders: Sequence[Folder] = FOLDERS, links: Sequence[tuple[str,
 
 
 def copy_files(source: str, target: str, owner: int = 0) -> None:
-    """Copy each file of a folder, readable by its owner (user and group) alone.
+    """Copy each file of a folder, readable only by its owner (user and group).
 
     A source that is not there has nothing to copy.
     """

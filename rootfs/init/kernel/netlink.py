@@ -87,7 +87,7 @@ def message(kind: int, flags: int, sequence: int, payload: bytes) -> bytes:
 
 
 class Form:
-    """Messages that differ in a few values alone: packed once, and then filled in, which Python does ten times as fast.
+    """Messages that differ only in a few values: packed once, and then filled in, which Python does ten times as fast.
 
     `whole` has a mark in the place of each value, as often as that is wanted; what is filled in must be as long.
     """

@@ -5,7 +5,7 @@
 
 A receive ring is kept full of buffers of 1.5 KiB each.  QEMU offers rings of 256 or, whatever it is asked for, of 1024:
 0.4 or 1.6 MiB a client.  128 make it 0.2 MiB, and pass as much (docs/reference/benchmarks.md): what comes faster than
-the router forwards waits in the host's queue all the same.  ethtool's ioctl (linux/ethtool.h) changes them while the
+the router forwards still waits in the host's queue.  ethtool's ioctl (linux/ethtool.h) changes them while the
 interface is down, if the device can reset a single queue (VIRTIO_F_RING_RESET).
 """
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""rtnetlink(7): links, addresses and routes as the kernel tells of them, and the socket on which it does."""
+"""rtnetlink(7): links, addresses and routes as the kernel reports them, and the socket on which it does."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ class DefaultRoute:
 def parse_link(payload: bytes, known: Mapping[int, Link] | None = None) -> Link | None:
     """A link from RTM_NEWLINK or RTM_DELLINK, or None when the message is torn, nameless or a bridge's.
 
-    Of some fifty attributes the name is the first, and the MAC about the twentieth.  Of a link that is `known` the name
-    alone is read: its MAC is as it was.
+    Of some fifty attributes the name is the first, and the MAC about the twentieth.  Of a link that is `known` only
+    the name is read: its MAC is as it was.
     """
     try:
         family, kind, index, flags, _ = LINK.unpack_from(payload)
@@ -175,7 +175,7 @@ def _u32(found: dict[int, bytes], kind: int, default: int = 0) -> int:
 
 
 class Changes:
-    """What the kernel tells of links, addresses and routes; begins with all there are."""
+    """What the kernel reports of links, addresses and routes; begins with all there are."""
 
     DUMPS = (
         (RTM_GETLINK, LINK.pack(0, 0, 0, 0, 0)),

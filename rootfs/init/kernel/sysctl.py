@@ -41,7 +41,7 @@ EVERYWHERE: tuple[tuple[str, str], ...] = (
 )
 
 HARDENING: tuple[tuple[str, str], ...] = (
-    ("kernel/kptr_restrict", "2"),  # no address of the kernel's in any file of /proc, be it root that reads
+    ("kernel/kptr_restrict", "2"),  # no address of the kernel's in any file of /proc, not even for root
     ("kernel/dmesg_restrict", "1"),
     ("kernel/perf_event_paranoid", "3"),
     ("kernel/yama/ptrace_scope", "3"),  # nobody looks into another process, and nothing can allow it again

@@ -3,7 +3,7 @@
 
 """What an uplink's network may not claim: the clients' addresses, and addresses that no host has.
 
-A lease is somebody else's word.  One with a client's address, or with a gateway or a resolver among the clients (to
+A lease is not to be trusted.  One with a client's address, or with a gateway or a resolver among the clients (to
 each of which ConnMan makes a route), would lead a client's packets outside, or to nobody.  The firewall lets none of
 them out, but the client would be cut off; so such an uplink is taken down, and up again after a while.
 """

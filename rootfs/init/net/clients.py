@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from init.net.firewall import Firewall
 
 
-FURNISHING = configuring(CLIENT_GROUP, PREFIX_LENGTH, interface_name("0A:B3:EC:FF:FF:FF"))
+CONFIGURING = configuring(CLIENT_GROUP, PREFIX_LENGTH, interface_name("0A:B3:EC:FF:FF:FF"))
 """What makes a new interface a client's: its name, group and address, and up."""
 
 
@@ -80,7 +80,7 @@ class Clients:
             self._refuse(link, f"could not be set up: {error.strerror}")
             return
         try:
-            self._requests.configure(FURNISHING, link.index, client.name, pair.router)
+            self._requests.configure(CONFIGURING, link.index, client.name, pair.router)
         except OSError as error:
             self._withdraw(link, pair)
             self._refuse(link, f"could not be set up: {error.strerror}")
@@ -90,7 +90,7 @@ class Clients:
         self._voice.emit("client", **client.fields)
 
     def detach(self, index: int) -> None:
-        """An interface is gone; if it was a client's, a duplicate that waited takes its place."""
+        """An interface was removed; if it was a client's, a duplicate that waited takes its place."""
         self._duplicates.pop(index, None)
         client = self._clients.pop(index, None)
         if client is None:
@@ -111,7 +111,7 @@ class Clients:
         self._firewall.expel(link.index, pair)
         try:
             self._requests.set_up(link.index, False)
-        except OSError:  # it is gone
+        except OSError:  # it was removed
             return
 
     def _forget_connections(self, client: Client) -> None:

@@ -37,7 +37,7 @@ MAX_SERVERS = 16
 
 
 class ConnManService:
-    """A network as ConnMan has it; `error` is its own word, such as dhcp-failed, or empty."""
+    """A network as ConnMan has it; `error` is its own name for a failure, such as dhcp-failed, or empty."""
 
     __slots__ = ("error", "interface", "nameservers", "path", "state", "technology")
 
@@ -163,7 +163,7 @@ class ConnMan:
         self._ask()
 
     def _lost(self, why: str) -> None:
-        """The bus is gone, and with it ConnMan: what it said holds until it says something else.
+        """The bus has ended, and with it ConnMan: what it said holds until it says something else.
 
         A bus that breaks the protocol is tried again after longer and longer waits, and reported once.
         """

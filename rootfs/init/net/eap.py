@@ -3,8 +3,8 @@
 
 """EAP: what was handed over for a network, and the network as iwd reads it (iwd.network(5)).
 
-Loaded only where a network has it.  A client's certificate and key stand in iwd's file itself, so that one file, which
-iwd alone can read, is all there is of them.
+Loaded only where a network has it.  A client's certificate and key are in iwd's file itself, so that one file, which
+only iwd can read, is all there is of them.
 """
 
 from __future__ import annotations

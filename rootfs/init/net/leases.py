@@ -74,7 +74,7 @@ class Leases:
         connected: Callable[[str], bool] = lambda _: False,
     ) -> bool:
         """Tell which uplink has come by a lease (address and default route), by another one, or has lost it; and by
-        which clients go out now.  True where one has just lost its route alone: to be called again after GRACE_S.
+        which clients go out now.  True where one has just lost only its route: to be called again after GRACE_S.
 
         `connected` is whether ConnMan calls an uplink so: then it needs no route of its own.
         """

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What iwd says of a network that will not have us, or whose server is not the one it should be.
+"""What iwd says of a network that refuses us, or whose server is not the one it should be.
 
 iwd has no interface that tells why: its lines do.  The causes are in the order of how much they explain.
 """
@@ -19,7 +19,7 @@ JOINING, JOINED = "event: connect-info, ssid: ", "new: connected"
 FAILED = ("event: connect-failed", "event: disconnect-info")
 """How an attempt ends without being joined: iwd gives up, or the access point sends us away (a wrong passphrase)."""
 UNHEARD = "event: connect-timeout"
-"""No answer: the access point has gone, or it is far away; that is no refusal."""
+"""No answer: the access point is off, or it is far away; that is no refusal."""
 TIMES = 2
 LONGEST = 240
 
@@ -104,7 +104,7 @@ class Refusals:
 
 
 def refusal(number: int, network: WifiNetwork, words: str, cause: int = len(CAUSES)) -> str:
-    """What to tell of a network that refused, with iwd's own words and the key of the spec to look at."""
+    """What to report of a network that refused, with iwd's own words and the key of the spec to look at."""
     meaning, key = None, "security" if network.security == "open" else "secret"
     if network.eap is not None and cause < len(CAUSES):
         _, meaning, key = CAUSES[cause]

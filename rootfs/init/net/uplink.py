@@ -51,7 +51,7 @@ def take_up(requests: LinkRequests, index: int) -> None:
 
 
 def mtu_of(name: str) -> int | None:
-    """The largest packet of an interface in bytes; None if the interface is gone."""
+    """The largest packet of an interface in bytes; None if the interface doesn't exist."""
     try:
         with open(f"{SYSFS}/{name}/mtu") as file:
             return int(file.read())
@@ -99,7 +99,7 @@ class Lease:
 
 
 class Uplink:
-    """A physical interface, or a VLAN on one, that we gave to ConnMan; `error` is ConnMan's word for what is wrong.
+    """A physical interface, or a VLAN on one, that we gave to ConnMan; `error` is ConnMan's name for what is wrong.
 
     `mac` is the card's own, `sends` the one that the network sees.
     """

@@ -161,7 +161,7 @@ class Uplinks:
         self._voice.emit("uplink", state="found", **uplink.fields)
 
     def detach(self, index: int) -> None:
-        """An interface is gone; a duplicate that waited takes its place."""
+        """An interface was removed; a duplicate that waited takes its place."""
         self._duplicates.pop(index, None)
         uplink = self._uplinks.pop(index, None)
         if uplink is None:

@@ -3,8 +3,8 @@
 
 """Wi-Fi: the networks' secrets from the host into iwd's folder, what each country allows into the kernel, iwd itself.
 
-Loaded only where the image has Wi-Fi.  The secrets come by QEMU's fw_cfg, which root alone can read, and go into files
-on tmpfs that iwd alone can read (iwd.network(5)); they are in no message, whatever is wrong with them.
+Loaded only where the image has Wi-Fi.  The secrets come by QEMU's fw_cfg, which only root can read, and go into files
+on tmpfs that only iwd can read (iwd.network(5)); they are in no message, whatever is wrong with them.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def usable(secret: str) -> bool:
 
 
 def file_name(ssid: str, security: str) -> str:
-    """What iwd calls a network's file: its name if that is of letters, digits, space, _ and - alone, else hex."""
+    """What iwd calls a network's file: its name if that is only of letters, digits, space, _ and -, else hex."""
     plain = ssid.isascii() and all(letter.isalnum() or letter in " _-" for letter in ssid)
     suffix = {"open": "open", "eap": "8021x"}.get(security, "psk")
     return f"{ssid if plain else '=' + ssid.encode().hex()}.{suffix}"
@@ -149,7 +149,7 @@ def file_text(number: int, network: WifiNetwork, secret: Secret) -> str:
 def write_networks(
     networks: Sequence[WifiNetwork], found: Sequence[Secret], folder: str = STATE, owner: int = IWD_USER
 ) -> None:
-    """Write every network's file, for iwd alone to read.  Raises OSError."""
+    """Write every network's file, readable only by iwd.  Raises OSError."""
     for number, (network, secret) in enumerate(zip(networks, found, strict=True)):
         path = f"{folder}/{file_name(network.ssid, network.security)}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -193,7 +193,7 @@ GENERIC = Struct("=BBH")  # struct genlmsghdr
 def reload_regulatory_database() -> None:
     """Have the kernel read /lib/firmware/regulatory.db, which it looked for before the root was there.
 
-    Raises OSError: ENOENT where it is missing, EKEYREJECTED and the like where its signature is wrong.
+    Raises OSError: ENOENT where it is missing, EKEYREJECTED and others where its signature is wrong.
     """
     socket = native.Socket(native.AF_NETLINK, native.SOCK_RAW_CLOEXEC, NETLINK_GENERIC)
     try:
