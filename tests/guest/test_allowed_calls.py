@@ -112,17 +112,31 @@ def crash(world: World, name: str, number: int) -> dict[str, Any]:
 
 
 def test_what_is_said_to_be_seen_is_seen(make: Callable[[], World]) -> None:
-    """With a recorder in place of the tables: each call said to be seen here is made, and none that isn't allowed."""
-    world = make()
+    """With a recorder in place of the tables: each call said to be seen here is made, and none that isn't allowed.
+
+    Not every run makes each of them: on a busy machine fewer things wait for each other.  So there are three at most.
+    """
+    allowed_calls = {(name, call) for name, table in TABLES.items() for call in table}
+    wanted = {
+        (name, call) for name in TABLES for call in SEEN[name] if call != HANDS_OVER
+    }  # the recorder leaves it out
+    seen: set[tuple[str, str]] = set()
+    for _ in range(3):
+        seen |= recorded(make())
+        assert seen - allowed_calls == set()
+        if wanted <= seen:
+            return
+    assert wanted - seen == set()
+
+
+def recorded(world: World) -> set[tuple[str, str]]:
+    """The system calls of a router's life, each with its service."""
     world.record = str(world.folder / "calls")
     world.prepare()
     world.boot()
     exercise(world)
     lines = [line.split() for line in Path(world.record).read_text().splitlines()]
-    for name, table in TABLES.items():
-        seen = {call for one, call in lines if one == name}
-        assert seen - set(table) == set(), name
-        assert set(SEEN[name]) - seen - {HANDS_OVER} == set(), name  # which the recorder leaves out
+    return {(name, call) for name, call in lines}
 
 
 def test_all_that_a_router_goes_through_is_allowed(make: Callable[[], World]) -> None:
