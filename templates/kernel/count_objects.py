@@ -3,26 +3,26 @@
 
 """How many objects a kernel is compiled of, read from its Makefiles; run inside the build, before it compiles.
 
-    python3 count_objects.py TREE .config ARCH      → netvm-objects: 1862 built in, 40 in modules
+    python3 count_objects.py check_config.py TREE .config ARCH      → netvm-objects: 1862 built in, 40 in modules
 
 It follows obj-y and obj-m through the tree, as Documentation/kbuild/makefiles.rst describes them, and evaluates only
 what the kernel's Makefiles choose objects with, so the numbers are estimates.  Takes a second or less.
 
-The build takes it in as one file, so it uses only the standard library.
+The build takes it in as one file, so it uses only the standard library, and check_config.py's reader of .config.
 """
 
 from __future__ import annotations
 
 import os.path
 import re
+import runpy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 _ASSIGNMENT = re.compile(r"\s*((?:[\w./+-]|\$\((?:[^()]|\([^()]*\))*\))+?)\s*(\+=|:?:=|\?=|=)\s*(.*)")
 _CONDITION = re.compile(r"\s*(ifdef|ifndef|ifeq|ifneq|else|endif)\b\s*(.*)")
 _INNERMOST = re.compile(r"\$\(([^()$]*)\)|\$\{([^{}$]*)\}")
-_SYMBOL = re.compile(r"(CONFIG_\w+)=(.*)")
 
 
 # What an architecture's own rules compile: its boot code and the code that it maps into programs.
@@ -68,7 +68,7 @@ class Makefile:
         name, colon, replaced = inside.partition(":")
         value = self.values.get(name.strip(), "")
         if colon and "=" in replaced:
-            old, _, new = replaced.partition("=")
+            old, new = replaced.split("=", 1)
             words = self.expand(value).split()
             return " ".join(word.removesuffix(old) + new if word.endswith(old) else word for word in words)
         return value
@@ -140,9 +140,9 @@ _FUNCTIONS: dict[str, Callable[..., list[str]]] = {
 }
 
 
-def count(tree: Path, config: str, arch: str) -> tuple[int, int]:
+def count(tree: Path, options: Mapping[str, str], arch: str) -> tuple[int, int]:
     """The objects that are built in, and those of modules."""
-    symbols = {name: value.strip('"') for name, value in _SYMBOL.findall(config)}
+    symbols = {f"CONFIG_{name}": value.strip('"') for name, value in options.items() if value != "n"}
     given = {"SRCARCH": arch, "BITS": "64", **symbols}
     top = Makefile(tree, "", given)
     own = Makefile(tree, f"arch/{arch}", given, ("Makefile",))
@@ -186,5 +186,7 @@ def _objects(file: Makefile, folder: str, name: str, suffixes: tuple[str, ...]) 
 
 
 if __name__ == "__main__":
-    in_kernel, in_modules = count(Path(sys.argv[1]), Path(sys.argv[2]).read_text(), sys.argv[3])
+    reader, source, config, architecture = sys.argv[1:]
+    read_options: dict[str, str] = runpy.run_path(reader)["read_config"](Path(config).read_text())
+    in_kernel, in_modules = count(Path(source), read_options, architecture)
     print(f"netvm-objects: {in_kernel} built in, {in_modules} in modules")

@@ -15,10 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from netvm_build.build.nix.log import NixLog
+from netvm_build.kconfig.dotconfig import read_config
 from netvm_build.util import resources
 from netvm_build.util.events import Event, Part, Progress
 
 SCRIPT = resources.folder("templates") / "kernel" / "count_objects.py"
+CHECK = SCRIPT.with_name("check_config.py")
 
 FILES = {
     "Kbuild": "obj-y += init/\nobj-y += arch/$(SRCARCH)/\nobj-$(CONFIG_NET) += net/\nobj-y += drivers/\n",
@@ -73,13 +75,14 @@ def test_it_counts_what_make_would_compile(tree: Path) -> None:
     in_init, in_kernel, in_libraries, in_pci = 4, 1, 2, 1
     by_rules, in_lib, in_net, in_drivers = 3, 3, 3, 2
     whole = in_init + in_kernel + in_libraries + in_pci + by_rules + in_lib + in_net + in_drivers
-    assert count_objects.count(tree, CONFIG, "x86") == (whole, 3)
-    assert count_objects.count(tree, CONFIG.replace("CONFIG_NET=y\n", ""), "x86") == (whole - in_net - 2, 0)
+    assert count_objects.count(tree, read_config(CONFIG), "x86") == (whole, 3)
+    without = read_config(CONFIG.replace("CONFIG_NET=y", "# CONFIG_NET is not set"))
+    assert count_objects.count(tree, without, "x86") == (whole - in_net - 2, 0)
 
 
 def test_the_builds_log_is_read_with_it(tree: Path) -> None:
     (tree / ".config").write_text(CONFIG)
-    line = [sys.executable, "-I", str(SCRIPT), str(tree), str(tree / ".config"), "x86"]
+    line = [sys.executable, "-I", str(SCRIPT), str(CHECK), str(tree), str(tree / ".config"), "x86"]
     said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     events: list[Event] = []
     log = NixLog("build", events.append)
@@ -90,7 +93,7 @@ def test_the_builds_log_is_read_with_it(tree: Path) -> None:
 
 
 def test_an_empty_tree_has_none(tmp_path: Path) -> None:
-    assert count_objects.count(tmp_path, CONFIG, "x86") == (0, 0)
+    assert count_objects.count(tmp_path, read_config(CONFIG), "x86") == (0, 0)
 
 
 @given(st.lists(st.sampled_from(" \n\t".join(FILES.values()).split(" ")) | st.text(max_size=9), max_size=40))

@@ -55,7 +55,7 @@ kernel.overrideAttrs (old: {
   # What is compiled is what is checked.
   postConfigure = (old.postConfigure or "") + ''
     ${python}/bin/python3 -B ${check} . "$buildRoot/.config" ${requests}
-    ${python}/bin/python3 -B ${count} . "$buildRoot/.config" x86
+    ${python}/bin/python3 -B ${count} ${check} . "$buildRoot/.config" x86 || true
     echo "netvm-stage: compile"
   '';
   postInstall = (old.postInstall or "") + ''

@@ -31,7 +31,7 @@ from init.kernel.nftables import NETLINK_NETFILTER, Message, Tables, flush
 from init.kernel.rtnetlink import Changes
 from init.net import address as rule
 from init.net import firewall
-from init.net.clients import FURNISHING
+from init.net.clients import CONFIGURING
 from netvm_build.build.render import render
 from netvm_build.kconfig import KernelConfig
 from netvm_build.model import AllowedPair, Clients, Forward, NamedClient, OptionKind, OptionValue, RequestedOption
@@ -208,7 +208,7 @@ class Bench:
         self.pairs[name], self.indexes[name] = pair, index
         self.apply(firewall.admission(index, pair))
         with inside(self.router):
-            self.requests.configure(FURNISHING, index, name, pair.router)
+            self.requests.configure(CONFIGURING, index, name, pair.router)
         wire.open()
         wire.warm_up()
 
