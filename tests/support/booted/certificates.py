@@ -12,10 +12,10 @@ YEARS = "3650"  # days
 SERVERS = {
     "server": ("ca", "radius.example.org", YEARS),
     "renamed": ("ca", "radius.example.net", YEARS),
-    "expired": ("ca", "radius.example.org", "-1"),
+    "expired": ("ca", "radius.example.org", "0"),
     "stranger": ("other", "radius.example.org", YEARS),
 }
-"""Each server: who vouches for it, its name, and for how many days."""
+"""Each server: who vouches for it, its name, and for how many days: with 0 it has expired a second later."""
 
 
 def make(folder: Path, passphrase: str) -> None:
