@@ -123,6 +123,7 @@ def memory_is_taken(scene: Scene) -> None:
         with balloon(scene.router) as memory:
             memory.take_all()
             mark, end = scene.router.said, time.monotonic() + WHILE
+            left = memory.left()
             flood(scene, late, syns(late, 2000))
             while not ended_for_memory(scene, mark) and time.monotonic() < end:
                 left = memory.left()

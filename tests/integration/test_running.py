@@ -158,7 +158,7 @@ def judge(record: registry.VmState, talk: EventClient, base_kib: int, what: str,
     body = talk.ask("status", timeout_s=60)
     assert len(body["clients"]) == MANY
     used = body["meminfo"]["total_kib"] - body["meminfo"]["available_kib"]
-    assert talk.ask("counters", timeout_s=60)["interfaces"][-1]["interface"].startswith("c4")
+    assert talk.ask("counters", timeout_s=60)["interfaces"][-1]["interface"].startswith("c73")
     print(f"{what}: {MANY} clients in {seconds:.1f} s, {used / 1024:.0f} MiB used", end=" ")
     print(f"({(used - base_kib) / MANY / 1024:.2f} MiB and {seconds / MANY * 1000:.0f} ms a client)")
     with socket.socket(socket.AF_UNIX) as screen:
