@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netvm_build import kconfig, spec
 from netvm_build.build import debian, detect
@@ -25,7 +26,9 @@ from netvm_build.util import resources
 from netvm_build.util.errors import KernelConfigError, LockError, ManifestError, NetvmError, Problem, SpecError
 from netvm_build.util.events import Note, Sink
 from netvm_build.util.files import claim, new_folder, real_path
-from netvm_build.vmm import qemu
+
+if TYPE_CHECKING:
+    from netvm_build.vmm.qemu import Qemu
 
 LOCK_NAME = "netvm.lock"
 WORK_NAME = ".netvm"
@@ -205,8 +208,10 @@ def plan(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False) ->
     return Plan(planned.derivations, None if locked is None else loaded.lock_path, size)
 
 
-def qemu_for(loaded: Loaded, out: Path, sink: Sink) -> qemu.Qemu:
+def qemu_for(loaded: Loaded, out: Path, sink: Sink) -> Qemu:
     """The platform's QEMU (the one that the lock pins, for the debian platform), built if need be."""
+    from netvm_build.vmm import qemu  # most commands have no use for it
+
     work = work_folder(out)
     with claim(work):
         tree = prepare(loaded, work, sink)
