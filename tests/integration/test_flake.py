@@ -37,7 +37,7 @@ def flake(tmp_path: Path) -> Path:
     copy.mkdir()
     for name in ("flake.nix", "flake.lock", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
-    for name in ("LICENSES", "builder", "templates", "kernel-configs", "rootfs", "examples"):
+    for name in ("LICENSES", "builder", "docs", "templates", "kernel-configs", "rootfs", "examples"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
 
