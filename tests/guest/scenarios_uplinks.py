@@ -78,7 +78,7 @@ def errors_come_by_the_way_back_too(bench: Bench) -> None:
 
 @shown()
 def dhcp_answers_reach_the_uplink(bench: Bench) -> None:
-    """A few a second; one before there is a way back, or an address, counts as no refusal, whoever receives it."""
+    """A few a second are accepted.  One that comes before there is a route or an address isn't counted as refused."""
     upstream = bench.upstream
     offer = IP(src="172.31.0.1", dst=UPLINK) / UDP(sport=67, dport=68) / bytes(240)
     bench.clear()

@@ -59,7 +59,7 @@ def _eap(number: int, eap: Eap) -> dict[str, Any]:
 
 
 def files(router: Router) -> dict[str, bytes]:
-    """What the image's root has beside, by path.
+    """Files that the image's root has besides the templates', by path.
 
     The authorities' certificates are in the image and not handed over at its start: they decide whom a password is told
     to, so they belong to what is built, hashed and, with `image.verity`, verified; and they are no secret.

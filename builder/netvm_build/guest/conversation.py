@@ -44,7 +44,7 @@ class Conversation(Generic[T]):
 
     def replied(self, number: object, reply: T) -> None:
         """Take in a reply to the request of this number, if there is one."""
-        pending = self._pending.pop(number, None) if type(number) is int else None  # True is no 1
+        pending = self._pending.pop(number, None) if type(number) is int else None  # True equals 1
         if pending is not None:
             pending.on_reply(reply)
 
@@ -58,15 +58,15 @@ class Conversation(Generic[T]):
         return sum(one.owner is owner for one in self._pending.values())
 
     def forget(self, number: int) -> None:
-        """Nobody waits for the reply to a request any more."""
+        """Drop a request: nobody waits for its reply any longer."""
         self._pending.pop(number, None)
 
     def forget_all(self, owner: object) -> None:
-        """The same for all requests of an owner."""
+        """Drop all requests of an owner."""
         self._keep(lambda one: one.owner is not owner)
 
     def forget_older(self, seconds: float) -> None:
-        """The same for all requests that were made so long ago."""
+        """Drop all requests that are older than this."""
         now = time.monotonic()
         self._keep(lambda one: now - one.since <= seconds)
 

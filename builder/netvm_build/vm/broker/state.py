@@ -44,9 +44,9 @@ class _Round:
 class LatestState:
     """The state that was heard last.  `send` takes lines to the guest.
 
-    A state is given away for FRESH_S after the guest was asked, and only as long as it has said nothing since.  Who
-    comes while the guest is being asked shares that answer under the same terms.  Nothing is asked in advance: a guest
-    that nobody looks at has no work by this.
+    A state is reused for FRESH_S after the guest was asked, and only while the guest has said nothing since.  A caller
+    that comes while the guest is being asked shares that answer on the same terms.  Nothing is asked in advance, so a
+    guest that nobody watches has no extra work.
     """
 
     def __init__(self, talk: Conversation[Reply], send: Callable[[bytes], None]) -> None:

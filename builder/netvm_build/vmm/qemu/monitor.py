@@ -88,7 +88,7 @@ class Monitor:
         self.execute("netdev_add", id=network, type="tap", fd=name)
 
     def remove_network(self, network: str) -> None:
-        """A network without a NIC goes.  Raises Refused, or QmpLost."""
+        """Remove a network that no NIC uses.  Raises Refused, or QmpLost."""
         self.execute("netdev_del", id=network)
 
     def plug(self, properties: Mapping[str, str | int | bool]) -> None:
@@ -96,7 +96,7 @@ class Monitor:
         self._run(self._qmp.execute("device_add", deadline_s=PLUG_S, **properties))
 
     def unplug(self, device: str, deadline_s: float = UNPLUG_S) -> Release:
-        """Ask the guest to let go of a device, and wait for its answer.  Raises Refused, or QmpLost."""
+        """Ask the guest to release a device, and wait for its answer.  Raises Refused, or QmpLost."""
         return self._run(self._qmp.unplug(device, deadline_s))
 
     def devices(self) -> tuple[str, ...]:

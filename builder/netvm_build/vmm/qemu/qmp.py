@@ -68,7 +68,7 @@ class Qmp:
         await self.execute("getfd", fdname=name)
 
     async def unplug(self, device: str, deadline_s: float | None = UNPLUG_S) -> Release:
-        """Ask the guest to let go of a device, and wait for its answer.  What isn't there has been let go of already.
+        """Ask the guest to release a device, and wait for its answer.  A device that doesn't exist counts as released.
 
         Without a deadline the caller sets one.  Raises Refused, or QmpLost.
         """
