@@ -17,7 +17,7 @@ cd linux
 say "configure"
 make -s ARCH=x86 KCONFIG_ALLCONFIG="$seed" allnoconfig
 python3 -B "$check" . .config "$requests"
-# An estimate for whoever waits: a build does without.
+# Estimates how many objects there are, for the progress line.  A build can do without.
 python3 -B "$count" "$check" . .config x86 || true
 
 say "compile"
