@@ -8,8 +8,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ import pytest
 from netvm_build import spec
 from netvm_build.build import pipeline
 from netvm_build.cli import failure, main
-from netvm_build.cli.app import ORDER, netvm_build
+from netvm_build.cli.app import COMMANDS, netvm_build
 from netvm_build.util import errors
 from netvm_build.util.errors import NetvmError, OptionMismatch, Problem
 
@@ -28,7 +31,9 @@ STARTER = spec.starter("netvm")
 
 def commands(group: click.Group = netvm_build, *above: str) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = [above]
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         path = (*above, name)
         found += commands(command, *path) if isinstance(command, click.Group) else [path]
     return found
@@ -60,8 +65,20 @@ def test_help_fits_a_screen_and_has_an_example(
     golden(f"help/{'-'.join(path) or 'netvm-build'}.txt", text)
 
 
-def test_every_command_is_listed_in_its_place() -> None:
-    assert set(netvm_build.commands) == set(ORDER)
+def test_every_command_is_in_the_table_with_the_module_that_adds_it() -> None:
+    for module in {f"netvm_build.cli.{name}" for name in COMMANDS.values()}:
+        import_module(module)
+    added = {name: command.callback.__module__ for name, command in netvm_build.commands.items() if command.callback}
+    assert added == {name: f"netvm_build.cli.{module}" for name, module in COMMANDS.items()}
+
+
+def test_a_command_imports_the_module_that_adds_it_and_no_other() -> None:
+    asked = (
+        "import sys, netvm_build.cli.app as app, click; app.netvm_build.get_command(click.Context(app.netvm_build), "
+    )
+    told = "'check'); print([name for name in sys.modules if name.endswith(('_command', '_commands'))])"
+    done = subprocess.run([sys.executable, "-c", asked + told], capture_output=True, text=True, check=True)
+    assert done.stdout == "['netvm_build.cli.spec_commands']\n"
 
 
 def test_no_argument_at_all_shows_the_help(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,12 +110,19 @@ def test_calls_are_found_wherever_they_stand() -> None:
     assert list(ours(text)) == [["init", "x"], ["build", "-o", "y"], ["check"]]
 
 
+def subcommand(group: click.Group, context: click.Context, name: str) -> click.Command:
+    found = group.get_command(context, name)
+    assert found is not None
+    return found
+
+
 def examples_in_help() -> Iterator[str]:
     def walk(command: click.Command) -> Iterator[click.Command]:
         yield command
         if isinstance(command, click.Group):
-            for one in command.commands.values():
-                yield from walk(one)
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                yield from walk(subcommand(command, context, name))
 
     for command in walk(netvm_build):
         yield from re.findall(r"Example: (.*)", command.epilog or "")

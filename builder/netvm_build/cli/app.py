@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,28 @@ from netvm_build.cli.screen import Screen
 
 PROGRAM = "netvm-build"
 
-# In the order a user meets them.
-ORDER = (
-    "init", "check", "schema", "kernel", "address", "render", "lock", "build", "smoke", "run",
-    "status", "events", "console", "client", "stop", "vfio", "doctor", "detect", "completion",
-)  # fmt: skip
+COMMANDS = {
+    "init": "spec_commands",
+    "check": "spec_commands",
+    "schema": "spec_commands",
+    "kernel": "kernel_commands",
+    "address": "address_command",
+    "render": "build_commands",
+    "lock": "build_commands",
+    "build": "build_commands",
+    "smoke": "boot_commands",
+    "run": "boot_commands",
+    "status": "vm_commands",
+    "events": "vm_commands",
+    "console": "vm_commands",
+    "client": "client_commands",
+    "stop": "vm_commands",
+    "vfio": "vfio_commands",
+    "doctor": "doctor_command",
+    "detect": "detect_command",
+    "completion": "completion_command",
+}
+"""Each command, in the order a user meets them, and the module of `cli` that adds it."""
 
 # Those that a user seldom types share the last line, so that the help fits a screen.
 ALSO = ("schema", "address", "render", "lock", "vfio", "detect", "completion")
@@ -31,11 +49,19 @@ ABOUT_VMS = ("run", "status", "events", "console", "client", "stop")
 EXAMPLE = "netvm-build init && netvm-build build && netvm-build smoke"
 
 
-class Ordered(click.Group):
-    """Its help fits a screen of 24 lines, in the order of ORDER."""
+class Commands(click.Group):
+    """The commands of COMMANDS, each imported when it is asked for, so that none pays for what the others import.
+
+    The help fits a screen of 24 lines.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return sorted(self.commands, key=ORDER.index)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            import_module(f"netvm_build.cli.{COMMANDS[cmd_name]}")
+        return super().get_command(ctx, cmd_name)
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         formatter.write_paragraph()
@@ -45,8 +71,8 @@ class Ordered(click.Group):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            shown = [name for name in self.list_commands(ctx) if name not in ALSO]
-            rows = [(name, self.commands[name].get_short_help_str(70)) for name in shown]
+            shown = [(name, self.get_command(ctx, name)) for name in COMMANDS if name not in ALSO]
+            rows = [(name, command.get_short_help_str(70)) for name, command in shown if command is not None]
             formatter.write_dl([*rows, ("and also", ", ".join(ALSO))])
         with formatter.section("Options"):
             formatter.write_dl(
@@ -61,7 +87,7 @@ class Ordered(click.Group):
         """Nothing: the example is above."""
 
 
-@click.group(cls=Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-C", "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Go to DIR first.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Print Nix's and QEMU's own output too.")

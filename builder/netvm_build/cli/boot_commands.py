@@ -20,9 +20,10 @@ from netvm_build.cli.draw import drawing
 from netvm_build.cli.left_behind import put_right
 from netvm_build.cli.screen import Screen
 from netvm_build.cli.vfio_commands import TAKE_NETWORK, consent_of
-from netvm_build.model import NICS
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from netvm_build.host.vfio import Consent
     from netvm_build.image.manifest import Image
     from netvm_build.smoke.cards import Card
@@ -48,13 +49,30 @@ class Where(click.ParamType):  # type: ignore[type-arg, unused-ignore]
             self.fail(str(error), param, ctx)
 
 
+class EmulatedCard(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """One of QEMU's network cards that we have a driver for.  Which these are is read when one is asked about."""
+
+    name = "model"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(self._names().convert(value, param, ctx))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return self._names().shell_complete(ctx, param, incomplete)
+
+    def _names(self) -> Word:
+        from netvm_build.model import NICS
+
+        return Word(NICS)
+
+
 ACCELERATORS = Word(["kvm", "tcg"])
 
 
 @netvm_build.command(epilog="Example: netvm-build smoke --nic e1000e --nic igb --json")
 @click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml", shell_complete=proposals.files)
 @click.option(
-    "--nic", "nics", metavar="MODEL", multiple=True, type=Word(NICS), help="The uplink; repeat it for a matrix."
+    "--nic", "nics", metavar="MODEL", multiple=True, type=EmulatedCard(), help="The uplink; repeat it for a matrix."
 )
 @click.option(
     "--vfio", "card", metavar="ADDR", help="The uplink: a card of this machine.", shell_complete=proposals.cards
@@ -175,7 +193,7 @@ def _write(path: Path, text: str) -> None:
     help="Behind a router that runs, or a SPEC or IMAGE.",
     shell_complete=proposals.routers,
 )
-@click.option("--nic", metavar="MODEL", type=Word(NICS), help="e1000e, igb, virtio-net-pci…  [default: the spec's]")
+@click.option("--nic", metavar="MODEL", type=EmulatedCard(), help="e1000e, igb, virtio-net-pci…  [default: the spec's]")
 @click.option(
     "--vfio",
     "cards",

@@ -16,19 +16,6 @@ from collections.abc import Sequence
 import click
 from click.shell_completion import shell_complete
 
-from netvm_build.cli import (  # noqa: F401  # each adds its commands
-    address_command,
-    boot_commands,
-    build_commands,
-    client_commands,
-    completion_command,
-    detect_command,
-    doctor_command,
-    kernel_commands,
-    spec_commands,
-    vfio_commands,
-    vm_commands,
-)
 from netvm_build.cli.app import PROGRAM, netvm_build
 from netvm_build.cli.escape import escape
 from netvm_build.cli.failure import describe, machine_trouble

@@ -16,11 +16,11 @@ from netvm_build.cli import proposals
 from netvm_build.cli.app import netvm_build, spec_path
 from netvm_build.cli.escape import escape
 from netvm_build.cli.screen import Screen
-from netvm_build.model import Kernel, RequestedOption
 from netvm_build.util.errors import NetvmError, SpecError
 
 if TYPE_CHECKING:
     from netvm_build.kconfig import Asked, Condition, Explanation, Fragment
+    from netvm_build.model import Kernel, RequestedOption
 
 SPEC = click.option(
     "--spec",
@@ -114,6 +114,7 @@ def _asked_by(asked: Asked) -> str:
 def _read(spec_argument: str) -> tuple[Kernel, Mapping[str, Fragment]]:
     """What a spec asks of its kernel, and all fragments it could name; the defaults where there is no netvm.yaml."""
     from netvm_build import kconfig, spec
+    from netvm_build.model import Kernel
     from netvm_build.util import resources
 
     path = spec_path(spec_argument)
