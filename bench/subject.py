@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netvm_build import spec
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.image import manifest
 from netvm_build.util.events import Event, Note, StageEnded
 from netvm_build.vmm.qemu import accelerator
@@ -30,7 +30,7 @@ def prepare(path: Path, accel: str | None, say: Callable[[str], None]) -> Subjec
             case Note(text):
                 say(text)
 
-    loaded = pipeline.load(path)
+    loaded = loading.load(path)
     out = path.parent / loaded.router.name
     image = pipeline.build(loaded, out, tell)
     manifest.verify(image)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.build.nix import command as nix
 from netvm_build.image import manifest
 from netvm_build.util.events import discard
@@ -24,17 +24,17 @@ PLACE = "rootfs/etc/netvm/ruleset.nft"
 
 def with_ruleset(setting: Setting, ruleset: Path = MASQUERADE) -> Subject:
     """The same router with another ruleset, compiled as its own is.  Raises NetvmError."""
-    return _build(setting, pipeline.load(setting.subject.spec), ruleset)
+    return _build(setting, loading.load(setting.subject.spec), ruleset)
 
 
 def with_pool(setting: Setting, pool: IPv4Network) -> Subject:
     """The same router with another pool of addresses.  Raises NetvmError."""
-    loaded = pipeline.load(setting.subject.spec)
+    loaded = loading.load(setting.subject.spec)
     router = replace(loaded.router, clients=replace(loaded.router.clients, pool=pool))
     return _build(setting, replace(loaded, router=router), None)
 
 
-def _build(setting: Setting, loaded: pipeline.Loaded, ruleset: Path | None) -> Subject:
+def _build(setting: Setting, loaded: loading.Loaded, ruleset: Path | None) -> Subject:
     tree = pipeline.prepare(loaded, setting.folder / "variant", discard)
     if ruleset is not None:
         (tree / PLACE).write_text(ruleset.read_text())

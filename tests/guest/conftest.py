@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.build.nix import command as nix
 from netvm_build.build.nix import literal as nixlit
 from netvm_build.util import process
@@ -38,7 +38,7 @@ def connmand(request: pytest.FixtureRequest) -> list[str]:
     """The command that starts a real connmand: NETVM_CONNMAND, or the image's own by the loader of the guest's root."""
     if given := os.environ.get("NETVM_CONNMAND"):
         return [given]
-    found: pipeline.Loaded = request.getfixturevalue("loaded")
+    found: loading.Loaded = request.getfixturevalue("loaded")
     folder: Path = request.getfixturevalue("workshop")
     with in_turn(folder):
         tree = pipeline.prepare(found, folder / "connman", tell)

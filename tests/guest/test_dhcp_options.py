@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.build.nix import command as nix
 from netvm_build.build.nix import literal as nixlit
 from netvm_build.util import process
@@ -132,7 +132,7 @@ def model(case: Case) -> str:
 
 
 def test_the_parser_finds_what_the_model_finds_and_reads_nothing_else(
-    loaded: pipeline.Loaded, workshop: Path, tmp_path: Path
+    loaded: loading.Loaded, workshop: Path, tmp_path: Path
 ) -> None:
     tree = pipeline.prepare(loaded, workshop / "connman", tell)
     every = list(cases())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from netvm_build import spec
-from netvm_build.build import debian, pipeline, render
+from netvm_build.build import debian, loading, pipeline, render
 from netvm_build.build.nix import command as nix
 from netvm_build.image.manifest import Image
 from netvm_build.util.events import discard
@@ -49,27 +49,27 @@ def workshop() -> Path:
 
 
 @pytest.fixture(scope="session")
-def loaded(workshop: Path) -> pipeline.Loaded:
+def loaded(workshop: Path) -> loading.Loaded:
     with in_turn(workshop):
-        return pipeline.load(workshop / "netvm.yaml")
+        return loading.load(workshop / "netvm.yaml")
 
 
 @pytest.fixture(scope="session")
-def image(loaded: pipeline.Loaded, workshop: Path) -> Image:
+def image(loaded: loading.Loaded, workshop: Path) -> Image:
     """The default image."""
     with in_turn(workshop):
         return pipeline.build(loaded, workshop / "image", tell)
 
 
 @pytest.fixture(scope="session")
-def qemu(loaded: pipeline.Loaded, workshop: Path) -> Qemu:
+def qemu(loaded: loading.Loaded, workshop: Path) -> Qemu:
     """The QEMU that the lock pins."""
     with in_turn(workshop):
         return pipeline.qemu_for(loaded, workshop / "image", tell)
 
 
 @pytest.fixture(scope="session")
-def debian_tools(loaded: pipeline.Loaded, workshop: Path) -> Path:
+def debian_tools(loaded: loading.Loaded, workshop: Path) -> Path:
     """A Debian with the programs that the guides name; for `debian_root.entered`."""
     need_namespaces()
     return debian_root.made(loaded, workshop / "guides")
@@ -82,7 +82,7 @@ def debian_kernel(workshop: Path) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "netvm.yaml").write_text(STOCK)
     work = folder / "kernel"
-    tree = pipeline.prepare(pipeline.load(folder / "netvm.yaml"), work, tell)
+    tree = pipeline.prepare(loading.load(folder / "netvm.yaml"), work, tell)
     (store_path,) = nix.build(tree, ["kernel"], tell, stage="unpack Debian's kernel", out_link=work / "result")
     return store_path
 
@@ -95,8 +95,8 @@ def variant(workshop: Path, tmp_path: Path) -> Callable[[str, str], Path]:
         text = (workshop / "netvm.yaml").read_text()
         assert old in text
         (tmp_path / "netvm.yaml").write_text(text.replace(old, new))
-        if (workshop / pipeline.LOCK_NAME).exists():
-            shutil.copy(workshop / pipeline.LOCK_NAME, tmp_path / pipeline.LOCK_NAME)
+        if (workshop / loading.LOCK_NAME).exists():
+            shutil.copy(workshop / loading.LOCK_NAME, tmp_path / loading.LOCK_NAME)
         return tmp_path / "netvm.yaml"
 
     return make
@@ -121,7 +121,7 @@ def rendered(tmp_path: Path) -> Callable[..., Path]:
         assert old in starter
         text = f"platform: {{kind: nixpkgs, nixpkgs: {where}}}\n" + starter.replace(old, new, 1 if old else 0)
         (tmp_path / "netvm.yaml").write_text(text)
-        render.write(pipeline.render(pipeline.load(tmp_path / "netvm.yaml")), tmp_path / "tree")
+        render.write(loading.render(loading.load(tmp_path / "netvm.yaml")), tmp_path / "tree")
         return tmp_path / "tree"
 
     return make
@@ -148,12 +148,12 @@ def wifi_bench() -> Path:
 
 @pytest.fixture(scope="session")
 def wifi_image(wifi_bench: Path) -> Image:
-    return pipeline.build(pipeline.load(wifi_bench / "netvm.yaml"), wifi_bench / "image", tell)
+    return pipeline.build(loading.load(wifi_bench / "netvm.yaml"), wifi_bench / "image", tell)
 
 
 @pytest.fixture(scope="session")
 def wifi_qemu(wifi_bench: Path) -> Qemu:
-    return pipeline.qemu_for(pipeline.load(wifi_bench / "netvm.yaml"), wifi_bench / "image", tell)
+    return pipeline.qemu_for(loading.load(wifi_bench / "netvm.yaml"), wifi_bench / "image", tell)
 
 
 @pytest.fixture(scope="session")
@@ -169,12 +169,12 @@ def stock_wifi_bench() -> Path:
 @pytest.fixture(scope="session")
 def stock_wifi_image(stock_wifi_bench: Path) -> Image:
     """The same router with Debian's kernel, whose every driver is a module."""
-    return pipeline.build(pipeline.load(stock_wifi_bench / "netvm.yaml"), stock_wifi_bench / "image", tell)
+    return pipeline.build(loading.load(stock_wifi_bench / "netvm.yaml"), stock_wifi_bench / "image", tell)
 
 
 @pytest.fixture(scope="session")
 def stock_wifi_qemu(stock_wifi_bench: Path) -> Qemu:
-    return pipeline.qemu_for(pipeline.load(stock_wifi_bench / "netvm.yaml"), stock_wifi_bench / "image", tell)
+    return pipeline.qemu_for(loading.load(stock_wifi_bench / "netvm.yaml"), stock_wifi_bench / "image", tell)
 
 
 @pytest.fixture(scope="session")
@@ -188,7 +188,7 @@ def stock_air_initramfs(stock_wifi_bench: Path, stock_wifi_image: Image) -> Path
 def air_for(bench: Path, image: Image, more: dict[str, bytes] | None = None) -> Path:
     """hostapd, iw and busybox from Debian, locked and unpacked as the image's own packages are."""
     tree = pipeline.work_folder(image.folder) / "tree"
-    asked = debian.request_for(pipeline.load(bench / "netvm.yaml").router)
+    asked = debian.request_for(loading.load(bench / "netvm.yaml").router)
     request = replace(asked, sets={**asked.sets, **air.SETS})
     folder = bench / "air"
     folder.mkdir(exist_ok=True)

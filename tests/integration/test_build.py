@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from netvm_build import spec
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.build.nix import command as nix
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
@@ -40,14 +40,14 @@ def test_the_image_is_whole_and_small(image: Image) -> None:
     assert image.size_bytes < 20 * 2**20
 
 
-def test_what_is_expected_of_a_build_comes_out(image: Image, loaded: pipeline.Loaded) -> None:
+def test_what_is_expected_of_a_build_comes_out(image: Image, loaded: loading.Loaded) -> None:
     """What `run` and `smoke` refuse before a build they would refuse after it."""
     expected, built = pipeline.expected(loaded, image.folder).manifest, image.manifest
     assert (expected.name, expected.machine) == (built.name, built.machine)
     assert spec.full_spec(expected.router) == spec.full_spec(built.router)
 
 
-def test_the_kernel_has_what_was_asked(image: Image, loaded: pipeline.Loaded) -> None:
+def test_the_kernel_has_what_was_asked(image: Image, loaded: loading.Loaded) -> None:
     config = image.config.read_text()
     assert compare(loaded.kernel.options, config) == ()
     for option in SEED:
@@ -64,13 +64,13 @@ def test_the_image_keeps_its_qemu(image: Image) -> None:
     assert str(image.manifest.qemu) in kept.splitlines()
 
 
-def test_a_build_with_nothing_to_do_leaves_the_image_alone(image: Image, loaded: pipeline.Loaded) -> None:
+def test_a_build_with_nothing_to_do_leaves_the_image_alone(image: Image, loaded: loading.Loaded) -> None:
     before = (image.folder / manifest.FILE).stat()
     pipeline.build(loaded, image.folder, discard)
     assert (image.folder / manifest.FILE).stat().st_ino == before.st_ino
 
 
-def test_a_truncated_image_is_mended_by_the_next_build(image: Image, loaded: pipeline.Loaded) -> None:
+def test_a_truncated_image_is_mended_by_the_next_build(image: Image, loaded: loading.Loaded) -> None:
     whole = image.rootfs.read_bytes()
     image.rootfs.write_bytes(whole[:4096])
     pipeline.build(loaded, image.folder, discard)
@@ -82,7 +82,7 @@ def test_a_misspelt_option_fails_with_the_table(
 ) -> None:
     spec = variant("IP_NF_NAT: yes", "IP_NF_NATT: yes")
     with pytest.raises(KernelConfigError) as raised:
-        pipeline.build(pipeline.load(spec), tmp_path / "out", discard)
+        pipeline.build(loading.load(spec), tmp_path / "out", discard)
     (row,) = raised.value.mismatches
     assert (row.option, row.wanted, row.got) == ("IP_NF_NATT", "y", "absent")
     assert "IP_NF_NAT" in row.because
@@ -95,14 +95,14 @@ def test_a_missing_dependency_is_named_with_its_line(
     spec = variant("IP_NF_NAT: yes", "NF_CONNTRACK: no")
     line = next(n for n, text in enumerate(spec.read_text().splitlines(), 1) if "NF_CONNTRACK" in text)
     with pytest.raises(KernelConfigError) as raised:
-        pipeline.build(pipeline.load(spec), tmp_path / "out", discard)
+        pipeline.build(loading.load(spec), tmp_path / "out", discard)
     rows = {row.option: row for row in raised.value.mismatches}
     assert rows["NF_NAT"].got == "absent"
     assert "NF_CONNTRACK" in rows["NF_NAT"].because
     assert f"netvm.yaml:{line}" in rows["NF_NAT"].because
 
 
-def test_a_change_of_the_init_rebuilds_no_kernel(image: Image, loaded: pipeline.Loaded, tmp_path: Path) -> None:
+def test_a_change_of_the_init_rebuilds_no_kernel(image: Image, loaded: loading.Loaded, tmp_path: Path) -> None:
     work = tmp_path / "work"
     tree = pipeline.prepare(loaded, work, discard)
     main = tree / "rootfs/usr/lib/netvm/init/main.py"
@@ -115,22 +115,22 @@ def test_a_change_of_the_init_rebuilds_no_kernel(image: Image, loaded: pipeline.
 def test_a_lock_of_another_spec_is_stale(image: Image, variant: Callable[[str, str], Path], tmp_path: Path) -> None:
     spec = variant("version: 1\n", "version: 1\nplatform: {kind: debian, suite: forky}\n")
     with pytest.raises(LockError, match="suite") as raised:
-        pipeline.build(pipeline.load(spec), tmp_path / "out", discard)
+        pipeline.build(loading.load(spec), tmp_path / "out", discard)
     assert "netvm-build lock" in (raised.value.hint or "")
 
 
 def test_a_file_the_mirror_no_longer_has(image: Image, variant: Callable[[str, str], Path], tmp_path: Path) -> None:
     spec = variant("name: netvm", "name: netvm")
-    lock = json.loads((tmp_path / pipeline.LOCK_NAME).read_text())
+    lock = json.loads((tmp_path / loading.LOCK_NAME).read_text())
     name = next(name for name in lock["packages"] if name.startswith("dbus-daemon"))
     lock["packages"][name] |= {"path": "pool/main/d/dbus/gone.deb", "sha256": "0" * 64}
-    (tmp_path / pipeline.LOCK_NAME).write_text(json.dumps(lock))
+    (tmp_path / loading.LOCK_NAME).write_text(json.dumps(lock))
     with pytest.raises(LockError, match=r"stale: the mirror no longer has gone\.deb"):
-        pipeline.build(pipeline.load(spec), tmp_path / "out", discard)
+        pipeline.build(loading.load(spec), tmp_path / "out", discard)
     assert not (tmp_path / "out").exists()
 
 
-def test_two_builds_in_one_folder(image: Image, loaded: pipeline.Loaded) -> None:
+def test_two_builds_in_one_folder(image: Image, loaded: loading.Loaded) -> None:
     work = image.folder.parent / pipeline.WORK_NAME / image.folder.name
     with claim(work), pytest.raises(WorkspaceBusy, match=str(os.getpid())):
         pipeline.build(loaded, image.folder, discard)
@@ -164,7 +164,7 @@ def test_a_killed_build_leaves_nothing_behind(
     assert running_with(str(tmp_path)) == []
 
 
-def test_one_core_makes_the_same_root(image: Image, loaded: pipeline.Loaded, tmp_path: Path) -> None:
+def test_one_core_makes_the_same_root(image: Image, loaded: loading.Loaded, tmp_path: Path) -> None:
     tree = pipeline.prepare(loaded, tmp_path / "work", discard)
     argv = nix.build_argv(process.find_tool("nix", nix.PACKAGE), tree, ["rootfs"], out_link=None, rebuild=True)
     settings = nix.environment()["NIX_CONFIG"] + "\ncores = 1"
@@ -172,5 +172,5 @@ def test_one_core_makes_the_same_root(image: Image, loaded: pipeline.Loaded, tmp
 
 
 @pytest.mark.long
-def test_the_same_lock_gives_the_same_bytes(image: Image, loaded: pipeline.Loaded) -> None:
+def test_the_same_lock_gives_the_same_bytes(image: Image, loaded: loading.Loaded) -> None:
     pipeline.build(loaded, image.folder, discard, rebuild=True)

@@ -16,7 +16,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from netvm_build.build import debian, pipeline
+from netvm_build.build import debian, loading, pipeline
 from netvm_build.build.nix import command as nix
 from netvm_build.image.manifest import Image
 from netvm_build.model import RequestedOption
@@ -72,9 +72,9 @@ def with_its_secrets(one: Documented, folder: Path, monkeypatch: pytest.MonkeyPa
 
 def share_a_lock(path: Path, workshop: Path) -> None:
     """Take the lock of another test where it is for the same packages: resolving takes a while."""
-    request = debian.request_for(pipeline.load(path).router)
-    mine = path.with_name(pipeline.LOCK_NAME)
-    for known in (mine, workshop / pipeline.LOCK_NAME, workshop / "stock" / pipeline.LOCK_NAME):
+    request = debian.request_for(loading.load(path).router)
+    mine = path.with_name(loading.LOCK_NAME)
+    for known in (mine, workshop / loading.LOCK_NAME, workshop / "stock" / loading.LOCK_NAME):
         try:
             if debian.load_lock(known, request) is not None:
                 if known != mine:
@@ -105,7 +105,7 @@ def configured(name: str, options: tuple[RequestedOption, ...]) -> str:
 
 
 def test_every_documented_kernel_can_be_configured(
-    loaded: pipeline.Loaded, workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loaded: loading.Loaded, workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the kernel's own Kconfig, with the check that every build makes; the default kernel is built anyway."""
     kernels = {seed_text(loaded.kernel.options): ""}
@@ -114,7 +114,7 @@ def test_every_documented_kernel_can_be_configured(
             folder = tmp_path / str(number)
             path = one.write(folder)
             with_its_secrets(one, folder, monkeypatch)
-            options = pipeline.load(path).kernel.options
+            options = loading.load(path).kernel.options
             kernels.setdefault(seed_text(options), configured(one.name, options))
     parts = [part for part in kernels.values() if part]
     assert len(parts) > 5
@@ -132,7 +132,7 @@ def test_every_documented_kernel_can_be_configured(
 def test_what_is_documented_boots_and_routes(
     documented: Documented,
     workshop: Path,
-    loaded: pipeline.Loaded,
+    loaded: loading.Loaded,
     qemu: Qemu,
     booted: dict[tuple[str, ...], BootReport],
     tmp_path: Path,
@@ -143,7 +143,7 @@ def test_what_is_documented_boots_and_routes(
     path = documented.write(folder)
     with_its_secrets(documented, folder, monkeypatch)
     share_a_lock(path, workshop)
-    image = pipeline.build(pipeline.load(path), folder / "image", tell)
+    image = pipeline.build(loading.load(path), folder / "image", tell)
     key = what_boots(image)
     if key not in booted:
         booted[key] = smoke(image, qemu, accel="tcg", out=tmp_path / "smoke", sink=discard)

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from netvm_build.build import pipeline
+from netvm_build.build import loading
 from netvm_build.image.manifest import Image
 
 pytestmark = pytest.mark.integration
@@ -55,7 +55,7 @@ def typed(script: str, folder: Path, **extra: str) -> subprocess.CompletedProces
     )
 
 
-def test_the_readme(image: Image, loaded: pipeline.Loaded, tmp_path: Path) -> None:
+def test_the_readme(image: Image, loaded: loading.Loaded, tmp_path: Path) -> None:
     (tmp_path / "my-router").mkdir()
     shutil.copy(loaded.lock_path, tmp_path / "my-router")  # so that no newer kernel need be compiled
     done = follow("README.md", tmp_path)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from netvm_build import guest
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.build.nix import command as nix
 from netvm_build.image.manifest import Image
 from netvm_build.smoke import engine, report
@@ -60,9 +60,9 @@ def built(workshop: Path) -> Built:
         folder = workshop / name
         folder.mkdir(exist_ok=True)
         (folder / "netvm.yaml").write_text(f"version: 1\nname: {name}\nkernel:\n{kernel}")
-        if lock is not None and (workshop / lock / pipeline.LOCK_NAME).exists():
-            shutil.copy(workshop / lock / pipeline.LOCK_NAME, folder)
-        return pipeline.build(pipeline.load(folder / "netvm.yaml"), folder / "image", tell)
+        if lock is not None and (workshop / lock / loading.LOCK_NAME).exists():
+            shutil.copy(workshop / lock / loading.LOCK_NAME, folder)
+        return pipeline.build(loading.load(folder / "netvm.yaml"), folder / "image", tell)
 
     return make
 
@@ -214,7 +214,7 @@ def test_firmware_of_wifi_cards(built: Built) -> None:
 def firmware_of(image: Image) -> set[str]:
     """The files of firmware that an image has."""
     work = pipeline.work_folder(image.folder)
-    loaded = pipeline.load(image.folder.parent / "netvm.yaml")
+    loaded = loading.load(image.folder.parent / "netvm.yaml")
     (drivers,) = nix.build(
         pipeline.prepare(loaded, work, discard), ["drivers"], discard, stage="drivers", out_link=work / "drivers"
     )

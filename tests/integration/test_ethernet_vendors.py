@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.build.nix import command as nix
 from netvm_build.build.nix.literal import string
 
@@ -61,7 +61,7 @@ def vendors(ethernet: Path) -> dict[str, dict[str, object]]:
 
 
 def test_the_vendors_are_those_of_the_locked_kernel(
-    loaded: pipeline.Loaded, workshop: Path, tmp_path: Path, golden: Callable[[Path | str, str], None]
+    loaded: loading.Loaded, workshop: Path, tmp_path: Path, golden: Callable[[Path | str, str], None]
 ) -> None:
     for tool in ("dpkg-deb", "tar", "xz"):
         need(tool)

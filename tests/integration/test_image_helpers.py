@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from netvm_build import spec
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.vmm.qemu import Qemu
 from scenarios import SCENARIOS
 from workbench import PAIRED
@@ -37,7 +37,7 @@ def bench(
     clients = json.dumps(spec.full_spec(PAIRED)["clients"])
     kernel = KERNELS[request.param]
     (folder / "netvm.yaml").write_text(f"version: 1\nname: helpers\nkernel: {kernel}\nclients: {clients}\n")
-    image = pipeline.build(pipeline.load(folder / "netvm.yaml"), folder / "image", tell)
+    image = pipeline.build(loading.load(folder / "netvm.yaml"), folder / "image", tell)
     built_in = "m" if request.param == "stock" else "y"
     assert [image.manifest.options[option] for option in OPTIONS] == [built_in] * len(OPTIONS)
     home = tmp_path_factory.mktemp("h")

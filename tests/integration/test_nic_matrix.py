@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.image.manifest import Image
 from netvm_build.model import NIC_MODELS, NICS
 from netvm_build.smoke import engine
@@ -57,7 +57,7 @@ def image_of(kernel: str, images: dict[str, Image], workshop: Path) -> Image:
         folder = workshop / f"matrix-{kernel}"
         folder.mkdir(exist_ok=True)
         (folder / "netvm.yaml").write_text(f"version: 1\nname: matrix\nkernel:\n{KERNELS[kernel]}")
-        images[kernel] = pipeline.build(pipeline.load(folder / "netvm.yaml"), folder / "image", tell)
+        images[kernel] = pipeline.build(loading.load(folder / "netvm.yaml"), folder / "image", tell)
     return images[kernel]
 
 

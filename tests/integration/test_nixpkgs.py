@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.build.nix import command as nix
 from netvm_build.image.manifest import Image
 from netvm_build.util import resources
@@ -54,7 +54,7 @@ def test_every_part_instantiates(rendered: Callable[..., Path]) -> None:
 def test_the_kernel_is_what_the_spec_asks_and_no_more(rendered: Callable[..., Path]) -> None:
     tree = rendered(MINIATURE)
     asked = evaluated(tree, "router.kernel.configfile.asked")
-    options = pipeline.load(tree.parent / "netvm.yaml").kernel.options
+    options = loading.load(tree.parent / "netvm.yaml").kernel.options
     assert set(asked["structuredExtraConfig"]) == {option.name for option in options}
     assert all(asked["structuredExtraConfig"][name] == {"tristate": "y", "optional": False} for name in SEED)
     assert (asked["enableCommonConfig"], asked["autoModules"], asked["defconfig"]) == (False, False, "allnoconfig")
@@ -134,7 +134,7 @@ def test_the_guest_has_every_program_that_init_starts(rendered: Callable[..., Pa
 
 def test_a_series_that_nixpkgs_lacks(rendered: Callable[..., Path], tmp_path: Path) -> None:
     rendered(MINIATURE, "  config:\n", "  version: '6.6'\n  config:\n")
-    loaded = pipeline.load(tmp_path / "netvm.yaml")
+    loaded = loading.load(tmp_path / "netvm.yaml")
     for attempt in (pipeline.build, pipeline.plan):
         with pytest.raises(NixEvalError, match=r"this nixpkgs has no Linux 6\.6") as raised:
             attempt(loaded, tmp_path / "out", discard)
@@ -147,7 +147,7 @@ def test_a_nix_too_old_for_a_nixpkgs_is_given_as_the_reason(rendered: Callable[.
     features.write_text(features.read_text().replace("2.3", "1000.1"))
     rendered(newer)
     with pytest.raises(NixEvalError, match="ofTheFuture") as raised:
-        pipeline.build(pipeline.load(tmp_path / "netvm.yaml"), tmp_path / "out", discard)
+        pipeline.build(loading.load(tmp_path / "netvm.yaml"), tmp_path / "out", discard)
     assert "asks for a newer Nix than" in (raised.value.hint or "")
     assert "1000.1" in (raised.value.hint or "")
 
@@ -167,7 +167,7 @@ def test_the_users_own_overlays_stay_out(
 def test_a_path_without_nixpkgs_is_told_with_its_line(rendered: Callable[..., Path], tmp_path: Path) -> None:
     rendered(tmp_path / "nowhere")
     with pytest.raises(SpecError, match=r"netvm\.yaml:1: platform\.nixpkgs: .*nowhere is no nixpkgs tree"):
-        pipeline.build(pipeline.load(tmp_path / "netvm.yaml"), tmp_path / "out", discard)
+        pipeline.build(loading.load(tmp_path / "netvm.yaml"), tmp_path / "out", discard)
 
 
 # ---- against a real tree
@@ -192,7 +192,7 @@ def test_a_real_nixpkgs_instantiates(nixpkgs: Path, rendered: Callable[..., Path
 def test_our_options_survive_nixpkgs_own_reading(nixpkgs: Path, rendered: Callable[..., Path]) -> None:
     tree = rendered(nixpkgs)
     answers = evaluated(tree, "router.kernel.configfile.moduleStructuredConfig.intermediateNixConfig").splitlines()
-    asked = pipeline.load(tree.parent / "netvm.yaml").kernel.options
+    asked = loading.load(tree.parent / "netvm.yaml").kernel.options
     assert {f"{name} y" for name in SEED} <= set(answers)
     assert {line.split()[0].rstrip("?") for line in answers} == {option.name for option in asked}
     (derivation,) = instantiated(tree, "kernel.configfile")
@@ -201,7 +201,7 @@ def test_our_options_survive_nixpkgs_own_reading(nixpkgs: Path, rendered: Callab
     assert "CONFIG_E1000E=y\n" in Path(seed).read_text()
 
 
-def configured(nixpkgs_tree: Path, loaded: pipeline.Loaded, work: Path) -> str:
+def configured(nixpkgs_tree: Path, loaded: loading.Loaded, work: Path) -> str:
     """The .config that nixpkgs' own script makes on Debian's kernel source; see tests/data/nixpkgs/configure.nix."""
     debian_tree = pipeline.prepare(loaded, work, discard)
     arguments = f"{{ debianTree = {path(debian_tree)}; nixpkgsTree = {path(nixpkgs_tree)}; }}"
@@ -213,7 +213,7 @@ def configured(nixpkgs_tree: Path, loaded: pipeline.Loaded, work: Path) -> str:
 
 @pytest.mark.long
 def test_nixpkgs_script_makes_the_kernel_configuration_that_debian_has(
-    nixpkgs: Path, rendered: Callable[..., Path], loaded: pipeline.Loaded, image: Image, tmp_path: Path
+    nixpkgs: Path, rendered: Callable[..., Path], loaded: loading.Loaded, image: Image, tmp_path: Path
 ) -> None:
     config = configured(rendered(nixpkgs), loaded, tmp_path / "work")
     assert compare(loaded.kernel.options, config) == ()
@@ -227,7 +227,7 @@ def settings(config: str) -> list[str]:
 
 @pytest.mark.long
 def test_a_missing_dependency_is_a_table_here_too(
-    nixpkgs: Path, rendered: Callable[..., Path], loaded: pipeline.Loaded, tmp_path: Path
+    nixpkgs: Path, rendered: Callable[..., Path], loaded: loading.Loaded, tmp_path: Path
 ) -> None:
     with pytest.raises(KernelConfigError) as raised:
         configured(rendered(nixpkgs, "IP_NF_NAT: yes", "NF_CONNTRACK: no"), loaded, tmp_path / "work")

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.image.manifest import Image
 from netvm_build.smoke import report
 from netvm_build.smoke.engine import smoke
@@ -44,8 +44,8 @@ def test_a_static_uplink_is_imitated_or_skipped_by_name(
 ) -> None:
     assert image.manifest.uses_dhcp  # whose kernel and lock these share
     (tmp_path / "netvm.yaml").write_text(STATIC.format(address, gateway, resolvers))
-    shutil.copy(workshop / pipeline.LOCK_NAME, tmp_path)
-    made = pipeline.build(pipeline.load(tmp_path / "netvm.yaml"), tmp_path / "image", tell)
+    shutil.copy(workshop / loading.LOCK_NAME, tmp_path)
+    made = pipeline.build(loading.load(tmp_path / "netvm.yaml"), tmp_path / "image", tell)
     result = smoke(made, qemu, accel="tcg", out=tmp_path / "smoke", sink=discard)
     print(report.text(result))
     assert result.passed, report.text(result)

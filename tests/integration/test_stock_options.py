@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from netvm_build import kconfig
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.build.nix import command as nix
 from netvm_build.kconfig.modular import BY_PARAMETER, NOT_IN_STOCK, OURS_ALONE
 from netvm_build.model import Kernel
@@ -96,7 +96,7 @@ def test_all_fragments_go_together_with_debians_kernel(workshop: Path) -> None:
     folder = workshop / "every-fragment"
     folder.mkdir(exist_ok=True)
     (folder / "netvm.yaml").write_text(SPEC.format(fragments=", ".join(able)))
-    tree = pipeline.prepare(pipeline.load(folder / "netvm.yaml"), folder / "work", tell)
+    tree = pipeline.prepare(loading.load(folder / "netvm.yaml"), folder / "work", tell)
     (drivers,) = nix.build(tree, ["drivers"], tell, stage="drivers", out_link=folder / "work" / "drivers")
     there = {path.stem for path in (drivers / "tree/usr/lib/modules").rglob("*.ko")}
     assert {"8021q", "algif_aead", "gcm", "pkcs8_key_parser", "vfio_pci", "dummy"} <= there

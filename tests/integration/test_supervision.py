@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from netvm_build import guest
-from netvm_build.build import pipeline
+from netvm_build.build import loading
 from netvm_build.guest.client import EventClient, Unanswered
 from netvm_build.image.manifest import Image
 from netvm_build.smoke import engine
@@ -165,7 +165,7 @@ async def recovers(lab: Lab) -> str:
 @pytest.mark.long
 @pytest.mark.parametrize("nic", ["virtio-net-pci", "e1000e"])
 def test_a_connmand_that_dies_at_once_opens_nothing_and_recovers(
-    nic: str, loaded: pipeline.Loaded, qemu: Qemu, tmp_path: Path
+    nic: str, loaded: loading.Loaded, qemu: Qemu, tmp_path: Path
 ) -> None:
     image = altered(loaded, tmp_path, flaky)
     rows = (ROWS["clients"], row(closed_and_alive, 20), row(recovers, 40), replace(ROWS["client {}"], needs=()))
@@ -188,7 +188,7 @@ def hanging(tree: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def hangable(loaded: pipeline.Loaded, tmp_path_factory: pytest.TempPathFactory) -> Image:
+def hangable(loaded: loading.Loaded, tmp_path_factory: pytest.TempPathFactory) -> Image:
     machine = replace(loaded.router.machine, watchdog_s=TIMEOUT_S)
     patient = replace(loaded, router=replace(loaded.router, machine=machine))
     return altered(patient, tmp_path_factory.mktemp("hangable"), hanging)

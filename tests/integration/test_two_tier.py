@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.image.manifest import Image
 from netvm_build.vm import registry
 from netvm_build.vm.engine import stop
@@ -52,9 +52,9 @@ def images(request: pytest.FixtureRequest, workshop: Path, image: Image) -> tupl
         text = (EXAMPLE / f"{name}.yaml").read_text()
         assert name != "firewall" or OWN_KERNEL in text
         (folder / "netvm.yaml").write_text(text if request.param else text.replace(OWN_KERNEL, ""))
-        lock = workshop / pipeline.LOCK_NAME
-        (folder / pipeline.LOCK_NAME).write_bytes(lock.read_bytes())
-        made.append(pipeline.build(pipeline.load(folder / "netvm.yaml"), folder / "image", tell))
+        lock = workshop / loading.LOCK_NAME
+        (folder / loading.LOCK_NAME).write_bytes(lock.read_bytes())
+        made.append(pipeline.build(loading.load(folder / "netvm.yaml"), folder / "image", tell))
     assert image.kernel.exists()
     return made[0], made[1]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from netvm_build import guest
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.guest.client import EventClient
 from netvm_build.image.manifest import Image
 from netvm_build.smoke import report
@@ -45,9 +45,9 @@ def example(name: str, workshop: Path, *, stock: bool = False) -> Image:
     folder.mkdir(exist_ok=True)
     text = (ROOT / "examples" / f"{name}.yaml").read_text()
     (folder / "netvm.yaml").write_text(f"{text}\nkernel: {{stock: true}}\n" if stock else text)
-    if (workshop / pipeline.LOCK_NAME).exists() and not stock:
-        shutil.copy(workshop / pipeline.LOCK_NAME, folder / pipeline.LOCK_NAME)
-    return pipeline.build(pipeline.load(folder / "netvm.yaml"), folder / "image", tell)
+    if (workshop / loading.LOCK_NAME).exists() and not stock:
+        shutil.copy(workshop / loading.LOCK_NAME, folder / loading.LOCK_NAME)
+    return pipeline.build(loading.load(folder / "netvm.yaml"), folder / "image", tell)
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +103,7 @@ def test_a_router_that_tells_neither_its_name_nor_its_card(
     variant: Callable[[str, str], Path], qemu: Qemu, tmp_path: Path
 ) -> None:
     """No frame on the uplink holds the card's own MAC or the router's name; all checks of the smoke boot pass."""
-    made = pipeline.build(pipeline.load(variant("uplink:\n  dhcp: true\n", HIDDEN)), tmp_path / "image", tell)
+    made = pipeline.build(loading.load(variant("uplink:\n  dhcp: true\n", HIDDEN)), tmp_path / "image", tell)
     judged(made, qemu, tmp_path / "smoke")
     seen = (tmp_path / "smoke/e1000e/uplink.pcap").read_bytes()
     assert len(seen) > 1 << 20

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
 from netvm_build.smoke.engine import smoke
@@ -30,9 +30,9 @@ def verified(workshop: Path) -> Image:
     folder = workshop / "verity"
     folder.mkdir(exist_ok=True)
     (folder / "netvm.yaml").write_text((workshop / "netvm.yaml").read_text() + "image:\n  verity: true\n")
-    if (workshop / pipeline.LOCK_NAME).exists():
-        shutil.copy(workshop / pipeline.LOCK_NAME, folder / pipeline.LOCK_NAME)
-    return pipeline.build(pipeline.load(folder / "netvm.yaml"), folder / "image", tell)
+    if (workshop / loading.LOCK_NAME).exists():
+        shutil.copy(workshop / loading.LOCK_NAME, folder / loading.LOCK_NAME)
+    return pipeline.build(loading.load(folder / "netvm.yaml"), folder / "image", tell)
 
 
 def data_blocks(image: Image) -> int:

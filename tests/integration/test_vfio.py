@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 import pytest
-from netvm_build.build import pipeline
+from netvm_build.build import loading
 from netvm_build.smoke.evidence import leaked
 from netvm_build.vmm.qemu import Qemu
 
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 @pytest.fixture(scope="session")
 def outer(qemu: Qemu, workshop: Path, tmp_path_factory: pytest.TempPathFactory) -> Outer:
-    lock = workshop / pipeline.LOCK_NAME
+    lock = workshop / loading.LOCK_NAME
     return Outer(build_host(lock), build_disk(*build_router(lock)), qemu, tmp_path_factory.mktemp("vfio"))
 
 

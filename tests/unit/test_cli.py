@@ -20,7 +20,7 @@ import click
 import jsonschema
 import pytest
 from netvm_build import spec
-from netvm_build.build import pipeline
+from netvm_build.build import loading
 from netvm_build.cli import failure, main
 from netvm_build.cli.app import COMMANDS, netvm_build
 from netvm_build.util import errors
@@ -325,7 +325,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def load(path: Path) -> Any:
         raise error
 
-    monkeypatch.setattr(pipeline, "load", load)
+    monkeypatch.setattr(loading, "load", load)
 
 
 MISMATCHES = [

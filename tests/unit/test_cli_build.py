@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from netvm_build import spec
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.cli import main
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
@@ -68,16 +68,16 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engines:
     (tmp_path / "netvm.yaml").write_text(spec.starter("netvm"))
     made = Engines()
 
-    def build(loaded: pipeline.Loaded, out: Path, sink: Sink, **options: bool) -> Image:
+    def build(loaded: loading.Loaded, out: Path, sink: Sink, **options: bool) -> Image:
         sink(Note(f"building {loaded.router.name}"))
         made.asked["build"] = (out, options)
         return write_image(out)
 
-    def plan(loaded: pipeline.Loaded, out: Path, sink: Sink, **options: bool) -> pipeline.Plan:
+    def plan(loaded: loading.Loaded, out: Path, sink: Sink, **options: bool) -> pipeline.Plan:
         made.asked["plan"] = (out, options)
         return pipeline.Plan(("linux.deb", "kernel"), Path("netvm.lock"), 3 << 20)
 
-    def lock(loaded: pipeline.Loaded, lock_path: Path, sink: Sink) -> None:
+    def lock(loaded: loading.Loaded, lock_path: Path, sink: Sink) -> None:
         made.asked["lock"] = lock_path
 
     def boot(image: Image, program: Qemu, *, nics: Any, accel: Any, out: Path, sink: Sink, **more: Any) -> BootReport:

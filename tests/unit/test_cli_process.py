@@ -21,7 +21,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "builder")}
 LONG = """
 import sys, time
 from pathlib import Path
-from netvm_build.build import pipeline; from netvm_build.util import process
+from netvm_build.build import loading; from netvm_build.util import process
 from netvm_build.cli import main
 
 def load(path):
@@ -32,7 +32,7 @@ def load(path):
         time.sleep(0.6)
         Path("clean").touch()
 
-pipeline.load = load
+loading.load = load
 sys.exit(main(["build"]))
 """
 
@@ -101,7 +101,7 @@ def test_a_signal_ends_us_with_all_clean_up(number: signal.Signals, tmp_path: Pa
 STARTING = """
 import subprocess, sys, time
 from pathlib import Path
-from netvm_build.build import pipeline; from netvm_build.util import process
+from netvm_build.build import loading; from netvm_build.util import process
 from netvm_build.cli import main
 
 class Slow(subprocess.Popen):
@@ -111,7 +111,7 @@ class Slow(subprocess.Popen):
         time.sleep(0.4)  # the program runs, and we do not know it yet
 
 subprocess.Popen = Slow
-pipeline.load = lambda path: process.run(["sleep", "1000"])
+loading.load = lambda path: process.run(["sleep", "1000"])
 sys.exit(main(["build"]))
 """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from netvm_build import kconfig, spec
-from netvm_build.build import detect, pipeline
+from netvm_build.build import detect, loading
 from netvm_build.cli import main
 from netvm_build.util import resources
 from netvm_build.util.errors import NetvmError, SpecError
@@ -133,7 +133,7 @@ def test_the_command(this_machine: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "with kernel.stock, modules: [iwlwifi, iwlmvm], and firmware: [iwlwifi];" in shown
     assert main(["detect", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["families"] == ["intel", "realtek", "usb", "virtio"]
-    router = pipeline.load(this_machine / "netvm.yaml").router
+    router = loading.load(this_machine / "netvm.yaml").router
     assert router.kernel.nics == ("intel", "realtek", "usb", "virtio")
     assert router.kernel.fragments == ()
 
@@ -150,7 +150,7 @@ def test_fragments_beside_the_families_are_told_of(this_machine: Path, capsys: p
 
 def test_auto_is_this_machine(this_machine: Path) -> None:
     (this_machine / "netvm.yaml").write_text("version: 1\nkernel:\n  nics: auto\n")
-    loaded = pipeline.load(this_machine / "netvm.yaml")
+    loaded = loading.load(this_machine / "netvm.yaml")
     assert loaded.router.kernel.nics == ("intel", "realtek", "usb", "virtio")
     assert loaded.kernel.value("USB_RTL8152") == "y"
 
@@ -161,6 +161,6 @@ def test_auto_on_a_machine_without_a_card(
     monkeypatch.setattr(detect.detect, "__defaults__", (this_machine, this_machine))
     (this_machine / "netvm.yaml").write_text("version: 1\nkernel:\n  nics: auto\n")
     with pytest.raises(SpecError, match="no network card"):
-        pipeline.load(this_machine / "netvm.yaml")
+        loading.load(this_machine / "netvm.yaml")
     assert main(["detect", "--write"]) == 1
     assert "nothing is written" in capsys.readouterr().err

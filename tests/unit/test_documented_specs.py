@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from netvm_build.build import pipeline
+from netvm_build.build import loading
 from netvm_build.util import pem
 
 from tests.support.documented import DOCUMENTS, SPECS, Documented, blocks, complete
@@ -22,8 +22,8 @@ def test_a_spec_is_in_order_and_its_tree_is_rendered(documented: Documented, tmp
     path = documented.write(tmp_path)
     for name in re.findall(r"\bca: (\S+\.pem)", documented.text):
         (tmp_path / name).write_text(CERTIFICATE)
-    loaded = pipeline.load(path)
-    assert "router.nix" in pipeline.render(loaded).files
+    loaded = loading.load(path)
+    assert "router.nix" in loading.render(loaded).files
 
 
 def test_there_are_specs_to_look_at() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from netvm_build.build import pipeline
+from netvm_build.build import loading
 from netvm_build.spec.keys import KEYS, SECTIONS
 from netvm_build.util.errors import SpecError
 
@@ -283,7 +283,7 @@ def problems(spec: dict[str, Json], folder: Path) -> Problems:
     """(path, message) of each, as `check` reports them."""
     (folder / "netvm.yaml").write_text(json.dumps(spec, indent=1))
     try:
-        pipeline.load(folder / "netvm.yaml")
+        loading.load(folder / "netvm.yaml")
     except SpecError as error:
         return frozenset((one.path, one.message) for one in error.problems)
     return frozenset()

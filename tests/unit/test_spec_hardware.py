@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from netvm_build import spec
-from netvm_build.build import debian, pipeline
+from netvm_build.build import debian, loading, pipeline
 from netvm_build.build.debian import packages
 from netvm_build.build.debian.apt import sources
 from netvm_build.model import Kernel, Router
@@ -67,18 +67,18 @@ def test_without_modules_there_is_nothing_to_lock(
     text = f"version: 1\nkernel:\n  lock_modules: true{firmware}\n"
     Path("netvm.yaml").write_text(text)
     with pytest.raises(SpecError) as caught:
-        pipeline.load(Path("netvm.yaml"))
+        loading.load(Path("netvm.yaml"))
     said = "netvm.yaml:3: kernel.lock_modules: there is nothing to lock: all drivers are built in"
     assert [str(problem) for problem in caught.value.problems] == [said]
     Path("netvm.yaml").write_text(f"{text}  config: {{TUN: module}}\n")
-    assert pipeline.load(Path("netvm.yaml")).kernel.drivers is not None
+    assert loading.load(Path("netvm.yaml")).kernel.drivers is not None
 
 
 def test_firmware_for_what_is_built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It needs the kernel's way to read such files, and no modules."""
     monkeypatch.chdir(tmp_path)
     Path("netvm.yaml").write_text("version: 1\nkernel:\n  firmware: [realtek]\n")
-    kernel = pipeline.load(Path("netvm.yaml")).kernel
+    kernel = loading.load(Path("netvm.yaml")).kernel
     assert kernel.drivers is not None
     assert (kernel.drivers.names, kernel.drivers.firmware) == ((), ("realtek",))
     assert (kernel.value("FW_LOADER"), kernel.value("MODULES")) == ("y", "n")
@@ -129,7 +129,7 @@ def test_firmware_is_a_set_of_its_own_and_another_component() -> None:
 
 def test_a_stock_kernel_of_another_series_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "netvm.yaml").write_text("version: 1\nkernel:\n  stock: yes\n  version: '6.18'\n")
-    loaded = pipeline.load(tmp_path / "netvm.yaml")
+    loaded = loading.load(tmp_path / "netvm.yaml")
     monkeypatch.setattr(debian, "load_lock", lambda *_: a_lock())
     with pytest.raises(SpecError, match=r"the stock kernel of trixie is Linux 6\.12\.117, not 6\.18"):
         pipeline.prepare(loaded, tmp_path / "work", discard)

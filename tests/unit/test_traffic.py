@@ -14,7 +14,7 @@ import pytest
 from init.net import firewall, resolvers
 from init.net.address import interface_name
 from netvm_build import spec
-from netvm_build.build import pipeline, render
+from netvm_build.build import loading, render
 from netvm_build.kconfig import KernelConfig
 from netvm_build.model import (
     AllowedPair,
@@ -205,7 +205,7 @@ def test_overlapping_ports_are_one_element_of_the_set_of_all() -> None:
 def test_helpers_are_read_and_bring_their_fragment(tmp_path: Path) -> None:
     path = tmp_path / "netvm.yaml"
     path.write_text(clients("helpers: [ftp, pptp, tftp]"))
-    loaded = pipeline.load(path)
+    loaded = loading.load(path)
     assert loaded.router.clients.helpers == ("ftp", "pptp", "tftp")
     for option in ("NF_CONNTRACK_FTP", "NF_CONNTRACK_PPTP", "NF_CONNTRACK_TFTP"):
         assert loaded.kernel.value(option) == "y"
@@ -471,7 +471,7 @@ def test_ipv6_without_its_side_of_the_firewall_is_refused(tmp_path: Path) -> Non
     path = tmp_path / "netvm.yaml"
     path.write_text("version: 1\nkernel:\n  config:\n    IPV6: yes\n")
     with pytest.raises(SpecError) as caught:
-        pipeline.load(path)
+        loading.load(path)
     (problem,) = caught.value.problems
     assert (problem.line, problem.path) == (4, "kernel.config.IPV6")
     assert "NF_TABLES_IPV6" in problem.message
@@ -482,7 +482,7 @@ def test_the_kernel_has_what_the_rules_need(tmp_path: Path) -> None:
     """Where the rules say one thing, the fragments ask for another."""
     path = tmp_path / "netvm.yaml"
     path.write_text(spec.starter("netvm"))
-    kernel = pipeline.load(path).kernel
+    kernel = loading.load(path).kernel
     needs = {
         r"^table arp ": "NF_TABLES_ARP",
         r"\bfib ": "NFT_FIB_IPV4",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from init.core import config
 from netvm_build import spec
-from netvm_build.build import pipeline
+from netvm_build.build import loading
 from netvm_build.cli import status_view
 from netvm_build.guest import UplinkError
 from netvm_build.model import NO_HOST_NAME, Route, Router, Uplink
@@ -64,7 +64,7 @@ def problems(text: str) -> list[str]:
 
 def rendered(text: str, folder: Path, name: str) -> str:
     (folder / "netvm.yaml").write_text(text)
-    return pipeline.render(pipeline.load(folder / "netvm.yaml")).files[f"rootfs/etc/{name}"].decode()
+    return loading.render(loading.load(folder / "netvm.yaml")).files[f"rootfs/etc/{name}"].decode()
 
 
 def test_two_uplinks_are_read_in_their_order() -> None:
@@ -169,9 +169,9 @@ def test_connman_is_told_each_uplink_by_the_name_that_the_init_gives_it(tmp_path
 
 def test_a_vlan_brings_its_fragment_and_nothing_else_does(tmp_path: Path) -> None:
     (tmp_path / "netvm.yaml").write_text(TWO)
-    assert pipeline.load(tmp_path / "netvm.yaml").kernel.value("VLAN_8021Q") == "y"
+    assert loading.load(tmp_path / "netvm.yaml").kernel.value("VLAN_8021Q") == "y"
     (tmp_path / "netvm.yaml").write_text(TWO.replace("    vlan: 7\n", ""))
-    assert pipeline.load(tmp_path / "netvm.yaml").kernel.value("VLAN_8021Q") == "n"
+    assert loading.load(tmp_path / "netvm.yaml").kernel.value("VLAN_8021Q") == "n"
 
 
 @pytest.mark.parametrize("prefer", [("ethernet", "wifi"), ("wifi", "ethernet"), ("wifi",)])

@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The recipe: netvm.yaml → Router → tree → image.  Each step takes one value and returns one frozen value.
+"""The recipe: netvm.yaml → Router → tree → image.  Each step takes one value and returns one frozen value.  The first
+half, as far as the tree, is in loading.py.
 
 A build works in `.netvm` beside the image folder: the tree, the log, and links that keep the store paths from Nix's
 garbage collector.  The image folder itself is replaced in one step, when all of it is there.
@@ -11,18 +12,17 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netvm_build import kconfig, spec
-from netvm_build.build import debian, detect
+from netvm_build import kconfig
+from netvm_build.build import debian
 from netvm_build.build import render as rendering
+from netvm_build.build.loading import LOCK_NAME, Loaded, render
 from netvm_build.build.nix import command as nix
 from netvm_build.image import manifest
-from netvm_build.model import AUTO, PlatformKind, Router, Source
-from netvm_build.util import resources
+from netvm_build.model import Source
 from netvm_build.util.errors import KernelConfigError, LockError, ManifestError, NetvmError, Problem, SpecError
 from netvm_build.util.events import Note, Sink
 from netvm_build.util.files import claim, new_folder, real_path
@@ -30,7 +30,6 @@ from netvm_build.util.files import claim, new_folder, real_path
 if TYPE_CHECKING:
     from netvm_build.vmm.qemu import Qemu
 
-LOCK_NAME = "netvm.lock"
 WORK_NAME = ".netvm"
 
 # Where the nixpkgs platform enters a nixpkgs tree.
@@ -41,65 +40,12 @@ REPRODUCIBLE = ("kernel", "rootfs")
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A spec that is in order, with everything it refers to.  `origins` tells where each value came from."""
-
-    path: Path
-    router: Router
-    origins: Mapping[str, Source]
-    kernel: kconfig.KernelConfig
-
-    @property
-    def lock_path(self) -> Path:
-        return self.path.parent / LOCK_NAME
-
-    @property
-    def locked(self) -> bool:
-        """Whether the platform takes its parts as a lock file pins them."""
-        return self.router.platform.kind is PlatformKind.DEBIAN
-
-
-@dataclass(frozen=True)
 class Plan:
     """What a build would do: what it would download, and the derivations it would make."""
 
     derivations: tuple[str, ...]
     lock: Path | None
     download_bytes: int
-
-
-def load(path: Path) -> Loaded:
-    """Read a spec and the kernel fragments it names.  Raises SpecError with every problem of both."""
-    draft = spec.draft(path)
-    try:
-        fragments = kconfig.load_fragments((*draft.router.kernel.fragment_dirs, resources.folder("kernel-configs")))
-        router = _with_this_machines_nics(draft, fragments)
-        kernel = kconfig.resolve(router.kernel, fragments, draft.origins, draft.unread, draft.written)
-    except SpecError as error:
-        raise SpecError([*draft.problems, *error.problems]) from error
-    if draft.problems:
-        raise SpecError(draft.problems)
-    return Loaded(path, router, draft.origins, kernel)
-
-
-def _with_this_machines_nics(loaded: spec.Loaded, fragments: Mapping[str, kconfig.Fragment]) -> Router:
-    """The router with `nics: auto` as the families of this machine's cards.  Raises SpecError where it has none."""
-    router = loaded.router
-    if router.kernel.nics != (AUTO,):
-        return router
-    found = detect.families(detect.detect(fragments))
-    if not found:
-        key = "kernel.nics"
-        source = loaded.origins[key]
-        hint = "name the families of the machine that will run the router, such as [intel, realtek]"
-        message = "this machine has no network card that a family here has a driver for"
-        raise SpecError([Problem(source.file, source.line, key, message, hint)])
-    return replace(router, kernel=replace(router.kernel, nics=found))
-
-
-def render(loaded: Loaded) -> rendering.RenderedTree:
-    """The tree of a spec, without a lock and without anything of this machine."""
-    return rendering.render(loaded.router, loaded.kernel)
 
 
 def lock(loaded: Loaded, lock_path: Path, sink: Sink) -> debian.Lock:

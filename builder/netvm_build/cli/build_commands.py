@@ -19,7 +19,8 @@ from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import BootError
 
 if TYPE_CHECKING:
-    from netvm_build.build.pipeline import Loaded, Plan
+    from netvm_build.build.loading import Loaded
+    from netvm_build.build.pipeline import Plan
     from netvm_build.image.manifest import Image
 
 MIB = 1 << 20
@@ -35,12 +36,12 @@ def render(screen: Screen, spec: str, out: Path | None, against: Path | None) ->
 
     Needs neither Nix nor QEMU.  With only --diff nothing is written.
     """
-    from netvm_build.build import pipeline
+    from netvm_build.build import loading
     from netvm_build.build import render as renderer
 
     if out is None and against is None:
         raise click.UsageError("name the folder to write with -o DIR, or to compare with by --diff DIR")
-    tree = pipeline.render(pipeline.load(spec_path(spec)))
+    tree = loading.render(loading.load(spec_path(spec)))
     if against is not None:
         changes = renderer.diff(tree, against)
         if changes:
@@ -61,9 +62,9 @@ def lock(screen: Screen, spec: str) -> None:
     apt resolves them and checks the archive's signatures; the lock holds names, versions and SHA-256.
     Run it again when the mirror has moved on.
     """
-    from netvm_build.build import pipeline
+    from netvm_build.build import loading, pipeline
 
-    loaded = pipeline.load(spec_path(spec))
+    loaded = loading.load(spec_path(spec))
     with drawing(screen) as sink:
         pipeline.lock(loaded, loaded.lock_path, sink)
     screen.result(str(loaded.lock_path))
@@ -91,9 +92,9 @@ def build(
     The image is a folder: manifest.json, the kernel, its configuration and the root file system.
     It replaces the one before only when it is complete.  Packages come from netvm.lock, made if there is none.
     """
-    from netvm_build.build import pipeline
+    from netvm_build.build import loading, pipeline
 
-    loaded = pipeline.load(spec_path(spec))
+    loaded = loading.load(spec_path(spec))
     folder = default_out(loaded.router.name, out)
     if dry_run:
         with drawing(screen) as sink:

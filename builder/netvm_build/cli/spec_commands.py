@@ -17,7 +17,7 @@ from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import NetvmError, SpecError
 
 if TYPE_CHECKING:
-    from netvm_build.build import pipeline
+    from netvm_build.build import loading
 
 IGNORED = "# what netvm-build makes\n/build/\n"
 
@@ -88,14 +88,14 @@ def check(screen: Screen, spec: str, show: bool, as_json: bool) -> None:
 
     Needs neither Nix nor QEMU.  Exits with 2 if there are problems, each told with its line.
     """
-    from netvm_build.build import pipeline
+    from netvm_build.build import loading
     from netvm_build.spec import Loaded
     from netvm_build.spec import show as show_spec
 
     path = spec_path(spec)
     try:
-        loaded = pipeline.load(path)
-        pipeline.render(loaded)
+        loaded = loading.load(path)
+        loading.render(loaded)
     except SpecError as error:
         if as_json:
             screen.result_json({"version": 1, "ok": False, "problems": _problems(error)})
@@ -114,7 +114,7 @@ def _problems(error: SpecError) -> list[dict[str, object]]:
     ]
 
 
-def _full(loaded: pipeline.Loaded) -> dict[str, object]:
+def _full(loaded: loading.Loaded) -> dict[str, object]:
     from netvm_build.spec import full_spec
 
     origins = {path: {"file": source.file, "line": source.line} for path, source in loaded.origins.items()}

@@ -15,7 +15,7 @@ from netvm_build.cli.build_commands import default_out
 from netvm_build.util.errors import Problem, SpecError
 
 if TYPE_CHECKING:
-    from netvm_build.build.pipeline import Loaded
+    from netvm_build.build.loading import Loaded
     from netvm_build.image.manifest import Image
     from netvm_build.util.events import Sink
     from netvm_build.vmm.qemu import Qemu
@@ -35,7 +35,7 @@ def find(what: str, program: Path | None) -> Target:
 
     Whatever can be refused now is: a build may take long.
     """
-    from netvm_build.build import pipeline
+    from netvm_build.build import loading, pipeline
     from netvm_build.image import manifest
     from netvm_build.vmm import qemu
     from netvm_build.vmm.qemu import credentials
@@ -45,7 +45,7 @@ def find(what: str, program: Path | None) -> Target:
         manifest.verify(image)
         credentials.check(image.manifest.router, os.environ)
         return Target(image, None, qemu.find(program, image.manifest.qemu, _again(image)))
-    loaded = pipeline.load(_spec(Path(what)))
+    loaded = loading.load(_spec(Path(what)))
     image = pipeline.expected(loaded, default_out(loaded.router.name, None))
     credentials.check(image.manifest.router, os.environ)
     return Target(image, loaded, None if program is None else qemu.find(program))

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.build.nix import command as nix
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
@@ -20,7 +20,7 @@ Wound = Callable[[Path], None]
 """Alters a tree, given its folder."""
 
 
-def altered(loaded: pipeline.Loaded, folder: Path, wound: Wound) -> Image:
+def altered(loaded: loading.Loaded, folder: Path, wound: Wound) -> Image:
     """The image of an altered tree; the kernel is that of the spec, so that it is built once for all."""
     tree = pipeline.prepare(loaded, folder / "work", tell)
     wound(tree)

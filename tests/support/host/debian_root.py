@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from netvm_build.build import debian, pipeline
+from netvm_build.build import debian, loading, pipeline
 from netvm_build.build.nix import command as nix
 from netvm_build.util.errors import LockError
 from netvm_build.util.events import discard
@@ -78,7 +78,7 @@ exec chroot . /usr/bin/env -i PATH=/usr/sbin:/usr/bin HOME=/root LC_ALL=C.UTF-8 
 """
 
 
-def made(loaded: pipeline.Loaded, folder: Path) -> Path:
+def made(loaded: loading.Loaded, folder: Path) -> Path:
     """The root, as a store path.  Its lock stays in the folder."""
     folder.mkdir(exist_ok=True)
     tree = pipeline.prepare(loaded, folder / "platform", tell)

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from netvm_build import spec
-from netvm_build.build import pipeline
+from netvm_build.build import loading, pipeline
 from netvm_build.build.nix import command as nix
 from netvm_build.build.nix.literal import string
 from netvm_build.image.manifest import Image
@@ -51,7 +51,7 @@ def build_host(lock: Path) -> Image:
     return _built("vfio-host", (ROOT / "tests/data/vfio-host/netvm.yaml").read_text(), lock)[1]
 
 
-def build_router(lock: Path) -> tuple[pipeline.Loaded, Image]:
+def build_router(lock: Path) -> tuple[loading.Loaded, Image]:
     """The starter's router, but its kernel acknowledges each interrupt to the KVM around at once, and not by a note in
     its memory: QEMU's emulation may deliver one that KVM injected a second time until the router next leaves for KVM.
     """
@@ -60,17 +60,17 @@ def build_router(lock: Path) -> tuple[pipeline.Loaded, Image]:
     return _built("vfio-router", starter.replace("kernel:\n", "kernel:\n  parameters: [nopv]\n"), lock)
 
 
-def _built(name: str, text: str, lock: Path) -> tuple[pipeline.Loaded, Image]:
+def _built(name: str, text: str, lock: Path) -> tuple[loading.Loaded, Image]:
     folder = ROOT / "build" / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "netvm.yaml").write_text(text)
     if lock.exists():
-        shutil.copy(lock, folder / pipeline.LOCK_NAME)
-    loaded = pipeline.load(folder / "netvm.yaml")
+        shutil.copy(lock, folder / loading.LOCK_NAME)
+    loaded = loading.load(folder / "netvm.yaml")
     return loaded, pipeline.build(loaded, folder / "image", tell)
 
 
-def build_disk(loaded: pipeline.Loaded, image: Image) -> Path:
+def build_disk(loaded: loading.Loaded, image: Image) -> Path:
     """Its root, made in Nix's sandbox from the lock, our builder and what that imports, and a router's image."""
     work = ROOT / "build" / "vfio-disk"
     shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
+"""netvm.yaml → Router and kernel → tree: the first half of the recipe, which asks neither Nix nor Debian.
+
+It is a module of its own because `check` and `render` need no more, and the other half's imports take time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from netvm_build import kconfig, spec
+from netvm_build.build import render as rendering
+from netvm_build.model import AUTO, PlatformKind, Router, Source
+from netvm_build.util import resources
+from netvm_build.util.errors import Problem, SpecError
+
+LOCK_NAME = "netvm.lock"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A spec that is in order, with everything it refers to.  `origins` tells where each value came from."""
+
+    path: Path
+    router: Router
+    origins: Mapping[str, Source]
+    kernel: kconfig.KernelConfig
+
+    @property
+    def lock_path(self) -> Path:
+        return self.path.parent / LOCK_NAME
+
+    @property
+    def locked(self) -> bool:
+        """Whether the platform takes its parts as a lock file pins them."""
+        return self.router.platform.kind is PlatformKind.DEBIAN
+
+
+def load(path: Path) -> Loaded:
+    """Read a spec and the kernel fragments it names.  Raises SpecError with every problem of both."""
+    draft = spec.draft(path)
+    try:
+        fragments = kconfig.load_fragments((*draft.router.kernel.fragment_dirs, resources.folder("kernel-configs")))
+        router = _with_this_machines_nics(draft, fragments)
+        kernel = kconfig.resolve(router.kernel, fragments, draft.origins, draft.unread, draft.written)
+    except SpecError as error:
+        raise SpecError([*draft.problems, *error.problems]) from error
+    if draft.problems:
+        raise SpecError(draft.problems)
+    return Loaded(path, router, draft.origins, kernel)
+
+
+def _with_this_machines_nics(loaded: spec.Loaded, fragments: Mapping[str, kconfig.Fragment]) -> Router:
+    """The router with `nics: auto` as the families of this machine's cards.  Raises SpecError where it has none."""
+    router = loaded.router
+    if router.kernel.nics != (AUTO,):
+        return router
+    from netvm_build.build import detect  # few specs have it look at this machine
+
+    found = detect.families(detect.detect(fragments))
+    if not found:
+        key = "kernel.nics"
+        source = loaded.origins[key]
+        hint = "name the families of the machine that will run the router, such as [intel, realtek]"
+        message = "this machine has no network card that a family here has a driver for"
+        raise SpecError([Problem(source.file, source.line, key, message, hint)])
+    return replace(router, kernel=replace(router.kernel, nics=found))
+
+
+def render(loaded: Loaded) -> rendering.RenderedTree:
+    """The tree of a spec, without a lock and without anything of this machine."""
+    return rendering.render(loaded.router, loaded.kernel)
