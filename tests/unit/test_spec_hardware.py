@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from netvm_build import spec
 from netvm_build.build import debian, loading, pipeline
 from netvm_build.build.debian import packages
 from netvm_build.build.debian.apt import sources
-from netvm_build.model import Kernel, Router
+from netvm_build.model import NIC_FAMILIES, NIC_MODELS, Kernel, Router
 from netvm_build.util.errors import SpecError
 from netvm_build.util.events import discard
 
@@ -133,3 +136,48 @@ def test_a_stock_kernel_of_another_series_is_refused(tmp_path: Path, monkeypatch
     monkeypatch.setattr(debian, "load_lock", lambda *_: a_lock())
     with pytest.raises(SpecError, match=r"the stock kernel of trixie is Linux 6\.12\.117, not 6\.18"):
         pipeline.prepare(loaded, tmp_path / "work", discard)
+
+
+def card_of(folder: Path, text: str) -> str:
+    (folder / "netvm.yaml").write_text(f"version: 1\nname: x\n{text}")
+    return loading.load(folder / "netvm.yaml").router.machine.nic
+
+
+@pytest.mark.parametrize(
+    ("text", "nic"),
+    [
+        ("", "e1000e"),
+        ("kernel: {nics: [intel, realtek]}\n", "e1000e"),
+        ("kernel: {nics: [realtek]}\n", "rtl8139"),
+        ("kernel: {nics: [realtek], modules: [realtek]}\n", "rtl8139"),
+        ("kernel: {stock: true, nics: [realtek]}\n", "rtl8139"),
+        ("kernel: {fragments: [virtio]}\n", "virtio-net-pci"),
+        (
+            "kernel: {nics: [broadcom]}\n",
+            "virtio-net-pci",
+        ),  # QEMU has none of theirs
+        ("kernel: {fragments: [virtio], config: {IGB: yes}}\nmachine: {nic: igb}\n", "igb"),
+    ],
+)
+def test_the_default_card_is_one_that_the_kernel_drives(text: str, nic: str, tmp_path: Path) -> None:
+    assert card_of(tmp_path, text) == nic
+
+
+def test_a_card_without_a_driver_is_refused_with_those_that_have_one(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        card_of(tmp_path, "machine: {nic: igb}\nkernel: {nics: [realtek]}\n")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.path) == (3, "machine.nic")
+    assert problem.message == "this kernel has no driver for igb: nothing asks for IGB"
+    assert "add `intel` to kernel.fragments, or name a card of this kernel: rtl8139, virtio-net-pci" in str(
+        problem.hint
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(sorted(NIC_FAMILIES)), unique=True, min_size=1))
+def test_whatever_families_are_chosen_the_default_card_has_its_driver(families: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "netvm.yaml").write_text(f"version: 1\nname: x\nkernel: {{nics: [{', '.join(families)}]}}\n")
+        loaded = loading.load(Path(folder) / "netvm.yaml")
+    assert loaded.kernel.value(NIC_MODELS[loaded.router.machine.nic].option) != "n"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from netvm_build import kconfig, spec
 from netvm_build.build import render as rendering
-from netvm_build.model import AUTO, PlatformKind, Router, Source
+from netvm_build.model import AUTO, NIC_MODELS, PlatformKind, Router, Source
 from netvm_build.util import resources
 from netvm_build.util.errors import Problem, SpecError
 
@@ -47,6 +47,7 @@ def load(path: Path) -> Loaded:
         fragments = kconfig.load_fragments((*draft.router.kernel.fragment_dirs, resources.folder("kernel-configs")))
         router = _with_this_machines_nics(draft, fragments)
         kernel = kconfig.resolve(router.kernel, fragments, draft.origins, draft.unread, draft.written)
+        router = _with_a_driver_for_its_card(draft, router, kernel)
     except SpecError as error:
         raise SpecError([*draft.problems, *error.problems]) from error
     if draft.problems:
@@ -69,6 +70,25 @@ def _with_this_machines_nics(loaded: spec.Loaded, fragments: Mapping[str, kconfi
         message = "this machine has no network card that a family here has a driver for"
         raise SpecError([Problem(source.file, source.line, key, message, hint)])
     return replace(router, kernel=replace(router.kernel, nics=found))
+
+
+def _with_a_driver_for_its_card(draft: spec.Draft, router: Router, kernel: kconfig.KernelConfig) -> Router:
+    """The router with an emulated card that its kernel drives: where the spec names none, e1000e or else another.
+
+    Cards of the fragments that the spec asks for come first.  Raises SpecError for a named card without a driver.
+    """
+    key, card = "machine.nic", NIC_MODELS[router.machine.nic]
+    driven = [model for model in NIC_MODELS.values() if kernel.value(model.option) != "n"]
+    if card in driven or key in draft.unread:
+        return router
+    source = draft.origins[key]
+    if source == spec.DEFAULT and driven:
+        best = min(driven, key=lambda model: model.fragment not in router.kernel.fragments)
+        return replace(router, machine=replace(router.machine, nic=best.name))
+    others = ", ".join(model.name for model in driven)
+    hint = f"add `{card.fragment}` to kernel.fragments, or name a card of this kernel: {others}"
+    message = f"this kernel has no driver for {card.name}: nothing asks for {card.option}"
+    raise SpecError([Problem(source.file, source.line, key, message, hint)])
 
 
 def render(loaded: Loaded) -> rendering.RenderedTree:

@@ -32,7 +32,8 @@ NIC = Key(
     "machine.nic",
     choice(NICS, "a network card of QEMU"),
     lambda r: r.machine.nic,
-    "The emulated network card of every uplink, by QEMU's name; the kernel needs its driver (see `kernel.fragments`).",
+    "The emulated network card of every uplink, by QEMU's name. The kernel needs its driver (see `kernel.fragments`);"
+    " where it has none for `e1000e`, another card is the default.",
     "e1000e",
 )
 
