@@ -11,7 +11,6 @@ in `*.nix`, as JSON in `*.json`, and elsewhere as text that may not break out of
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -142,6 +141,7 @@ def _environment(templates: Path, path: str) -> jinja2.Environment:
         keep_trailing_newline=True,
         comment_start_string="{##",  # {# is a comment in shell and Nix
         comment_end_string="##}",
+        optimized=False,  # each template is rendered once: to fold its constants would take longer than it saves
         autoescape=False,  # noqa: S701  # this is not HTML: each format has its own finalizer
     )
     environment.filters |= {
@@ -213,6 +213,8 @@ def _previous(folder: Path) -> set[str]:
 
 def diff(tree: RenderedTree, folder: Path) -> str:
     """A unified diff from what a folder holds to the tree; empty when nothing would change."""
+    import difflib  # `--diff` alone needs it
+
     old = {name: folder / name for name in _previous(folder)}
     parts: list[str] = []
     for name in sorted(old.keys() | tree.files.keys()):

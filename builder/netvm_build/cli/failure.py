@@ -9,7 +9,6 @@ import errno
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +122,8 @@ def disk_full(error: OSError, folder: Path | None = None) -> NetvmError | None:
 
 def _short_of_space(limit_bytes: int = 64 * MIB) -> Iterator[tuple[Path, int]]:
     """The folders we write to that are nearly full, each with what is free."""
+    import tempfile
+
     for place in (Path.cwd(), Path(tempfile.gettempdir()), Path("/nix/store")):
         free = _free_bytes(place) if place.is_dir() else limit_bytes
         if free < limit_bytes:
