@@ -197,7 +197,8 @@ def fails(bench: Bench, rule: Rule, complete: dict[str, Run]) -> str:
         counter = re.search(r"counter name (\w+)", rule.text)
         return not (counter and counter[1] in getsource(SCENARIOS[name].run)), complete[name].seconds
 
-    for name in sorted((name for name, run in complete.items() if rule in run.matched), key=effort):
+    # Twice: some rules tell only of packets that are under way together, which a busy machine may have pulled apart.
+    for name in 2 * sorted((name for name, run in complete.items() if rule in run.matched), key=effort):
         scenario = SCENARIOS[name]
         if not runs(bench, scenario, change) and runs(bench, scenario) and not runs(bench, scenario, change):
             return name
