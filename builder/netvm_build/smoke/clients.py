@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,7 +72,6 @@ class ClientVm:
     ) -> None:
         self.pair = pair
         self.address = str(pair.client)
-        self.up_after_s: float | None = None
         self._hello = asyncio.Event()
         self._talk = Conversation[Mapping[str, Any]]()
         self.vm = Vm(
@@ -109,7 +107,6 @@ class ClientVm:
         said = await self.ask("configure")
         if said.get("address") != self.address:
             raise ClientError(f"client VM {self.address} took the address {escape(str(said.get('address')))}")
-        self.up_after_s = time.monotonic() - self.vm.powered_at
 
     async def ask(self, request: str, deadline_s: float = 60.0, **fields: Any) -> Mapping[str, Any]:
         """One request to the agent.  Raises ClientError if it fails there, or there is no answer."""

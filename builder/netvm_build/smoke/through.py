@@ -24,8 +24,7 @@ async def boot_clients(lab: Lab) -> str:
     await asyncio.gather(*(client.up() for client in lab.clients))
     for client in lab.clients:
         await lab.guest.wait(guest.ClientEvent, _interface_of(client))
-    slowest = max(client.up_after_s or 0.0 for client in lab.clients)
-    return f"{len(lab.clients)} client VMs, up in {slowest:.1f} s"
+    return f"{len(lab.clients)} client VMs"
 
 
 def _interface_of(client: ClientVm) -> Callable[[guest.ClientEvent], bool]:
