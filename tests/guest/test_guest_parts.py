@@ -24,7 +24,6 @@ from init.core.loop import Loop
 from init.core.protocol import Voice
 from init.host import ports, power
 from init.host.ports import EventPort
-from init.host.requests import memory
 from init.kernel import conntrack, mounts, netlink, nftables, sysctl
 from init.net import firewall, resolvers
 from init.net.address import Pair
@@ -211,13 +210,6 @@ def test_sysctl_writes_what_is_there_and_tells_what_refuses(tmp_path: Path) -> N
     (tmp_path / "a/up0").write_text("")
     assert sysctl.apply((("a/{name}", "1"), ("missing", "1"), ("a", "1")), "up0", str(tmp_path)) == ["a"]
     assert (tmp_path / "a/up0").read_text() == "1"
-
-
-def test_memory_is_read() -> None:
-    assert memory("MemTotal:  84232 kB\nMemFree: 1 kB\nMemAvailable:   67240 kB\nodd\n") == {
-        "total_kib": 84232,
-        "available_kib": 67240,
-    }
 
 
 LOCKED = """\

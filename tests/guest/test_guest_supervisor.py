@@ -101,7 +101,9 @@ class World:
         self.ready = 0
         self.killed: list[tuple[int, int]] = []
         self.starved: set[int] = set()
+        self.available_kib = 1 << 20
         monkeypatch.setattr("init.core.supervisor.lowmemory.killed", lambda pid: pid in self.starved)
+        monkeypatch.setattr("init.core.supervisor.lowmemory.meminfo", lambda: {"available_kib": self.available_kib})
         monkeypatch.setattr("init.core.supervisor.os.kill", lambda pid, number: self.killed.append((pid, number)))
         self.supervisor = Supervisor(self.loop, self.children, self.voice, table, self.became_ready)  # type: ignore[arg-type]
 
@@ -171,6 +173,36 @@ def test_one_that_is_killed_for_its_memory_is_told_of_so(world: World) -> None:
     world.starved.add(102)
     world.children.end(102, -9)
     assert (world.voice.said[-2]["state"], world.voice.said[-2]["reason"]) == ("exited", "out of memory")
+
+
+def test_one_that_was_killed_for_its_memory_waits_for_memory(world: World) -> None:
+    """To start it would take the last page, and the kernel panics when only PID 1 is left."""
+    run_both(world)
+    world.starved.add(101)
+    world.available_kib = lowmemory.ENOUGH_KIB - 1
+    world.children.end(101, -9)
+    world.loop.pass_time(3600)
+    assert len(world.children.started) == 2
+    assert world.voice.count("degraded", reason="user is not started: there is no memory for it") == 1
+    world.available_kib = lowmemory.ENOUGH_KIB
+    world.loop.pass_time(0.5)
+    assert len(world.children.started) == 3
+    world.loop.pass_time(HEALTHY_S)
+    assert world.voice.count("recovered", name="user") == 1
+
+
+def test_one_that_ended_by_itself_waits_for_no_memory(world: World) -> None:
+    run_both(world)
+    world.available_kib = 0
+    world.children.end(101, 1)
+    world.loop.pass_time(0.11)
+    assert len(world.children.started) == 3
+
+
+def test_memory_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "meminfo"
+    path.write_text("MemTotal:  84232 kB\nMemFree: 1 kB\nMemAvailable:   67240 kB\nodd\n")
+    assert lowmemory.meminfo(str(path)) == {"total_kib": 84232, "available_kib": 67240}
 
 
 def test_one_that_made_a_call_it_may_not_is_told_of_so(world: World) -> None:

@@ -6,15 +6,13 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
 
 from wires import UPLINK
 
-from tests.support.booted.balloon import balloon
-from tests.support.booted.harm import LONG, OTHER, SOON, WHILE, as_usual, flood, leased, row, syns
-from tests.support.booted.outside import Lease, equals, eventually, host
+from tests.support.booted.harm import LONG, OTHER, SOON, WHILE, as_usual, leased, row
+from tests.support.booted.outside import Lease
 from tests.support.booted.scene import Scene
 
 JUMP_S = 15
@@ -103,47 +101,3 @@ def the_clock_jumps(scene: Scene) -> None:
     scene.expect("uplink", mark, WHILE, state="lease", address=f"{OTHER}/24")
     scene.well(OTHER)
     as_usual(scene)
-
-
-A_LITTLE = 64 << 10
-
-
-@row()
-def memory_is_taken(scene: Scene) -> None:
-    """All of it by a balloon, but for what the kernel keeps for itself, while another client opens connections.
-
-    The kernel ends connmand first, and PID 1, which it cannot end, says so and answers; given back, all is as before.
-    """
-    late = host("late", "0A:B3:EC:73:5C:20")
-    try:
-        late.open()
-        scene.clients.append(late)
-        scene.router.plug(late)
-        late.warm_up()
-        with balloon(scene.router) as memory:
-            memory.take_all()
-            mark, end = scene.router.said, time.monotonic() + WHILE
-            left = memory.left()
-            flood(scene, late, syns(late, 2000))
-            while not ended_for_memory(scene, mark) and time.monotonic() < end:
-                left = memory.left()
-                memory.leave(left - A_LITTLE)  # never much more than there is, or it would take what comes free
-                scene.router.ask("kernel-config", SOON)  # which takes PID 1 itself some memory
-            memory.leave(memory.whole)
-            scene.router.ask("ping", SOON)
-            scene.expect("service", mark, SOON, name="connmand", state="exited", status=-9, reason="out of memory")
-            first, *_ = re.findall(r"Out of memory: Killed process \d+ \((\S+)\)", scene.router.console())
-            assert first == "connmand"  # as the kernel says: PID 1 may hear of several at once, in any order
-            scene.notes.append(f"{left >> 20} MiB left")
-        eventually(scene.services, all, LONG)
-        eventually(lambda: scene.uplink()["address"], equals(f"{UPLINK}/24"), LONG)
-        scene.router.unplug(late)
-        assert scene.astray() == []
-    finally:
-        scene.clients.remove(late)
-        late.close()
-
-
-def ended_for_memory(scene: Scene, mark: int) -> bool:
-    """Whether the kernel has killed a service because memory ran out since then."""
-    return any(event.get("reason") == "out of memory" for _, event in scene.router.events[mark:])

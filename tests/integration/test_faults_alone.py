@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import threading
 import time
@@ -22,7 +23,9 @@ from netvm_build.vmm.qemu import Qemu, VirtualMachine
 from qemu.qmp import QMPError
 from wires import SERVER, UPLINK, leaked
 
+from tests.support.booted.balloon import Balloon
 from tests.support.booted.debugger import Debugger
+from tests.support.booted.harm import LONG, SOON, flood, syns
 from tests.support.booted.on_wires import PATIENCE_S, Router, require_taps, running
 from tests.support.booted.outside import Dhcp, Host, Lease, Upstream, datagram_of, equals, eventually, host
 from tests.support.booted.scene import Scene, scene
@@ -88,8 +91,7 @@ def test_all_memory_is_taken(image: Image, qemu: Qemu) -> None:
     """The machine ends, by a panic when only PID 1 is left, or by the watchdog before; and nothing is forwarded."""
     with running(image, qemu) as router, scene(router, "virtio-net-pci") as now:
         with now.watched():
-            router.device("balloon", "virtio-balloon-pci", router.free.pop(0))
-            router.command("balloon", value=16 << 20)  # what comes free is taken at once
+            Balloon(router).leave(16 << 20)  # what comes free is taken at once
             for one in many(router, 8)[2:]:  # each needs some
                 now.clients.append(one)
                 one.open()
@@ -99,6 +101,50 @@ def test_all_memory_is_taken(image: Image, qemu: Qemu) -> None:
         said = router.console()
         assert "Kernel panic - not syncing: System is deadlocked on memory" in said or HUNG in said
         nothing_is_forwarded(now)
+
+
+A_LITTLE, SPARE = 64 << 10, 4 << 20
+"""Less than connmand gives back when it ends; and what is left for a flood, which else takes what the kernel keeps for
+itself (vm.min_free_kbytes)."""
+
+
+@by_each_nic
+def test_memory_is_taken(image: Image, qemu: Qemu, nic: str) -> None:
+    """More and more of it, after a client's flood: the kernel ends connmand first, and nobody is let out for it.
+
+    Then it depends on a few pages.  With what the services give back PID 1 goes on: it says why they ended, and starts
+    them again once there is memory.  Or the kernel needs more: then it has only PID 1 left to end, and panics.
+    """
+    with running(image, qemu) as router, scene(router, nic) as now:
+        with now.watched():
+            memory, mark = Balloon(router), router.said
+            spare = router.ask("status")["meminfo"]["available_kib"] << 10
+            memory.leave(memory.whole - spare + SPARE)
+            eventually(memory.left, lambda left: left <= memory.whole - spare + SPARE, PATIENCE_S)
+            flood(now, now.laptop, syns(now.laptop, 2000))
+            with suppress(QMPError, OSError, AssertionError):  # it may end in the middle of this
+                end = time.monotonic() + LONG
+                while not ended_for_memory(router, mark) and time.monotonic() < end:
+                    memory.leave(memory.left() - A_LITTLE)  # never much more than there is
+                    router.ask("status", 10.0)  # which takes PID 1 a little, too
+                memory.leave(memory.whole)
+                router.ask("ping", PATIENCE_S)
+            first, *_ = re.findall(r"Out of memory: Killed process \d+ \((\S+)\)", router.console())
+            assert first == "connmand"  # as the kernel says: PID 1 may hear of several at once, in any order
+            if ended_for_memory(router, mark) and "Kernel panic" not in router.console():
+                print("PID 1 went on")
+                now.expect("service", mark, SOON, name="connmand", state="exited", status=-9, reason="out of memory")
+                eventually(now.services, all, LONG)
+                now.well(within=LONG)
+                return
+            eventually(lambda: ended(router), bool, PATIENCE_S)
+        assert "Kernel panic - not syncing: System is deadlocked on memory" in router.console()
+        nothing_is_forwarded(now)
+
+
+def ended_for_memory(router: Router, mark: int) -> bool:
+    """Whether PID 1 has said since then that the kernel killed a service because memory ran out."""
+    return any(event.get("reason") == "out of memory" for _, event in router.events[mark:])
 
 
 # ---- the connection table

@@ -1,15 +1,26 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Whether the kernel killed a process because there was no memory left, by the kernel's own log."""
+"""How much memory there is, and whether the kernel killed a process for want of it, by the kernel's own log."""
 
 from __future__ import annotations
 
 from init.core.native import os
 
 KERNEL_LOG = "/dev/kmsg"
+MEMINFO = "/proc/meminfo"
 MOST_RECORDS = 4096
 """More than the log holds (LOG_BUF_SHIFT): whatever the kernel says meanwhile, looking through it has an end."""
+
+ENOUGH_KIB = 1024
+"""What a service takes before it serves, the page tables of PID 1's copy included, is half of that."""
+
+
+def meminfo(path: str = MEMINFO) -> dict[str, int]:
+    """Total and available memory, in KiB (proc_meminfo(5))."""
+    with open(path) as file:
+        found = {line.split(":")[0]: line.split()[1] for line in file.read().splitlines() if len(line.split()) >= 2}
+    return {"total_kib": int(found.get("MemTotal", 0)), "available_kib": int(found.get("MemAvailable", 0))}
 
 
 def killed(pid: int, path: str = KERNEL_LOG) -> bool:

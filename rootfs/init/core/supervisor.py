@@ -29,6 +29,7 @@ LINES_PER_WINDOW = 20
 WINDOW_S = 10.0
 MAX_TEXT = 300
 OUT_OF_MEMORY = "out of memory"
+MEMORY_S = 0.5  # how often to look whether there is memory again
 
 
 class Backoff:
@@ -80,6 +81,7 @@ class Running:
         self.timer: Timer | None = None
         self.dying = False
         self.degraded = False
+        self.starved = False  # it ended for want of memory, and has not been started since
         self.ending = ""  # why it is about to end, once that is known
         self.violation = ""  # the last one since the boot
 
@@ -222,7 +224,7 @@ class Supervisor:
         if running.ending:
             why["reason"], running.ending = f"killed: {running.ending}", ""
         elif status == -native.SIGKILL and lowmemory.killed(pid):
-            why["reason"] = OUT_OF_MEMORY
+            why["reason"], running.starved = OUT_OF_MEMORY, True
         self._voice.emit("service", name=name, state="exited", pid=pid, restarts=running.restarts, status=status, **why)
         if self._stopping:
             self._killed = self._killed or status == -native.SIGKILL
@@ -236,14 +238,23 @@ class Supervisor:
         running.restarts += 1
 
         def again() -> None:
-            running.timer = None
+            if running.starved and lowmemory.meminfo()["available_kib"] < lowmemory.ENOUGH_KIB:
+                # Its start could take the last page, and the kernel panics when it has only PID 1 left to kill.
+                running.timer = self._loop.later(MEMORY_S, again)
+                self._degrade(running, f"{name} is not started: there is no memory for it")
+                return
+            running.timer, running.starved = None, False
             self.start()
 
         running.timer = self._loop.later(delay, again)
         self._voice.emit("service", name=name, state="backing-off", restarts=running.restarts, delay_s=delay)
-        if running.backoff.failures >= KEEPS_DYING and not running.degraded:
+        if running.backoff.failures >= KEEPS_DYING:
+            self._degrade(running, f"{name} keeps dying: it is started again at most every 30 s")
+
+    def _degrade(self, running: Running, reason: str) -> None:
+        if not running.degraded:
             running.degraded = True
-            self._voice.emit("degraded", reason=f"{name} keeps dying: it is started again at most every 30 s")
+            self._voice.emit("degraded", reason=reason)
 
     def _recovers(self, running: Running, pid: int) -> Callback:
         """What to say of a service that kept dying, if the same process still runs by then."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from binascii import b2a_base64
 
-from init.core import native
+from init.core import lowmemory, native
 from init.core.native import os
 from init.core.protocol import BadRequest, Request, boot_time, parse_request
 from init.net.uplink import mtu_of
@@ -28,18 +28,11 @@ if TYPE_CHECKING:
     Answer = dict[str, object]
 
 KERNEL_CONFIG = "/proc/config.gz"
-MEMINFO = "/proc/meminfo"
 MAX_CONFIG_BYTES = 1024 * 1024
 
 
 class Unanswerable(Exception):
     """Why a request has no answer."""
-
-
-def memory(text: str) -> dict[str, object]:
-    """Total and available memory, in KiB, from the text of /proc/meminfo (proc_meminfo(5))."""
-    found = {line.split(":")[0]: line.split()[1] for line in text.splitlines() if len(line.split()) >= 2}
-    return {"total_kib": int(found.get("MemTotal", 0)), "available_kib": int(found.get("MemAvailable", 0))}
 
 
 class RequestHandler:
@@ -109,8 +102,6 @@ class RequestHandler:
         return privilege.of(running.pid) | {"allow_list": self._supervisor.has_filter(running)}
 
     def _status(self) -> Answer:
-        with open(MEMINFO) as file:
-            meminfo = memory(file.read())
         return {
             "uptime_s": boot_time(),
             "state": self._router_state.state,
@@ -131,7 +122,7 @@ class RequestHandler:
                 for one in self._supervisor.states
             ],
             "watchdog_s": self._watchdog.timeout_s,
-            "meminfo": meminfo,
+            "meminfo": lowmemory.meminfo(),
             "modules": self._modules(),
         }
 
