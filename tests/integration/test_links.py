@@ -51,3 +51,10 @@ def test_names_of_others_are_left_alone() -> None:
     assert found["tap"] == "there is a link named nv735c00c already"
     assert found["bridge"] == "there is a link named nv735c00b already"
     assert found["left"] == ["lo", "nv735c00b", "nv735c00c", "other"]
+
+
+def test_a_journal_by_hand_removes_only_what_was_made_for_that_user() -> None:
+    """Under sudo a user's journal is undone with CAP_NET_ADMIN, which the user may not have otherwise."""
+    found = scene("journal by hand")
+    assert found["left"] == ["br0", "lo", "nv735c00b", "nv735c00c", "nv735c02b"]
+    assert (found["told"], found["pending"]) == ([], 0)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -157,7 +159,10 @@ def attached(image: Image) -> Attachment:
     return plan.with_links(choose(image, record(image), name="web"), lambda _: False)
 
 
-def test_what_vmms_are_told(attached: Attachment, golden: Callable[[str, str], None]) -> None:
+def test_what_vmms_are_told(
+    attached: Attachment, golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "group", lambda: "1845494784")  # of user 1024
     text = "".join(f"{name}\n{vmm.options(name, attached)}\n\n" for name in vmm.VMMS)
     text += "".join(f"{' '.join(line)}\n" for line in bridge_commands(Link(attached.bridge, "02:00:00:00:00:01")))
     text += "".join(f"{' '.join(line)}\n" for line in port_commands(Link(attached.tap, ""), Link(attached.bridge, "")))
@@ -364,3 +369,18 @@ def test_the_mtu_is_kept_in_the_journal_and_older_journals_have_none() -> None:
     assert one.to_dict()["mtu"] == 1400
     del known["mtu"]
     assert plan.Attachment.of_strings(known).mtu == 1500
+
+
+def test_only_a_socket_of_a_vm_is_removed_whatever_the_journal_says(short_runtime: Path, tmp_path: Path) -> None:
+    folder = registry.root_folder() / "netvm"
+    folder.mkdir(parents=True)
+    with ExitStack() as stack:
+        for place in (folder / "a735c00", folder.parent / "above", short_runtime / "other"):
+            stack.enter_context(socket.socket(socket.AF_UNIX)).bind(str(place))
+        (folder / "file").touch()
+        for text in ("a735c00", "../above", "../../other", "../x/../../other", "file", "none"):
+            changes._remove_socket(f"{folder}/{text}")
+        changes._remove_socket(str(short_runtime / "other"))
+        assert {path.name for path in short_runtime.rglob("*")} == {"netvm", "file", "above", "other"}
+    shutil.rmtree(registry.root_folder())
+    (short_runtime / "other").unlink()

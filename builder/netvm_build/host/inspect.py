@@ -23,7 +23,7 @@ BRIDGE, TUN = "bridge", "tun"
 @dataclass(frozen=True)
 class LinkInfo:
     """A link.  `kind` is the kernel's name for its driver (bridge, tun, veth …), empty for a network card; `data` is
-    what that driver says.  `master` is the bridge that it is a port of, or empty.
+    what that driver says.  `master` is the bridge that it is a port of, or empty.  `group` is its number or name.
     """
 
     name: str
@@ -32,6 +32,7 @@ class LinkInfo:
     mtu: int
     master: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
+    group: str = ""
 
     @property
     def is_tap(self) -> bool:
@@ -74,6 +75,7 @@ def inspect(name: str) -> LinkInfo | None:
         mtu=entry["mtu"],
         master=entry.get("master", ""),
         data=driver.get("info_data", {}),
+        group=str(entry.get("group", "")),
     )
 
 

@@ -3,7 +3,9 @@
 
 """Taps, and bridges of two ports that the host itself has no part in.
 
-Every link is known by its name and its MAC: the name may belong to another link by now.  Links belong to the network
+Every link is known by its name and its MAC, since the name may belong to another link by now, and has a mark that says
+for whom we made it: its group (ip-link(8)), a number that has the user's.  Only CAP_NET_ADMIN can change that, so a
+user's journal can't have links removed that aren't that user's.  Links belong to the network
 namespace of the process; `namespace` tells one from another.
 
 A bridge made here carries frames between its ports and nothing else.  The host neither hears nor speaks on it: it has
@@ -41,6 +43,11 @@ DROP = "1,6 0 0 2,"
 
 _IPV6_OFF = {"disable_ipv6": "1", "addr_gen_mode": "1"}  # 1: no address is generated, should someone switch it on again
 SYSCTL = Path("/proc/sys/net")
+
+
+def group() -> str:
+    """The group of the links that are made for this user: an octet of ours, then the user's number."""
+    return str(0x6E << 24 | os.geteuid() & 0xFFFFFF)
 
 
 class LinkError(NetvmError):
@@ -150,7 +157,7 @@ def bridge_commands(bridge: Link) -> tuple[tuple[str, ...], ...]:
     options = {"stp_state": "0", "forward_delay": "0", "mcast_snooping": "0"}
     options |= {"nf_call_iptables": "0", "nf_call_ip6tables": "0", "nf_call_arptables": "0"}
     words = [word for option in options.items() for word in option]
-    add = ("ip", "link", "add", "name", bridge.name, "address", bridge.mac, "type", "bridge", *words)
+    add = ("ip", "link", "add", "name", bridge.name, "address", bridge.mac, "group", group(), "type", "bridge", *words)
     shield = ("tc", "filter", "add", "dev", bridge.name)
     return (
         add,
@@ -163,7 +170,7 @@ def bridge_commands(bridge: Link) -> tuple[tuple[str, ...], ...]:
 def port_commands(tap: Link, bridge: Link) -> tuple[tuple[str, ...], ...]:
     """The commands that put a tap into a bridge, and both up."""
     return (
-        ("ip", "link", "set", "dev", tap.name, "master", bridge.name),
+        ("ip", "link", "set", "dev", tap.name, "master", bridge.name, "group", group()),
         ("bridge", "link", "set", "dev", tap.name, "learning", "off"),
         ("ip", "link", "set", "dev", bridge.name, "up"),
         ("ip", "link", "set", "dev", tap.name, "up"),

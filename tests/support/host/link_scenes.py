@@ -13,11 +13,14 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from netvm_build.host import links
+from netvm_build.host.journal import Change, Journal
+from netvm_build.vm.clients import changes, plan
 
 HOST = "10.9.9.9"
 MAC = bytes.fromhex("0ab3ec735c01")
@@ -143,11 +146,33 @@ def taken() -> dict[str, object]:
     return found | {"left": sorted(link["ifname"] for link in json.loads(tool("ip", "-j", "link")))}
 
 
+def journal_by_hand() -> dict[str, object]:
+    """A journal in which a user wrote that links of others are to be undone, and one that was made for that user."""
+    for name in ("br0", "nv735c00b", "nv735c02b"):
+        tool("ip", "link", "add", "name", name, "type", "bridge")
+    tool("ip", "link", "set", "dev", "nv735c02b", "group", str(0x6E << 24 | 1000))  # of a client of user 1000's
+    tool("ip", "tuntap", "add", "dev", "nv735c00c", "mode", "tap")
+    links.make_bridge(links.new_bridge("nv735c04b"))
+    with tempfile.TemporaryDirectory() as folder:
+        book = Journal(Path(folder) / "state")
+        attachment = plan.Attachment("netvm", "web", "100.115.92.0", "t735c00", "bus=port-spare0", plan.TAP)
+        known = {"token": "1-1", "namespace": links.namespace()}
+        ended = {"owner_pid": os.getpid(), "owner_started": 1}
+        book.record(Change(changes.CLIENT, "100.115.92.1", attachment.to_strings() | known, **ended))
+        for name in ("br0", "nv735c00b", "nv735c02b", "nv735c00c", "nv735c04b"):
+            kind = changes.TAP_LINK if name.endswith("c") else changes.BRIDGE
+            book.record(Change(kind, name, {"mac": links.mac_of(name) or ""} | known, **ended))
+        (swept,) = changes.sweep(book)
+        left = sorted(link["ifname"] for link in json.loads(tool("ip", "-j", "link")))
+        return {"left": left, "told": swept.left, "pending": len(book.pending())}
+
+
 SCENES: dict[str, Callable[[], dict[str, object]]] = {
     "shield": shield,
     "flood": flood,
     "details": details,
     "taken": taken,
+    "journal by hand": journal_by_hand,
 }
 
 if __name__ == "__main__":

@@ -9,16 +9,20 @@ that is gone, the next command finds them abandoned and undoes them.  One proces
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from netvm_build.host import links
+from netvm_build.host.inspect import BRIDGE as KIND_BRIDGE
+from netvm_build.host.inspect import inspect
 from netvm_build.host.journal import Change, Journal, ours, state_folder
 from netvm_build.host.links import Link
 from netvm_build.util.errors import NetvmError, QmpLost
 from netvm_build.util.process import has_ended
+from netvm_build.vm import registry
 from netvm_build.vm.clients import plan
 from netvm_build.vm.clients.plan import Attachment, ClientError, NotAttached
 from netvm_build.vm.registry import VmState
@@ -125,7 +129,7 @@ def undo(group: Group, book: Journal, monitor: Monitor | None = None) -> tuple[s
                 if change.kind in (NIC, OFFERED):
                     monitor = _undone_in_qemu(change, monitor, stack)
                 elif change.kind in (BRIDGE, TAP_LINK):
-                    links.remove(Link(change.target, change.undo["mac"]), tap=change.kind == TAP_LINK)
+                    _remove_link(change)
             except NetvmError as error:
                 left.append(f"{change.kind} {change.target}: {error.message}")
             else:
@@ -133,6 +137,23 @@ def undo(group: Group, book: Journal, monitor: Monitor | None = None) -> tuple[s
     if not left:
         book.done(leaving)
     return tuple(left)
+
+
+def _remove_link(change: Change) -> None:
+    """Remove a link that was made for this user's client, and no other, whatever the journal says."""
+    tap = change.kind == TAP_LINK
+    found = inspect(change.target) if plan.LINK_NAME.fullmatch(change.target) else None
+    if found is not None and found.group == links.group() and (found.is_tap if tap else found.kind == KIND_BRIDGE):
+        links.remove(Link(change.target, change.undo["mac"]), tap=tap)
+
+
+def _remove_socket(text: str) -> None:
+    """Remove a socket in a VM's folder, and nothing else, whatever the journal says."""
+    path = Path(text)
+    in_folder = path.parent.parent == registry.root_folder() and registry.VM_NAME.fullmatch(path.parent.name)
+    with suppress(FileNotFoundError):
+        if in_folder and stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()
 
 
 def _undone_in_qemu(change: Change, monitor: Monitor | None, stack: ExitStack) -> Monitor | None:
@@ -162,7 +183,7 @@ def _unplugged(change: Change, monitor: Monitor) -> None:
         with suppress(Refused):
             monitor.take_back(change.undo["file"])
     if change.undo["socket"]:
-        Path(change.undo["socket"]).unlink(missing_ok=True)
+        _remove_socket(change.undo["socket"])
 
 
 def unplug(monitor: Monitor, identity: str) -> None:
@@ -187,7 +208,7 @@ def _offer_again(monitor: Monitor, change: Change) -> None:
     with suppress(Refused):  # it may be there: we were killed before it was taken away
         monitor.unplug(qemu.nic_id(change.target))
         monitor.remove_network(change.target)
-    Path(known["socket"]).unlink(missing_ok=True)
+    _remove_socket(known["socket"])
     try:
         monitor.add_socket(change.target, known["socket"])
         plug(monitor, change.target, known["mac"], known["slot"])

@@ -145,9 +145,9 @@ class _Making:
         tap = links.make_tap(name, links.open_tun())  # until it is told to stay, it goes when we do
         try:
             self._note(TAP_LINK, name, {"mac": tap.link.mac})
-            if owner is not None:
-                tap.persist(owner)
             links.join(tap.link, bridge)
+            if owner is not None:  # only now, when it has its mark, may it outlast us
+                tap.persist(owner)
         except BaseException:
             tap.close()
             raise

@@ -24,6 +24,7 @@ TAP, SOCKET = "tap", "socket"
 LEAST_MTU = 68  # of IPv4: RFC 791
 MOST_NAMESAKES = 10_000  # nv400000b9999 still fits into a link's name
 
+LINK_NAME = re.compile(r"nv[0-9a-f]{6}[brc][0-9]{0,4}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
 
 
