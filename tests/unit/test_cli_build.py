@@ -26,6 +26,7 @@ from netvm_build.vm import engine, registry
 from netvm_build.vm import engine as run
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import Qemu, accelerator
+from netvm_build.vmm.qemu.secret_sources import Reach
 
 STORE_PATH = Path(f"/nix/store/{'0' * 32}-qemu-10.0.2")
 
@@ -81,6 +82,7 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engines:
         made.asked["lock"] = lock_path
 
     def boot(image: Image, program: Qemu, *, nics: Any, accel: Any, out: Path, sink: Sink, **more: Any) -> BootReport:
+        assert more.pop("secrets").reach is not Reach.NOTHING
         assert more == {"card": None, "patience": 1.0}
         made.asked["smoke"] = (image.folder, program, nics, accel, out)
         check = CheckResult("lease", "lease", made.status, "10.0.2.15/24", 1.0, 2.5)
@@ -345,7 +347,8 @@ def test_a_report_that_cannot_be_written_is_known_before_the_boot(
 def test_run_ends_as_qemu_does(engines: Engines, tmp_path: Path) -> None:
     write_image(tmp_path / "image")
     assert main(["run", "image", "--nic", "virtio-net-pci"]) == 3
-    assert engines.asked["run"][2] == run.RunOptions(nic="virtio-net-pci")
+    wanted = engines.asked["run"][2]
+    assert wanted == run.RunOptions(nic="virtio-net-pci", secrets=wanted.secrets)
 
 
 NIXPKGS_SPEC = "version: 1\nplatform: {kind: nixpkgs, nixpkgs: ./none}\n"

@@ -20,6 +20,7 @@ from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import accelerator
 from netvm_build.vmm.qemu import program as finder
 
+from tests.support.other_user import AS_ROOT, MALLORY, as_user, shared_folder
 from tests.unit.test_manifest import document
 
 FAKE = Path(__file__).parents[1] / "support" / "fakes" / "qemu_system.py"
@@ -296,3 +297,24 @@ def test_a_cache_that_cannot_be_written(device: Path, tmp_path: Path) -> None:
 def test_boot_sector() -> None:
     assert len(accelerator.BOOT_SECTOR) == 512
     assert accelerator.BOOT_SECTOR.endswith(b"\x55\xaa")
+
+
+@AS_ROOT
+def test_an_answer_that_another_user_could_have_kept_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not read, and not written over."""
+    with shared_folder() as shared:
+        file = shared / "theirs" / "accelerator.json"
+
+        def plant() -> None:
+            file.parent.mkdir()
+            file.write_text("{}")
+
+        as_user(MALLORY, plant)
+        tried = list[str]()
+        monkeypatch.setattr(accelerator, "probe", lambda _qemu, kind: tried.append(kind))
+        monkeypatch.setattr(accelerator, "_closed", lambda _device: None)
+        monkeypatch.setattr(accelerator, "_key", lambda *_: "key")
+        for cache in (file.parent, file.parent, shared / "mine", shared / "mine"):
+            accelerator.choose(qemu.Qemu(FAKE, "10.0"), cache=cache)
+        assert tried == ["kvm"] * 3
+        assert file.read_text() == "{}"

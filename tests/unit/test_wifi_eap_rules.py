@@ -19,6 +19,7 @@ from netvm_build.model import EapMethod, Secret, WifiSecurity
 from netvm_build.util import pem
 from netvm_build.util.errors import BootError, SpecError
 from netvm_build.vmm.qemu import credentials
+from netvm_build.vmm.qemu.secret_sources import Sources
 
 RSA = bytes.fromhex("06092a864886f70d010101")
 AUTHORITY = pem.Block(pem.CERTIFICATE, b"authority" * 9).text
@@ -71,7 +72,7 @@ def image(router: Any) -> Image:
 
 
 def handed(router: Any, environ: dict[str, str]) -> Any:
-    given = credentials.wifi(image(router), environ)
+    given = credentials.wifi(image(router), Sources(environ))
     assert given is not None
     document = json.loads(os.pread(given.descriptor, 1 << 16, 0))
     given.close()
@@ -80,7 +81,7 @@ def handed(router: Any, environ: dict[str, str]) -> Any:
 
 def unusable(router: Any, environ: dict[str, str]) -> str:
     with pytest.raises(BootError) as raised:
-        credentials.wifi(image(router), environ)
+        credentials.wifi(image(router), Sources(environ))
     return raised.value.details or ""
 
 

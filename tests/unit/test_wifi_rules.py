@@ -20,6 +20,7 @@ from netvm_build.model import Secret, WifiNetwork, WifiSecurity
 from netvm_build.util.errors import BootError, SpecError
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import credentials
+from netvm_build.vmm.qemu.secret_sources import Sources
 
 SPOKEN = "correct horse \\ battery"
 TEXT = """
@@ -130,7 +131,7 @@ def test_an_image_with_wifi_has_its_daemon_its_user_and_its_networks() -> None:
 
 def test_secrets_come_from_where_the_spec_says(tmp_path: Path) -> None:
     secret_file(tmp_path)
-    handed = credentials.wifi(image(parse(folder=tmp_path)), {"NETVM_WIFI_HOME": SPOKEN})
+    handed = credentials.wifi(image(parse(folder=tmp_path)), Sources({"NETVM_WIFI_HOME": SPOKEN}))
     assert handed is not None
     document = json.loads(os.pread(handed.descriptor, 4096, 0))
     assert document == {"version": 1, "secrets": [SPOKEN, "another secret", None]}
@@ -140,7 +141,7 @@ def test_secrets_come_from_where_the_spec_says(tmp_path: Path) -> None:
 
 
 def test_an_image_without_wifi_has_nothing_to_hand_over() -> None:
-    assert credentials.wifi(image(parse("version: 1\n")), {}) is None
+    assert credentials.wifi(image(parse("version: 1\n")), Sources({})) is None
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_every_secret_that_cannot_be_used_is_named_and_never_told(
     if text is not None:
         secret_file(tmp_path, text, mode)
     with pytest.raises(BootError) as raised:
-        credentials.wifi(image(parse(folder=tmp_path)), {})
+        credentials.wifi(image(parse(folder=tmp_path)), Sources({}))
     told = raised.value.details or ""
     first, second = told.splitlines()
     assert "wifi.networks[0] ('home'): the variable NETVM_WIFI_HOME is not set: export NETVM_WIFI_HOME=" in first

@@ -25,7 +25,8 @@ from netvm_build.image import manifest
 from netvm_build.model import Source
 from netvm_build.util.errors import KernelConfigError, LockError, ManifestError, NetvmError, Problem, SpecError
 from netvm_build.util.events import Note, Sink
-from netvm_build.util.files import claim, new_folder, real_path
+from netvm_build.util.files import claim, new_folder
+from netvm_build.util.trust import private_folder, real_path, require
 
 if TYPE_CHECKING:
     from netvm_build.vmm.qemu import Qemu
@@ -102,11 +103,28 @@ def work_folder(out: Path) -> Path:
     return real.parent / WORK_NAME / real.name
 
 
+def _own_work_folder(loaded: Loaded, out: Path) -> Path:
+    """The work folder, which only we can write to.  Raises Untrusted where others decide what would be built."""
+    require(loaded.path, loaded.lock_path, *loaded.router.kernel.fragment_dirs)
+    work = work_folder(out)
+    private_folder(work.parent)
+    return work
+
+
+def is_built_here(image: manifest.Image) -> bool:
+    """Whether the Nix store of this machine holds just this image: itself, or by the link that its build left."""
+    from netvm_build.vmm.qemu.program import is_in_store
+
+    kept = work_folder(image.folder) / "image"
+    return any(is_in_store(one) and manifest.identity(one) == image.identity for one in (image.folder, kept))
+
+
 def expected(loaded: Loaded, out: Path) -> manifest.Image:
     """The image that `build` will make, as far as the spec says: its files aren't there yet, and have no hash.
 
     Raises what `build` would before it asks Nix.
     """
+    require(loaded.path, loaded.lock_path)
     _refuse_foreign(out)
     if not loaded.locked:
         _require_nixpkgs(loaded)
@@ -120,7 +138,7 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
     `rebuild` builds kernel and root a second time and fails if any byte differs.
     """
     _refuse_foreign(out)
-    work = work_folder(out)
+    work = _own_work_folder(loaded, out)
     with claim(work):
         tree = prepare(loaded, work, sink, update_lock=update_lock)
         log = work / "build.log"
@@ -143,7 +161,7 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
 
 def plan(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False) -> Plan:
     """What `build` would do now; makes a lock where there is none, and builds nothing."""
-    work = work_folder(out)
+    work = _own_work_folder(loaded, out)
     with claim(work):
         tree = prepare(loaded, work, sink, update_lock=update_lock)
         locked = _locked(loaded, sink, update=False) if loaded.locked else None
@@ -158,7 +176,7 @@ def qemu_for(loaded: Loaded, out: Path, sink: Sink) -> Qemu:
     """The platform's QEMU (the one that the lock pins, for the debian platform), built if need be."""
     from netvm_build.vmm import qemu  # most commands have no use for it
 
-    work = work_folder(out)
+    work = _own_work_folder(loaded, out)
     with claim(work):
         tree = prepare(loaded, work, sink)
         (store_path,) = nix.build(
@@ -183,9 +201,12 @@ def _refuse_unlocked(loaded: Loaded) -> None:
 
 
 def _require_nixpkgs(loaded: Loaded) -> None:
-    """Raises SpecError where platform.nixpkgs is a path and no nixpkgs tree is there."""
+    """Raises SpecError where platform.nixpkgs is a path and no nixpkgs tree is there; Untrusted for one of others."""
     key, where = "platform.nixpkgs", loaded.router.platform.nixpkgs
-    if where is None or "://" in where or (Path(where) / NIXPKGS_ENTRY).is_file():
+    if where is None or "://" in where:
+        return
+    if (Path(where) / NIXPKGS_ENTRY).is_file():
+        require(Path(where) / NIXPKGS_ENTRY)
         return
     source = loaded.origins.get(key, Source(str(loaded.path)))
     hint = f"clone one: git clone --depth 1 -b nixos-25.11 https://github.com/NixOS/nixpkgs {shlex.quote(where)}"
@@ -207,6 +228,7 @@ def _holds(out: Path, store_path: Path) -> bool:
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Raises NetvmError for a folder that holds something else, which an image would push aside."""
+    """Raises NetvmError for a folder that holds something else, which an image would push aside, or is foreign."""
+    require(out)
     if out.exists() and not (out.is_dir() and ((out / manifest.FILE).exists() or not any(out.iterdir()))):
         raise NetvmError(f"{out} is there and is not an image", hint="name another folder with -o, or move it away")

@@ -29,6 +29,7 @@ from netvm_build.spec import full_spec
 from netvm_build.spec.rules import traffic, wifi
 from netvm_build.util import resources
 from netvm_build.util.errors import RenderError
+from netvm_build.util.trust import require
 
 # The console is where a boot that dies early tells why, panic=-1 ends the VM instead of leaving it hanging.
 # no_timer_check: the kernel counts ticks for ten milliseconds to find out whether the timer works.  On a busy host an
@@ -183,8 +184,10 @@ def kernel_value(value: OptionValue) -> nixlit.Raw:
 def write(tree: RenderedTree, folder: Path) -> None:
     """Make `folder` hold exactly the tree.  Files that are right already are not touched.
 
-    Raises RenderError when the folder holds something else, which we would not want to remove.
+    Raises RenderError when the folder holds something else, which we would not want to remove, and Untrusted for one
+    that others can write to: Nix evaluates what is in it.
     """
+    require(folder)
     previous = _previous(folder)
     try:
         for name in previous - set(tree.files):

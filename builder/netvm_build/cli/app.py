@@ -77,8 +77,8 @@ class Commands(click.Group):
         with formatter.section("Options"):
             formatter.write_dl(
                 [
-                    ("-C DIR", "Go to DIR first."),
-                    ("-q, -v, --[no-]color", "Print less, or more (Nix's own log); colour or not."),
+                    ("-C DIR, --trust-owner USER", "Go to DIR first; use files of USER too."),
+                    ("-q, -v, --[no-]color", "Print less, or more (Nix's log); colour or not."),
                     ("--version, --help", "Show the version, or this message."),
                 ]
             )
@@ -89,17 +89,29 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-C", "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Go to DIR first.")
+@click.option("--trust-owner", "owners", metavar="USER", multiple=True, help="Use files of USER, or of a :GROUP, too.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Print Nix's and QEMU's own output too.")
 @click.option("--color/--no-color", default=None, help="Colour or not, whatever the terminal is.")
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.pass_context
-def netvm_build(context: click.Context, folder: str | None, quiet: bool, verbose: bool, color: bool | None) -> None:
+def netvm_build(
+    context: click.Context,
+    folder: str | None,
+    owners: tuple[str, ...],
+    quiet: bool,
+    verbose: bool,
+    color: bool | None,
+) -> None:
     """The options that come before a command."""
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose contradict each other")
     if folder is not None:
         os.chdir(folder)
+    if owners:
+        from netvm_build.util.owners import name_owners
+
+        name_owners(owners)
     if context.invoked_subcommand in ABOUT_VMS:
         from netvm_build.host.capabilities import become_invoker
 

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 import click
 
 from netvm_build.util.errors import NetvmError
+from netvm_build.vmm.qemu.secret_sources import Sources
 
 if TYPE_CHECKING:
     from netvm_build.cli.screen import Screen
     from netvm_build.cli.targets import Target
     from netvm_build.image.manifest import Image
+    from netvm_build.model import Secret
     from netvm_build.util.events import Sink
     from netvm_build.vm.engine import RunOptions
     from netvm_build.vm.registry import VmState
@@ -32,8 +34,13 @@ class Front:
     name: str
     target: Target | None = None
 
+    @property
+    def secrets(self) -> Sources:
+        """Where those of an image to start are found."""
+        return Sources() if self.target is None else self.target.secrets
 
-def find(what: str, program: Path | None, *, own_network: bool) -> Front:
+
+def find(what: str, program: Path | None, secrets: tuple[Secret, ...] = (), *, own_network: bool) -> Front:
     """A running VM of this name, or what a spec or an image's folder names.  Raises NetvmError; builds nothing.
 
     `own_network`: the user says where the router in front goes out, so it must not run yet.
@@ -49,7 +56,7 @@ def find(what: str, program: Path | None, *, own_network: bool) -> Front:
             f"--behind {what}: no VM of this name runs, and there is no such spec or image",
             hint="name a running router (netvm-build status), its spec, or its image's folder",
         )
-    target = targets.find(what, program)
+    target = targets.find(what, program, secrets)
     return Front(target.image.manifest.name, target)
 
 

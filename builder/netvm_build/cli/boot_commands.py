@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from netvm_build.host.vfio import Consent
     from netvm_build.image.manifest import Image
+    from netvm_build.model import Secret
     from netvm_build.smoke.cards import Card
     from netvm_build.smoke.report import BootReport
     from netvm_build.util.events import Sink
@@ -66,7 +67,29 @@ class EmulatedCard(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         return Word(NICS)
 
 
+class SecretPlace(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """A file or a variable that an image may have a secret from."""
+
+    name = "where"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Secret:
+        from netvm_build.vmm.qemu.secret_sources import named_place
+
+        try:
+            return named_place(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 ACCELERATORS = Word(["kvm", "tcg"])
+SECRET = click.option(
+    "--secret",
+    "secrets",
+    metavar="WHERE",
+    multiple=True,
+    type=SecretPlace(),
+    help="Let the image have env:NAME or file:PATH.",
+)
 
 
 @netvm_build.command(epilog="Example: netvm-build smoke --nic e1000e --nic igb --json")
@@ -82,6 +105,7 @@ ACCELERATORS = Word(["kvm", "tcg"])
 @click.option("--junit", metavar="FILE", type=FILE, help="Write it as JUnit XML too.")
 @click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
 @click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the image's]")
+@SECRET
 @click.option("--out", metavar="DIR", type=FOLDER, help="Keep the report's files here.")
 @click.option("--patience", metavar="N", type=click.FloatRange(1), default=1.0, help="Wait N times as long.")
 @click.pass_context
@@ -95,6 +119,7 @@ def smoke(
     junit: Path | None,
     accel: str | None,
     program: Path | None,
+    secrets: tuple[Secret, ...],
     out: Path | None,
     patience: float,
 ) -> None:
@@ -111,7 +136,7 @@ def smoke(
         raise click.UsageError("--nic and --vfio exclude each other: a router has an emulated uplink or a real one")
     put_right(screen)
     consent = consent_of(take_network=take_network)
-    target = targets.find(what, program)
+    target = targets.find(what, program, secrets)
     folder = out or target.image.folder.parent / f"{target.image.folder.name}-smoke"
     wanted = () if card else nics or (target.image.manifest.machine.nic,)
     smoking.check(target.qemu, wanted, accel, folder, junit)
@@ -121,7 +146,15 @@ def smoke(
         nics = nics or (image.manifest.machine.nic,)
         with _taken(card, image, consent, sink) as taken:
             report = smoking.smoke(
-                image, qemu, nics=nics, card=taken, accel=accel, patience=patience, out=folder, sink=sink
+                image,
+                qemu,
+                nics=nics,
+                card=taken,
+                accel=accel,
+                patience=patience,
+                secrets=target.secrets,
+                out=folder,
+                sink=sink,
             )
     if junit is not None:
         _write(junit, reporting.junit(report))
@@ -184,7 +217,7 @@ def _write(path: Path, text: str) -> None:
     "--uplink",
     metavar="WHERE",
     type=Where(),
-    help="user (the default), tap:NAME, bridge:NAME, router:NAME.",
+    help="tap:NAME, bridge:NAME, router:NAME.  [default: user]",
     shell_complete=proposals.uplinks,
 )
 @click.option(
@@ -205,6 +238,7 @@ def _write(path: Path, text: str) -> None:
 @TAKE_NETWORK
 @click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
 @click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the image's]")
+@SECRET
 @click.pass_context
 def run(
     context: click.Context,
@@ -220,6 +254,7 @@ def run(
     take_network: bool,
     accel: str | None,
     program: Path | None,
+    secrets: tuple[Secret, ...],
 ) -> None:
     """Boot a router with its console on this terminal.
 
@@ -237,16 +272,16 @@ def run(
     if cards and uplink is not None:
         raise click.UsageError("--uplink and --vfio exclude each other: a card leads where its cable does")
     put_right(screen)
-    target = targets.find(what, program)
+    target = targets.find(what, program, secrets)
     wanted = running.RunOptions(name, nic, accel, clients, spare_ports, uplink or uplinks.USER_NETWORK, cards)
-    wanted = replace(wanted, consent=consent_of(take_network=take_network))
+    wanted = replace(wanted, consent=consent_of(take_network=take_network), secrets=target.secrets)
     if behind is None:
         running.check(target.image, target.qemu, wanted, detach=detach)
         with drawing(screen) as sink:
             image, qemu = targets.ready(target, sink)
         context.exit(_run(screen, image, qemu, wanted, detach=detach))
-    front = tiers.find(behind, program, own_network=bool(cards) or uplink is not None)
-    before = replace(wanted, name=None, nic=None, clients=None, spare=0)
+    front = tiers.find(behind, program, secrets, own_network=bool(cards) or uplink is not None)
+    before = replace(wanted, name=None, nic=None, clients=None, spare=0, secrets=front.secrets)
     inner = replace(wanted, uplink=uplinks.UplinkBackend("router", front.name), cards=())
     tiers.check(front, before, target, inner, detach=detach)
     with drawing(screen) as sink:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,9 +109,10 @@ def build(
 def _tell_missing_secrets(screen: Screen, loaded: Loaded) -> None:
     """Say which secrets `run` and `smoke` will ask for: a build needs none, and may be for another machine."""
     from netvm_build.vmm.qemu import credentials
+    from netvm_build.vmm.qemu.secret_sources import Sources
 
     try:
-        credentials.check(loaded.router, os.environ)
+        credentials.check(loaded.router, Sources())
     except BootError as error:
         screen.say(f"note: {error.message}, and `run` and `smoke` need them:\n{error.details}")
 

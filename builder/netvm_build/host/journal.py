@@ -8,6 +8,9 @@ is always known; a line that was cut off belongs to a change that was never begu
 (or was not made after all), and the file is empty again when the last one is.  Nothing that it is for outlives the
 kernel that it was done to, so lines from before a reboot are ignored.
 
+Only root and this user can write to it (`trust`).  Under sudo that isn't enough: a line of a user's says what is undone
+with a capability that the user doesn't have, so whoever undoes it looks for a mark that only we put on what we made.
+
 A change belongs to a process, and is abandoned when that process has ended, however it ended; a change that belongs to
 none (`owner_pid` 0) stays until somebody undoes it on purpose.
 """
@@ -27,6 +30,7 @@ from typing import Any, TypedDict
 from netvm_build.util.decode import DecodeError, decode, read_json
 from netvm_build.util.errors import NetvmError
 from netvm_build.util.process import started
+from netvm_build.util.trust import open_own, private_folder
 
 FILE = "journal"
 LOCK = "lock"
@@ -149,7 +153,7 @@ class Journal:
     def pending(self) -> tuple[Change, ...]:
         """What is to be undone, in the order in which it was recorded; undo it in the opposite one."""
         try:
-            descriptor = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = open_own(self.file, os.O_RDONLY)
         except FileNotFoundError:
             return ()
         except OSError as error:
@@ -164,8 +168,8 @@ class Journal:
     def exclusive(self) -> Iterator[None]:
         """Be the only one who changes the host: a second process waits here until the first is through."""
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            private_folder(self.folder)
+            descriptor = open_own(self.folder / LOCK, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise self._unusable(error) from error
         try:
@@ -177,9 +181,8 @@ class Journal:
     @contextmanager
     def _opened(self) -> Iterator[int]:
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(self.file, flags, 0o600)
+            private_folder(self.folder)
+            descriptor = open_own(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 yield descriptor

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from netvm_build.image.values import MachineRequirements, Manifest, Part
-from netvm_build.model import Router
+from netvm_build.model import LABEL, Router
 from netvm_build.util.decode import DecodeError, decode, matching, of_version
 from netvm_build.util.errors import ManifestError, SpecError
 
@@ -19,7 +19,6 @@ VERSION = 1
 
 _STORE_PATH = r"/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+"
 _OPTION = r"[A-Z0-9][A-Za-z0-9_]*"
-_NAME = r"[^\x00-\x1f\x7f-\x9f]+"
 _CMDLINE = r"[^\x00-\x1f\x7f-\x9f]{1,2047}"  # COMMAND_LINE_SIZE of x86 is 2048 with the final NUL
 
 
@@ -27,7 +26,7 @@ _CMDLINE = r"[^\x00-\x1f\x7f-\x9f]{1,2047}"  # COMMAND_LINE_SIZE of x86 is 2048 
 class _Document:
     """The members of `Manifest`; `spec` is the router's full spec."""
 
-    name: Annotated[str, matching(_NAME, "a line of text")]
+    name: Annotated[str, matching(LABEL, "up to 63 lower-case letters, digits and hyphens, a letter first")]
     kernel: Part
     rootfs: Part
     config: Part

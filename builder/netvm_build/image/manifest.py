@@ -16,6 +16,8 @@ from netvm_build.image.values import Card, Image, MachineRequirements, Manifest,
 from netvm_build.model import Router
 from netvm_build.util.decode import DecodeError, read_json
 from netvm_build.util.errors import ManifestError
+from netvm_build.util.trust import Standing
+from netvm_build.util.trust import standing as standing_of
 
 __all__ = [
     "VERSION",
@@ -28,6 +30,7 @@ __all__ = [
     "identity",
     "load",
     "parse",
+    "standing",
     "verify",
 ]
 
@@ -60,6 +63,12 @@ def load(folder: Path) -> Image:
     except DecodeError as error:
         raise ManifestError(error.in_file(file), hint=again) from error
     return Image(folder, parse(document, str(file), again), hashlib.sha256(raw).hexdigest())
+
+
+def standing(image: Image) -> Standing:
+    """Who can change an image, whatever hashes its manifest has.  Raises Untrusted; OSError."""
+    parts = (image.kernel, image.rootfs, image.config, image.initrd)
+    return standing_of(image.folder, image.folder / FILE, *(part for part in parts if part is not None))
 
 
 def identity(folder: Path) -> str | None:

@@ -10,6 +10,7 @@ from netvm_build.model.clients import DEFAULT_POOL, HELPERS, AllowedPair, Client
 from netvm_build.model.nics import FAMILIES, NIC_FAMILIES, NIC_MODELS, NICS, NicFamily, NicModel
 from netvm_build.model.router import (
     AUTO,
+    LABEL,
     NO_HOST_NAME,
     RANDOM_MAC,
     TECHNOLOGIES,
@@ -35,6 +36,7 @@ __all__ = [
     "DEFAULT_POOL",
     "FAMILIES",
     "HELPERS",
+    "LABEL",
     "NICS",
     "NIC_FAMILIES",
     "NIC_MODELS",

@@ -13,6 +13,12 @@ from pathlib import Path
 from netvm_build.model.clients import Clients
 from netvm_build.model.wireless import Wifi
 
+LABEL = r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
+"""The grammar of the names of routers and clients, which name files, sockets and QEMU's devices too.
+
+One label of a host name (RFC 1123), in lower case and with a letter first.
+"""
+
 
 class PlatformKind(Enum):
     """Who makes the parts of the image."""

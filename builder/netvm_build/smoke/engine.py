@@ -31,6 +31,7 @@ from netvm_build.util.events import Note, Progress, Sink, StageEnded, StageStart
 from netvm_build.util.files import claim, may_write
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import accelerator as accelerators
+from netvm_build.vmm.qemu.secret_sources import Sources
 
 
 def smoke(
@@ -41,12 +42,14 @@ def smoke(
     card: Card | None = None,
     accel: str | None = None,
     patience: float = 1.0,
+    secrets: Sources | None = None,
     out: Path,
     sink: Sink,
 ) -> BootReport:
     """Boot the image once for each NIC (default: the one its manifest names) and check that it routes.
 
     With a `card`, which is bound to vfio-pci, there is one boot, and no NIC.  `patience` lengthens every deadline.
+    `secrets` is where the image's are found; None: wherever its spec says.
     Writes report.json, junit.xml and boot.svg to `out`, and each boot's logs to a folder named after its NIC.  Raises
     LaunchError if QEMU cannot run, QmpLost if it dies meanwhile, BootError if `out` cannot be written, WorkspaceBusy if
     another smoke run writes there; a router that fails is a verdict, not an exception.
@@ -57,11 +60,11 @@ def smoke(
         qemu.require_nic(program, nic)
     chosen = replace(accelerators.choose(program, accel, kernel=image.kernel), slower=patience)
     sink(Note(f"QEMU {program.version} ({program.reason}), {chosen}"))
-    rig = Rig(image, program, chosen, out, sink)
+    rig = Rig(image, program, chosen, out, sink, secrets=secrets or Sources())
     if card is not None:
         wanted, rig = (card.label,), replace(rig, card=card, checks=CARD_CHECKS)
     try:
-        with claim(out, "--out"):
+        with claim(out, "--out", 0o755):
             report.remove(out)
             entries = tuple(interrupts.run(boot(rig, nic)) for nic in wanted)
             result = BootReport(
@@ -94,7 +97,7 @@ def check(
     if junit is not None and not may_write(junit):
         raise NetvmError(f"the report cannot be written to {junit}", hint="name another file with --junit FILE")
     if out.exists():
-        with claim(out, "--out"):
+        with claim(out, "--out", 0o755):
             pass  # nobody else writes there
 
 

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from netvm_build import guest as console
@@ -26,6 +25,7 @@ from netvm_build.util.events import Sink
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import backends, credentials
 from netvm_build.vmm.qemu.accelerator import Accelerator
+from netvm_build.vmm.qemu.secret_sources import Sources
 from netvm_build.vmm.qemu.trunk import Trunks
 
 AGENT = Path(__file__).with_name("client_agent.py")
@@ -44,6 +44,7 @@ class Rig:
     checks: tuple[Check, ...] = CHECKS
     clients: int = 2
     card: Card | None = None
+    secrets: Sources = field(default_factory=Sources)
 
 
 async def set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> Lab:
@@ -60,7 +61,7 @@ async def set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> Lab
     trunks = await stack.enter_async_context(Trunks(rig.image.manifest))
     machine = replace(_machine(rig, nic, folder), nics=nics, trunks=trunks.described)
     guest = Guest()
-    secrets = credentials.wifi(rig.image, os.environ)
+    secrets = credentials.wifi(rig.image, rig.secrets)
     if secrets is not None:
         stack.callback(secrets.close)
     router = Vm(

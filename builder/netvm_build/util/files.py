@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Files that are whole or not there: atomic replacement, and one writer at a time in a folder."""
+"""Files that are whole or not there: atomic replacement, and one writer at a time in a folder.
+
+Whatever is written goes where only links of those whom we believe lead: `trust.real_path`.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from netvm_build.util.errors import NetvmError
+from netvm_build.util.trust import open_own, private_folder, real_path
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # renameat2(2)
@@ -89,12 +93,13 @@ def _named(path: Path) -> Iterator[None]:
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new and nothing between.
 
-    A symbolic link stays, and the file it leads to is replaced.  Raises OSError, which names a file.
+    A symbolic link stays, and the file it leads to is replaced.  Raises OSError, which names a file, or Untrusted.
     """
+    whole = real_path(path)
     if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing that could be replaced
         path.write_bytes(content)
         return
-    path = real_path(path)
+    path = whole
     path.parent.mkdir(parents=True, exist_ok=True)
     with _named(path), scratch(path.parent, f".{path.name}.new-") as folder:
         fresh = folder / path.name
@@ -109,7 +114,7 @@ def replace_file(path: Path, content: bytes) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill beside `path`; it takes the place of `path` at the end, or vanishes if anything goes wrong.
 
-    A symbolic link stays, and the folder it leads to is replaced.  Raises OSError, which names a file.
+    A symbolic link stays, and the folder it leads to is replaced.  Raises OSError, which names a file, or Untrusted.
     """
     path = real_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,18 +126,6 @@ def new_folder(path: Path) -> Iterator[Path]:
             _exchange(fresh, path)
         else:
             fresh.rename(path)
-
-
-def real_path(path: Path) -> Path:
-    """Where a path leads, links followed.  Raises OSError for links that go round in circles."""
-    try:
-        return path.resolve(strict=True)
-    except RuntimeError as error:  # until Python 3.13
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
-        return path.resolve()
 
 
 def _exchange(fresh: Path, path: Path) -> None:
@@ -155,13 +148,14 @@ def may_write(path: Path) -> bool:
 
 
 @contextmanager
-def claim(folder: Path, option: str = "-o") -> Iterator[None]:
-    """Be the only one at work in a folder; the claim ends with the process, however that ends.
+def claim(folder: Path, option: str = "-o", mode: int = 0o700) -> Iterator[None]:
+    """Be the only one at work in a folder of ours, made with `mode`; the claim ends with the process, however it ends.
 
-    Raises WorkspaceBusy, naming the process that holds it; `option` is what names another folder.
+    Raises WorkspaceBusy, naming the process that holds it, or Untrusted for a folder that others can write to;
+    `option` is what names another folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".claim").open("a+") as file:
+    private_folder(folder, mode)
+    with open(open_own(folder / ".claim", os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

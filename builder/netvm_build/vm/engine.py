@@ -25,6 +25,7 @@ from netvm_build.util import interrupts, process
 from netvm_build.util.errors import BootError, LaunchError, NetvmError
 from netvm_build.util.files import may_write
 from netvm_build.util.process import detach, remove_empty
+from netvm_build.util.trust import private_folder
 from netvm_build.vm import clients, registry
 from netvm_build.vm.clients import changes
 from netvm_build.vm.clients.vmm import joining
@@ -36,6 +37,7 @@ from netvm_build.vm.uplink import USER_NETWORK, UplinkBackend, plug, told_mtu
 from netvm_build.vm.uplink import check as check_uplink
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import accelerator, credentials
+from netvm_build.vmm.qemu.secret_sources import Sources
 
 WAIT_S = 20.0
 _WAIT_FOR_SCREEN_S = 2.0
@@ -47,6 +49,7 @@ class RunOptions:
 
     `clients` come from the pool beside those the spec names; `spare` is how many more can be attached while it runs.
     `cards` are PCI addresses of this machine, taken from it for as long as the VM runs, as far as `consent` goes.
+    `secrets` is where the image's are found.
     """
 
     name: str | None = None
@@ -57,6 +60,7 @@ class RunOptions:
     uplink: UplinkBackend = USER_NETWORK
     cards: tuple[str, ...] = ()
     consent: vfio.Consent = field(default_factory=vfio.Consent)
+    secrets: Sources = field(default_factory=Sources)
 
 
 def run(image: Image, program: qemu.Qemu, wanted: RunOptions, say: Callable[[str], None]) -> int:
@@ -156,10 +160,14 @@ def _signal(process: int, number: signal.Signals) -> None:
 
 
 def log_file(name: str) -> Path:
-    """Where a detached VM's console is kept: $XDG_STATE_HOME/netvm-build, or ~/.local/state/netvm-build."""
+    """Where a detached VM's console is kept: $XDG_STATE_HOME/netvm-build, or ~/.local/state/netvm-build.
+
+    Raises BootError for a name that is no VM's, Untrusted where others can write.
+    """
+    registry.check_grammar(name)
     base = os.environ.get("XDG_STATE_HOME", "")
     folder = (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "netvm-build"
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     return folder / f"{name}.log"
 
 
@@ -171,7 +179,7 @@ def check(image: Image, program: qemu.Qemu | None, wanted: RunOptions, *, detach
     name = wanted.name or image.manifest.name
     registry.check(name)
     accelerator.check(wanted.accel)
-    credentials.check(image.manifest.router, os.environ)
+    credentials.check(image.manifest.router, wanted.secrets)
     if program is not None:
         _check(image, program, wanted)
     if wanted.cards:
@@ -209,7 +217,8 @@ def _launch(
     plugged = plug(wanted.uplink, image, program)
     mtu = told_mtu(image, described.uplink or "", plugged.mtu)
     described = replace(described, uplink_net=plugged.netdev, uplink_mtu=mtu)
-    return Launch(image, program, chosen, described, offered, place, log, plugged, credentials.wifi(image, os.environ))
+    secrets = credentials.wifi(image, wanted.secrets)
+    return Launch(image, program, chosen, described, offered, place, log, plugged, secrets)
 
 
 def _give_back(say: Callable[[str], None]) -> None:

@@ -27,6 +27,7 @@ from netvm_build.util.decode import DecodeError, decode_version
 from netvm_build.util.errors import BootError
 from netvm_build.util.files import lock_folder
 from netvm_build.util.process import has_ended, remove_empty
+from netvm_build.util.trust import is_ours
 
 VERSION = 1
 RECORD = "vm.json"
@@ -123,8 +124,7 @@ def root_folder() -> Path:
 
 def claim(name: str) -> RuntimeDir:
     """Take a name.  Raises NameTaken, or BootError for one that cannot be a folder's or is too long."""
-    if not VM_NAME.fullmatch(name):
-        raise BootError(f"{name!r} cannot be a VM's name", hint="use letters, digits, `-`, `_` and `.`: --name router1")
+    check_grammar(name)
     with _above() as root:
         folder = root / name
         if len(str(folder / CONSOLE)) > MAX_SOCKET_PATH:
@@ -141,6 +141,12 @@ def claim(name: str) -> RuntimeDir:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return RuntimeDir(name, folder, descriptor)
+
+
+def check_grammar(name: str) -> None:
+    """Raises BootError for a name that is no VM's, and might lead elsewhere as a part of a path."""
+    if not VM_NAME.fullmatch(name):
+        raise BootError(f"{name!r} cannot be a VM's name", hint="use letters, digits, `-`, `_` and `.`: --name router1")
 
 
 def check(name: str) -> None:
@@ -193,9 +199,10 @@ def read(folder: Path) -> VmState | None:
     """A folder's record; None while its VM starts, or if the record is unreadable.  Unknown members are ignored."""
     try:
         with (folder / RECORD).open("rb") as file:
-            return decode_version(VmState, file.read(MAX_RECORD_BYTES), VERSION)
+            found = decode_version(VmState, file.read(MAX_RECORD_BYTES), VERSION)
     except (OSError, DecodeError):
         return None
+    return found if found.name == folder.name else None
 
 
 @contextmanager
@@ -256,7 +263,8 @@ def error_file(log: Path) -> Path:
 
 
 def runtime_dir() -> Path:
-    """Where sockets may live: short, private, gone at logout.  A socket's path has at most 107 bytes (unix(7))."""
+    """Where sockets may live: short, ours, gone at logout.  A socket's path has at most 107 bytes (unix(7))."""
     candidate = os.environ.get("XDG_RUNTIME_DIR", "")
     usable = 0 < len(candidate) < 60 and Path(candidate).is_dir() and os.access(candidate, os.W_OK)
+    usable = usable and is_ours(Path(candidate))
     return Path(candidate) if usable else Path("/tmp")  # noqa: S108

@@ -28,6 +28,7 @@ from netvm_build.smoke.rig import AGENT, audible
 from netvm_build.smoke.vm import Vm
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import backends, credentials
+from netvm_build.vmm.qemu.secret_sources import Sources
 
 SECRETS = {
     "psk": "correct horse \\ battery",
@@ -183,7 +184,7 @@ async def booted(image: Image, program: qemu.Qemu, initramfs: Path, folder: Path
         nics=(nic,),
     )
     guest = Guest()
-    secrets = credentials.wifi(image, {**os.environ, **FROM_THE_ENVIRONMENT})
+    secrets = credentials.wifi(image, Sources({**os.environ, **FROM_THE_ENVIRONMENT}))
     assert secrets is not None
     router = Vm(
         replace(program, path=with_air), machine, folder, on_console=guest.on_console, on_port=guest.on_port,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from netvm_build.model import NO_HOST_NAME, OptionKind, OptionValue, RequestedOption
+from netvm_build.model import LABEL, NO_HOST_NAME, OptionKind, OptionValue, RequestedOption
 from netvm_build.spec.fields.network import parse_host
 from netvm_build.spec.fields.readers import At, Json, Log, Reader, pattern, scalar
 from netvm_build.spec.scalars import (
@@ -38,9 +38,8 @@ T = TypeVar("T")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST_NAME = rf"(?=.{{1,253}}$)(?![0-9.]+$){_LABEL}(?:\.{_LABEL})*"
 
-# One label of a host name (RFC 1123), in lower case and with a letter first: it names files and QEMU's devices too.
 NAME = pattern(
-    r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?",
+    LABEL,
     "a name",
     "use up to 63 lower-case letters, digits and hyphens, with a letter first and no hyphen last",
     lambda value: re.sub(r"[^a-z0-9-]+", "-", value.lower()).strip("-"),

@@ -25,7 +25,9 @@ from netvm_build.model.architecture import X86_64
 from netvm_build.util.decode import DecodeError, decode, read_json
 from netvm_build.util.errors import CommandError, LaunchError
 from netvm_build.util.files import replace_file
+from netvm_build.util.owners import Untrusted
 from netvm_build.util.process import end_group
+from netvm_build.util.trust import require
 from netvm_build.vmm.qemu import Qemu
 from netvm_build.vmm.qemu.program import how_it_ended, start
 
@@ -221,13 +223,16 @@ def _key(qemu: Qemu, device: Path, kernel: Path | None) -> str:
 
 
 def _recall(file: Path) -> dict[str, str]:
+    """What is known; nothing where others could have written it."""
     try:
+        require(file)
         return decode(dict[str, str], read_json(file.read_bytes()))
-    except (OSError, DecodeError):
+    except (OSError, DecodeError, Untrusted):
         return {}
 
 
 def _remember(file: Path, known: dict[str, str]) -> None:
     """Best effort: a cache that cannot be written costs a probe the next time, nothing more."""
-    with suppress(OSError):
+    with suppress(OSError, Untrusted):
+        require(file)
         replace_file(file, json.dumps(known).encode())

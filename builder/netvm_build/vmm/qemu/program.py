@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from netvm_build.model import NIC_MODELS
 from netvm_build.model.architecture import X86_64
 from netvm_build.util.errors import CommandError, LaunchError, ToolMissing
 from netvm_build.util.process import run, spawn
+from netvm_build.util.trust import is_ours
 
 PROGRAM = X86_64.qemu_program
 PACKAGE = X86_64.qemu_package
@@ -66,7 +66,8 @@ def find(explicit: Path | None = None, built: Path | None = None, again: str | N
 def in_store(store_path: Path) -> Path | None:
     """The QEMU in a path of the Nix store; None if it isn't there, or if others than root and we could change it.
 
-    An image's manifest names the path, and write access to the image's folder must not be enough to choose what runs.
+    An image's manifest names the path, so ask this only of an image of ours: another user may have put a program into
+    the store, where it is root's (nix-store --add).
     """
     program = store_path / "bin" / PROGRAM
     try:
@@ -74,8 +75,13 @@ def in_store(store_path: Path) -> Path | None:
         found = real.stat()
     except OSError:
         return None
-    ours = found.st_uid in (0, os.geteuid()) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    ours = found.st_uid in (0, os.geteuid()) and is_ours(program)
     return program if ours and real.is_relative_to(STORE) else None
+
+
+def is_in_store(path: Path) -> bool:
+    """Whether a path of ours leads into the Nix store."""
+    return is_ours(path) and path.resolve().is_relative_to(STORE)
 
 
 def identify(path: Path, reason: str = "asked for") -> Qemu:
