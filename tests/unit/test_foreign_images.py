@@ -350,15 +350,15 @@ def guest_record() -> Callable[[str], str]:
 @AS_ROOT
 def test_a_runtime_folder_of_another_user_is_not_used(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where root keeps a user's environment (su -m, sudo -E)."""
-    for folder, mode in (("theirs", 0o700), ("open", 0o777), ("mine", 0o700)):
+    for folder, mode in (("theirs", 0o700), ("open", 0o777), ("mine", 0o700), ("sticky", 0o1777)):
         (shared / folder).mkdir()
         (shared / folder).chmod(mode)
     os.chown(shared / "theirs", MALLORY, MALLORY)
     used = []
-    for folder in ("theirs", "open", "mine"):
+    for folder in ("theirs", "open", "mine", "sticky"):
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(shared / folder))
         used.append(registry.root_folder())
-    assert used == [Path("/tmp/netvm-0"), Path("/tmp/netvm-0"), shared / "mine" / "netvm"]
+    assert used == [Path("/tmp/netvm-0")] * 2 + [shared / "mine" / "netvm", shared / "sticky" / "netvm"]
 
 
 @AS_ROOT

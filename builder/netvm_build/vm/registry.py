@@ -266,5 +266,5 @@ def runtime_dir() -> Path:
     """Where sockets may live: short, ours, gone at logout.  A socket's path has at most 107 bytes (unix(7))."""
     candidate = os.environ.get("XDG_RUNTIME_DIR", "")
     usable = 0 < len(candidate) < 60 and Path(candidate).is_dir() and os.access(candidate, os.W_OK)
-    usable = usable and is_ours(Path(candidate))
+    usable = usable and is_ours(Path(candidate, "netvm"))  # there, so the folder itself may be sticky, as /tmp is
     return Path(candidate) if usable else Path("/tmp")  # noqa: S108
