@@ -20,7 +20,7 @@ import shlex
 import stat
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -60,6 +60,14 @@ def is_ours(path: Path) -> bool:
     try:
         return standing(path) is Standing.OURS
     except (Untrusted, OSError):
+        return False
+
+
+def keeps_ours(folder: Path) -> bool:
+    """Whether nobody else can replace what we make in a folder: it is ours, or sticky."""
+    try:
+        return all(_doubt(replace(step, is_last=False), own()) is None for step in _walk(folder))
+    except OSError:
         return False
 
 

@@ -27,7 +27,7 @@ from netvm_build.util.decode import DecodeError, decode_version
 from netvm_build.util.errors import BootError
 from netvm_build.util.files import lock_folder
 from netvm_build.util.process import has_ended, remove_empty
-from netvm_build.util.trust import is_ours
+from netvm_build.util.trust import keeps_ours
 
 VERSION = 1
 RECORD = "vm.json"
@@ -266,5 +266,5 @@ def runtime_dir() -> Path:
     """Where sockets may live: short, ours, gone at logout.  A socket's path has at most 107 bytes (unix(7))."""
     candidate = os.environ.get("XDG_RUNTIME_DIR", "")
     usable = 0 < len(candidate) < 60 and Path(candidate).is_dir() and os.access(candidate, os.W_OK)
-    usable = usable and is_ours(Path(candidate, "netvm"))  # there, so the folder itself may be sticky, as /tmp is
+    usable = usable and keeps_ours(Path(candidate))
     return Path(candidate) if usable else Path("/tmp")  # noqa: S108
