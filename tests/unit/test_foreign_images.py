@@ -102,6 +102,23 @@ def test_an_image_of_another_user_is_not_run_and_chooses_no_qemu(shared: Path, s
 
 
 @AS_ROOT
+def test_an_image_of_another_user_is_run_if_that_user_is_named(
+    shared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_user(MALLORY, lambda: write_image(shared / "img"))
+    run = ["run", str(shared / "img"), "--nic", "igb"]
+    assert main(run) == owners.Untrusted.exit_code
+    said = capsys.readouterr().err
+    assert f"img belongs to {MALLORY}, so what is there is not trusted" in said
+    assert f"netvm-build --trust-owner {MALLORY} …" in said
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert main(["--trust-owner", str(MALLORY), *run]) == 4
+    assert "or name one with --qemu FILE" in capsys.readouterr().err  # the image's own isn't looked for
+    assert main(["--trust-owner", "no such user", *run]) == owners.Untrusted.exit_code
+    assert "'no such user' is no user of this machine" in capsys.readouterr().err
+
+
+@AS_ROOT
 @pytest.mark.parametrize("part", ["manifest.json", "kernel", "rootfs.img", "kernel.config"])
 def test_a_file_of_another_user_in_an_image_is_enough_to_refuse_it(shared: Path, store: Path, part: str) -> None:
     write_image(shared / "img", qemu=QEMU)

@@ -55,8 +55,9 @@ def find(what: str, program: Path | None, named: tuple[Secret, ...] = ()) -> Tar
         manifest.verify(image)
         secrets = _sources(standing, named, known=pipeline.is_built_here(image))
         credentials.check(image.manifest.router, secrets)
-        built = image.manifest.qemu if standing is Standing.OURS else None
-        return Target(image, None, qemu.find(program, built, _again(image)), secrets)
+        if standing is Standing.OURS:
+            return Target(image, None, qemu.find(program, image.manifest.qemu, _again(image)), secrets)
+        return Target(image, None, qemu.find(program), secrets)
     spec = _spec(Path(what))
     secrets = _sources(trust.standing(spec), named, known=True)
     loaded = loading.load(spec)
