@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from netvm_build.util.trust import Standing
 from tests.support.other_user import ALICE, AS_ROOT, MALLORY, as_user, shared_folder
 
 pytestmark = AS_ROOT
+
+CLONE_NEWUSER, PR_SET_DUMPABLE = 0x10000000, 4  # <linux/sched.h>, <linux/prctl.h>
 
 
 @pytest.fixture
@@ -205,3 +208,22 @@ def test_nothing_is_written_where_a_link_of_another_user_leads(shared: Path) -> 
     with pytest.raises(Untrusted, match="is a link of"), new_folder(shared / "image"):
         pass
     assert [path.read_text() for path in target.iterdir()] == ["whole"]
+
+
+def test_in_a_user_namespace_root_s_folders_on_the_way_have_no_owner(shared: Path) -> None:
+    def look() -> None:
+        (shared / "mine").mkdir()
+        (shared / "mine" / "file").touch()
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # or /proc/self is root's since we changed our user
+        assert libc.unshare(CLONE_NEWUSER) == 0, os.strerror(ctypes.get_errno())
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{ALICE} {ALICE} 1")
+        Path("/proc/self/gid_map").write_text(f"{ALICE} {ALICE} 1")
+        owners._in_namespace.cache_clear()
+        assert Path("/").stat().st_uid not in (0, ALICE)
+        assert trust.standing(shared / "mine" / "file") is Standing.OURS
+        refused(shared / "theirs", "belongs to")
+
+    as_user(MALLORY, lambda: (shared / "theirs").mkdir())
+    as_user(ALICE, look)
