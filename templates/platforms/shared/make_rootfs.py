@@ -13,12 +13,12 @@ a part only links to stays at its own path in the image too, since other binarie
 the link.
 """
 
-import compileall
 import os
 import py_compile
 import shutil
 import subprocess
 import sys
+from importlib.util import cache_from_source
 from modulefinder import ModuleFinder
 from pathlib import Path
 
@@ -147,24 +147,24 @@ def install_python(parts: list[Path], root: Path, scripts: list[Path], modules: 
 
 
 def compile_init(root: Path) -> None:
-    """Compile our own package, beside its source, which a traceback on the console shows; /sbin/init to start.pyc."""
+    """Compile our own package, beside its source, which a traceback on the console shows; /sbin/init to start.pyc.
+
+    Without docstrings, which PID 1 would read on each boot: as `python3 -OO` does it, under the names of `python3`.
+    """
     folder = root / "usr/lib/netvm"
-    good = compileall.compile_dir(
-        folder,
-        stripdir=str(root),
-        prependdir="/",
-        quiet=1,
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )
-    if not good:
-        sys.exit("make_rootfs: the init package does not compile")
-    py_compile.compile(
-        str(root / "sbin/init"),
-        str(folder / "start.pyc"),
-        dfile="/sbin/init",
-        doraise=True,
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )
+    compiled = {file: cache_from_source(str(file)) for file in sorted(folder.rglob("*.py"))}
+    for source, target in {**compiled, root / "sbin/init": str(folder / "start.pyc")}.items():
+        try:
+            py_compile.compile(
+                str(source),
+                target,
+                dfile="/" + str(source.relative_to(root)),
+                doraise=True,
+                optimize=2,
+                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+            )
+        except py_compile.PyCompileError as error:
+            sys.exit(f"make_rootfs: the init package does not compile: {error}")
 
 
 def main(root: Path, tree: Path, programs: list[str], modules: list[str], parts: list[Path]) -> None:
