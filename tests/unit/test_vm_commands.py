@@ -494,6 +494,22 @@ def test_a_wifi_secret_reaches_qemu_by_a_descriptor_alone(
     assert command("stop").returncode == 0
 
 
+def test_a_variable_that_is_not_a_router_s_is_given_only_if_it_is_named(
+    command: Callable[..., Any], wifi_run: tuple[str, ...], tmp_path: Path
+) -> None:
+    manifest = tmp_path / "image" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("NETVM_WIFI_HOME", "OTHER_TOOLS_KEY"))
+    refused = command(*wifi_run, OTHER_TOOLS_KEY="correct horse")
+    assert refused.returncode == 7
+    asked = "the image asks for the variable OTHER_TOOLS_KEY; if it may have it: --secret env:OTHER_TOOLS_KEY"
+    assert asked in refused.stderr
+    assert not (tmp_path / "given").exists()
+    named = ("--secret", "env:OTHER_TOOLS_KEY")
+    assert command(*wifi_run, *named, OTHER_TOOLS_KEY="correct horse").returncode == 0
+    assert json.loads((tmp_path / "given").read_text())["secrets"] == ["correct horse"]
+    assert command("stop").returncode == 0
+
+
 def test_a_wifi_secret_that_is_missing_is_named(command: Callable[..., Any], wifi_run: tuple[str, ...]) -> None:
     refused = command(*wifi_run)
     assert refused.returncode == 7
