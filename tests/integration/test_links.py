@@ -58,3 +58,10 @@ def test_a_journal_by_hand_removes_only_what_was_made_for_that_user() -> None:
     found = scene("journal by hand")
     assert found["left"] == ["br0", "lo", "nv735c00b", "nv735c00c", "nv735c02b"]
     assert (found["told"], found["pending"]) == ([], 0)
+
+
+def test_a_crash_leaves_no_link_without_its_mark() -> None:
+    found = scene("killed before the mark")
+    names = ["lo", "nv735c00b", "nv735c00c", "nv735c00r"]
+    assert found["left"] == [[names[:2], [[]], ["lo"]], [names[:3], [[]], ["lo"]]]
+    assert found["groups"] == {"lo": "default"} | dict.fromkeys(names[1:], found["ours"])

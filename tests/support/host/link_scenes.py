@@ -17,10 +17,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 from netvm_build.host import links
 from netvm_build.host.journal import Change, Journal
-from netvm_build.vm.clients import changes, plan
+from netvm_build.vm.clients import changes, engine, plan
+
+if TYPE_CHECKING:
+    from netvm_build.vm.registry import VmState
 
 HOST = "10.9.9.9"
 MAC = bytes.fromhex("0ab3ec735c01")
@@ -167,12 +172,44 @@ def journal_by_hand() -> dict[str, object]:
         return {"left": left, "told": swept.left, "pending": len(book.pending())}
 
 
+def killed_before_the_mark() -> dict[str, object]:
+    """A client's links, made by processes that are killed as a tap is about to get its mark, then by one that isn't."""
+    record = SimpleNamespace(monitor="", qemu_pid=0, qemu_started=0)
+    one = plan.Attachment("netvm", "web", "100.115.92.0", "t735c00", "bus=port-spare0", plan.TAP)
+    with tempfile.TemporaryDirectory() as folder:
+        book = Journal(Path(folder) / "state")
+
+        def make() -> list[links.Tap]:
+            making = engine._Making(cast("VmState", record), one, book)
+            bridge = making.bridge("nv735c00b")
+            making.tap("nv735c00c", bridge, 0).close()
+            return [making.tap("nv735c00r", bridge, None)]
+
+        def there() -> dict[str, str]:
+            return {link["ifname"]: str(link["group"]) for link in json.loads(tool("ip", "-j", "link"))}
+
+        def die_after(joins: int) -> None:
+            made = iter([links.join] * joins)
+            links.join = lambda tap, bridge: next(made, lambda *_: os._exit(9))(tap, bridge)
+
+        left = []
+        for joins in (0, 1):
+            if os.fork() == 0:
+                die_after(joins)
+                make()
+            os.wait()
+            left.append([sorted(there()), [one.left for one in changes.sweep(book)], sorted(there())])
+        held = make()
+        return {"left": left, "groups": there(), "ours": links.group(), "held": len(held)}
+
+
 SCENES: dict[str, Callable[[], dict[str, object]]] = {
     "shield": shield,
     "flood": flood,
     "details": details,
     "taken": taken,
     "journal by hand": journal_by_hand,
+    "killed before the mark": killed_before_the_mark,
 }
 
 if __name__ == "__main__":
