@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from netvm_build import kconfig
 from netvm_build.kconfig import Fragment, KernelConfig
-from netvm_build.model import Kernel, OptionKind, OptionValue, RequestedOption, Source
+from netvm_build.model import Kernel, OptionKind, OptionValue, RequestedOption, Source, Versions, version_key
 from netvm_build.util import resources
 from netvm_build.util.errors import OptionMismatch, SpecError
 
@@ -101,7 +101,7 @@ class TestReading:
             ("A", "y", False),
             ("B", "m", False),
             ("C", "n", False),
-            ("D", "n", False),
+            ("D", "unset", False),
             ("E", "16", False),
             ("F", "0x10", False),
             ("G", "some text", False),
@@ -180,14 +180,14 @@ class TestVersions:
         [("6.9", "6.12"), ("6.12", "6.12.1"), ("6.12.9", "6.12.10"), ("6.19", "7.0"), ("5.19", "6.0")],
     )
     def test_order_is_by_number(self, older: str, newer: str) -> None:
-        assert kconfig.version_key(older) < kconfig.version_key(newer)
+        assert version_key(older) < version_key(newer)
 
     def test_a_series_is_its_first_release(self) -> None:
-        assert kconfig.version_key("6.12") == kconfig.version_key("6.12.0")
+        assert version_key("6.12") == version_key("6.12.0")
 
     @pytest.mark.parametrize(("version", "holds"), [("6.9", False), ("6.12", True), ("6.12.30", True), ("6.17", False)])
     def test_limits(self, version: str, holds: bool) -> None:
-        assert kconfig.Condition("6.12", "6.17", ()).holds(version) is holds
+        assert Versions("6.12", "6.17").include(version) is holds
 
 
 class TestResolving:
@@ -242,9 +242,53 @@ class TestResolving:
         asked = [(option.name, str(option.value), str(option.source)) for option in kernel.options]
         assert asked == [("MODULES", "y", "netvm.yaml:9"), ("X", "m", "netvm.yaml:9")]
 
-    def test_no_and_unset_are_the_same_to_a_kernel(self, folder: Path) -> None:
-        fragments = _write(folder, a="description: d\noptions: {X: no}\n", b="description: d\noptions: {X: unset}\n")
-        assert kconfig.resolve(Kernel(fragments=("a", "b")), fragments).value("X") == "n"
+    def test_unset_in_the_spec_withdraws_every_request(self, folder: Path) -> None:
+        fragments = _write(folder, a="description: d\noptions: {X: yes, Y: yes}\n")
+        kernel = kconfig.resolve(Kernel(fragments=("a",), config=(_own("X", OptionKind.UNSET),)), fragments)
+        assert [option.name for option in kernel.options] == ["Y"]
+        assert [(str(one.request.value), one.used) for one in kconfig.explain("X", kernel, fragments).asked] == [
+            ("y", False),
+            ("unset", True),
+        ]
+
+    def test_unset_in_a_fragment_leaves_the_kernels_default_and_agrees_with_no_value(self, folder: Path) -> None:
+        fragments = _write(folder, a="description: d\noptions: {X: unset}\n", b="description: d\noptions: {X: no}\n")
+        assert kconfig.resolve(Kernel(fragments=("a",)), fragments).options == ()
+        assert _problems(lambda: kconfig.resolve(Kernel(fragments=("a", "b")), fragments)) == (
+            "own/b.yaml:2: options.X: is n here, but own/a.yaml:2 asks for unset\n"
+            "    hint: select one of the two fragments, or decide in the spec: kernel.config.X\n"
+        )
+
+    def test_modules_unset_in_the_spec_are_on_where_a_module_is_asked_for(self) -> None:
+        config = (_own("MODULES", OptionKind.UNSET), _own("TUN", OptionKind.MODULE))
+        kernel = kconfig.resolve(Kernel(config=config), kconfig.load_fragments([OURS]))
+        assert (kernel.value("MODULES"), kernel.value("TUN")) == ("y", "m")
+
+    def test_a_module_without_loading_is_refused(self) -> None:
+        config = (_own("MODULES", OptionKind.NO, 7), _own("TUN", OptionKind.MODULE))
+        fragments = kconfig.load_fragments([OURS])
+        assert _problems(lambda: kconfig.resolve(Kernel(config=config), fragments)) == (
+            "netvm.yaml:9: TUN is to be a module, but netvm.yaml:7 sets MODULES to no\n"
+            "    hint: remove MODULES from kernel.config, or have built in what is a module here\n"
+        )
+        said = _problems(lambda: kconfig.resolve(Kernel(config=config[:1], modules=("intel",)), fragments))
+        assert said.startswith("netvm.yaml: E1000, E1000E, IGB, IGC are to be modules, but netvm.yaml:7 sets")
+
+    def test_a_condition_of_a_single_option(self, folder: Path) -> None:
+        text = 'description: d\noptions:\n  X: {value: yes, at_least: "6.12", older_than: 6.17}\n'
+        fragments = _write(folder, a=text)
+        own = RequestedOption("Y", OptionValue(OptionKind.NO, versions=Versions("6.17")), SPEC)
+        for version, expected in {"6.9": ("n", []), "6.12": ("y", ["X"]), "6.17": ("n", ["Y"])}.items():
+            kernel = kconfig.resolve(Kernel(version=version, fragments=("a",), config=(own,)), fragments)
+            assert (kernel.value("X"), [option.name for option in kernel.options]) == expected, version
+
+    def test_ignore_unknown_asks_only_kernels_that_have_the_options(self, folder: Path) -> None:
+        when = 'when: [{at_least: "6.0", options: {Y: no}}]\n'
+        fragments = _write(folder, a=f"description: d\nignore_unknown: true\noptions: {{X: yes}}\n{when}")
+        options = kconfig.resolve(Kernel(fragments=("a",)), fragments).options
+        assert [(one.name, one.value.optional) for one in options] == [("X", True), ("Y", True)]
+        plain = _write(folder, a=f"description: d\nignore_unknown: false\noptions: {{X: yes}}\n{when}")
+        assert not any(one.value.optional for one in plain["a"].every_option)
 
     @pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
     def test_a_plain_request_counts_more_than_an_optional_one(self, folder: Path, names: tuple[str, ...]) -> None:
@@ -291,10 +335,11 @@ class TestDotConfig:
         values = [
             OptionValue(OptionKind.YES),
             OptionValue(OptionKind.MODULE),
-            OptionValue(OptionKind.UNSET),
+            OptionValue(OptionKind.NO),
             OptionValue(OptionKind.FREEFORM, "16"),
             OptionValue(OptionKind.FREEFORM, "0x1F"),
             OptionValue(OptionKind.FREEFORM, "(none) or so"),
+            OptionValue(OptionKind.FREEFORM, ""),
         ]
         options = [RequestedOption(f"O{number}", value, Source("f", 1)) for number, value in enumerate(values)]
         seed = seed_text(options)
@@ -303,6 +348,7 @@ class TestDotConfig:
             "CONFIG_O3=16",
             "CONFIG_O4=0x1F",
             'CONFIG_O5="(none) or so"',
+            'CONFIG_O6=""',
         ]
         assert compare(options, seed) == ()
 

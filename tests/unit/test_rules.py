@@ -169,7 +169,8 @@ def test_the_default_pool_is_of_the_shared_space() -> None:
         (OptionValue(OptionKind.YES), "y"),
         (OptionValue(OptionKind.MODULE), "m"),
         (OptionValue(OptionKind.NO), "n"),
-        (OptionValue(OptionKind.UNSET), "n"),
+        (OptionValue(OptionKind.UNSET), "unset"),
+        (OptionValue(OptionKind.FREEFORM), ""),
         (OptionValue(OptionKind.FREEFORM, "128"), "128"),
     ],
 )

@@ -19,7 +19,7 @@ from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import NetvmError, SpecError
 
 if TYPE_CHECKING:
-    from netvm_build.kconfig import Asked, Condition, Explanation, Fragment
+    from netvm_build.kconfig import Asked, Explanation, Fragment
     from netvm_build.model import Kernel, RequestedOption
 
 SPEC = click.option(
@@ -142,18 +142,14 @@ def _shown(fragment: Fragment, screen: Screen) -> Iterator[str]:
             yield f"  {label} {', '.join(reference.name for reference in references)}"
     yield from (f"  {request.name}={_value(request)}" for request in fragment.options)
     for condition in fragment.when:
-        yield f"  {_bounds(condition)}:"
+        yield f"  {condition.versions}:"
         yield from (f"    {request.name}={_value(request)}" for request in condition.options)
 
 
-def _bounds(condition: Condition) -> str:
-    """``from Linux 6.17, before 6.19``."""
-    bounds = (("from Linux", condition.at_least), ("before Linux", condition.older_than))
-    return ", ".join(f"{word} {version}" for word, version in bounds if version is not None)
-
-
 def _value(request: RequestedOption) -> str:
-    return escape(str(request.value)) + (" (optional)" if request.value.optional else "")
+    conditions = [*(["optional"] if request.value.optional else []), str(request.value.versions)]
+    told = ", ".join(filter(None, conditions))
+    return (escape(str(request.value)) or '""') + (f" ({told})" if told else "")
 
 
 def _as_object(fragment: Fragment, version: str) -> dict[str, object]:

@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 from netvm_build.kconfig.dotconfig import differences, read_config
-from netvm_build.kconfig.fragment import Condition, Fragment, Reference, version_key
+from netvm_build.kconfig.fragment import Condition, Fragment, Reference
 from netvm_build.kconfig.fragments import load_fragments
 from netvm_build.kconfig.mismatches import MISMATCH_PREFIX, mismatch_error, mismatches_in, with_sources
 from netvm_build.kconfig.modular import Drivers, stock_parameters
@@ -38,6 +38,5 @@ __all__ = [
     "read_config",
     "resolve",
     "stock_parameters",
-    "version_key",
     "with_sources",
 ]

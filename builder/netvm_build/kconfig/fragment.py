@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
-from netvm_build.model import RequestedOption, Source
+from netvm_build.model import RequestedOption, Source, Versions
 
 
 @dataclass(frozen=True)
@@ -21,18 +21,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Condition:
-    """Options for some versions of Linux only: `at_least` <= version < `older_than`; None is no limit."""
+    """Options for some versions of Linux only."""
 
-    at_least: str | None
-    older_than: str | None
+    versions: Versions
     options: tuple[RequestedOption, ...]
-
-    def holds(self, version: str) -> bool:
-        """Whether it applies to a version such as "6.12" or "6.12.117"."""
-        at = version_key(version)
-        if self.at_least is not None and at < version_key(self.at_least):
-            return False
-        return self.older_than is None or at < version_key(self.older_than)
 
 
 @dataclass(frozen=True)
@@ -53,13 +45,20 @@ class Fragment:
 
     def options_for(self, version: str) -> tuple[RequestedOption, ...]:
         """What it asks of one version of Linux, in the order of the file."""
-        conditional = (option for condition in self.when if condition.holds(version) for option in condition.options)
-        return (*self.options, *conditional)
+        conditions = (condition for condition in self.when if condition.versions.include(version))
+        asked = (*self.options, *(option for condition in conditions for option in condition.options))
+        return tuple(option for option in asked if option.value.versions.include(version))
 
+    def optional(self) -> Fragment:
+        """The fragment with all options asked only of kernels that have them."""
 
-def version_key(version: str) -> tuple[int, ...]:
-    """What versions are compared by: 6.9 is older than 6.12, and 6.12 is 6.12.0."""
-    numbers = [int(part) for part in version.split(".")]
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)
+        def asked(options: Iterable[RequestedOption]) -> tuple[RequestedOption, ...]:
+            return tuple(replace(one, value=replace(one.value, optional=True)) for one in options)
+
+        when = tuple(replace(condition, options=asked(condition.options)) for condition in self.when)
+        return replace(self, options=asked(self.options), when=when)
+
+    @property
+    def every_option(self) -> tuple[RequestedOption, ...]:
+        """What it asks of any version of Linux, in the order of the file."""
+        return (*self.options, *(option for condition in self.when for option in condition.options))

@@ -64,6 +64,22 @@ def as_modules(
     return changed
 
 
+def without_loading(options: Mapping[str, RequestedOption]) -> Iterator[Problem]:
+    """Modules that are asked for while the spec has MODULES off: one problem for each place that asks."""
+    loading = options.get(MODULES)
+    if loading is None or loading.value.kind is not OptionKind.NO:
+        return
+    asked: dict[Source, list[str]] = {}
+    for option in options.values():
+        if option.value.kind is OptionKind.MODULE and not option.value.optional:
+            asked.setdefault(option.source, []).append(option.name)
+    for source, names in asked.items():
+        what = f"{names[0]} is to be a module" if len(names) == 1 else f"{', '.join(names)} are to be modules"
+        message = f"{what}, but {loading.source} sets {MODULES} to no"
+        hint = f"remove {MODULES} from kernel.config, or have built in what is a module here"
+        yield Problem(source.file, source.line, "", message, hint)
+
+
 def without_drivers(kernel: Kernel, fragments: Mapping[str, Fragment]) -> Iterator[tuple[int, str, str]]:
     """(place, message, hint) of each name in `kernel.modules` that is no fragment with drivers."""
     able = [one.name for one in fragments.values() if one.modules]

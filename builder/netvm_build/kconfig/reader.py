@@ -6,6 +6,7 @@
     description: One line that `netvm-build kernel list` shows
     requires: [other-fragment]
     conflicts: [another]
+    ignore_unknown: true
     options:
       E1000E: yes
       NR_CPUS: 16
@@ -25,25 +26,26 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from netvm_build.kconfig.fragment import Condition, Fragment, Reference, version_key
-from netvm_build.model import RequestedOption, Source
+from netvm_build.kconfig.fragment import Condition, Fragment, Reference
+from netvm_build.model import EVERY_VERSION, RequestedOption, Source
 from netvm_build.spec import yaml_nodes
+from netvm_build.spec.option_values import option_name, option_value
 from netvm_build.spec.scalars import (
     ReadError,
+    boolean,
     describe,
     did_you_mean,
     fragment_name,
     is_null,
-    option_name,
-    option_value,
+    linux_version,
+    versions,
 )
 from netvm_build.spec.yaml_nodes import Entry, Invalid, Node, Scalar, Sequence, joined
 from netvm_build.util.errors import Problem
 
-_KEYS = ("description", "requires", "conflicts", "options", "modules", "when")
+_KEYS = ("description", "requires", "conflicts", "ignore_unknown", "options", "modules", "when")
 _NICS = "nics"  # of our own fragments: a family of network cards, see model/nics.py
 _WHEN_KEYS = ("at_least", "older_than", "options")
-_VERSION = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){1,2}")
 MODULE_NAME = re.compile(r"[A-Za-z0-9_]{1,55}")  # MODULE_NAME_LEN of 64-bit Linux
 
 
@@ -60,7 +62,7 @@ class FragmentParser:
 
     def fragment(self, name: str, root: yaml_nodes.Mapping) -> Fragment:
         self._only(root, "", (*_KEYS, _NICS) if self.ours else _KEYS)
-        return Fragment(
+        fragment = Fragment(
             name=name,
             description=self._description(root),
             source=Source(self.file),
@@ -70,6 +72,16 @@ class FragmentParser:
             when=self._when(root.get("when")),
             modules=self._modules(root.get("modules")),
         )
+        return fragment.optional() if self._boolean(root.get("ignore_unknown")) else fragment
+
+    def _boolean(self, entry: Entry | None) -> bool:
+        if entry is None or isinstance(entry.value, Invalid):
+            return False
+        try:
+            return boolean(entry.value)
+        except ReadError as error:
+            self.problem(entry.line, entry.key, error.message, error.hint)
+            return False
 
     def _only(self, mapping: yaml_nodes.Mapping, path: str, keys: Collection[str]) -> None:
         for entry in mapping.entries:
@@ -176,25 +188,25 @@ class FragmentParser:
                 self.problem(node.line, path, f"{describe(node)} is not a condition", hint)
             return None
         self._only(node, path, _WHEN_KEYS)
-        at_least = self._limit(node.get("at_least"), path)
-        older_than = self._limit(node.get("older_than"), path)
+        limits = [self._limit(node.get(key), path) for key in ("at_least", "older_than")]
         if node.get("at_least") is None and node.get("older_than") is None:
             hint = "add at_least or older_than, or move the options to `options:`"
             self.problem(node.line, path, "has no condition", hint)
-        if at_least and older_than and version_key(at_least) >= version_key(older_than):
-            message = f"no version is at least {at_least} and older than {older_than}"
-            self.problem(node.line, path, message, "swap the two, or remove one")
+        try:
+            between = versions(*limits)
+        except ReadError as error:
+            between = EVERY_VERSION
+            self.problem(node.line, path, error.message, error.hint)
         options = self._options(node.get("options"), path)
         if node.get("options") is None:
             self.problem(node.line, path, "has no options", "add `options:`")
-        return Condition(at_least, older_than, options)
+        return Condition(between, options)
 
     def _limit(self, entry: Entry | None, where: str) -> str | None:
-        """A version; YAML's idea of 6.10 as a number does no harm, since the text is kept."""
         if entry is None or isinstance(entry.value, Invalid):
             return None
-        if isinstance(entry.value, Scalar) and _VERSION.fullmatch(entry.value.text):
-            return entry.value.text
-        message = f"{describe(entry.value)} is not a version of Linux"
-        self.problem(entry.line, joined(where, entry.key), message, 'write it as "6.12" or "6.12.30"')
-        return None
+        try:
+            return linux_version(entry.value)
+        except ReadError as error:
+            self.problem(entry.line, joined(where, entry.key), error.message, error.hint)
+            return None

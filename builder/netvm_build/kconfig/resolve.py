@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netvm_build.kconfig.fragment import Fragment
 from netvm_build.kconfig.modular import (
@@ -16,9 +16,10 @@ from netvm_build.kconfig.modular import (
     not_in_stock,
     stock_requests,
     without_drivers,
+    without_loading,
     without_modules,
 )
-from netvm_build.model import NIC_FAMILIES, Kernel, RequestedOption, Source
+from netvm_build.model import NIC_FAMILIES, Kernel, OptionKind, RequestedOption, Source
 from netvm_build.spec.scalars import did_you_mean
 from netvm_build.util.errors import Problem, SpecError
 
@@ -68,9 +69,9 @@ class Asked:
 class Explanation:
     """Who asks what of one option.
 
-    `option` is what is asked in the end, or None where nobody asks: then the build turns it off unless something
-    selects it.  `elsewhere` are fragments that are not selected and would ask for it.  `nearest` is a question that
-    names an option of a similar name, for an unknown option.
+    `option` is what is asked in the end, or None where nobody asks, or the spec withdraws it: then the kernel has its
+    default, which is off for most options unless something selects them.  `elsewhere` are fragments that are not
+    selected and would ask for it.  `nearest` is a question that names an option of a similar name, for an unknown one.
     """
 
     name: str
@@ -112,15 +113,19 @@ def resolve(
     chosen_by = _select(kernel, fragments)
     selected = [fragments[name] for name in sorted(chosen_by)]
     problems += _exclusions(selected, chosen_by)
+    kernel = replace(kernel, config=tuple(one for one in kernel.config if one.value.versions.include(kernel.version)))
     own = {option.name: option for option in kernel.config}
     requests = [option for fragment in selected for option in fragment.options_for(kernel.version)]
     merged = _merge((option for option in requests if option.name not in own), problems)
-    options = {**merged, **own}
     if kernel.stock:
-        options = stock_requests(selected, kernel)
+        options = _without_unset(stock_requests(selected, kernel))
         problems += not_in_stock(options, origins)
     else:
-        options = as_modules(options, own, kernel, fragments, origins.get("kernel.modules") or SPEC)
+        own = _without_unset(own)
+        options = as_modules(
+            _without_unset({**merged, **own}), own, kernel, fragments, origins.get("kernel.modules") or SPEC
+        )
+        problems += without_loading(options)
     drivers = drivers_of(options, selected, kernel)
     if not problems:  # else what is missing may be what was misspelt
         problems = [*without_modules(kernel, drivers, origins), *_ipv6_is_kept_out(options)]
@@ -134,6 +139,11 @@ def resolve(
         requests=(*requests, *kernel.config),
         drivers=drivers,
     )
+
+
+def _without_unset(options: Mapping[str, RequestedOption]) -> dict[str, RequestedOption]:
+    """The options that somebody asks for: what is unset is left to the kernel."""
+    return {name: option for name, option in options.items() if option.value.kind is not OptionKind.UNSET}
 
 
 def _unknown(kernel: Kernel, fragments: Mapping[str, Fragment]) -> Iterator[tuple[int, str, str]]:
@@ -217,12 +227,12 @@ def explain(name: str, kernel: KernelConfig, fragments: Mapping[str, Fragment]) 
     """Who asks what of an option (a CONFIG_ in front of its name does no harm), and which fragments would."""
     name = name.removeprefix("CONFIG_")
     option = next((option for option in kernel.options if option.name == name), None)
-    owners = {request.source: fragment.name for fragment in kernel.fragments for request in _all(fragment)}
+    owners = {request.source: fragment.name for fragment in kernel.fragments for request in fragment.every_option}
     asked = []
     for request in kernel.requests:
         if request.name == name:
             owner = owners.get(request.source, "")
-            used = option is not None and str(request.value) == str(option.value)
+            used = str(request.value) == (str(OptionKind.UNSET.value) if option is None else str(option.value))
             asked.append(Asked(request, owner, _chain(owner, kernel.chosen_by) if owner else (), used))
     elsewhere = tuple(
         fragment
@@ -232,10 +242,6 @@ def explain(name: str, kernel: KernelConfig, fragments: Mapping[str, Fragment]) 
     )
     nearest = None
     if not asked and not elsewhere:
-        every = {request.name for fragment in fragments.values() for request in _all(fragment)}
+        every = {request.name for fragment in fragments.values() for request in fragment.every_option}
         nearest = did_you_mean(name, every)
     return Explanation(name, option, tuple(asked), elsewhere, nearest)
-
-
-def _all(fragment: Fragment) -> tuple[RequestedOption, ...]:
-    return (*fragment.options, *(option for condition in fragment.when for option in condition.options))

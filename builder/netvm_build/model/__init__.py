@@ -29,11 +29,13 @@ from netvm_build.model.router import (
     Uplink,
     Violation,
 )
+from netvm_build.model.versions import EVERY_VERSION, Versions, version_key
 from netvm_build.model.wireless import Authorities, Eap, EapMethod, Secret, Wifi, WifiNetwork, WifiSecurity
 
 __all__ = [
     "AUTO",
     "DEFAULT_POOL",
+    "EVERY_VERSION",
     "FAMILIES",
     "HELPERS",
     "LABEL",
@@ -67,8 +69,10 @@ __all__ = [
     "Secret",
     "Source",
     "Uplink",
+    "Versions",
     "Violation",
     "Wifi",
     "WifiNetwork",
     "WifiSecurity",
+    "version_key",
 ]

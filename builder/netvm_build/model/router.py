@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 from netvm_build.model.clients import Clients
+from netvm_build.model.versions import EVERY_VERSION, Versions
 from netvm_build.model.wireless import Wifi
 
 LABEL = r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -42,7 +43,10 @@ class Platform:
 
 
 class OptionKind(Enum):
-    """nixpkgs' words for what a kernel option may be set to (lib.kernel)."""
+    """nixpkgs' words for what a kernel option may be set to (lib.kernel).
+
+    UNSET withdraws what others ask for, so that the kernel's default stands.
+    """
 
     YES = "yes"
     MODULE = "module"
@@ -55,16 +59,18 @@ class OptionKind(Enum):
 class OptionValue:
     """What is asked of one kernel option.  `text` is set only for FREEFORM (without quotes, as nixpkgs writes it).
 
-    `optional` asks only if the kernel has such an option and its dependencies are met.
+    `optional` asks only if the kernel has such an option and its dependencies are met.  Kernels that `versions` does
+    not include aren't asked.
     """
 
     kind: OptionKind
     text: str = ""
     optional: bool = False
+    versions: Versions = EVERY_VERSION
 
     def __str__(self) -> str:
-        """As in a .config: y, m, n or the text."""
-        return {"yes": "y", "module": "m", "no": "n", "unset": "n"}.get(self.kind.value, self.text)
+        """As in a .config: y, m, n or the text; "unset" for UNSET, which no .config has."""
+        return {"yes": "y", "module": "m", "no": "n", "unset": "unset"}.get(self.kind.value, self.text)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What a kernel option may be named and set to, and the words both the spec and the fragments are read with.
+"""What single values are read as, in the spec and in the fragments.
 
 A reader takes the raw scalar and returns a value or raises ReadError; the caller knows the file, line and path.
 """
@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from netvm_build.model import OptionKind, OptionValue
-from netvm_build.spec.yaml_nodes import Invalid, Mapping, Node, Scalar, Sequence, shown
+from netvm_build.model import Versions, version_key
+from netvm_build.spec.yaml_nodes import Mapping, Node, Scalar, Sequence, shown
 
 
 class ReadError(ValueError):
@@ -41,25 +41,7 @@ KIND_NAMES = {
 _TRUE = ("true", "yes", "on")
 _FALSE = ("false", "no", "off")
 
-_OPTION_WORDS = {
-    "yes": OptionKind.YES,
-    "y": OptionKind.YES,
-    "true": OptionKind.YES,
-    "on": OptionKind.YES,
-    "module": OptionKind.MODULE,
-    "m": OptionKind.MODULE,
-    "no": OptionKind.NO,
-    "n": OptionKind.NO,
-    "false": OptionKind.NO,
-    "off": OptionKind.NO,
-    "unset": OptionKind.UNSET,
-}
-_SPELLED_OUT = ("yes", "module", "unset", "true", "false")
-OPTION_HINT = "write yes, module, no, unset, a number or a text, or {value: …, optional: true}"
-
-# The text ends up between double quotes in a .config, and in a shell that reads it: nothing that either would expand.
-OPTION_TEXT = r"[!#%-\[\]^_a-~](?:[ !#%-\[\]^_a-~]{0,1022}[!#%-\[\]^_a-~])?"
-OPTION_NAME = r"[A-Za-z0-9_]{1,128}"
+LINUX_VERSION = r"[0-9]{1,4}(\.[0-9]{1,4}){1,2}"
 FRAGMENT_NAME = r"[a-z][a-z0-9-]{0,62}"
 
 
@@ -94,8 +76,10 @@ def is_null(node: Node) -> bool:
     return isinstance(node, Scalar) and node.kind == "null"
 
 
-def boolean(node: Scalar) -> bool:
+def boolean(node: Node) -> bool:
     """YAML 1.1's true/yes/on and false/no/off, unquoted.  Raises ReadError."""
+    if not isinstance(node, Scalar):
+        raise ReadError(f"{describe(node)} is neither true nor false", "write true or false")
     word = node.text.lower()
     if word in _TRUE + _FALSE and node.quoted:
         raise ReadError(f"{shown(node.text)} is text, not a boolean", "remove the quotes")
@@ -127,51 +111,16 @@ def fragment_name(node: Scalar) -> str:
     return text(node)
 
 
-def option_name(name: str) -> str:
-    """The name of a kernel option without CONFIG_.  Raises ReadError."""
-    if name.startswith("CONFIG_") and re.fullmatch(OPTION_NAME, name):
-        raise ReadError("options are named without CONFIG_", f"write {name.removeprefix('CONFIG_')}")
-    if not re.fullmatch(OPTION_NAME, name):
-        raise ReadError(f"{shown(name)} cannot be a kernel option", "option names are letters, digits and underscores")
-    return name
+def linux_version(node: Node) -> str:
+    """A version of Linux.  YAML's idea of 6.10 as a number does no harm, since the text is kept.  Raises ReadError."""
+    if isinstance(node, Scalar) and re.fullmatch(LINUX_VERSION, node.text):
+        return node.text
+    raise ReadError(f"{describe(node)} is not a version of Linux", 'write it as "6.12" or "6.12.30"')
 
 
-def option_value(node: Node) -> OptionValue:
-    """What is asked of a kernel option: yes, module, no, unset, a number, a text, or {value:, optional:}.
-
-    Raises ReadError.
-    """
-    if isinstance(node, Mapping):
-        return _optional_value(node)
-    if not isinstance(node, Scalar):
-        raise ReadError(f"{describe(node)} is not a value of a kernel option", OPTION_HINT)
-    if node.kind == "null" or not node.text:
-        raise ReadError("has no value", OPTION_HINT)
-    kind = _OPTION_WORDS.get(node.text.lower())
-    if kind is not None:
-        return OptionValue(kind)
-    if not re.fullmatch(OPTION_TEXT, node.text):
-        hint = "use printable ASCII without double quote, backslash, backtick, dollar sign, or space at the ends"
-        raise ReadError(f"{shown(node.text)} cannot be the text of a kernel option", hint)
-    if not node.quoted and (near := did_you_mean(node.text, _SPELLED_OUT, closeness=0.75)):
-        hint = f"{near} put quotes around a text that is meant literally"
-        raise ReadError(f"{shown(node.text)} is none of the usual values", hint)
-    return OptionValue(OptionKind.FREEFORM, node.text)
-
-
-def _optional_value(node: Mapping) -> OptionValue:
-    for entry in node.entries:
-        if entry.key not in ("value", "optional"):
-            raise ReadError("is not a key of an option's value", OPTION_HINT, line=entry.line, path=entry.key)
-    value = node.get("value")
-    if value is not None and isinstance(value.value, Invalid):
-        return OptionValue(OptionKind.UNSET)
-    if value is None or not isinstance(value.value, Scalar):
-        raise ReadError("`value` is missing or not a single value", OPTION_HINT)
-    optional = node.get("optional")
-    asked = option_value(value.value)
-    if optional is None:
-        return asked
-    if not isinstance(optional.value, Scalar):
-        raise ReadError(f"{describe(optional.value)} is neither true nor false", "write true or false", path="optional")
-    return OptionValue(asked.kind, asked.text, optional=boolean(optional.value))
+def versions(at_least: str | None, older_than: str | None) -> Versions:
+    """The range between two versions.  Raises ReadError where no version is in it."""
+    if at_least and older_than and version_key(at_least) >= version_key(older_than):
+        message = f"no version is at least {at_least} and older than {older_than}"
+        raise ReadError(message, "swap the two, or remove one")
+    return Versions(at_least, older_than)

@@ -18,17 +18,14 @@ from typing import TypeVar
 from netvm_build.model import LABEL, NO_HOST_NAME, OptionKind, OptionValue, RequestedOption
 from netvm_build.spec.fields.network import parse_host
 from netvm_build.spec.fields.readers import At, Json, Log, Reader, pattern, scalar
+from netvm_build.spec.option_values import OPTION_HINT, OPTION_NAME, OPTION_TEXT, option_name, option_value
 from netvm_build.spec.scalars import (
     FRAGMENT_NAME,
-    OPTION_HINT,
-    OPTION_NAME,
-    OPTION_TEXT,
+    LINUX_VERSION,
     ReadError,
     boolean,
     describe,
     fragment_name,
-    option_name,
-    option_value,
     text,
 )
 from netvm_build.spec.yaml_nodes import Invalid, Mapping, Node, Scalar, joined, shown
@@ -195,9 +192,14 @@ def _read_config(node: Node, at: At) -> tuple[RequestedOption, ...]:
 def dump_option(value: OptionValue) -> Json:
     """As `option_value` reads it."""
     written: Json = value.text if value.kind is OptionKind.FREEFORM else value.kind.value
-    return {"value": written, "optional": True} if value.optional else written
+    conditions: Json = {"optional": True} if value.optional else {}
+    for key in ("at_least", "older_than"):
+        if (version := getattr(value.versions, key)) is not None:
+            conditions[key] = version
+    return {"value": written, **conditions} if conditions else written
 
 
+_VERSION: Json = {"type": "string", "pattern": f"^{LINUX_VERSION}$"}
 _OPTION_VALUE: Json = {
     "anyOf": [
         {"enum": ["yes", "module", "no", "unset"]},
@@ -217,7 +219,12 @@ CONFIG: Reader[tuple[RequestedOption, ...]] = Reader(
                 *_OPTION_VALUE["anyOf"],
                 {
                     "type": "object",
-                    "properties": {"value": _OPTION_VALUE, "optional": _boolean_schema()},
+                    "properties": {
+                        "value": _OPTION_VALUE,
+                        "optional": _boolean_schema(),
+                        "at_least": _VERSION,
+                        "older_than": _VERSION,
+                    },
                     "required": ["value"],
                     "additionalProperties": False,
                 },

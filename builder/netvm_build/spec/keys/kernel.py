@@ -29,8 +29,9 @@ CONFIG = Key(
     names.CONFIG,
     lambda r: r.kernel.config,
     "Kernel options of your own, without CONFIG_; they win over the fragments'. A value is `yes`, `module`, `no`,"
-    " `unset` (as the kernel has it by default), a number, a text, or `{value: …, optional: true}` where the kernel"
-    " need not have the option.",
+    " `unset` (nobody asks for it, so the kernel's default stands), a number, or a text, which may be empty (`''`)."
+    " `{value: yes, optional: true}` asks only kernels that have the option; `at_least` and `older_than` ask only some"
+    " versions of Linux: `{value: yes, at_least: '6.17'}`.",
     "{IP_NF_NAT: yes}",
 )
 
