@@ -342,12 +342,13 @@ def test_no_log_lies_outside_of_the_state_folder(tmp_path: Path, monkeypatch: py
 
 
 def test_a_record_that_has_another_name_than_its_folder_is_none(
-    tmp_path: Path, short_runtime: Path, guest_record: Callable[[str], str]
+    short_runtime: Path, guest_record: Callable[[str], str]
 ) -> None:
-    for name, there in (("netvm", True), ("other", False), ("../netvm", False)):
-        (tmp_path / "netvm").mkdir(exist_ok=True)
-        (tmp_path / "netvm" / registry.RECORD).write_text(guest_record(name))
-        assert (registry.read(tmp_path / "netvm") is not None) == there
+    place = registry.claim("netvm")
+    for name, there in (("netvm", 1), ("other", 0), ("../netvm", 0)):
+        (place.folder / registry.RECORD).write_text(guest_record(name))
+        assert len(registry.running()) == there
+    place.leave()
 
 
 @pytest.fixture

@@ -161,7 +161,8 @@ def running() -> tuple[VmState, ...]:
     with _above() as root:
         folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.is_symlink()]
         alive = [folder for folder in folders if not _clean_if_dead(folder)]
-        found = tuple(record for folder in alive if (record := read(folder)) is not None)
+        records = ((folder.name, read(folder)) for folder in alive)
+        found = tuple(record for name, record in records if record is not None and record.name == name)
         with suppress(OSError):
             root.rmdir()
     return found
@@ -199,10 +200,9 @@ def read(folder: Path) -> VmState | None:
     """A folder's record; None while its VM starts, or if the record is unreadable.  Unknown members are ignored."""
     try:
         with (folder / RECORD).open("rb") as file:
-            found = decode_version(VmState, file.read(MAX_RECORD_BYTES), VERSION)
+            return decode_version(VmState, file.read(MAX_RECORD_BYTES), VERSION)
     except (OSError, DecodeError):
         return None
-    return found if found.name == folder.name else None
 
 
 @contextmanager
