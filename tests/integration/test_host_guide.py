@@ -155,8 +155,10 @@ def test_what_the_units_start(host: UserHost, image: Image, tmp_path: Path) -> N
         assert manager.recv(4096).decode().startswith("READY=1\n"), (tmp_path / "router.log").read_text()
         host.run(*line(client["ExecStart"]))
         assert {"nv735c00b", "nv735c00c", "nv735c00r", "nvup0"} <= set(host.links())
-        capabilities = re.findall(r"^Cap(?:Prm|Eff|Amb):\t(\w+)$", status_of_qemu(host), re.MULTILINE)
-        assert [int(bits, 16) for bits in capabilities] == [0, 0, 0]
+        found = dict(line.split(":\t", 1) for line in status_of_qemu(host).splitlines() if ":\t" in line)
+        assert [int(found[f"Cap{name}"], 16) for name in ("Inh", "Prm", "Eff", "Amb")] == [0, 0, 0, 0]
+        assert (found["NoNewPrivs"], found["Seccomp"]) == ("1", "2")
+        assert found["Uid"].split() == [str(USER.pw_uid)] * 4
         assert manager.recv(4096) == b"STATUS=routes; 1 uplink"
         host.run(*line(client["ExecStop"]))
         host.run(*line(client["ExecStart"]))
@@ -166,13 +168,16 @@ def test_what_the_units_start(host: UserHost, image: Image, tmp_path: Path) -> N
 
 
 def status_of_qemu(host: UserHost) -> str:
-    """/proc/PID/status of the one QEMU that runs in the host."""
+    """/proc/PID/status of the one QEMU whose parent runs in the host; its own network namespace is another."""
     mine = os.stat(f"/proc/{host.pid}/ns/net").st_ino  # noqa: PTH116
     for folder in Path("/proc").iterdir():
         try:
-            here = folder.name.isdecimal() and os.stat(folder / "ns" / "net").st_ino == mine  # noqa: PTH116
-            if here and b"-nodefaults" in (folder / "cmdline").read_bytes():
-                return (folder / "status").read_text()
+            if not folder.name.isdecimal() or b"-nodefaults" not in (folder / "cmdline").read_bytes():
+                continue
+            status = (folder / "status").read_text()
+            (parent,) = re.findall(r"^PPid:\t(\d+)$", status, re.MULTILINE)
+            if os.stat(f"/proc/{parent}/ns/net").st_ino == mine:  # noqa: PTH116
+                return status
         except OSError:
             continue
     pytest.fail("no QEMU runs")

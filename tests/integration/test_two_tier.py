@@ -21,6 +21,7 @@ from netvm_build.image.manifest import Image
 from netvm_build.vm import registry
 from netvm_build.vm.engine import stop
 from netvm_build.vmm.qemu import Qemu
+from netvm_build.vmm.qemu.confinement import UNCONFINED
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
@@ -180,7 +181,7 @@ def test_clients_reach_the_outside_through_both(command: Command, images: tuple[
 
 
 def test_a_firewall_that_does_not_start_leaves_no_driver(
-    command: Command, images: tuple[Image, Image], qemu: Qemu, tmp_path: Path
+    command: Command, images: tuple[Image, Image], qemu: Qemu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name that the driver has is refused before it starts; a QEMU that fails is not, and the driver goes again."""
     driver, firewall = images
@@ -192,6 +193,7 @@ def test_a_firewall_that_does_not_start_leaves_no_driver(
     program = tmp_path / "qemu"
     program.write_text(f'#!/bin/sh\ncase "$*" in *guest=firewall*) exit 1;; esac\nexec {qemu.path} "$@"\n')
     program.chmod(0o755)
+    monkeypatch.setenv(UNCONFINED, "1")  # another user may not run what is in our folder
     failed = command(*behind, program=program)
     assert failed.returncode != 0
     assert "driver is running" in failed.stderr

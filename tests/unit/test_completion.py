@@ -59,7 +59,7 @@ def parameters(command: click.Command, path: str = "") -> list[tuple[str, click.
     return found
 
 
-FREE = {"name", "pool", "values", "address", "owner", "owners", "secrets", "count"}
+FREE = {"address", "count", "name", "owner", "owners", "pool", "secrets", "user", "values"}
 
 
 def test_every_argument_that_takes_one_of_known_values_offers_them() -> None:

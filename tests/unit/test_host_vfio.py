@@ -28,7 +28,8 @@ quiet: vfio.Say = lambda _: None  # noqa: E731
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> FakeMachine:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
+    monkeypatch.setattr(access, "_may_raise", lambda: True)
     return standard(tmp_path / "machine")
 
 
@@ -355,7 +356,7 @@ def test_a_group_that_the_user_may_not_open(
 def test_memory_that_may_not_be_locked(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = (8 << 20, 64 << 20)
     raised: list[tuple[int, int]] = []
-    monkeypatch.setattr(access, "_may_lock", lambda: False)
+    monkeypatch.setattr(access, "_may_raise", lambda: False)
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
     monkeypatch.setattr(resource, "setrlimit", lambda _, new: raised.append(new))
     with pytest.raises(HostError, match="may lock 64 MiB of memory; a VM of 96 MiB with a card needs 128") as caught:
@@ -363,7 +364,7 @@ def test_memory_that_may_not_be_locked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "memlock 131072" in (caught.value.hint or "")
     access.check_memory(32)
     assert raised == [(64 << 20, 64 << 20)]
-    monkeypatch.setattr(access, "_may_lock", lambda: True)
+    monkeypatch.setattr(access, "_may_raise", lambda: True)
     access.check_memory(96)
 
 

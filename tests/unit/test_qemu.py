@@ -74,7 +74,7 @@ def test_by_hand_argv(golden: Golden) -> None:
 
 
 def test_probe_argv(golden: Golden) -> None:
-    golden("argv/probe", lines(accelerator.probe_argv(PROGRAM, "kvm", 3)))
+    golden("argv/probe", lines(accelerator.probe_argv(PROGRAM, "kvm", Path("/dev/fdset/1"), [(3, "boot sector")])))
     golden("argv/probe-linux", lines(accelerator.linux_argv(PROGRAM, "kvm", Path("/img/kernel"))))
 
 

@@ -47,7 +47,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_runtime: Path
     monkeypatch.setattr(journal, "state_folder", lambda: tmp_path / "state")
     monkeypatch.setattr(engine, "Host", lambda: made.host)
     monkeypatch.setattr(engine, "state_folder", lambda: tmp_path / "state")
-    monkeypatch.setattr(access, "_may_lock", lambda: True)
+    monkeypatch.setattr(access, "_may_raise", lambda: True)
     monkeypatch.setattr(accelerator.check, "__defaults__", (Path("/dev/null"),))  # a KVM that opens
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)

@@ -276,6 +276,7 @@ SHAPE |= {
     "modules",
     "floods",
     "age_s",
+    "qemu",
     "kernel_drops",
     "missing",
 }

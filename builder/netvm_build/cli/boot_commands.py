@@ -181,15 +181,17 @@ def _taken(address: str | None, image: Image, consent: Consent, sink: Sink) -> I
     if address is None:
         yield None
         return
-    from netvm_build.host import vfio
+    from netvm_build.host import access, vfio
     from netvm_build.host.journal import Journal, state_folder
     from netvm_build.host.steps import Host
     from netvm_build.smoke.cards import Card
     from netvm_build.util.events import Note
 
-    journal, memory_mib = Journal(state_folder()), image.manifest.machine.memory_mib
-    with vfio.borrowed(Host(), journal, (address,), consent, memory_mib, lambda line: sink(Note(line))) as (device,):
-        yield Card(device.address, device.pci_id)
+    host, journal, memory_mib = Host(), Journal(state_folder()), image.manifest.machine.memory_mib
+    with vfio.borrowed(host, journal, (address,), consent, memory_mib, lambda line: sink(Note(line))) as (device,):
+        files = access.files(host.bus, (device,))
+        with access.given_back(files):
+            yield Card(device.address, device.pci_id, files, access.lockable(memory_mib))
 
 
 def _text(report: BootReport, screen: Screen) -> str:
@@ -239,6 +241,7 @@ def _write(path: Path, text: str) -> None:
 @click.option("--accel", type=ACCELERATORS, help="Do not try which works: use this.")
 @click.option("--qemu", "program", metavar="FILE", type=PROGRAM_FILE, help="Use this QEMU.  [default: the image's]")
 @SECRET
+@click.option("--user", metavar="NAME", help="As root: QEMU's user.  [default: one of its own]")
 @click.pass_context
 def run(
     context: click.Context,
@@ -255,11 +258,12 @@ def run(
     accel: str | None,
     program: Path | None,
     secrets: tuple[Secret, ...],
+    user: str | None,
 ) -> None:
     """Boot a router with its console on this terminal.
 
-    A SPEC is built first.  A card is given back when the VM ends.  With --behind, --uplink and --vfio are for the
-    router in front.  Ctrl-A X ends the VM, Ctrl-A H shows the keys.
+    A SPEC is built first.  With --behind, --uplink and --vfio are for the router in front.  Ctrl-A X ends the VM,
+    Ctrl-A H shows the keys.
     """
     from netvm_build.cli import behind as tiers
     from netvm_build.cli import targets
@@ -274,7 +278,7 @@ def run(
     put_right(screen)
     target = targets.find(what, program, secrets)
     wanted = running.RunOptions(name, nic, accel, clients, spare_ports, uplink or uplinks.USER_NETWORK, cards)
-    wanted = replace(wanted, consent=consent_of(take_network=take_network), secrets=target.secrets)
+    wanted = replace(wanted, consent=consent_of(take_network=take_network), secrets=target.secrets, user=user)
     if behind is None:
         running.check(target.image, target.qemu, wanted, detach=detach)
         with drawing(screen) as sink:

@@ -11,7 +11,8 @@ import shutil
 import struct
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from netvm_build.model import Router
 from netvm_build.util import process, resources
 from netvm_build.util.errors import CommandError, NetvmError
 from netvm_build.vmm import qemu
-from netvm_build.vmm.qemu import accelerator
+from netvm_build.vmm.qemu import accelerator, confinement
 
 GIB = 1 << 30
 
@@ -196,6 +197,24 @@ def check_taps() -> Finding:
     return Finding("taps", State.OK, "can be made")
 
 
+def check_confinement() -> Finding:
+    """Starts a program as QEMU is started, and looks at it."""
+    if not confinement.is_confined():
+        said = f"none: {confinement.UNCONFINED} is set, so QEMU has all that you have"
+        return Finding("confinement", State.WARN, said, f"unset {confinement.UNCONFINED}")
+    seccomp = True
+    with suppress(NetvmError):  # no QEMU on PATH; that of `build` has it
+        seccomp = qemu.find().sandbox
+    try:
+        found = replace(confinement.trial(), seccomp="filter" if seccomp else "none")
+    except CommandError as error:
+        return Finding("confinement", State.MISSING, error.message, error.hint or "")
+    mends = [] if found.landlock else ["Landlock needs Linux 5.13 or later, and `landlock` in its parameter lsm="]
+    mends += [] if found.own_network else [f"a network namespace: {_mend_namespaces()}"]
+    mends += [] if seccomp else ["seccomp: use the QEMU that `build` brings"]
+    return Finding("confinement", State.WARN if mends else State.OK, f"QEMU: {found}", "; ".join(mends))
+
+
 def check_iommu(groups: Path = Path("/sys/kernel/iommu_groups")) -> Finding:
     """Whether a physical NIC could be handed to the router."""
     try:
@@ -261,6 +280,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     check_memory,
     check_qemu,
     check_accelerator,
+    check_confinement,
     check_taps,
     check_iommu,
     check_cards,

@@ -54,7 +54,7 @@ def lines(
     for line in (*([note] if note else []), *old, *missing):
         top += wrap(line, width, rest="  ")
     top += ["", *_uplinks(now, before, seconds, width), ""]
-    bottom = ["", *_drops(now, width), "", *_services(now, width), *_modules(now, width)]
+    bottom = ["", *_drops(now, width), "", *_services(now, width), *_modules(now, width), *_qemu(now, width)]
     room = None if most is None else max(1, most - len(top) - len(bottom) - 2)
     clients = _clients(now, before, seconds, room, width)
     while room is not None and room > 1 and len(top) + len(clients) + len(bottom) > (most or 0):
@@ -157,6 +157,11 @@ def _modules(now: Snapshot, width: int | None) -> list[str]:
     more = len(now.modules) - len(shown)
     text = f"{', '.join(shown)}{f' and {more} more' if more else ''}"
     return hanging("modules", text, LABEL, width) if shown else []
+
+
+def _qemu(now: Snapshot, width: int | None) -> list[str]:
+    """How its QEMU is confined."""
+    return [] if now.qemu is None else hanging("QEMU", str(now.qemu), LABEL, width)
 
 
 def _cell(text: str | None) -> str:

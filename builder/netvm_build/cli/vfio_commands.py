@@ -182,9 +182,14 @@ def release(screen: Screen, addresses: tuple[str, ...], everything: bool, dry_ru
 
 
 def _plug(screen: Screen, record: VmState, addresses: Iterable[str]) -> None:
+    from netvm_build.host import access
+    from netvm_build.host.steps import Host
     from netvm_build.vm.cards import plug
 
+    bus = Host().bus
     for address in addresses:
+        cards = [device for device in (bus.device(address),) if device is not None]
+        access.give(record.qemu_pid, access.files(bus, cards), record.memory_mib)
         screen.say(f"{address} is in {record.name}, at {plug(record, address)}")
 
 

@@ -115,10 +115,11 @@ def _networks(screen: Screen, record: VmState, *, as_json: bool) -> None:
 def _snapshot(record: VmState, conversation: EventClient) -> Snapshot:
     """What the router says now."""
     from netvm_build.vm import status as statuses
+    from netvm_build.vmm.qemu import in_force
 
     told = conversation.state()
     now = statuses.snapshot(record, told.status, told.counters, was_ready="ready" in told.said, names=_names(record))
-    return replace(now, floods=told.floods, age_s=told.age_s)
+    return replace(now, floods=told.floods, age_s=told.age_s, qemu=in_force.read(record.qemu_pid, record.landlock))
 
 
 def _names(record: VmState) -> dict[str, str]:

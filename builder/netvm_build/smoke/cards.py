@@ -23,10 +23,15 @@ from netvm_build.smoke.through import ping
 
 @dataclass(frozen=True)
 class Card:
-    """A card that is bound to vfio-pci: its PCI address, and its vendor and device as ``8086:10d3``."""
+    """A card that is bound to vfio-pci: its PCI address, and its vendor and device as ``8086:10d3``.
+
+    `files` are VFIO's, and `memlock` the bytes that a VM with it locks.
+    """
 
     address: str
     pci_id: str
+    files: tuple[str, ...] = ()
+    memlock: int = 0
 
     @property
     def label(self) -> str:

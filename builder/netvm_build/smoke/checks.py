@@ -23,6 +23,8 @@ from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.lab import Check, CheckFailed, Lab, NotApplicable
 from netvm_build.smoke.report import Memory
 from netvm_build.vmm.interface import Refused
+from netvm_build.vmm.qemu import in_force
+from netvm_build.vmm.qemu.confinement import UNCONFINED, is_confined
 
 FOUND_S = 3.0
 """From the firewall, after which the router looks at its interfaces, to an uplink being found."""
@@ -90,6 +92,21 @@ def _passed(judged: hardening.Judgement) -> str:
     return judged.detail
 
 
+async def confinement(lab: Lab) -> str:
+    """What the host's kernel says of each QEMU: user, capabilities, no_new_privs, seccomp; and Landlock."""
+    if not is_confined():
+        raise NotApplicable(f"{UNCONFINED} is set: QEMU has all that you have")
+    wrong, landlock, shown = [], in_force.kernel_landlock(), ""
+    for vm in (lab.router, *(client.vm for client in lab.clients)):
+        found = in_force.read(vm.pid, vm.landlock)
+        if found is None:
+            raise CheckFailed(f"the QEMU of {vm.machine.name} has ended")
+        shown = shown or found.brief
+        lacking = found.lacking(sandbox=vm.program.sandbox, landlock=landlock)
+        wrong += [f"QEMU of {vm.machine.name}: {one}" for one in lacking]
+    return _passed(hardening.Judgement(shown, tuple(wrong)))
+
+
 async def memory(lab: Lab) -> str:
     """What the guest has left with everything up."""
     meminfo = (await lab.ask("status")).get("meminfo")
@@ -136,6 +153,7 @@ CHECKS: tuple[Check, ...] = (
     Check(CheckId.SERVICES, services, 5),
     Check(CheckId.SETTINGS, settings, 5),
     Check(CheckId.WATCHDOG, watchdog, 5),
+    Check(CheckId.QEMU, confinement, 5, title="QEMU"),
     Check(CheckId.CLIENTS, through.boot_clients, 15),
     Check(CheckId.CLIENT, through.reach, 20, needs=WITH_CLIENTS, each_client=True, title="client {}"),
     Check(CheckId.DNS_FORWARD, through.dns_forward, 6, needs=WITH_CLIENTS, title="dns forward"),

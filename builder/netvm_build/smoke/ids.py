@@ -16,6 +16,7 @@ class CheckId(StrEnum):
     SERVICES = "services"
     SETTINGS = "settings"
     WATCHDOG = "watchdog"
+    QEMU = "qemu"
     CLIENTS = "clients"
     CLIENT = "client"
     DNS_FORWARD = "dns-forward"

@@ -25,6 +25,7 @@ from netvm_build.util.events import Sink
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import backends, credentials
 from netvm_build.vmm.qemu.accelerator import Accelerator
+from netvm_build.vmm.qemu.confinement import Access
 from netvm_build.vmm.qemu.secret_sources import Sources
 from netvm_build.vmm.qemu.trunk import Trunks
 
@@ -75,6 +76,7 @@ async def set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> Lab
         inherited=[*(here for here, _ in wires), *trunks.inherited],
         secrets=secrets,
         by_hand=qemu.by_hand(rig.image, rig.program, nic, pairs, rig.card.address if rig.card else None),
+        access=Access() if rig.card is None else Access(own=rig.card.files, memlock=rig.card.memlock),
     )
     await stack.enter_async_context(router)
     others = []

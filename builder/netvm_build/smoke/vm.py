@@ -18,6 +18,7 @@ from types import TracebackType
 from netvm_build.guest import MAX_LINE, Lines
 from netvm_build.util.errors import QmpLost
 from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu.confinement import NOTHING_MORE, Access
 from netvm_build.vmm.qemu.credentials import Credentials
 from netvm_build.vmm.qemu.process import QemuVm, Wiring
 
@@ -48,9 +49,10 @@ class Vm(QemuVm):
         secrets: Credentials | None = None,
         by_hand: Sequence[str] = (),
         prefix: str = "",
+        access: Access = NOTHING_MORE,
     ) -> None:
         descriptors = tuple(one if isinstance(one, int) else one.fileno() for one in inherited)
-        wiring = Wiring(port=port_name, inherited=descriptors, secrets=secrets, by_hand=tuple(by_hand))
+        wiring = Wiring(port=port_name, inherited=descriptors, secrets=secrets, by_hand=tuple(by_hand), access=access)
         super().__init__(program, machine, folder / f"{prefix}qemu.log", wiring)
         self.console_log = folder / f"{prefix}console.log"
         self.console_tail: deque[str] = deque(maxlen=CONSOLE_LINES)

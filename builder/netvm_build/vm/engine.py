@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from netvm_build.host import vfio
+from netvm_build.host import access, vfio
 from netvm_build.host.journal import Journal, state_folder
 from netvm_build.host.steps import Host
 from netvm_build.image.manifest import Image
@@ -30,7 +30,7 @@ from netvm_build.vm import clients, registry
 from netvm_build.vm.clients import changes
 from netvm_build.vm.clients.vmm import joining
 from netvm_build.vm.keeper import STOP_S, Keeper
-from netvm_build.vm.launch import Launch
+from netvm_build.vm.launch import Launch, qemu_user
 from netvm_build.vm.networks import machine, networks, spare_ports
 from netvm_build.vm.terminal import IN_RUN, Left, attach
 from netvm_build.vm.uplink import USER_NETWORK, UplinkBackend, plug, told_mtu
@@ -50,6 +50,7 @@ class RunOptions:
     `clients` come from the pool beside those the spec names; `spare` is how many more can be attached while it runs.
     `cards` are PCI addresses of this machine, taken from it for as long as the VM runs, as far as `consent` goes.
     `secrets` is where the image's are found.
+    `user` is whom QEMU becomes if we are root.
     """
 
     name: str | None = None
@@ -61,6 +62,7 @@ class RunOptions:
     cards: tuple[str, ...] = ()
     consent: vfio.Consent = field(default_factory=vfio.Consent)
     secrets: Sources = field(default_factory=Sources)
+    user: str | None = None
 
 
 def run(image: Image, program: qemu.Qemu, wanted: RunOptions, say: Callable[[str], None]) -> int:
@@ -85,8 +87,12 @@ def _borrowed(image: Image, wanted: RunOptions, say: Callable[[str], None]) -> I
     """The cards that are wanted, by their full addresses, until the VM has ended."""
     journal = Journal(state_folder())
     memory_mib = image.manifest.machine.memory_mib
-    with vfio.borrowed(Host(), journal, wanted.cards, wanted.consent, memory_mib, say) as cards:
-        yield replace(wanted, cards=tuple(card.address for card in cards))
+    host = Host()
+    with vfio.borrowed(host, journal, wanted.cards, wanted.consent, memory_mib, say) as cards:
+        if wanted.spare != 0:
+            access.make_folder(host.bus)
+        with access.given_back(access.files(host.bus, cards)):
+            yield replace(wanted, cards=tuple(card.address for card in cards))
 
 
 def detached(image: Image, program: qemu.Qemu, wanted: RunOptions) -> registry.VmState:
@@ -180,6 +186,8 @@ def check(image: Image, program: qemu.Qemu | None, wanted: RunOptions, *, detach
     registry.check(name)
     accelerator.check(wanted.accel)
     credentials.check(image.manifest.router, wanted.secrets)
+    if wanted.user is not None:
+        qemu_user(wanted.user)
     if program is not None:
         _check(image, program, wanted)
     if wanted.cards:
@@ -218,7 +226,8 @@ def _launch(
     mtu = told_mtu(image, described.uplink or "", plugged.mtu)
     described = replace(described, uplink_net=plugged.netdev, uplink_mtu=mtu)
     secrets = credentials.wifi(image, wanted.secrets)
-    return Launch(image, program, chosen, described, offered, place, log, plugged, secrets)
+    user = None if wanted.user is None else qemu_user(wanted.user)
+    return Launch(image, program, chosen, described, offered, place, log, plugged, secrets, user)
 
 
 def _give_back(say: Callable[[str], None]) -> None:

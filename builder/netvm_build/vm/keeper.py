@@ -107,7 +107,7 @@ class Keeper:
         for name, serve in ((registry.EVENTS, events.serve), (registry.CONSOLE, console.serve)):
             stack.callback((await open_socket(launch.place.folder / name, serve)).close)
         self._attend("the watchdog", self._hear_watchdog(vm, events), events.tell)
-        record = describe(launch, vm.pid)
+        record = describe(launch, vm)
         launch.place.publish(record)
         self._on_up(record)
         with suppress(QmpLost):  # its end is seen elsewhere

@@ -6,20 +6,24 @@
 from __future__ import annotations
 
 import os
+import pwd
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from netvm_build.host import capabilities
+from netvm_build.host import access, capabilities
+from netvm_build.host.pci import Bus
 from netvm_build.image.manifest import Image
 from netvm_build.util import process
+from netvm_build.util.errors import LaunchError
 from netvm_build.vm import registry
 from netvm_build.vm.networks import OfferedNetwork
 from netvm_build.vm.uplink import ON_USER_NETWORK, Plugged
 from netvm_build.vmm import qemu
 from netvm_build.vmm.interface import Vmm
 from netvm_build.vmm.qemu.accelerator import Accelerator
+from netvm_build.vmm.qemu.confinement import Access, User, qemu_group
 from netvm_build.vmm.qemu.credentials import Credentials
 from netvm_build.vmm.qemu.process import QemuVm, Wiring
 from netvm_build.vmm.qemu.trunk import Trunks
@@ -40,6 +44,7 @@ class Launch:
     log: Path | None = None
     uplink: Plugged = ON_USER_NETWORK
     secrets: Credentials | None = None
+    user: User | None = None
 
 
 def vmm(launch: Launch, trunks: Trunks) -> Vmm:
@@ -51,8 +56,37 @@ def vmm(launch: Launch, trunks: Trunks) -> Vmm:
         monitor=launch.place.folder / registry.MONITOR,
         inherited=(*uplink, *(end.fileno() for end in trunks.inherited)),
         secrets=launch.secrets,
+        access=_access(launch),
     )
     return QemuVm(launch.program, machine, log_of(launch), wiring, lasts=False)
+
+
+def qemu_user(name: str) -> User:
+    """The user that QEMU becomes.  Raises LaunchError for one that is not there, is root, or that we can't become."""
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        hint = f"make it: sudo useradd --system --shell /usr/sbin/nologin {name}; or leave out --user"
+        raise LaunchError(f"--user: there is no user named {name}", hint=hint) from None
+    if os.geteuid() != 0:
+        raise LaunchError("--user: only root can become another user", hint="leave it out: QEMU runs as you")
+    if found.pw_uid == 0:
+        hint = "leave out --user: QEMU then is a user that nothing else is"
+        raise LaunchError("--user: QEMU is never run as root", hint=hint)
+    return User(found.pw_uid, found.pw_gid, tuple(os.getgrouplist(name, found.pw_gid)))
+
+
+def _access(launch: Launch) -> Access:
+    """What QEMU needs of this host.  Cards may be plugged in later wherever a port is free."""
+    bus, machine = Bus(), launch.machine
+    cards = [device for address in machine.cards if (device := bus.device(address)) is not None]
+    return Access(
+        cards=bool(cards or machine.slots.spare),
+        own=access.files(bus, cards),
+        memlock=access.lockable(machine.memory_mib) if cards else 0,
+        user=launch.user,
+        groups=(qemu_group(),) if launch.uplink.socket and os.geteuid() == 0 else (),
+    )
 
 
 async def start(launch: Launch, vm: Vmm) -> None:
@@ -79,9 +113,9 @@ def trim(said: Path) -> None:
             os.truncate(said, 0)
 
 
-def describe(launch: Launch, qemu_pid: int) -> registry.VmState:
+def describe(launch: Launch, vm: Vmm) -> registry.VmState:
     """The record of a VM that has just been started."""
-    folder = launch.place.folder
+    folder, qemu_pid = launch.place.folder, vm.pid
     return registry.VmState(
         name=launch.place.name,
         pid=os.getpid(),
@@ -112,4 +146,5 @@ def describe(launch: Launch, qemu_pid: int) -> registry.VmState:
         ports=tuple(str(slot) for slot in launch.machine.slots.spare),
         image_id=launch.image.identity,
         behind=launch.uplink.socket,
+        landlock=vm.landlock,
     )

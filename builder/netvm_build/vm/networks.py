@@ -79,6 +79,7 @@ def machine(
                 f"c{number}",
                 network.pair.router_mac,
                 backends.listening(network.socket),
+                network.socket,
             )
             for number, network in enumerate(offered)
         ),

@@ -9,6 +9,7 @@ behind it connects there.  Clients get no DHCP, so the uplink's static address s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -65,13 +66,17 @@ def uplink_address(image: Image) -> IPv4Address | None:
     return None if address is None else address.ip
 
 
-def join(outer: str, image: Image, program: qemu.Qemu) -> tuple[str, str]:
-    """(the uplink as -netdev takes it without an id, the socket) of an image behind a running router.
+def join(outer: str, image: Image, program: qemu.Qemu) -> tuple[str, int, str]:
+    """(the uplink as -netdev takes it without an id, the descriptor in it, the socket) of an image behind a router.
 
+    The descriptor is the folder of all VMs, by which QEMU finds the socket again when that router is started again.
     Raises as `free_socket` does.
     """
     socket = free_socket(outer, image)
-    return backends.joining(socket, program.release), socket
+    root = registry.root_folder()
+    folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    path = f"/proc/self/fd/{folder}/{Path(socket).relative_to(root)}"
+    return backends.joining(path, program.release), folder, socket
 
 
 def free_socket(outer: str, image: Image) -> str:

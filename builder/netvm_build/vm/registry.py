@@ -28,6 +28,7 @@ from netvm_build.util.errors import BootError
 from netvm_build.util.files import lock_folder
 from netvm_build.util.process import has_ended, remove_empty
 from netvm_build.util.trust import keeps_ours
+from netvm_build.vmm.qemu.confinement import qemu_group
 
 VERSION = 1
 RECORD = "vm.json"
@@ -65,7 +66,8 @@ class VmState:
 
     `started_at` is ISO 8601 in UTC.  `ports` are root ports that are free for hot-plugging.  `behind` is the socket of
     another router's client network, where this one's uplink is; else empty.  `image_id` tells the image that it was
-    started from (`manifest.identity`); empty for a VM that an older version started.
+    started from (`manifest.identity`); empty for a VM that an older version started.  `landlock` is the version of
+    its ABI that restricts QEMU, 0 without.
     """
 
     name: str
@@ -87,6 +89,7 @@ class VmState:
     ports: tuple[str, ...] = ()
     image_id: str = ""
     behind: str = ""
+    landlock: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {"version": VERSION, **asdict(self)}
@@ -138,6 +141,7 @@ def claim(name: str) -> RuntimeDir:
                 hint=f"end it with `netvm-build stop {name}`, or start another with --name {free}",
             )
         folder.mkdir(mode=0o700)
+        _let_qemu_through(folder)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return RuntimeDir(name, folder, descriptor)
@@ -212,6 +216,7 @@ def _above() -> Iterator[Path]:
     while True:
         with suppress(FileExistsError):
             root.mkdir(mode=0o700)
+            _let_qemu_through(root)
         try:
             descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:  # the last VM's end came between
@@ -220,7 +225,8 @@ def _above() -> Iterator[Path]:
             raise BootError(f"{root} cannot be used: {error.strerror}", hint=f"look at it: ls -ld {root}") from error
         try:
             found = os.fstat(descriptor)
-            if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            others = 0o067 if found.st_gid == qemu_group() else 0o077
+            if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & others:
                 raise BootError(f"{root} is open to other users", hint=f"look at it, and remove it: ls -la {root}")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             try:
@@ -232,6 +238,17 @@ def _above() -> Iterator[Path]:
                 return
         finally:
             os.close(descriptor)
+
+
+def _let_qemu_through(folder: Path) -> None:
+    """Let a QEMU of root's, which is another user, reach the sockets of client networks in a folder; not list it.
+
+    What is made in it has its group.
+    """
+    if os.geteuid() == 0:
+        with suppress(OSError):  # without such a group, no router of root's can be behind another
+            os.chown(folder, 0, qemu_group())
+            folder.chmod(0o2710)
 
 
 def _clean_if_dead(folder: Path) -> bool:

@@ -25,6 +25,7 @@ from netvm_build.guest.privileges import Privilege, parse
 from netvm_build.image import manifest
 from netvm_build.model.refusals import brief, brief_of_kernel
 from netvm_build.vm.registry import VmState
+from netvm_build.vmm.qemu.in_force import InForce
 
 VERSION = 1
 MAX_NAMESERVERS = 16
@@ -108,6 +109,7 @@ class KernelDrop:
 class Snapshot:
     """A VM as it is now.  `state`: booting, ready (clients can go out), or degraded; `missing` says why not.
 
+    `qemu` is how its QEMU is confined, None where that isn't known.
     `floods`: it says so much that the keeper reads it more slowly; `age_s`: it was asked so many seconds ago.
     """
 
@@ -127,6 +129,7 @@ class Snapshot:
     floods: bool = False
     age_s: float = 0.0
     missing: tuple[str, ...] = ()
+    qemu: InForce | None = None
 
     @property
     def used_kib(self) -> int:
@@ -202,6 +205,7 @@ def to_dict(now: Snapshot, record: VmState) -> dict[str, Any]:
         "modules": list(now.modules),
         "floods": now.floods,
         "age_s": round(now.age_s),
+        "qemu": None if now.qemu is None else asdict(now.qemu),
     }
 
 

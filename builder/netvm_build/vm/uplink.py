@@ -94,8 +94,8 @@ def plug(uplink: UplinkBackend, image: Image, program: qemu.Qemu) -> Plugged:
     Raises LaunchError, with what is missing, or NoSuchVm for a router that isn't running.
     """
     if uplink.kind == ROUTER:
-        netdev, socket = outer.join(uplink.name, image, program)
-        return Plugged(netdev, socket=socket)
+        netdev, folder, socket = outer.join(uplink.name, image, program)
+        return Plugged(netdev, folder, socket)
     way = _way(uplink)
     if way is None:
         return ON_USER_NETWORK
@@ -121,6 +121,11 @@ def cautions(uplink: UplinkBackend, image: Image, nic: str) -> list[str]:
 
     `nic` is the uplink's card.  Raises LaunchError as `plug` does.
     """
+    if uplink.kind == USER:
+        hosts = ", ".join(str(network.host) for network in qemu.user_networks(image.manifest))
+        return [
+            f"warning: clients reach what listens on this host's loopback, by {hosts}; not with --uplink bridge:NAME"
+        ]
     way = _way(uplink)
     if way is None:
         return []

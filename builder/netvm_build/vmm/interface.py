@@ -53,6 +53,10 @@ class Vmm(Protocol):
     def status(self) -> int | None:
         """The exit status of its process, or minus the signal that killed it; None while it runs."""
 
+    @property
+    def landlock(self) -> int:
+        """The version of Landlock's ABI that restricts its process; 0 where nothing does."""
+
     async def start(self) -> None:
         """Start it with its CPUs halted.  Raises LaunchError, or CommandError if its program can't be run."""
 

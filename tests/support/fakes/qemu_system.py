@@ -46,7 +46,8 @@ class Fake:
     def __init__(self, argv: list[str], fault: str) -> None:
         self.fault = fault
         line = " ".join(argv)
-        self.ends = {name: socket.socket(fileno=int(number)) for name, number in re.findall(r"id=(\w+),fd=(\d+)", line)}
+        ends = re.findall(r"id=(\w+),fd=(\d+)(?!\d|,server=on)", line)
+        self.ends = {name: socket.socket(fileno=int(number)) for name, number in ends}
         self.client = "name=netvm.client" in line
         macs = re.findall(r"id=nic-(\w+),\S*mac=([0-9A-F:]+)", line)
         self.macs = dict(macs)
@@ -245,7 +246,7 @@ def refuse_kvm(fault: str, linux: bool) -> None:
 
 def main() -> None:
     argv, fault = sys.argv[1:], os.environ.get("FAKE_QEMU", "")
-    if argv == ["--version"]:
+    if argv[-1:] == ["--version"]:
         print(f"QEMU emulator version {os.environ.get('FAKE_QEMU_VERSION', '9.2.0')} (Fake)")
         return
     if record := os.environ.get("FAKE_QEMU_RECORD"):
@@ -253,7 +254,7 @@ def main() -> None:
             file.write(json.dumps(argv) + "\n")
     sector, linux = any(part.startswith("isa-debug-exit") for part in argv), "console=ttyS0 panic=-1" in argv
     if sector or linux:  # the accelerator's trial
-        if "kvm" in argv:
+        if any(part == "kvm" or part.startswith("kvm,") for part in argv):
             refuse_kvm(fault, linux)
         if linux:
             print("[    0.7] Kernel panic - not syncing: VFS: Unable to mount root fs")

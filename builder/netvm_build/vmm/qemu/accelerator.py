@@ -17,7 +17,8 @@ import os
 import platform
 import subprocess
 import tempfile
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,11 @@ from netvm_build.util.owners import Untrusted
 from netvm_build.util.process import end_group
 from netvm_build.util.trust import require
 from netvm_build.vmm.qemu import Qemu
-from netvm_build.vmm.qemu.program import how_it_ended, start
+from netvm_build.vmm.qemu.command import SANDBOX
+from netvm_build.vmm.qemu.confinement import Access, start
+from netvm_build.vmm.qemu.opened import Opener, kvm
+from netvm_build.vmm.qemu.options import descriptor_sets, quote
+from netvm_build.vmm.qemu.program import how_it_ended
 
 KVM = "kvm"
 TCG = "tcg"
@@ -115,17 +120,23 @@ def _require_known(asked: str) -> None:
 
 def probe(qemu: Qemu, kind: str, deadline_s: float = PROBE_DEADLINE_S) -> str | None:
     """Boot the boot sector.  None if it ran; else what went wrong, in a few words.  Leaves no process behind."""
-    sector = _sector()
-    try:
-        ended = _boot(probe_argv(qemu, kind, sector), deadline_s, (sector,))
-    finally:
-        os.close(sector)
+    with ExitStack() as stack:
+        opener = Opener(stack)
+        kind, devices, groups = kvm(qemu, kind, opener)
+        disk = opener.add(_sector(), "boot sector")
+        argv = probe_argv(qemu, kind, disk, opener.sets)
+        ended = _boot(argv, deadline_s, opener.descriptors, Access(devices=devices, groups=groups))
     return ended.trouble if ended.status != _BOOTED else None
 
 
 def probe_linux(qemu: Qemu, kind: str, kernel: Path, deadline_s: float = LINUX_DEADLINE_S) -> str | None:
     """Boot a kernel without a root, which panics and reboots.  None if it did; else what went wrong, in a few words."""
-    ended = _boot(linux_argv(qemu, kind, kernel), deadline_s)
+    with ExitStack() as stack:
+        opener = Opener(stack)
+        kind, devices, groups = kvm(qemu, kind, opener)
+        argv = linux_argv(qemu, kind, opener.read(kernel), opener.sets)
+        access = Access(devices=devices, groups=groups, read_only=tuple(opener.read_only))
+        ended = _boot(argv, deadline_s, opener.descriptors, access)
     if ended.status != 0:
         return ended.trouble
     return None if b"Kernel panic" in ended.console else "the guest reset before Linux printed anything"
@@ -140,20 +151,23 @@ class _Ended:
     trouble: str = ""
 
 
-def _boot(argv: list[str], deadline_s: float, pass_fds: tuple[int, ...] = ()) -> _Ended:
+def _boot(argv: list[str], deadline_s: float, descriptors: Sequence[int], access: Access) -> _Ended:
     """Run QEMU, with the guest's console on its stdout, until it ends or the deadline.  Leaves no process behind."""
     try:
         with tempfile.TemporaryFile() as console, tempfile.TemporaryFile() as said:
-            child = start(argv, console, said, pass_fds)
+            started = start(argv, console, said, descriptors, access)
+            child = started.child
             try:
                 status = child.wait(deadline_s)
             except subprocess.TimeoutExpired:
                 return _Ended(None, trouble=f"nothing ran within {deadline_s:g} s")
             finally:
                 end_group(child, grace_s=0.5)
+                refused = started.report().error
             console.seek(0)
             said.seek(0)
             lines = said.read(4096).decode(errors="replace").strip().splitlines()
+            lines = [refused] if refused else lines
             last = "".join(char if char.isprintable() else "?" for char in lines[-1])[-160:] if lines else ""
             return _Ended(status, console.read(1 << 20), last or f"QEMU {how_it_ended(status)}")
     except CommandError as error:
@@ -171,24 +185,24 @@ def _sector() -> int:
         os.close(writable)
 
 
-def probe_argv(qemu: Qemu, kind: str, sector_fd: int) -> list[str]:
-    """The command line of the boot sector's trial, whose disk is an open file descriptor."""
-    line = [*_bare(qemu, kind), "-m", "16"]
-    line += ["-add-fd", f"fd={sector_fd},set=1"]
-    line += ["-drive", "if=virtio,format=raw,readonly=on,file=/dev/fdset/1"]
+def probe_argv(qemu: Qemu, kind: str, disk: Path, sets: Sequence[tuple[int, str]] = ()) -> list[str]:
+    """The command line of the boot sector's trial."""
+    line = [*_bare(qemu, kind, sets), "-m", "16"]
+    line += ["-drive", f"if=virtio,format=raw,readonly=on,file={quote(str(disk))}"]
     line += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
     return line
 
 
-def linux_argv(qemu: Qemu, kind: str, kernel: Path) -> list[str]:
+def linux_argv(qemu: Qemu, kind: str, kernel: Path, sets: Sequence[tuple[int, str]] = ()) -> list[str]:
     """The command line of a kernel's trial: without a root it panics, and ``panic=-1`` then reboots."""
-    line = [*_bare(qemu, kind), "-m", "128", "-serial", "stdio"]
+    line = [*_bare(qemu, kind, sets), "-m", "128", "-serial", "stdio"]
     return [*line, "-kernel", str(kernel), "-append", f"console={X86_64.console} panic=-1"]
 
 
-def _bare(qemu: Qemu, kind: str) -> list[str]:
+def _bare(qemu: Qemu, kind: str, sets: Sequence[tuple[int, str]]) -> list[str]:
     line = [str(qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
-    return [*line, "-machine", X86_64.machine, "-accel", kind, "-cpu", "max"]
+    line += ["-sandbox", SANDBOX] if qemu.sandbox else []
+    return [*line, *descriptor_sets(sets), "-machine", X86_64.machine, "-accel", kind, "-cpu", "max"]
 
 
 def cache_dir() -> Path:

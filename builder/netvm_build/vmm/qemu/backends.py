@@ -23,6 +23,11 @@ def listening(path: Path) -> str:
     return f"stream,server=on,addr.type=unix,addr.path={quote(str(path))}"
 
 
+def accepting(descriptor: int) -> str:
+    """A socket that another QEMU joins, which QEMU inherits and listens on."""
+    return f"stream,server=on,addr.type=fd,addr.str={descriptor}"
+
+
 def joining(path: str, release: tuple[int, ...]) -> str:
     """A socket on which another QEMU listens.  QEMU of this release connects again when the other is started again."""
     again = ""

@@ -10,18 +10,28 @@ from pathlib import Path
 from netvm_build.image.manifest import Image
 from netvm_build.model.address import Pair
 from netvm_build.model.architecture import X86_64
+from netvm_build.vmm.qemu import backends
 from netvm_build.vmm.qemu.devices import USB_CONTROLLER, USB_NICS, cards, client_nics, uplinks
 from netvm_build.vmm.qemu.machine import TERMINAL, Channels, VirtualMachine
 from netvm_build.vmm.qemu.networks import uplink_id, user_networks
-from netvm_build.vmm.qemu.options import quote, with_id
+from netvm_build.vmm.qemu.options import descriptor_sets, quote, with_id
 from netvm_build.vmm.qemu.program import Qemu
+
+FEWER = "vmport=off,hpet=off,sata=off,smbus=off,i8042=off"
+"""Of what q35 has by itself, the devices that the router doesn't use and that can be left out."""
+
+SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+"""QEMU's seccomp filter: no other user, program, process or priority, and no call that its C library doesn't make."""
 
 
 def argv(qemu: Qemu, machine: VirtualMachine, channels: Channels = TERMINAL) -> list[str]:
     """The command line of one VM."""
     line = [str(qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
     line += ["-name", f"guest={quote(machine.name)}"]
-    line += ["-machine", f"{X86_64.machine},vmport=off"]
+    if qemu.sandbox:
+        line += ["-sandbox", SANDBOX]
+    line += ["-machine", f"{X86_64.machine},{FEWER},dump-guest-core=off"]
+    line += descriptor_sets(channels.sets)
     line += ["-accel", machine.accelerator, "-cpu", _cpu(machine.accelerator)]
     line += ["-smp", str(machine.cpus), "-m", str(machine.memory_mib)]
     line += ["-kernel", str(machine.kernel), "-append", machine.cmdline]
@@ -63,8 +73,8 @@ def _cpu(accelerator: str) -> str:
 def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = (), card: str | None = None) -> list[str]:
     """The shortest command line that boots the image, only from the manifest's values, with the console here.
 
-    The uplink is a `nic` on the user network, or a `card` of this machine.  Each client's network ends in a multicast
-    group of this machine, so that another QEMU can join it.
+    The uplink is a `nic` on the user network, or a `card` of this machine.  Each client's network ends in a socket
+    in the folder where it is typed, so that another QEMU can join it.
     """
     manifest = image.manifest
     line = [str(qemu.path), "-M", X86_64.machine, "-m", str(manifest.machine.memory_mib), "-nographic", "-no-reboot"]
@@ -86,7 +96,8 @@ def by_hand(image: Image, qemu: Qemu, nic: str, pairs: tuple[Pair, ...] = (), ca
         else:
             line += ["-nic", f"user,model={nic}{network}{mac}"]
     for number, pair in enumerate(pairs):
-        line += ["-nic", f"socket,model=virtio-net-pci,mac={pair.router_mac},mcast=230.0.0.1:{12340 + number}"]
+        line += ["-netdev", with_id(f"c{number}", backends.listening(Path(f"client{number}.sock")))]
+        line += ["-device", f"virtio-net-pci,netdev=c{number},mac={pair.router_mac}"]
     return line
 
 

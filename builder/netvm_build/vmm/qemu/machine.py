@@ -20,12 +20,13 @@ UPLINK_MAC = "52:54:00:12:34:56"
 @dataclass(frozen=True)
 class ClientNic:
     """A virtio NIC for a client's network.  `netdev` is the rest of a -netdev option, such as
-    ``stream,server=off,addr.type=fd,addr.str=7``.
+    ``stream,server=off,addr.type=fd,addr.str=7``.  `socket` is the path in it of a socket on which QEMU listens.
     """
 
     id: str
     mac: str
     netdev: str
+    socket: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Channels:
     """What a VM is connected to on this host beside its networks; without more, its console is this terminal.
 
     `console`, `qmp`, `monitor` (a second QMP) and `port` (with the name that the guest sees) are chardevs without an
-    id.  `secrets` is a -fw_cfg option that names an inherited descriptor.  With `halted` its CPUs wait for `cont`.
+    id.  `secrets` is a -fw_cfg option that names an inherited descriptor.  `sets` are inherited descriptors, and what
+    each is: /dev/fdset/1 and so on.  With `halted` its CPUs wait for `cont`.
     """
 
     console: str = "stdio,mux=on"
@@ -51,6 +53,7 @@ class Channels:
     monitor: str | None = None
     port: tuple[str, str] | None = None
     secrets: str | None = None
+    sets: tuple[tuple[int, str], ...] = ()
     halted: bool = False
 
 
@@ -94,6 +97,11 @@ class VirtualMachine:
     disks: tuple[Path, ...] = ()
     watchdog: bool = False
     initrd: Path | None = None
+
+    @property
+    def has_user_network(self) -> bool:
+        """Whether QEMU itself sends on the host's network: it does for uplinks that lead nowhere else."""
+        return self.uplink is not None and (self.uplink_net is None or len(self.uplink_macs) > 1)
 
     @property
     def slots(self) -> Plan:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from netvm_build.util.errors import QmpLost
 from netvm_build.util.interrupts import run_in
 from netvm_build.vmm.interface import Refused, Release
+from netvm_build.vmm.qemu.opened import listening
 from netvm_build.vmm.qemu.pcie import PciSlot
 from netvm_build.vmm.qemu.qmp import ANSWER_S, PLUG_S, UNPLUG_S, Qmp
 
@@ -80,8 +81,13 @@ class Monitor:
         self.execute("closefd", fdname=name)
 
     def add_socket(self, network: str, path: str) -> None:
-        """A network that another QEMU joins, by a socket.  Raises Refused, or QmpLost."""
-        self.execute("netdev_add", id=network, type="stream", server=True, addr={"type": "unix", "path": path})
+        """A network that another QEMU joins, by a socket made here.  Raises Refused, or QmpLost."""
+        try:
+            with listening(Path(path), joined=True) as made:
+                self.give(network, made.fileno())
+        except OSError as error:
+            raise Refused(f"no socket can be made at {path}: {error.strerror}") from error
+        self.execute("netdev_add", id=network, type="stream", server=True, addr={"type": "fd", "str": network})
 
     def add_tap(self, network: str, name: str) -> None:
         """A network through a tap that was handed over under this name.  Raises Refused, or QmpLost."""

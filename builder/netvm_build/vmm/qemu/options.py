@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 def quote(value: str) -> str:
@@ -17,6 +17,14 @@ def with_id(identity: str, backend: str) -> str:
     """A chardev or netdev that comes without an id."""
     kind, comma, rest = backend.partition(",")
     return f"{kind},id={identity}{comma}{rest}"
+
+
+def descriptor_sets(sets: Sequence[tuple[int, str]]) -> list[str]:
+    """Inherited descriptors, with what each is, as /dev/fdset/1 and so on."""
+    line: list[str] = []
+    for number, (descriptor, what) in enumerate(sets, 1):
+        line += ["-add-fd", f"fd={descriptor},set={number},opaque={quote(what)}"]
+    return line
 
 
 def device(properties: Mapping[str, str | int | bool]) -> list[str]:

@@ -10,10 +10,11 @@ tells at once that QEMU has ended.
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
@@ -24,16 +25,18 @@ from netvm_build.util import interrupts
 from netvm_build.util.errors import LaunchError, QmpLost
 from netvm_build.vmm.interface import Release
 from netvm_build.vmm.qemu.command import argv
+from netvm_build.vmm.qemu.confinement import NOTHING_MORE, Access, Started, start
 from netvm_build.vmm.qemu.credentials import Credentials
 from netvm_build.vmm.qemu.devices import nic_id, nic_properties
 from netvm_build.vmm.qemu.machine import Channels, VirtualMachine
 from netvm_build.vmm.qemu.networks import uplink_nic_id
-from netvm_build.vmm.qemu.options import quote
-from netvm_build.vmm.qemu.program import Qemu, how_it_ended, start
+from netvm_build.vmm.qemu.opened import Opened, Opener, open_for
+from netvm_build.vmm.qemu.program import Qemu, how_it_ended
 from netvm_build.vmm.qemu.qmp import ANSWER_S, CLOSE_S, PLUG_S, Qmp
 
 CONNECT_S = 30.0
 TAIL_LINES = 30
+MAY_NOT = "QEMU isn't root: name one that every user may run, or whom it becomes with --user"
 _PRINTED = "# what QEMU said:"
 
 
@@ -42,7 +45,8 @@ class Wiring:
     """What a QEMU gets from us beside its machine.
 
     `port` is the name of the guest's event port, `monitor` where a second QMP server listens.  `inherited` are
-    descriptors that the machine names.  `by_hand` is a command line for a reader of the log.
+    descriptors that the machine names.  `by_hand` is a command line for a reader of the log.  `access` is what QEMU
+    needs that the machine doesn't tell.
     """
 
     port: str | None = None
@@ -50,6 +54,7 @@ class Wiring:
     inherited: tuple[int, ...] = ()
     secrets: Credentials | None = None
     by_hand: tuple[str, ...] = ()
+    access: Access = NOTHING_MORE
 
 
 class QemuVm:
@@ -68,7 +73,9 @@ class QemuVm:
         self.hung = asyncio.Event()
         self._wiring = wiring
         self._lasts = lasts
+        self._landlock = 0
         self._child: Popen[bytes] | None = None
+        self._started: Started | None = None
         self._qmp = Qmp()
         self._tasks: list[asyncio.Task[None]] = []
         self._channels: dict[str, socket.socket] = {}
@@ -92,6 +99,11 @@ class QemuVm:
     @property
     def pid(self) -> int:
         return self._child.pid if self._child is not None else 0
+
+    @property
+    def landlock(self) -> int:
+        """The version of Landlock's ABI that restricts QEMU; 0 without."""
+        return self._landlock
 
     @property
     def status(self) -> int | None:
@@ -122,18 +134,31 @@ class QemuVm:
             for name in names:
                 self._channels[name], theirs[name] = socket.socketpair()
                 stack.callback(theirs[name].close)
-            self._argv = argv(self.program, self.machine, self._wired(theirs))
+            opened, monitor = self._open(Opener(stack))
+            self._argv = argv(self.program, opened.machine, self._wired(theirs, opened, monitor))
             self.log.write_text(self._head())
-            descriptors = [*(end.fileno() for end in theirs.values()), *self._wiring.inherited]
+            descriptors = [*(end.fileno() for end in theirs.values()), *self._wiring.inherited, *opened.descriptors]
             if self._wiring.secrets is not None:
                 descriptors.append(self._wiring.secrets.descriptor)
             with self.log.open("ab") as log:  # appended to, so that it can be emptied while QEMU runs
-                self._child = start(self._argv, log, log, descriptors)
+                self._started = start(self._argv, log, log, descriptors, opened.access)
+                self._child = self._started.child
         self._tasks.append(asyncio.create_task(self._watch(self._child)))
         await self._connect()
+        self._landlock = self._started.report().landlock
         self._tasks.append(asyncio.create_task(self._hear_watchdog()))
 
-    def _wired(self, theirs: Mapping[str, socket.socket]) -> Channels:
+    def _open(self, opener: Opener) -> tuple[Opened, str | None]:
+        """What the machine names by a path, and where the second QMP server listens.  Raises LaunchError."""
+        try:
+            path = self._wiring.monitor
+            monitor = None if path is None else f"socket,fd={opener.listener(path)},server=on,wait=off"
+            return open_for(self.program, self.machine, self._wiring.access, opener), monitor
+        except OSError as error:
+            what = error.filename or self._wiring.monitor
+            raise LaunchError(f"QEMU can't be given {what}: {error.strerror}") from error
+
+    def _wired(self, theirs: Mapping[str, socket.socket], opened: Opened, monitor: str | None) -> Channels:
         """What it is connected to: its ends of our sockets, and what was asked for."""
         wiring = self._wiring
         chardevs = {name: f"socket,fd={end.fileno()}" for name, end in theirs.items()}
@@ -141,8 +166,9 @@ class QemuVm:
             console=chardevs["console"],
             qmp=chardevs["qmp"],
             port=None if wiring.port is None else (wiring.port, chardevs["port"]),
-            monitor=None if wiring.monitor is None else _listening(wiring.monitor),
+            monitor=monitor,
             secrets=None if wiring.secrets is None else wiring.secrets.option,
+            sets=opened.sets,
             halted=True,
         )
 
@@ -168,13 +194,16 @@ class QemuVm:
 
     def _launch_error(self) -> LaunchError:
         status = self.status
-        if status is None:
+        failed = "" if self._started is None or status is None else self._started.report().error
+        if failed:
+            message = f"QEMU was not started: {failed}"
+        elif status is None:
             message = f"QEMU runs but did not answer on QMP within {CONNECT_S:g} s"
         else:
             message = f"QEMU {how_it_ended(status)} before it answered"
         return LaunchError(
             message,
-            hint=f"the whole log is {self.log}" if self._lasts else None,
+            hint=MAY_NOT if failed else f"the whole log is {self.log}" if self._lasts else None,
             details="\n".join([shlex.join(self._argv), *(self.printed() or ["(it printed nothing)"])]),
         )
 
@@ -249,7 +278,8 @@ class QemuVm:
         for end in self._channels.values():
             end.close()
         self._channels.clear()
-
-
-def _listening(path: Path) -> str:
-    return f"socket,server=on,wait=off,path={quote(str(path))}"
+        if self._started is not None:
+            self._started.close()
+        if self.machine.capture is not None and os.geteuid() == 0:  # it was given to QEMU's user
+            with suppress(OSError):
+                os.chown(self.machine.capture, 0, 0)

@@ -8,17 +8,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import Popen
-from typing import IO
 
 from netvm_build.model import NIC_MODELS
 from netvm_build.model.architecture import X86_64
 from netvm_build.util.errors import CommandError, LaunchError, ToolMissing
-from netvm_build.util.process import run, spawn
+from netvm_build.util.process import run
 from netvm_build.util.trust import is_ours
 
 PROGRAM = X86_64.qemu_program
@@ -31,11 +28,12 @@ _VERSION = re.compile(r"QEMU emulator version (\d+)\.(\d+)(?:\.(\d+))?")
 
 @dataclass(frozen=True)
 class Qemu:
-    """A QEMU program; `reason` says in a few words why this one."""
+    """A QEMU program; `reason` says in a few words why this one, `sandbox` whether it was built with seccomp."""
 
     path: Path
     version: str
     reason: str = ""
+    sandbox: bool = True
 
     @property
     def release(self) -> tuple[int, ...]:
@@ -88,21 +86,23 @@ def identify(path: Path, reason: str = "asked for") -> Qemu:
     """Ask a program for its version.  Raises LaunchError."""
     hint = "name a QEMU of version 7.2 or later, or leave it out to use the one built with the image"
     try:
-        said = run([str(path), "--version"]).stdout
+        said, sandbox = _version(path)
     except CommandError as error:
         raise LaunchError(f"{path} does not run: {error.message}", hint=hint, details=error.details) from error
     match = _VERSION.search(said)
     if match is None:
         raise LaunchError(f"{path} is not QEMU: it says {said[:80]!r}", hint=hint)
-    qemu = Qemu(path, ".".join(number for number in match.groups() if number is not None), reason)
+    qemu = Qemu(path, ".".join(number for number in match.groups() if number is not None), reason, sandbox)
     if qemu.release < OLDEST:
         raise LaunchError(f"{path} is QEMU {qemu.version}; 7.2 or later is needed", hint=hint)
     return qemu
 
 
-def start(line: Sequence[str], stdout: IO[bytes], stderr: IO[bytes], descriptors: Sequence[int] = ()) -> Popen[bytes]:
-    """Start a QEMU that inherits descriptors, and is killed when we die.  Raises CommandError if it can't be run."""
-    return spawn(line, stdout=stdout, stderr=stderr, pass_fds=descriptors, orphaned=signal.SIGKILL)
+def _version(path: Path) -> tuple[str, bool]:
+    """What a program says of its version, and whether it knows -sandbox.  Raises CommandError."""
+    with suppress(CommandError):  # QEMU takes its options one after another, and refuses this one without seccomp
+        return run([str(path), "-sandbox", "on", "--version"]).stdout, True
+    return run([str(path), "--version"]).stdout, False
 
 
 def how_it_ended(status: int) -> str:
