@@ -120,6 +120,26 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+MOST_EXPOSED = 45
+"""Tenths of systemd-analyze's exposure level.  A service without any such setting has 9.6."""
+
+
+@pytest.mark.parametrize("name", ["netvm.service", "netvm-client@.service"])
+def test_systemd_finds_the_units_little_exposed(name: str, tmp_path: Path) -> None:
+    need("systemd-analyze")
+    file = tmp_path / name.replace("@", "@web")
+    file.write_text((UNITS / name).read_text().replace("/usr/local/bin/netvm-build", "/bin/true"))
+    line = ["systemd-analyze", "security", "--offline=yes", f"--threshold={MOST_EXPOSED}", str(file)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-200:] + done.stderr
+
+
+def test_the_units_limit_what_a_router_can_use() -> None:
+    for name in ("netvm.service", "netvm-client@.service"):
+        assert {"MemoryMax", "TasksMax", "User", "NoNewPrivileges"} <= set(unit(name))
+    assert {"CPUWeight", "LimitCORE"} <= set(unit("netvm.service"))
+
+
 def test_what_the_units_start(host: UserHost, image: Image, tmp_path: Path) -> None:
     """As systemd starts it: an ordinary user with the one capability, told when it is up, stopped by SIGTERM."""
     service, client = unit("netvm.service"), unit("netvm-client@.service")
