@@ -38,6 +38,7 @@ from tests.support.needs import ROOT, tell
 HERE = Path(__file__).with_name("vfio_host")
 IMPORTED = ("click", "jinja2", "markupsafe", "pyyaml", "qemu.qmp", "rich", "markdown-it-py", "mdurl", "pygments")
 COMPILED, DEBIANS_PYTHON = "msgspec", "3.13"  # has no part in pure Python, so it is taken for the Python of that root
+DATA = ("kernel-configs", "rootfs", "templates")  # what a wheel has below netvm_build/data, but for the documents
 CARD, IGB, PAIR = "0000:00:08.0", "0000:00:0a.0", ["0000:01:01.0", "0000:01:02.0"]
 NETWORKS = {CARD: ("e1000e", "10.9.0"), IGB: ("igb", "10.9.1")}
 """The cards that lead somewhere, each with a user network of its own behind it."""
@@ -76,10 +77,13 @@ def build_disk(loaded: loading.Loaded, image: Image) -> Path:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     _imported(work / "imported")
+    for name in DATA:
+        shutil.copytree(ROOT / name, work / "data" / name, ignore=shutil.ignore_patterns("__pycache__"))
     tree = pipeline.prepare(loaded, work / "work", tell)
     arguments = {
         "tree": tree,
         "program": ROOT / "builder/netvm_build",
+        "data": work / "data",
         "imported": work / "imported",
         "image": image.folder,
         "scenario": HERE / "scenario",

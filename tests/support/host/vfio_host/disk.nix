@@ -3,7 +3,7 @@
 #
 # The root of the VFIO test's host, from the same lock as a router's image: Debian's Python, the locked QEMU, our
 # builder, what it imports, and a router image.
-{ tree, program, imported, image, scenario }:
+{ tree, program, data, imported, image, scenario }:
 let
   lock = builtins.fromJSON (builtins.readFile (tree + "/netvm.lock"));
   platform = import (tree + "/platforms/debian") { inherit lock; };
@@ -21,6 +21,7 @@ packages.runIn {
   qemu = platform.qemu;
   qemuRoot = packages.root "qemu";
   package = source "netvm_build" program;
+  data = source "data" data;
   imported = source "imported" imported;
   scenario = source "scenario" scenario;
   image = builtins.path { name = "router-image"; path = image; };

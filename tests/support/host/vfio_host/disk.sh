@@ -13,6 +13,8 @@ rm -rf "$fresh"/usr/share/doc "$fresh"/usr/share/man "$fresh"/usr/share/locale "
   "$fresh$qemuRoot"/usr/share/man "$fresh$qemuRoot"/usr/share/locale "$fresh$qemuRoot"/usr/share/icons
 mkdir -p "$fresh/opt/netvm" "$fresh/opt/image" "$fresh/opt/scenario" "$fresh/sys" "$fresh/run" "$fresh/root" "$fresh/dev" "$fresh/proc" "$fresh/tmp" "$fresh/var/tmp"
 cp -r "$package" "$fresh/opt/netvm/netvm_build"
+chmod u+w "$fresh/opt/netvm/netvm_build"
+cp -r "$data" "$fresh/opt/netvm/netvm_build/data"
 cp -r "$imported" "$fresh/opt/imported"
 cp -r "$scenario/." "$fresh/opt/scenario/"
 cp -r "$image/." "$fresh/opt/image/"
