@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import os
+import pwd
 import re
 import resource
 import select
@@ -18,8 +19,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from netvm_build.util.errors import CommandError
+from netvm_build.util.errors import CommandError, LaunchError
 from netvm_build.util.process import end_group
+from netvm_build.vm import launch
 from netvm_build.vmm.qemu import confinement, in_force, jailer
 from netvm_build.vmm.qemu.confinement import Access, Report, Started, User
 
@@ -270,3 +272,24 @@ def test_the_user_may_say_that_nothing_is_confined(
     found = in_force.read(started.child.pid, started.report().landlock)
     assert found is not None
     assert (found.uid, found.no_new_privs, found.landlock) == (os.geteuid(), False, 0)
+
+
+# ---- whom QEMU becomes
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("no-such-user", "there is no user named no-such-user"), ("root", "QEMU is never run as root")]
+)
+def test_a_user_that_qemu_can_t_be_is_refused(name: str, said: str) -> None:
+    if os.geteuid() != 0 and name == "root":
+        said = "only root can become another user"
+    with pytest.raises(LaunchError, match=said):
+        launch.qemu_user(name)
+
+
+@AS_ROOT
+def test_a_user_comes_with_its_groups() -> None:
+    entry = pwd.getpwnam("nobody")
+    found = launch.qemu_user("nobody")
+    assert (found.uid, found.gid) == (entry.pw_uid, entry.pw_gid)
+    assert entry.pw_gid in found.groups

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -475,3 +477,45 @@ def test_undoing_is_told_in_words(machine: FakeMachine, journal: Journal) -> Non
         f"give {CARD} back to e1000e",
     )
     assert describe_undo(ours("vfio.module", VFIO, {})) == "unload vfio-pci"
+
+
+# ---- whose a card's files are while QEMU has them
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a user's QEMU is that user: nothing is given")
+def test_a_qemu_that_runs_is_given_the_card_s_file_and_its_owner_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "2"
+    file.touch()
+    raised: list[tuple[int, ...]] = []
+    monkeypatch.setattr(access, "memory_limit_of", lambda _: 8 << 20)
+    monkeypatch.setattr(resource, "prlimit", lambda pid, what, new: raised.append((pid, what, *new)))
+    with subprocess.Popen(["sleep", "60"], user=2130706433, group=2130706433) as qemu:
+        try:
+            with access.given_back([str(file), str(tmp_path / "gone")]):
+                access.give(qemu.pid, [str(file)], 96)
+                assert (file.stat().st_uid, file.stat().st_gid) == (2130706433, 2130706433)
+            assert file.stat().st_uid == 0
+        finally:
+            qemu.kill()
+    assert raised == [(qemu.pid, resource.RLIMIT_MEMLOCK, 128 << 20, 128 << 20)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a user's QEMU is that user: nothing is given")
+def test_a_card_that_a_qemu_may_not_lock_memory_for_is_refused_with_the_sum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(access, "memory_limit_of", lambda _: 8 << 20)
+    monkeypatch.setattr(resource, "prlimit", refuse)
+    with pytest.raises(HostError, match="can't be given a card") as caught:
+        access.give(os.getpid(), [], 96)
+    assert "a VM of 96 MiB with a card locks 128 MiB" in (caught.value.hint or "")
+
+
+def test_the_memory_that_a_process_may_lock_is_read(tmp_path: Path) -> None:
+    soft = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    assert access.memory_limit_of(os.getpid()) == (sys.maxsize if soft == resource.RLIM_INFINITY else soft)
