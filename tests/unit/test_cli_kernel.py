@@ -88,3 +88,43 @@ def test_explain_of_what_nobody_asks(here: Path, capsys: pytest.CaptureFixture[s
     out, err = capsys.readouterr()
     assert out.startswith("E1000E: nothing asks for it")
     assert err == "hint: these fragments would ask for it: intel\n"
+
+
+def test_explain_works_while_fragments_disagree(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "kernel-configs" / "mine.yaml").write_text("description: d\noptions:\n  NR_CPUS: 8\n  DUMMY: yes\n")
+    (here / "netvm.yaml").write_text("version: 1\nname: netvm\nkernel:\n  fragments: [mine]\n")
+    assert main(["kernel", "explain", "NR_CPUS"]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()] == ["NR_CPUS=16", "NR_CPUS=8"]
+    assert out.count(", in dispute\n") == 2
+    assert err == (
+        "hint: decide in the spec: kernel.config.NR_CPUS\n"
+        "hint: the spec has mistakes, so this may change: netvm-build check\n"
+    )
+    assert main(["kernel", "explain", "DUMMY"]) == 0
+    assert "in dispute" not in capsys.readouterr().out
+    assert main(["kernel", "list"]) == 0
+    assert "*  mine " in capsys.readouterr().out
+
+
+def test_explain_works_while_the_spec_has_mistakes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "version: 1\nnmae: netvm\nkernel:\n  fragments: [mien, mine]\n  config: {DUMMY: yess, TUN: yes}\n"
+    (here / "netvm.yaml").write_text(text)
+    assert main(["kernel", "explain", "TUN"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("TUN=y")
+    assert err == "hint: the spec has mistakes, so this may change: netvm-build check\n"
+    assert main(["check"]) == 2
+    said = capsys.readouterr().err
+    assert "nmae" in said
+    assert "there is no fragment 'mien'" in said
+    assert "'yess'" in said
+
+
+def test_unset_is_explained_as_the_kernels_default(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "netvm.yaml").write_text("version: 1\nname: n\nkernel: {fragments: [mine], config: {DUMMY: unset}}\n")
+    assert main(["kernel", "explain", "DUMMY"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("(mine), overridden")
+    assert second.startswith("DUMMY=unset")
+    assert second.endswith("(the spec)")

@@ -41,6 +41,7 @@ def values(*words: str) -> list[str]:
         ["check", ""], ["build", "ex"], ["render", ""], ["lock", ""], ["detect", ""],
         ["run", "build/"], ["smoke", "--json", ""], ["kernel", "list", "--spec", ""], ["run", "--behind", ""],
         ["run", "--qemu", ""], ["smoke", "--junit", ""],
+        ["kernel", "import", ""], ["kernel", "import", "a", ""], ["kernel", "diff", ""], ["kernel", "diff", "a", ""],
     ],
 )  # fmt: skip
 def test_a_spec_and_an_image_are_files(words: list[str]) -> None:

@@ -1,40 +1,39 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""kernel list, show, explain: which options a kernel is asked to have, and why."""
+"""kernel list, show, explain: which options a kernel is asked to have, and why.
+
+They say what they can of a spec with mistakes, which `check` reports.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from netvm_build.cli import proposals
-from netvm_build.cli.app import netvm_build, spec_path
+from netvm_build.cli.app import netvm_build
 from netvm_build.cli.escape import escape
+from netvm_build.cli.kernel_exchange import diff, export, import_files
+from netvm_build.cli.kernel_reading import JSON, SPEC, read_kernel
 from netvm_build.cli.screen import Screen
-from netvm_build.util.errors import NetvmError, SpecError
+from netvm_build.util.errors import NetvmError
 
 if TYPE_CHECKING:
     from netvm_build.kconfig import Asked, Explanation, Fragment
     from netvm_build.model import Kernel, RequestedOption
 
-SPEC = click.option(
-    "--spec",
-    default="netvm.yaml",
-    metavar="SPEC",
-    help="The spec to look at.  [default: netvm.yaml]",
-    shell_complete=proposals.files,
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
 
 @netvm_build.group(epilog="Example: netvm-build kernel explain IP_NF_NAT")
 def kernel() -> None:
     """Look at kernel fragments and at what a spec makes of them."""
+
+
+for command in (import_files, export, diff):
+    kernel.add_command(command)
 
 
 @kernel.command("list", epilog="Example: netvm-build kernel list --spec examples/minimal.yaml")
@@ -46,7 +45,7 @@ def list_fragments(screen: Screen, spec: str, as_json: bool) -> None:
 
     A star marks those that the spec's kernel is made of.
     """
-    asked, fragments = _read(spec)
+    asked, fragments, _ = read_kernel(spec)
     chosen = _chosen(asked, fragments)
     if as_json:
         listed = [
@@ -67,7 +66,7 @@ def show(screen: Screen, name: str, spec: str, as_json: bool) -> None:
     """Show a fragment: its options, and for which kernels it asks them."""
     from netvm_build.spec.scalars import did_you_mean
 
-    asked, fragments = _read(spec)
+    asked, fragments, _ = read_kernel(spec)
     fragment = fragments.get(name)
     if fragment is None:
         near = did_you_mean(name, fragments)
@@ -87,13 +86,14 @@ def explain(screen: Screen, option: str, spec: str, as_json: bool) -> None:
     """Show what asks for a kernel option, and for which value."""
     from netvm_build import kconfig
 
-    asked, fragments = _read(spec)
-    said = kconfig.explain(option, kconfig.resolve(asked, fragments), fragments)
+    asked, fragments, problems = read_kernel(spec)
+    found = kconfig.attempt(asked, fragments)
+    said = kconfig.explain(option, found.config, fragments)
     if as_json:
         screen.result_json(_explanation_object(said))
         return
     name = escape(said.name)
-    rows = [(f"{name}={_value(one.request)}", _asked_by(one)) for one in said.asked]
+    rows = [(f"{name}={_value(one.request)}", _asked_by(one, disputed=said.disputed)) for one in said.asked]
     if rows:
         screen.table(rows, headed=False)
     else:
@@ -102,36 +102,25 @@ def explain(screen: Screen, option: str, spec: str, as_json: bool) -> None:
         screen.say(f"hint: these fragments would ask for it: {', '.join(one.name for one in said.elsewhere)}")
     elif said.nearest:
         screen.say(f"hint: {escape(said.nearest)}")
+    elif said.disputed:
+        screen.say(f"hint: decide in the spec: kernel.config.{name}")
+    if problems or found.problems:
+        screen.say("hint: the spec has mistakes, so this may change: netvm-build check")
 
 
-def _asked_by(asked: Asked) -> str:
+def _asked_by(asked: Asked, *, disputed: bool) -> str:
     """``kernel-configs/nat.yaml:4 (nat, as nftables requires it, as router requires it)``."""
     who, *chain = asked.because or ("the spec",)
     because = "".join(f", as {name} requires it" for name in chain)
-    return f"{escape(str(asked.request.source))} ({who}{because})" + ("" if asked.used else ", overridden")
-
-
-def _read(spec_argument: str) -> tuple[Kernel, Mapping[str, Fragment]]:
-    """What a spec asks of its kernel, and all fragments it could name; the defaults where there is no netvm.yaml."""
-    from netvm_build import kconfig, spec
-    from netvm_build.model import Kernel
-    from netvm_build.util import resources
-
-    path = spec_path(spec_argument)
-    asked = Kernel()
-    if path.exists() or path != Path("netvm.yaml"):
-        asked = spec.load(path).router.kernel
-    return asked, kconfig.load_fragments((*asked.fragment_dirs, resources.folder("kernel-configs")))
+    lost = ", in dispute" if disputed else "" if asked.used else ", overridden"
+    return f"{escape(str(asked.request.source))} ({who}{because}){lost}"
 
 
 def _chosen(asked: Kernel, fragments: Mapping[str, Fragment]) -> set[str]:
-    """The fragments a kernel is made of; none where they do not fit together, which `check` reports."""
+    """The fragments a kernel is made of, whether or not they fit together, which `check` reports."""
     from netvm_build import kconfig
 
-    try:
-        return set(kconfig.resolve(asked, fragments).chosen_by)
-    except SpecError:
-        return set()
+    return set(kconfig.attempt(asked, fragments).config.chosen_by)
 
 
 def _shown(fragment: Fragment, screen: Screen) -> Iterator[str]:
@@ -173,6 +162,7 @@ def _explanation_object(said: Explanation) -> dict[str, object]:
         ],
         "elsewhere": [fragment.name for fragment in said.elsewhere],
         "nearest": said.nearest,
+        "disputed": said.disputed,
     }
 
 

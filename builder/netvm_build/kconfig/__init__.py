@@ -8,6 +8,8 @@
 - fragments.py: the folders of fragments
 - resolve.py: the spec's choice of fragments → KernelConfig; who asks for what, and why
 - dotconfig.py: a kernel's .config, read and compared by the code of the build's check
+- imported.py, structured.py: requests from a .config or Nix; written.py: requests for other tools
+- compared.py: two specs or kernels
 - modular.py: which options become modules, and which modules the image holds
 - mismatches.py: what the build's check (templates/kernel/check_config.py) says, read back from its log
 """
@@ -19,17 +21,19 @@ from netvm_build.kconfig.fragment import Condition, Fragment, Reference
 from netvm_build.kconfig.fragments import load_fragments
 from netvm_build.kconfig.mismatches import MISMATCH_PREFIX, mismatch_error, mismatches_in, with_sources
 from netvm_build.kconfig.modular import Drivers, stock_parameters
-from netvm_build.kconfig.resolve import Asked, Explanation, KernelConfig, explain, resolve
+from netvm_build.kconfig.resolve import Asked, Attempt, Explanation, KernelConfig, attempt, explain, resolve
 
 __all__ = [
     "MISMATCH_PREFIX",
     "Asked",
+    "Attempt",
     "Condition",
     "Drivers",
     "Explanation",
     "Fragment",
     "KernelConfig",
     "Reference",
+    "attempt",
     "differences",
     "explain",
     "load_fragments",

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from netvm_build.kconfig.fragment import Fragment, Reference
@@ -18,6 +18,7 @@ from netvm_build.util.errors import Problem, SpecError
 from netvm_build.util.paths import shown
 
 _FOLDER = "kernel-configs"
+_FOREIGN = (".config", ".conf", ".nix")  # what other tools configure a kernel by
 
 
 def load_fragments(folders: Sequence[Path]) -> Mapping[str, Fragment]:
@@ -62,8 +63,18 @@ def _files(folder: Path, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
         if name.endswith(".yml"):
             hint = f"mv {shown_as} {shown_as.removesuffix('.yml')}.yaml"
             problems.append(Problem(shown_as, 0, "", "a fragment's file ends in .yaml", hint))
+        elif name.endswith(_FOREIGN) and not _is_imported(name, names):
+            hint = f"netvm-build kernel import {shown_as}, then move it elsewhere"
+            problems.append(Problem(shown_as, 0, "", "is not a fragment yet", hint))
         elif name.endswith(".yaml") and not name.startswith("."):
             yield folder / name, shown_as
+
+
+def _is_imported(name: str, names: Collection[str]) -> bool:
+    """Whether the fragment that `kernel import` makes of a file is beside it."""
+    from netvm_build.kconfig.imported import name_for
+
+    return f"{name_for(name)}.yaml" in names
 
 
 def _load(path: Path, shown_as: str, problems: list[Problem], *, ours: bool) -> Fragment | None:

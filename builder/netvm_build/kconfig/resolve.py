@@ -72,6 +72,7 @@ class Explanation:
     `option` is what is asked in the end, or None where nobody asks, or the spec withdraws it: then the kernel has its
     default, which is off for most options unless something selects them.  `elsewhere` are fragments that are not
     selected and would ask for it.  `nearest` is a question that names an option of a similar name, for an unknown one.
+    `disputed`: fragments ask for different values, and the spec for none.
     """
 
     name: str
@@ -79,10 +80,22 @@ class Explanation:
     asked: tuple[Asked, ...]
     elsewhere: tuple[Fragment, ...]
     nearest: str | None = None
+    disputed: bool = False
 
 
 DECIDING = ("version", "fragments", "config", "nics", "modules", "stock")
 """The keys below `kernel` that decide which options are asked for."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What is asked of a kernel as far as its spec and fragments agree, and the problems with the rest.
+
+    Of fragments that disagree about an option, the first has it.
+    """
+
+    config: KernelConfig
+    problems: tuple[Problem, ...]
 
 
 def resolve(
@@ -99,17 +112,23 @@ def resolve(
     option.  Where one of DECIDING is `unread`, it raises those problems that the others have in any case.
     """
     origins = origins or {}
-
-    def problem(key: str, number: int, message: str, hint: str) -> Problem:
-        path = written(f"{key}[{number}]")
-        source = origins.get(path) or origins.get(key) or SPEC
-        return Problem(source.file, source.line, path, message, hint)
-
-    problems = [problem("kernel.fragments", *told) for told in _unknown(kernel, fragments)]
-    if not kernel.stock and "kernel.stock" not in unread:
-        problems += [problem("kernel.modules", *told) for told in without_drivers(kernel, fragments)]
     if any(one.startswith(f"kernel.{key}") for one in unread for key in DECIDING):
-        raise SpecError(problems)
+        raise SpecError(_misnamed(kernel, fragments, origins, written, stock="kernel.stock" in unread))
+    found = attempt(kernel, fragments, origins, written)
+    if found.problems:
+        raise SpecError(found.problems)
+    return found.config
+
+
+def attempt(
+    kernel: Kernel,
+    fragments: Mapping[str, Fragment],
+    origins: Mapping[str, Source] | None = None,
+    written: Callable[[str], str] = str,
+) -> Attempt:
+    """As `resolve`, but with the problems beside what can be told in spite of them."""
+    origins = origins or {}
+    problems = _misnamed(kernel, fragments, origins, written)
     chosen_by = _select(kernel, fragments)
     selected = [fragments[name] for name in sorted(chosen_by)]
     problems += _exclusions(selected, chosen_by)
@@ -122,16 +141,13 @@ def resolve(
         problems += not_in_stock(options, origins)
     else:
         own = _without_unset(own)
-        options = as_modules(
-            _without_unset({**merged, **own}), own, kernel, fragments, origins.get("kernel.modules") or SPEC
-        )
+        source = origins.get("kernel.modules") or SPEC
+        options = as_modules(_without_unset({**merged, **own}), own, kernel, fragments, source)
         problems += without_loading(options)
     drivers = drivers_of(options, selected, kernel)
     if not problems:  # else what is missing may be what was misspelt
         problems = [*without_modules(kernel, drivers, origins), *_ipv6_is_kept_out(options)]
-    if problems:
-        raise SpecError(problems)
-    return KernelConfig(
+    config = KernelConfig(
         version=kernel.version,
         options=tuple(options[name] for name in sorted(options)),
         fragments=tuple(selected),
@@ -139,6 +155,28 @@ def resolve(
         requests=(*requests, *kernel.config),
         drivers=drivers,
     )
+    return Attempt(config, tuple(problems))
+
+
+def _misnamed(
+    kernel: Kernel,
+    fragments: Mapping[str, Fragment],
+    origins: Mapping[str, Source],
+    written: Callable[[str], str],
+    *,
+    stock: bool = False,
+) -> list[Problem]:
+    """Names in the spec's lists that no fragment has; with `stock`, modules of Debian's kernel may be among them."""
+
+    def problem(key: str, number: int, message: str, hint: str) -> Problem:
+        path = written(f"{key}[{number}]")
+        source = origins.get(path) or origins.get(key) or SPEC
+        return Problem(source.file, source.line, path, message, hint)
+
+    problems = [problem("kernel.fragments", *told) for told in _unknown(kernel, fragments)]
+    if not kernel.stock and not stock:
+        problems += [problem("kernel.modules", *told) for told in without_drivers(kernel, fragments)]
+    return problems
 
 
 def _without_unset(options: Mapping[str, RequestedOption]) -> dict[str, RequestedOption]:
@@ -244,4 +282,6 @@ def explain(name: str, kernel: KernelConfig, fragments: Mapping[str, Fragment]) 
     if not asked and not elsewhere:
         every = {request.name for fragment in fragments.values() for request in fragment.every_option}
         nearest = did_you_mean(name, every)
-    return Explanation(name, option, tuple(asked), elsewhere, nearest)
+    from_spec = any(not one.fragment for one in asked)
+    disputed = not from_spec and len({str(one.request.value) for one in asked}) > 1
+    return Explanation(name, option, tuple(asked), elsewhere, nearest, disputed)

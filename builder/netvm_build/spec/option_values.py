@@ -34,7 +34,7 @@ OPTION_KEYS = ("value", "optional", "at_least", "older_than")
 OPTION_TEXT = r"(?:[!#%-\[\]^_a-~](?:[ !#%-\[\]^_a-~]{0,1022}[!#%-\[\]^_a-~])?)?"
 OPTION_NAME = r"[A-Za-z0-9_]{1,128}"
 
-_NUMBER = re.compile(r"-?[0-9]+|0[xX][0-9a-fA-F]+")
+NUMBER = re.compile(r"-?[0-9]+|0[xX][0-9a-fA-F]+")
 
 
 def option_name(name: str) -> str:
@@ -60,7 +60,7 @@ def option_value(node: Node) -> OptionValue:
     kind = _OPTION_WORDS.get(node.text.lower())
     if kind is not None:
         return OptionValue(kind)
-    if not _NUMBER.fullmatch(node.text):
+    if not NUMBER.fullmatch(node.text):
         _refuse_what_is_no_text(node)
     return OptionValue(OptionKind.FREEFORM, node.text)
 
@@ -118,7 +118,7 @@ def _is_optional(node: Mapping) -> bool:
 
 def written(value: OptionValue) -> str:
     """A value in YAML, as `option_value` reads it: ``yes``, ``16``, ``"-lab"``, ``{value: yes, optional: true}``."""
-    text = value.text if _NUMBER.fullmatch(value.text) else f'"{value.text}"'
+    text = value.text if NUMBER.fullmatch(value.text) else f'"{value.text}"'
     plain = text if value.kind is OptionKind.FREEFORM else value.kind.value
     conditions = [
         *(["optional: true"] if value.optional else []),
