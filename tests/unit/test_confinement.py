@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from netvm_build.util.errors import CommandError, LaunchError
@@ -293,3 +294,16 @@ def test_a_user_comes_with_its_groups() -> None:
     found = launch.qemu_user("nobody")
     assert (found.uid, found.gid) == (entry.pw_uid, entry.pw_gid)
     assert entry.pw_gid in found.groups
+
+
+def test_a_kernel_without_user_namespaces_has_every_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its /proc has no uid_map and no gid_map."""
+    without, plain = {"uid_map", "gid_map"}, open
+
+    def opened(path: str | Path, *more: Any, **named: Any) -> Any:
+        return plain(tmp_path / "none" if Path(path).name in without else path, *more, **named)
+
+    monkeypatch.setattr("builtins.open", opened)
+    monkeypatch.setattr("pathlib.Path.read_text", lambda self: opened(self).read())
+    assert jailer.mapped(jailer.OWN_UIDS + 1, "uid_map")
+    assert confinement.qemu_group() == confinement.OWN_IDS

@@ -82,8 +82,11 @@ def target(jail: dict[str, Any]) -> tuple[int, int] | None:
 
 def mapped(number: int, name: str) -> bool:
     """Whether our user namespace has a user, or a group, of this number."""
-    with open(f"/proc/self/{name}") as file:
-        rows = [[int(word) for word in line.split()] for line in file]
+    try:
+        with open(f"/proc/self/{name}") as file:
+            rows = [[int(word) for word in line.split()] for line in file]
+    except FileNotFoundError:  # a kernel without user namespaces
+        return True
     return any(first <= number < first + count for first, _, count in rows)
 
 
