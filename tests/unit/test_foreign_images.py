@@ -33,6 +33,7 @@ from tests.support.other_user import ALICE, AS_ROOT, MALLORY, as_user, shared_fo
 from tests.unit.test_cli_build import write_image
 from tests.unit.test_qemu import FAKE
 
+FAKE_BYTES = FAKE.read_bytes()  # here, since another user may not be able to look into this checkout
 QEMU = Path("/nix/store") / ("0" * 32 + "-qemu-10.0.2")
 
 
@@ -46,7 +47,7 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def put_qemu(store_path: Path) -> Path:
     """A QEMU as another user has added it to the store, which is then root's (nix-store --add)."""
     (store_path / "bin").mkdir(parents=True)
-    (store_path / "bin" / qemu.PROGRAM).write_bytes(FAKE.read_bytes())
+    (store_path / "bin" / qemu.PROGRAM).write_bytes(FAKE_BYTES)
     (store_path / "bin" / qemu.PROGRAM).chmod(0o555)
     return store_path
 
