@@ -63,7 +63,8 @@ def store(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(program, "in_store", lambda path: in_store(folder / path.name))
     path = shared / "path"
     path.mkdir()
-    (path / qemu.PROGRAM).symlink_to(FAKE)
+    (path / qemu.PROGRAM).write_bytes(FAKE_BYTES)
+    (path / qemu.PROGRAM).chmod(0o755)
     monkeypatch.setenv("PATH", f"{path}:{os.environ['PATH']}")
     return folder
 
