@@ -128,3 +128,25 @@ def test_unset_is_explained_as_the_kernels_default(here: Path, capsys: pytest.Ca
     assert first.endswith("(mine), overridden")
     assert second.startswith("DUMMY=unset")
     assert second.endswith("(the spec)")
+
+
+def test_explain_tells_of_requests_for_other_versions(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "netvm.yaml").write_text(
+        'version: 1\nname: n\nkernel:\n  fragments: [mine]\n  config:\n    BTT: {value: yes, at_least: "6.17"}\n'
+    )
+    (here / "kernel-configs" / "mine.yaml").write_text(
+        'description: d\nwhen:\n  - older_than: "6.6"\n    options: {BTT: no}\n'
+    )
+    assert main(["kernel", "explain", "BTT"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("BTT: nothing asks for it")
+    assert err == (
+        "hint: kernel-configs/mine.yaml:4 asks for n (before Linux 6.6)\n"
+        "hint: netvm.yaml:6 asks for y (from Linux 6.17)\n"
+    )
+    assert main(["kernel", "explain", "BTT", "--json"]) == 0
+    others = json.loads(capsys.readouterr().out)["other_versions"]
+    assert [(one["value"], one["at_least"], one["older_than"]) for one in others] == [
+        ("n", None, "6.6"),
+        ("y", "6.17", None),
+    ]

@@ -164,6 +164,13 @@ class TestReading:
         assert (kernel.value("TUN"), kernel.value("R8169")) == ("y", "y")
         assert kernel.chosen_by["realtek"] == "lab"
 
+    def test_a_config_that_is_called_a_fragment(self, folder: Path) -> None:
+        (folder / "lab.yaml").write_text("# mine\nCONFIG_TUN=y\nCONFIG_HZ=250\n")
+        assert _problems(lambda: kconfig.load_fragments([folder])) == (
+            "own/lab.yaml:2: has the form of a .config, not of a fragment\n"
+            "    hint: mv own/lab.yaml lab.config && netvm-build kernel import lab.config\n"
+        )
+
     def test_a_folder_that_is_not_there(self) -> None:
         text = _problems(lambda: kconfig.load_fragments([Path("gone")]))
         assert text.startswith("gone: cannot be read: No such file or directory")

@@ -24,7 +24,7 @@ from netvm_build.util.errors import NetvmError
 
 if TYPE_CHECKING:
     from netvm_build.kconfig import Asked, Explanation, Fragment
-    from netvm_build.model import Kernel, RequestedOption
+    from netvm_build.model import Kernel, RequestedOption, Versions
 
 
 @netvm_build.group(epilog="Example: netvm-build kernel explain IP_NF_NAT")
@@ -98,6 +98,8 @@ def explain(screen: Screen, option: str, spec: str, as_json: bool) -> None:
         screen.table(rows, headed=False)
     else:
         screen.result(f"{name}: nothing asks for it, so it is off unless another option selects it")
+    for request, versions in said.other_versions:
+        screen.say(f"hint: {escape(str(request.source))} asks for {_value(request, versions)}")
     if said.elsewhere:
         screen.say(f"hint: these fragments would ask for it: {', '.join(one.name for one in said.elsewhere)}")
     elif said.nearest:
@@ -135,8 +137,9 @@ def _shown(fragment: Fragment, screen: Screen) -> Iterator[str]:
         yield from (f"    {request.name}={_value(request)}" for request in condition.options)
 
 
-def _value(request: RequestedOption) -> str:
-    conditions = [*(["optional"] if request.value.optional else []), str(request.value.versions)]
+def _value(request: RequestedOption, versions: Versions | None = None) -> str:
+    """``y (optional, from Linux 6.17)``; `versions` where the request itself doesn't say for which."""
+    conditions = [*(["optional"] if request.value.optional else []), str(versions or request.value.versions)]
     told = ", ".join(filter(None, conditions))
     return (escape(str(request.value)) or '""') + (f" ({told})" if told else "")
 
@@ -163,6 +166,10 @@ def _explanation_object(said: Explanation) -> dict[str, object]:
         "elsewhere": [fragment.name for fragment in said.elsewhere],
         "nearest": said.nearest,
         "disputed": said.disputed,
+        "other_versions": [
+            {**_request_object(one), "at_least": versions.at_least, "older_than": versions.older_than}
+            for one, versions in said.other_versions
+        ],
     }
 
 

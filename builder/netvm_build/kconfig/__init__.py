@@ -6,7 +6,8 @@
 - fragment.py: what a fragment is
 - reader.py: one YAML file → Fragment, every problem at once
 - fragments.py: the folders of fragments
-- resolve.py: the spec's choice of fragments → KernelConfig; who asks for what, and why
+- resolve.py: the spec's choice of fragments → KernelConfig
+- explain.py: who asks for what, and why
 - dotconfig.py: a kernel's .config, read and compared by the code of the build's check
 - imported.py, structured.py: requests from a .config or Nix; written.py: requests for other tools
 - compared.py: two specs or kernels
@@ -17,11 +18,12 @@
 from __future__ import annotations
 
 from netvm_build.kconfig.dotconfig import differences, read_config
+from netvm_build.kconfig.explain import Asked, Explanation, explain
 from netvm_build.kconfig.fragment import Condition, Fragment, Reference
 from netvm_build.kconfig.fragments import load_fragments
 from netvm_build.kconfig.mismatches import MISMATCH_PREFIX, mismatch_error, mismatches_in, with_sources
 from netvm_build.kconfig.modular import Drivers, stock_parameters
-from netvm_build.kconfig.resolve import Asked, Attempt, Explanation, KernelConfig, attempt, explain, resolve
+from netvm_build.kconfig.resolve import Attempt, KernelConfig, attempt, resolve
 
 __all__ = [
     "MISMATCH_PREFIX",

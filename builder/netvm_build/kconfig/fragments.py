@@ -97,7 +97,12 @@ def _load(path: Path, shown_as: str, problems: list[Problem], *, ours: bool) -> 
         reader.problem(0, "", "the file is empty", "write `description:` and `options:`")
     elif document.root is not None and not isinstance(document.root, Invalid):
         message = f"{describe(document.root)} is not a fragment"
-        reader.problem(document.root.line, "", message, "write `description:` and `options:`")
+        hint = "write `description:` and `options:`"
+        if isinstance(document.root, Scalar) and document.root.text.startswith("CONFIG_"):
+            message = "has the form of a .config, not of a fragment"
+            config = f"{path.stem}.config"
+            hint = f"mv {shown_as} {config} && netvm-build kernel import {config}"
+        reader.problem(document.root.line, "", message, hint)
     return None
 
 

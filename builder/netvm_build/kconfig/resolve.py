@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The spec's choice of fragments and options → what is asked of the kernel, with who asks and why."""
+"""The spec's choice of fragments and options → what is asked of the kernel."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class KernelConfig:
     `drivers` are the modules of its image, None where all is built in.  `options` has each option once, sorted by name,
     as it is asked of the build.  `fragments` are those selected, sorted by name; `chosen_by` maps each to the fragment
     that requires it, or to "" where the spec asks for it or it is always there.  `requests` are all requests of
-    fragments and spec, those included that lost to the spec's own.
+    fragments and spec, those included that lost to the spec's own.  `not_asked` are the spec's for other versions.
     """
 
     version: str
@@ -44,43 +44,12 @@ class KernelConfig:
     fragments: tuple[Fragment, ...]
     chosen_by: Mapping[str, str]
     requests: tuple[RequestedOption, ...]
+    not_asked: tuple[RequestedOption, ...] = ()
     drivers: Drivers | None = None
 
     def value(self, name: str) -> str:
         """What is asked of an option as in a .config; "n" where nobody asks for it."""
         return next((str(option.value) for option in self.options if option.name == name), "n")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request: by a fragment, or (`fragment` "") by the spec.
-
-    `because` is the chain of fragments that brought it in, itself first: ("nat", "nftables", "router").  `used` is
-    false where the spec asks otherwise.
-    """
-
-    request: RequestedOption
-    fragment: str
-    because: tuple[str, ...]
-    used: bool
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Who asks what of one option.
-
-    `option` is what is asked in the end, or None where nobody asks, or the spec withdraws it: then the kernel has its
-    default, which is off for most options unless something selects them.  `elsewhere` are fragments that are not
-    selected and would ask for it.  `nearest` is a question that names an option of a similar name, for an unknown one.
-    `disputed`: fragments ask for different values, and the spec for none.
-    """
-
-    name: str
-    option: RequestedOption | None
-    asked: tuple[Asked, ...]
-    elsewhere: tuple[Fragment, ...]
-    nearest: str | None = None
-    disputed: bool = False
 
 
 DECIDING = ("version", "fragments", "config", "nics", "modules", "stock")
@@ -132,7 +101,8 @@ def attempt(
     chosen_by = _select(kernel, fragments)
     selected = [fragments[name] for name in sorted(chosen_by)]
     problems += _exclusions(selected, chosen_by)
-    kernel = replace(kernel, config=tuple(one for one in kernel.config if one.value.versions.include(kernel.version)))
+    not_asked = tuple(one for one in kernel.config if not one.value.versions.include(kernel.version))
+    kernel = replace(kernel, config=tuple(one for one in kernel.config if one not in not_asked))
     own = {option.name: option for option in kernel.config}
     requests = [option for fragment in selected for option in fragment.options_for(kernel.version)]
     merged = _merge((option for option in requests if option.name not in own), problems)
@@ -153,6 +123,7 @@ def attempt(
         fragments=tuple(selected),
         chosen_by=chosen_by,
         requests=(*requests, *kernel.config),
+        not_asked=not_asked,
         drivers=drivers,
     )
     return Attempt(config, tuple(problems))
@@ -234,16 +205,16 @@ def _called(name: str, chosen_by: Mapping[str, str]) -> str:
 
 def _brought_by(one: str, other: str, chosen_by: Mapping[str, str]) -> str:
     """The names that the spec would have to drop."""
-    names = dict.fromkeys((_chain(one, chosen_by)[-1], _chain(other, chosen_by)[-1]))
+    names = dict.fromkeys((chain(one, chosen_by)[-1], chain(other, chosen_by)[-1]))
     return " or ".join(name for name in names if name != ROUTER) or one
 
 
-def _chain(name: str, chosen_by: Mapping[str, str]) -> tuple[str, ...]:
+def chain(name: str, chosen_by: Mapping[str, str]) -> tuple[str, ...]:
     """A fragment, the one that requires it, the one that requires that, …"""
-    chain = [name]
-    while by := chosen_by[chain[-1]]:
-        chain.append(by)
-    return tuple(chain)
+    names = [name]
+    while by := chosen_by[names[-1]]:
+        names.append(by)
+    return tuple(names)
 
 
 def _merge(requests: Iterable[RequestedOption], problems: list[Problem]) -> dict[str, RequestedOption]:
@@ -259,29 +230,3 @@ def _merge(requests: Iterable[RequestedOption], problems: list[Problem]) -> dict
         elif first.value.optional and not request.value.optional:
             merged[request.name] = request
     return merged
-
-
-def explain(name: str, kernel: KernelConfig, fragments: Mapping[str, Fragment]) -> Explanation:
-    """Who asks what of an option (a CONFIG_ in front of its name does no harm), and which fragments would."""
-    name = name.removeprefix("CONFIG_")
-    option = next((option for option in kernel.options if option.name == name), None)
-    owners = {request.source: fragment.name for fragment in kernel.fragments for request in fragment.every_option}
-    asked = []
-    for request in kernel.requests:
-        if request.name == name:
-            owner = owners.get(request.source, "")
-            used = str(request.value) == (str(OptionKind.UNSET.value) if option is None else str(option.value))
-            asked.append(Asked(request, owner, _chain(owner, kernel.chosen_by) if owner else (), used))
-    elsewhere = tuple(
-        fragment
-        for fragment in fragments.values()
-        if fragment.name not in kernel.chosen_by
-        and any(request.name == name for request in fragment.options_for(kernel.version))
-    )
-    nearest = None
-    if not asked and not elsewhere:
-        every = {request.name for fragment in fragments.values() for request in fragment.every_option}
-        nearest = did_you_mean(name, every)
-    from_spec = any(not one.fragment for one in asked)
-    disputed = not from_spec and len({str(one.request.value) for one in asked}) > 1
-    return Explanation(name, option, tuple(asked), elsewhere, nearest, disputed)
