@@ -20,6 +20,7 @@ from netvm_build.image.manifest import Image
 from netvm_build.vm import registry
 from netvm_build.vm.keeper import HUNG
 from netvm_build.vmm.qemu import Qemu, VirtualMachine
+from netvm_build.vmm.qemu.confinement import UNCONFINED
 from qemu.qmp import QMPError
 from wires import SERVER, UPLINK, leaked
 
@@ -53,8 +54,9 @@ def kept_busy(router: Router, going: threading.Event) -> None:
             router.port.sendall(b'{"v": 1, "id": 0, "request": "kernel-config"}\n')
 
 
-def test_pid_1_dies(image: Image, qemu: Qemu, tmp_path: Path) -> None:
+def test_pid_1_dies(image: Image, qemu: Qemu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No signal can kill it; a fault of its own makes the kernel say so and stop, and nothing is forwarded."""
+    monkeypatch.setenv(UNCONFINED, "1")  # QEMU makes the debugger's socket by itself
     with running(image, qemu) as router, scene(router, "virtio-net-pci") as now:
         assert "no service" in router.ask("kill", service="init")["error"]
         busy, going = threading.Event(), time.monotonic() + PATIENCE_S
