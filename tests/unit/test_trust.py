@@ -227,3 +227,36 @@ def test_in_a_user_namespace_root_s_folders_on_the_way_have_no_owner(shared: Pat
 
     as_user(MALLORY, lambda: (shared / "theirs").mkdir())
     as_user(ALICE, look)
+
+
+def test_a_link_that_changes_after_it_was_judged_leads_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is returned is the way that was walked: nothing reads a link a second time."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file").write_text("")
+    (tmp_path / "there").symlink_to("mine")
+
+    def again(self: Path, strict: bool = False) -> Path:
+        raise AssertionError(f"{self} is read once more")
+
+    monkeypatch.setattr(Path, "resolve", again)
+    monkeypatch.setattr(os.path, "realpath", again)
+    assert trust.real_path(tmp_path / "there/file") == tmp_path / "mine/file"
+    assert trust.real_path(tmp_path / "there/new/file") == tmp_path / "mine/new/file"
+    assert trust.real_path(tmp_path / "there/../new") == tmp_path / "new"
+
+
+def test_a_place_that_becomes_a_link_meanwhile_is_replaced_and_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another user can do it in a sticky folder, between the look and the write."""
+    target, place = tmp_path / "target", tmp_path / "report.xml"
+    target.write_text("kept")
+
+    def raced(path: Path) -> Path:
+        real = trust.real_path(path)
+        place.symlink_to(target)
+        return real
+
+    monkeypatch.setattr("netvm_build.util.files.real_path", raced)
+    replace_file(place, b"new")
+    assert (place.is_symlink(), place.read_text(), target.read_text()) == (False, "new", "kept")

@@ -112,11 +112,14 @@ def _own_work_folder(loaded: Loaded, out: Path) -> Path:
 
 
 def is_built_here(image: manifest.Image) -> bool:
-    """Whether the Nix store of this machine holds just this image: itself, or by the link that its build left."""
+    """Whether the link that a build left beside the image leads to just this one in the Nix store.
+
+    That an image is in the store itself says nothing: every user of a Nix daemon can add one.
+    """
     from netvm_build.vmm.qemu.program import is_in_store
 
     kept = work_folder(image.folder) / "image"
-    return any(is_in_store(one) and manifest.identity(one) == image.identity for one in (image.folder, kept))
+    return is_in_store(kept) and manifest.identity(kept) == image.identity
 
 
 def expected(loaded: Loaded, out: Path) -> manifest.Image:

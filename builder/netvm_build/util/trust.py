@@ -120,18 +120,14 @@ def real_path(path: Path) -> Path:
 
     Raises Untrusted; OSError for links in a circle.
     """
-    owners = believed()
-    for step in _walk(path):
-        if step.is_link and step.found.st_uid not in owners.users:
+    owners, real, ahead = believed(), "/", _ahead(path)
+    for step in _walk(path, ahead):
+        if not step.is_link:
+            real = step.name
+        elif step.found.st_uid not in owners.users:
             raise _refusal(path, step, f"is a link of {user_name(step.found.st_uid)}")
-    try:
-        return path.resolve(strict=True)
-    except RuntimeError as error:  # until Python 3.13
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise _of_path(error, path) from error
-        return path.resolve()
+    # Not by `resolve`, which would read the links once more: they may lead elsewhere by now.
+    return Path(os.path.normpath(Path(real, *ahead)))
 
 
 @dataclass(frozen=True)
@@ -147,12 +143,15 @@ class _Step:
         return stat.S_ISLNK(self.found.st_mode)
 
 
-def _walk(path: Path) -> Iterator[_Step]:
+def _walk(path: Path, ahead: deque[str] | None = None) -> Iterator[_Step]:
     """Each step from the root to the end of a path, links followed; ends where something isn't there.
+
+    `ahead` are the path's parts, of which those remain that aren't there.
 
     Raises OSError for more links than the kernel follows, and for a folder that this user may not look into.
     """
-    ahead = deque(_parts(str(path if path.is_absolute() else Path.cwd() / path)))  # a Path keeps `..`, to be walked
+    if ahead is None:
+        ahead = _ahead(path)
     links, at, name = 0, os.open("/", _STEP), "/"
     try:
         yield _Step("/", os.fstat(at), not ahead)
@@ -160,6 +159,7 @@ def _walk(path: Path) -> Iterator[_Step]:
             part = ahead.popleft()
             below = _below(at, part, Path(name, part))
             if below is None:
+                ahead.appendleft(part)
                 return
             found, shown = os.fstat(below), os.path.normpath(Path(name, part))
             if not stat.S_ISLNK(found.st_mode):
@@ -189,6 +189,11 @@ def _below(folder: int, part: str, shown: Path) -> int | None:
         return None
     except OSError as error:
         raise _of_path(error, shown) from error
+
+
+def _ahead(path: Path) -> deque[str]:
+    """The parts of a path from the root on; `..` is one, to be walked."""
+    return deque(_parts(str(path if path.is_absolute() else Path.cwd() / path)))
 
 
 def _parts(path: str) -> list[str]:

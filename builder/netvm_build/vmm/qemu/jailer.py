@@ -9,7 +9,7 @@ JAIL is the JSON of `confinement.Jail`.  What was done, or why it failed, is wri
 ends when PROGRAM begins.  A step that isn't possible here is reported; without no_new_privs, the core limit or, as
 root, another user, PROGRAM isn't started.
 
-Sources: prctl(2), capabilities(7), landlock(7), <linux/landlock.h>, user_namespaces(7), getrlimit(2).
+Sources: prctl(2), keyctl(2), capabilities(7), landlock(7), <linux/landlock.h>, user_namespaces(7), getrlimit(2).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ OWN_UIDS = 0x7F000000
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 1, 24, 38, 47, 4
 CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x04000000, 0x08000000, 0x10000000, 0x40000000
 CAPABILITY_VERSION_3 = 0x20080522
+SYS_KEYCTL, KEYCTL_JOIN_SESSION_KEYRING = 250, 1  # of x86-64; <linux/keyctl.h>
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 RULE_PATH_BENEATH = 1
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, TRUNCATE, IOCTL_DEV = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
@@ -179,6 +180,8 @@ def opened_for(jail: dict[str, Any]) -> list[tuple[int, int]]:
 def confine(jail: dict[str, Any]) -> dict[str, int]:
     """Do it all; what was done, for the report."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
+    with suppress(OSError):  # a kernel without keys, or a container that forbids them, has none to give away
+        checked("keyctl", libc.syscall(SYS_KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, None))
     limit(jail)
     who = target(jail)
     opened = opened_for(jail)

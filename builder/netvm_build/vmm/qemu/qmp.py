@@ -51,7 +51,8 @@ class Qmp:
                 return await self._client.execute(command, arguments or None)
         except ExecuteError as error:
             raise Refused(str(error)) from error
-        except (QMPError, TimeoutError, EOFError, OSError) as error:
+        except (QMPError, TimeoutError, EOFError, OSError, ValueError, RecursionError) as error:
+            # The last two: a line that is too long, or nested too deeply, for the library's own reader.
             why = "did not answer" if isinstance(error, TimeoutError) else "has ended"
             raise QmpLost(f"{self._peer} {why} at {command}") from error
 
