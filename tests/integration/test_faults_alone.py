@@ -60,7 +60,7 @@ def test_pid_1_dies(image: Image, qemu: Qemu, tmp_path: Path, monkeypatch: pytes
     with running(image, qemu) as router, scene(router, "virtio-net-pci") as now:
         assert "no service" in router.ask("kill", service="init")["error"]
         busy, going = threading.Event(), time.monotonic() + PATIENCE_S
-        thread = threading.Thread(target=kept_busy, args=(router, busy))
+        thread = threading.Thread(target=kept_busy, args=(router, busy), daemon=True)
         thread.start()
         stub = f"unix:{tmp_path}/gdb,server=on,wait=off"
         router.command("human-monitor-command", command_line=f"gdbserver {stub}")
