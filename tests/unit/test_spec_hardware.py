@@ -155,7 +155,7 @@ def card_of(folder: Path, text: str) -> str:
         (
             "kernel: {nics: [broadcom]}\n",
             "virtio-net-pci",
-        ),  # QEMU has none of theirs
+        ),  # QEMU emulates none of that family
         ("kernel: {fragments: [virtio], config: {IGB: yes}}\nmachine: {nic: igb}\n", "igb"),
     ],
 )

@@ -9,7 +9,7 @@ is always known; a line that was cut off belongs to a change that was never begu
 kernel that it was done to, so lines from before a reboot are ignored.
 
 Only root and this user can write to it (`trust`).  Under sudo that isn't enough: a line of a user's says what is undone
-with a capability that the user doesn't have, so whoever undoes it looks for a mark that only we put on what we made.
+with a capability that the user doesn't have, so a link is removed only if it bears our mark.
 
 A change belongs to a process, and is abandoned when that process has ended, however it ended; a change that belongs to
 none (`owner_pid` 0) stays until somebody undoes it on purpose.

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""How much memory there is, and whether the kernel killed a process for want of it, by the kernel's own log."""
+"""How much memory there is, and whether the kernel killed a process because it ran out, by the kernel's own log."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class Running:
         self.timer: Timer | None = None
         self.dying = False
         self.degraded = False
-        self.starved = False  # it ended for want of memory, and has not been started since
+        self.starved = False  # killed when memory ran out, and not started since
         self.ending = ""  # why it is about to end, once that is known
         self.violation = ""  # the last one since the boot
 

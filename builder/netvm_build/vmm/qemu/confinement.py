@@ -21,17 +21,14 @@ from typing import IO
 
 from netvm_build.util.errors import CommandError
 from netvm_build.util.process import end_group, spawn
-from netvm_build.vmm.qemu import in_force
+from netvm_build.vmm.qemu import in_force, jailer
 from netvm_build.vmm.qemu.in_force import InForce
 
-JAILER = Path(__file__).with_name("jailer.py")
+JAILER = Path(jailer.__file__)
 UNCONFINED = "NETVM_QEMU_UNCONFINED"
 RESOLVER = Path("/etc/resolv.conf")
 STORES = (Path("/nix/store"), Path("/gnu/store"))
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives")
-OWN_IDS, FEW_IDS = 0x7F000000, 65533
-"""As `jailer` has them: from here on the ids of QEMUs' users, and the one where there are few."""
-
 VFIO_FILES = ("/dev/vfio",)
 CARD_FACTS = ("/sys",)
 
@@ -124,16 +121,7 @@ class Started:
 
 def qemu_group() -> int:
     """The group of QEMUs that may join another router's client networks, all of root's; no user is in it."""
-    return OWN_IDS if _is_mapped(OWN_IDS) else FEW_IDS
-
-
-def _is_mapped(gid: int) -> bool:
-    try:
-        text = Path("/proc/self/gid_map").read_text()
-    except FileNotFoundError:  # a kernel without user namespaces
-        return True
-    rows = [[int(word) for word in line.split()] for line in text.splitlines()]
-    return any(first <= gid < first + count for first, _, count in rows)
+    return jailer.OWN_IDS if jailer.mapped(jailer.OWN_IDS, "gid_map") else jailer.FEW_IDS
 
 
 def is_confined(environ: Mapping[str, str] = os.environ) -> bool:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The program that gives up what QEMU doesn't need, and then becomes QEMU.  Standard library only; nothing imports it.
+"""The program that gives up what QEMU doesn't need, and then becomes QEMU.  Standard library only: it starts quickly.
 
     python -ISB jailer.py JAIL PROGRAM ARGUMENT…
 
@@ -28,9 +28,9 @@ MYPY = False  # `typing` takes as long to import as all else
 if MYPY:
     from typing import Any
 
-OWN_UIDS = 0x7F000000
-"""Plus QEMU's process id: a user that no other process on the machine is.  Nobody allocates these numbers
-(systemd's UIDS-GIDS.md); a process id has 22 bits."""
+OWN_IDS, FEW_IDS = 0x7F000000, 65533
+"""The first plus QEMU's process id, which has 22 bits: a user that no other process on the machine is.  The second is
+for a container with 65536 ids.  Nobody allocates these numbers (systemd's UIDS-GIDS.md)."""
 
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 1, 24, 38, 47, 4
 CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x04000000, 0x08000000, 0x10000000, 0x40000000
@@ -75,7 +75,7 @@ def target(jail: dict[str, Any]) -> tuple[int, int] | None:
         return None
     if jail["user"] is not None:
         return jail["user"][0], jail["user"][1]
-    for number in (OWN_UIDS + os.getpid(), 65533):  # of 65536 that a container may have, nobody's
+    for number in (OWN_IDS + os.getpid(), FEW_IDS):
         if mapped(number, "uid_map") and mapped(number, "gid_map"):
             return number, number
     raise OSError(0, "this user namespace has no user for QEMU: it maps neither 65533 nor 2130706432 and above")

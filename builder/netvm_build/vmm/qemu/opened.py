@@ -57,7 +57,7 @@ class Opener:
         return descriptor
 
     def in_set(self, path: Path, flags: int = os.O_RDONLY) -> Path:
-        """A file that QEMU uses by its descriptor, whoever may open it.  Raises OSError."""
+        """A file that QEMU gets as a descriptor, so that its user needs no right to open it.  Raises OSError."""
         return self.add(os.open(path, flags | os.O_CLOEXEC), str(path))
 
     def add(self, descriptor: int, what: str) -> Path:
