@@ -100,6 +100,23 @@ def test_what_the_fake_can_do_passes(image: Image, tmp_path: Path, monkeypatch: 
     assert "-nographic" in (out / "e1000e" / "qemu.log").read_text()
 
 
+def test_the_trial_of_kvm_has_the_patience_and_the_report_what_came_of_it(
+    image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = list[float]()
+
+    def choose(*_: object, patience: float, **_also: object) -> accelerator.Accelerator:
+        given.append(patience)
+        return accelerator.Accelerator("tcg", "/dev/kvm opens but does not boot a guest", "nothing ran within 30 s")
+
+    monkeypatch.setenv("FAKE_QEMU", "panics")
+    monkeypatch.setattr(accelerator, "choose", choose)
+    fake, out = qemu.identify(FAKE), tmp_path / "out"
+    report = smoke(image, fake, nics=["e1000e"], patience=3, out=out, sink=lambda _: None)
+    assert given == [3]
+    assert report.accelerator_reason == "/dev/kvm opens but does not boot a guest: nothing ran within 30 s"
+
+
 def test_an_option_that_came_out_otherwise(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {**OPTIONS, "IGB": "y"}
     report = run(replace(image, manifest=replace(image.manifest, options=asked)), tmp_path, monkeypatch)

@@ -58,7 +58,7 @@ def smoke(
     wanted = tuple(dict.fromkeys(nics)) or (image.manifest.machine.nic,)
     for nic in wanted:
         qemu.require_nic(program, nic)
-    chosen = replace(accelerators.choose(program, accel, kernel=image.kernel), slower=patience)
+    chosen = replace(accelerators.choose(program, accel, kernel=image.kernel, patience=patience), slower=patience)
     sink(Note(f"QEMU {program.version} ({program.reason}), {chosen}"))
     rig = Rig(image, program, chosen, out, sink, secrets=secrets or Sources())
     if card is not None:
@@ -72,7 +72,7 @@ def smoke(
                 qemu_version=program.version,
                 qemu_reason=program.reason,
                 accelerator=chosen.kind,
-                accelerator_reason=chosen.reason,
+                accelerator_reason=chosen.why,
                 nics=entries,
             )
             report.write(result, out)

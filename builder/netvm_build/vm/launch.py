@@ -124,7 +124,7 @@ def describe(launch: Launch, vm: Vmm) -> registry.VmState:
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         image=str(launch.image.folder.absolute()),
         accelerator=launch.accelerator.kind,
-        accelerator_reason=launch.accelerator.reason,
+        accelerator_reason=launch.accelerator.why,
         qemu=f"{launch.program.path} {launch.program.version}",
         memory_mib=launch.machine.memory_mib,
         detached=launch.log is not None,

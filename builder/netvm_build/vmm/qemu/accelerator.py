@@ -64,12 +64,17 @@ class Accelerator:
     slower: float = 1.0
 
     @property
+    def why(self) -> str:
+        """The reason, with the trouble."""
+        return self.reason + (f": {self.trouble}" if self.trouble else "")
+
+    @property
     def patience(self) -> float:
         """By how much deadlines are longer than they are with KVM."""
         return self.slower * (1.0 if self.kind == KVM else 4.0)
 
     def __str__(self) -> str:
-        return f"{self.kind.upper()}: {self.reason}" + (f": {self.trouble}" if self.trouble else "")
+        return f"{self.kind.upper()}: {self.why}"
 
 
 def choose(
@@ -77,13 +82,15 @@ def choose(
     asked: str | None = None,
     *,
     kernel: Path | None = None,
+    patience: float = 1.0,
     device: Path = DEVICE,
     cache: Path | None = None,
 ) -> Accelerator:
     """The accelerator to use.  `asked` ("kvm" or "tcg") wins untried; else KVM if it boots the guest, else TCG.
 
-    The guest is `kernel`, a Linux that is to run under it; a boot sector where none is given.  The answer is kept in
-    `cache` (default: $XDG_CACHE_HOME/netvm-build) until QEMU, the host's kernel, the device or the guest changes.
+    The guest is `kernel`, a Linux that is to run under it; a boot sector where none is given.  `patience` is how many
+    times as long the trial may take.  The answer is kept in `cache` (default: $XDG_CACHE_HOME/netvm-build) until QEMU,
+    the host's kernel, the device or the guest changes; that KVM doesn't boot it, also until there is more patience.
     Raises LaunchError for an accelerator we do not know.
     """
     if asked is not None:
@@ -93,13 +100,17 @@ def choose(
     if closed is not None:
         return Accelerator(TCG, closed)
     file = (cache or cache_dir()) / "accelerator.json"
-    key = _key(qemu, device, kernel)
+    deadline_s = (PROBE_DEADLINE_S if kernel is None else LINUX_DEADLINE_S) * patience
+    boots = _key(qemu, device, kernel)
+    fails = f"{boots} within {deadline_s:g} s"
     known = _recall(file)
-    if key not in known:
-        trial = probe(qemu, KVM) if kernel is None else probe_linux(qemu, KVM, kernel)
-        known[key] = trial or ""
+    trouble = "" if known.get(boots) == "" else known.get(fails)
+    if trouble is None:
+        trial = probe(qemu, KVM, deadline_s) if kernel is None else probe_linux(qemu, KVM, kernel, deadline_s)
+        trouble = trial or ""
+        known[fails if trouble else boots] = trouble
         _remember(file, known)
-    trouble, guest = known[key], "a boot sector" if kernel is None else "a guest"
+    guest = "a boot sector" if kernel is None else "a guest"
     if trouble:
         return Accelerator(TCG, f"{device} opens but does not boot {guest}", trouble)
     return Accelerator(KVM, f"{device} boots {guest}")
@@ -118,7 +129,7 @@ def _require_known(asked: str) -> None:
         raise LaunchError(f"{asked!r} is no accelerator", hint="choose --accel kvm or --accel tcg, or leave it out")
 
 
-def probe(qemu: Qemu, kind: str, deadline_s: float = PROBE_DEADLINE_S) -> str | None:
+def probe(qemu: Qemu, kind: str, deadline_s: float) -> str | None:
     """Boot the boot sector.  None if it ran; else what went wrong, in a few words.  Leaves no process behind."""
     with ExitStack() as stack:
         opener = Opener(stack)
@@ -129,7 +140,7 @@ def probe(qemu: Qemu, kind: str, deadline_s: float = PROBE_DEADLINE_S) -> str | 
     return ended.trouble if ended.status != _BOOTED else None
 
 
-def probe_linux(qemu: Qemu, kind: str, kernel: Path, deadline_s: float = LINUX_DEADLINE_S) -> str | None:
+def probe_linux(qemu: Qemu, kind: str, kernel: Path, deadline_s: float) -> str | None:
     """Boot a kernel without a root, which panics and reboots.  None if it did; else what went wrong, in a few words."""
     with ExitStack() as stack:
         opener = Opener(stack)
