@@ -10,16 +10,16 @@ import time
 from dataclasses import dataclass
 
 from netvm_build import guest
+from netvm_build.measure.load import Ping
+from netvm_build.measure.wires import Wire
 from netvm_build.smoke.guest import Unanswered
 from netvm_build.util import interrupts
 from netvm_build.vmm.interface import Release
 from netvm_build.vmm.qemu import ClientNic
 
-from bench.load import Ping
 from bench.routers import Routed, Shape
 from bench.traffic import MANY, ROOM_MIB, roomy
 from bench.values import Measured, Setting, Subject, Unmeasured
-from bench.wires import Wire
 
 PATIENCE_S = 10.0
 PING_EACH_S = 0.005

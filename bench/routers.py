@@ -14,15 +14,15 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from netvm_build import guest
+from netvm_build.measure.dhcp import SERVER, Dhcp
+from netvm_build.measure.wires import Wire
 from netvm_build.model.address import Pair, allocate
 from netvm_build.smoke.guest import Guest
 from netvm_build.smoke.vm import Vm
 from netvm_build.vmm import qemu
 
 from bench import boot
-from bench.dhcp import SERVER, Dhcp
 from bench.values import Subject, Unmeasured
-from bench.wires import Wire
 
 T = TypeVar("T")
 UPLINK_NIC = "virtio-net-pci"

@@ -12,13 +12,13 @@ from functools import partial
 from ipaddress import IPv4Network
 from statistics import median
 
+from netvm_build.measure import load
+from netvm_build.measure.wires import Wire
 from netvm_build.util import interrupts
 
-from bench import load
 from bench.routers import Routed, Shape
 from bench.values import Measured, Setting, Subject, Unmeasured
 from bench.variants import with_pool, with_ruleset
-from bench.wires import Wire
 
 TURNS = 5
 """Of each side in a pair of boots: a sample is their median."""

@@ -12,15 +12,12 @@ from statistics import median
 from typing import Any, Literal
 
 from netvm_build.image.manifest import Image
+from netvm_build.measure.unmeasured import Unmeasured as Unmeasured
 from netvm_build.vmm.qemu import Qemu
 from netvm_build.vmm.qemu.accelerator import Accelerator
 
 Unit = Literal["s", "ms", "MiB", "MiB/s", "/s"]
 Of = Literal["median", "ratio"]
-
-
-class Unmeasured(Exception):
-    """A row could not be measured; the text says why."""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from pathlib import Path
 from statistics import median
 
 import pytest
+from netvm_build.measure import dhcp, load, wires
+from netvm_build.measure.wires import Wire
 
-from bench import clients, dhcp, load, traffic, variants, wires
+from bench import clients, traffic, variants
 from bench.clients import Growth
 from bench.routers import Shape
 from bench.values import Setting, Unmeasured
-from bench.wires import Wire
 
 MAC = bytes.fromhex("525400123456")
 

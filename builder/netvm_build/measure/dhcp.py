@@ -11,7 +11,7 @@ import threading
 from ipaddress import IPv4Address
 from types import TracebackType
 
-from bench.wires import LINK, Wire
+from netvm_build.measure.wires import LINK, Wire
 
 SERVER, LEASED, RESOLVER, MASK = (IPv4Address(one) for one in ("10.0.2.2", "10.0.2.15", "10.0.2.3", "255.255.255.0"))
 LEASE_S = 36000

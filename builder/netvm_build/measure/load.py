@@ -14,9 +14,9 @@ import time
 from contextlib import ExitStack, suppress
 from statistics import median
 
-from bench.dhcp import SERVER
-from bench.values import Unmeasured
-from bench.wires import Wire
+from netvm_build.measure.dhcp import SERVER
+from netvm_build.measure.unmeasured import Unmeasured
+from netvm_build.measure.wires import Wire
 
 HOST = str(SERVER)
 CHUNK = 256 << 10

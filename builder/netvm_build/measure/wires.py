@@ -18,10 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from netvm_build.measure.unmeasured import Unmeasured
 from netvm_build.util.errors import NetvmError
 from netvm_build.util.process import find_tool, run
-
-from bench.values import Unmeasured
 
 TUN = "/dev/net/tun"
 LINK = "wire0"
