@@ -304,6 +304,38 @@ class TestResolving:
         (option,) = kconfig.resolve(Kernel(fragments=names), fragments).options
         assert (option.value.optional, option.source.file) == (False, "own/b.yaml")
 
+    @pytest.mark.parametrize(
+        ("mine", "ours"),
+        [("HZ_250", "HZ_1000"), ("KERNEL_ZSTD", "KERNEL_LZ4"), ("PREEMPT", "PREEMPT_NONE")],
+    )
+    def test_the_spec_s_member_of_a_choice_wins_over_a_fragment_s(self, mine: str, ours: str) -> None:
+        fragments = kconfig.load_fragments([OURS])
+        kernel = kconfig.resolve(Kernel(config=(_own(mine, OptionKind.YES),)), fragments)
+        assert (kernel.value(mine), kernel.value(ours)) == ("y", "n")
+        said = kconfig.explain(ours, kernel, fragments)
+        assert [one.used for one in said.asked] == [False]
+        assert said.rival is not None
+        assert (said.rival.name, str(said.rival.source)) == (mine, "netvm.yaml:9")
+        assert kconfig.resolve(Kernel(config=(_own(mine, OptionKind.NO),)), fragments).value(ours) == "y"
+
+    def test_fragments_that_disagree_on_a_choice_name_both_places(self, folder: Path) -> None:
+        fragments = _write(
+            folder,
+            a="description: d\noptions:\n  HZ_100: yes\n",
+            b="description: d\noptions:\n  X: yes\n  HZ_250: yes\n  HZ_300: {value: yes, optional: true}\n",
+        )
+        assert _problems(lambda: kconfig.resolve(Kernel(fragments=("a", "b")), fragments)) == (
+            "own/b.yaml:4: options.HZ_250: is on here, but own/a.yaml:3 asks for HZ_100; only one of their choice can"
+            " be on\n    hint: keep one of the two, or decide in the spec: kernel.config.HZ_250: yes\n"
+        )
+        decided = kconfig.resolve(Kernel(fragments=("a", "b"), config=(_own("HZ_1000", OptionKind.YES),)), fragments)
+        assert [option.name for option in decided.options] == ["HZ_1000", "X"]
+
+    def test_two_members_of_a_choice_in_the_spec(self, folder: Path) -> None:
+        config = (_own("HZ_100", OptionKind.YES), _own("HZ_250", OptionKind.YES, 10))
+        said = _problems(lambda: kconfig.resolve(Kernel(fragments=(), config=config), _write(folder)))
+        assert said.startswith("netvm.yaml:10: options.HZ_250: is on here, but netvm.yaml:9 asks for HZ_100;")
+
     def test_options_are_sorted_whatever_the_order_of_selection(self) -> None:
         assert _ours("intel", "realtek").options == _ours("realtek", "intel").options
         names = [option.name for option in _ours("intel").options]

@@ -100,6 +100,9 @@ def explain(screen: Screen, option: str, spec: str, as_json: bool) -> None:
         screen.result(f"{name}: nothing asks for it, so it is off unless another option selects it")
     for request, versions in said.other_versions:
         screen.say(f"hint: {escape(str(request.source))} asks for {_value(request, versions)}")
+    if said.rival:
+        instead = f"{escape(str(said.rival.source))} asks for {said.rival.name}"
+        screen.say(f"hint: {instead}, and only one of the two can be on")
     if said.elsewhere:
         screen.say(f"hint: these fragments would ask for it: {', '.join(one.name for one in said.elsewhere)}")
     elif said.nearest:

@@ -6,6 +6,7 @@
 - fragment.py: what a fragment is
 - reader.py: one YAML file → Fragment, every problem at once
 - fragments.py: the folders of fragments
+- choices.py: options of which only one can be on
 - resolve.py: the spec's choice of fragments → KernelConfig
 - explain.py: who asks for what, and why
 - dotconfig.py: a kernel's .config, read and compared by the code of the build's check

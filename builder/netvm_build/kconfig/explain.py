@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from netvm_build.kconfig.choices import rival_of
 from netvm_build.kconfig.fragment import Fragment
 from netvm_build.kconfig.resolve import KernelConfig, chain
 from netvm_build.model import OptionKind, RequestedOption, Versions
@@ -36,7 +37,8 @@ class Explanation:
     default, which is off for most options unless something selects them.  `elsewhere` are fragments that are not
     selected and would ask for it.  `nearest` is a question that names an option of a similar name, for an unknown one.
     `disputed`: fragments ask for different values, and the spec for none.  `other_versions` are requests of the spec
-    and of the selected fragments that aren't for this version of Linux.
+    and of the selected fragments that aren't for this version of Linux.  `rival` is the request that counts instead,
+    for another option of the same choice.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Explanation:
     nearest: str | None = None
     disputed: bool = False
     other_versions: tuple[tuple[RequestedOption, Versions], ...] = ()
+    rival: RequestedOption | None = None
 
 
 def explain(name: str, kernel: KernelConfig, fragments: Mapping[str, Fragment]) -> Explanation:
@@ -72,7 +75,8 @@ def explain(name: str, kernel: KernelConfig, fragments: Mapping[str, Fragment]) 
     from_spec = any(not one.fragment for one in asked)
     disputed = not from_spec and len({str(one.request.value) for one in asked}) > 1
     others = tuple(_for_other_versions(name, kernel))
-    return Explanation(name, option, tuple(asked), elsewhere, None if others else nearest, disputed, others)
+    rival = rival_of(name, kernel.options) if asked and option is None else None
+    return Explanation(name, option, tuple(asked), elsewhere, None if others else nearest, disputed, others, rival)
 
 
 def _for_other_versions(name: str, kernel: KernelConfig) -> Iterator[tuple[RequestedOption, Versions]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from netvm_build.kconfig.choices import disagreements, without_rivals
 from netvm_build.kconfig.fragment import Fragment
 from netvm_build.kconfig.modular import (
     Drivers,
@@ -107,13 +108,14 @@ def attempt(
     requests = [option for fragment in selected for option in fragment.options_for(kernel.version)]
     merged = _merge((option for option in requests if option.name not in own), problems)
     if kernel.stock:
-        options = _without_unset(stock_requests(selected, kernel))
+        options = without_rivals(_without_unset(stock_requests(selected, kernel)), own)
         problems += not_in_stock(options, origins)
     else:
         own = _without_unset(own)
         source = origins.get("kernel.modules") or SPEC
-        options = as_modules(_without_unset({**merged, **own}), own, kernel, fragments, source)
-        problems += without_loading(options)
+        asked = without_rivals(_without_unset({**merged, **own}), own)
+        options = as_modules(asked, own, kernel, fragments, source)
+        problems += [*without_loading(options), *disagreements(options)]
     drivers = drivers_of(options, selected, kernel)
     if not problems:  # else what is missing may be what was misspelt
         problems = [*without_modules(kernel, drivers, origins), *_ipv6_is_kept_out(options)]
