@@ -114,6 +114,22 @@ def test_an_uplinks_address_is_a_hosts_in_a_network_with_room_for_another(addres
     assert message in found
 
 
+@pytest.mark.parametrize(
+    ("uplink", "hint"),
+    [
+        ("address: 192.168.7.9", "write the address and its prefix length: 192.168.7.9/24"),
+        ("address: 172.16.7.9/255.255.240.0", "write the address and its prefix length: 172.16.7.9/20"),
+        ("address: 172.16.7.9/255.0.255.0", "write the address and its prefix length: 172.16.7.9/24"),
+        ("address: 192.168/24", "write the address and its prefix length: 192.168.1.2/24"),
+        ("mac: random", "this MAC chooses the card; what the network sees is `send_mac: random`"),
+    ],
+)
+def test_a_hint_is_about_what_was_written(uplink: str, hint: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        spec.parse(f"version: 1\nuplink: {{{uplink}}}\n", "netvm.yaml", Path("/"))
+    assert caught.value.problems[0].hint == hint
+
+
 def test_an_item_of_a_list_is_counted_as_the_spec_has_it() -> None:
     named = ", ".join(f"{{name: {name}, router: 100.64.0.{2 * number}}}" for number, name in enumerate("Xaa"))
     assert [line.split(": ")[1] for line in problems(f"clients: {{named: [{named}]}}")] == [

@@ -44,16 +44,26 @@ def parse_host(node: Scalar) -> IPv4Address:
 HOST_ADDRESS = scalar("an IPv4 address", parse_host, {"type": "string", "pattern": f"^{_IPV4}$"})
 
 
+def _prefix_length(mask: str) -> int:
+    """That of a netmask; 24 for any other text."""
+    try:
+        return IPv4Network(f"0.0.0.0/{mask}").prefixlen
+    except ValueError:
+        return 24
+
+
 def _parse_interface(node: Scalar) -> IPv4Interface:
     value = text(node)
-    hint = "write the address and its prefix length: 192.168.1.2/24"
+    hint = "write the address and its prefix length: {}"
     if not re.fullmatch(_CIDR, value):
-        _ipv4(value.partition("/")[0], hint)
-        raise ReadError(f"{shown(value)} has no prefix length", hint)
+        written, _, mask = value.partition("/")
+        address = _ipv4(written, hint.format("192.168.1.2/24"))
+        raise ReadError(f"{shown(value)} has no prefix length", hint.format(f"{address}/{_prefix_length(mask)}"))
     try:
         interface = IPv4Interface(value)
     except (AddressValueError, NetmaskValueError):
-        raise ReadError(f"{shown(value)} is not an IPv4 address with a prefix length", hint) from None
+        message = f"{shown(value)} is not an IPv4 address with a prefix length"
+        raise ReadError(message, hint.format("192.168.1.2/24")) from None
     _host_address(interface.ip)
     network = interface.network
     if network.prefixlen == 0:
@@ -126,6 +136,8 @@ def _parse_mac(node: Scalar) -> str:
     except AddressError:
         dashed = node.text.replace("-", ":")
         hint = f"write it with colons: '{dashed}'" if re.fullmatch(_MAC, dashed) else _MAC_HINT
+        if node.text.lower() == RANDOM_MAC:
+            hint = f"this MAC chooses the card; what the network sees is `send_mac: {RANDOM_MAC}`"
         raise ReadError(f"{shown(node.text)} is not a MAC address", hint) from None
     if int(mac[:2], 16) % 2 or mac == "00:00:00:00:00:00":
         raise ReadError(f"{mac} is not the address of one interface", "the first octet of an interface's MAC is even")
