@@ -73,10 +73,10 @@ def _services(config: Config, voice: protocol.Voice) -> Sequence[Service]:
         connmand.program = with_ntp(connmand.program)
     if not config.wifi:
         return SERVICES
-    from init.net import refusals, wireless
+    from init.net import iwd_failures, wireless
 
     wireless.IWD.prepare = lambda: wireless.prepare(config.wifi, voice)
-    wireless.IWD.hears = refusals.Refusals(config.wifi, voice).hear
+    wireless.IWD.hears = iwd_failures.IwdFailures(config.wifi, voice).hear
     if any(network.eap is not None and network.eap.needs_keys for network in config.wifi):
         wireless.IWD.program = wireless.with_keys(wireless.IWD.program)
     return (*SERVICES, wireless.IWD)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from init.core import allowed_iwd
 from init.core.config import Eap, WifiNetwork, parse
-from init.net import eap, refusals, wireless
+from init.net import eap, iwd_failures, wireless
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB+/==\n-----END CERTIFICATE-----\n"
 KEY = PEM.replace("CERTIFICATE", "ENCRYPTED PRIVATE KEY")
@@ -125,8 +125,8 @@ CHAIN = f"{HANDSHAKE}Peer certchain verification failed consistency check or aga
 )
 def test_why_a_server_is_not_joined_is_told(lines: tuple[str, ...], meaning: str, words: str, key: str) -> None:
     voice = Heard()
-    listener = refusals.Refusals((WifiNetwork("campus", "eap", False, PEAP),), voice)  # type: ignore[arg-type]
-    for _ in range(refusals.TIMES):
+    listener = iwd_failures.IwdFailures((WifiNetwork("campus", "eap", False, PEAP),), voice)  # type: ignore[arg-type]
+    for _ in range(iwd_failures.TIMES):
         for line in (TRYING, *lines, *OVER):
             listener.hear(line)
     (reason,) = voice.reasons
@@ -135,14 +135,14 @@ def test_why_a_server_is_not_joined_is_told(lines: tuple[str, ...], meaning: str
 
 
 def test_with_a_certificate_of_ours_that_is_what_to_look_at() -> None:
-    refusal = refusals.refusal(1, WifiNetwork("lab", "eap", False, TLS), "EAP completed with eapFail", 6)
-    assert refusal.endswith("check wifi.networks[1].eap.certificate")
+    said = iwd_failures.describe(1, WifiNetwork("lab", "eap", False, TLS), "EAP completed with eapFail", 6)
+    assert said.endswith("check wifi.networks[1].eap.certificate")
 
 
 def test_a_key_that_iwd_cannot_use_is_told_once_though_nothing_is_tried() -> None:
     voice = Heard()
     networks = (WifiNetwork("x", "open"), WifiNetwork("lab", "eap", False, TLS))
-    listener = refusals.Refusals(networks, voice)  # type: ignore[arg-type]
+    listener = iwd_failures.IwdFailures(networks, voice)  # type: ignore[arg-type]
     for number in (1, 1, 7):
         listener.hear(f"Error loading encrypted client private key embed:networks.{number}.key")
     (reason,) = voice.reasons

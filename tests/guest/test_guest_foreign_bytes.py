@@ -34,7 +34,7 @@ from init.kernel import counters, modules, netlink, uevents
 from init.kernel import rtnetlink as rt
 from init.kernel.network import NetworkState
 from init.net import eap, resolvers, wireless
-from init.net.refusals import Refusals
+from init.net.iwd_failures import IwdFailures
 
 from tests.support.foreign import JSON, mutations, peak_mib, replaced
 
@@ -142,9 +142,9 @@ WORDS = st.sampled_from(
 @example(["embed:networks." + "9" * 5000 + ".key"])
 def test_any_line_of_iwd_s_is_heard(lines: list[str]) -> None:
     voice = Voice(None)
-    refusals = Refusals(NETWORKS, voice)
+    listener = IwdFailures(NETWORKS, voice)
     for line in lines:
-        refusals.hear(line[:MAX_LINE_BYTES].encode(errors="replace").decode())
+        listener.hear(line[:MAX_LINE_BYTES].encode(errors="replace").decode())
     for event in voice._early:
         assert len(json.loads(event)["reason"]) < 600
 

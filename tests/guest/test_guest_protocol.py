@@ -136,30 +136,30 @@ def test_lines_are_cut_and_long_ones_dropped_whole() -> None:
     assert reader.feed(b"toolong\nok\n") == [b"ok"]
 
 
-def test_a_full_outlet_drops_its_oldest_lines_and_counts_them() -> None:
+def test_a_full_writer_drops_its_oldest_lines_and_counts_them() -> None:
     read, write = nonblocking_pipe()
     filler = os.write(write, b"." * 10_000_000)
-    outlet = BoundedWriter(write, max_lines=3)
+    writer = BoundedWriter(write, max_lines=3)
     for number in range(5):
-        outlet.put(b"%d\n" % number)
-    assert (outlet.dropped, outlet.pending) == (2, True)
+        writer.put(b"%d\n" % number)
+    assert (writer.dropped, writer.pending) == (2, True)
     assert len(os.read(read, filler)) == filler
-    outlet.flush()
+    writer.flush()
     assert os.read(read, 100) == b"2\n3\n4\n"
-    assert not outlet.pending
+    assert not writer.pending
 
 
 def test_a_line_that_is_half_written_stays_whole() -> None:
     read, write = nonblocking_pipe()
-    outlet = BoundedWriter(write, max_lines=2, max_bytes=300_000)
+    writer = BoundedWriter(write, max_lines=2, max_bytes=300_000)
     long = b"a" * 200_000 + b"\n"
-    outlet.put(long)
+    writer.put(long)
     for _ in range(4):
-        outlet.put(b"b" * 150_000 + b"\n")
+        writer.put(b"b" * 150_000 + b"\n")
     got = b""
-    while outlet.pending:
+    while writer.pending:
         got += os.read(read, 65536)
-        outlet.flush()
+        writer.flush()
     got += os.read(read, 65536)
     assert got.split(b"\n")[0] + b"\n" == long
     assert all(set(line) <= {ord("b")} and len(line) in (0, 150_000) for line in got.split(b"\n")[1:])
@@ -168,19 +168,19 @@ def test_a_line_that_is_half_written_stays_whole() -> None:
 def test_a_broken_outlet_swallows_everything() -> None:
     read, write = nonblocking_pipe()
     os.close(read)
-    outlet = BoundedWriter(write)
-    outlet.put(b"a\n")
-    outlet.put(b"b\n")
-    assert outlet.broken
-    assert not outlet.pending
+    writer = BoundedWriter(write)
+    writer.put(b"a\n")
+    writer.put(b"b\n")
+    assert writer.broken
+    assert not writer.pending
 
 
 def test_draining_ends_in_time_when_nobody_reads() -> None:
     _, write = nonblocking_pipe()
-    outlet = BoundedWriter(write)
-    outlet.put(b"x" * 1_000_000 + b"\n")
-    outlet.drain(0.05)
-    assert outlet.pending
+    writer = BoundedWriter(write)
+    writer.put(b"x" * 1_000_000 + b"\n")
+    writer.drain(0.05)
+    assert writer.pending
 
 
 def test_a_port_that_comes_late_gets_the_boot_from_its_start() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from init.core.config import WifiNetwork, parse
-from init.net import refusals, wireless
+from init.net import iwd_failures, wireless
 
 NETWORKS = (WifiNetwork("home net_1-", "psk"), WifiNetwork("über: all", "sae", True), WifiNetwork("café", "open"))
 SECRETS: list[str | None] = [" two  spaces\\", "another secret", None]
@@ -85,7 +85,7 @@ def test_only_iwd_can_read_a_networks_file(tmp_path: Path) -> None:
 
 def test_a_network_that_refuses_is_told_once_with_iwds_words_and_the_key() -> None:
     voice = Heard()
-    listener = refusals.Refusals(NETWORKS, voice)  # type: ignore[arg-type]
+    listener = iwd_failures.IwdFailures(NETWORKS, voice)  # type: ignore[arg-type]
     listener.hear("event: connect-failed, status: 1")  # of no network that we know
 
     def fail(ssid: str, *words: str) -> None:
@@ -113,7 +113,7 @@ def test_a_network_that_refuses_is_told_once_with_iwds_words_and_the_key() -> No
 def test_an_access_point_that_sends_us_away_refuses_only_where_we_had_not_joined() -> None:
     """A wrong passphrase of WPA2 as iwd 3.8 tells it; the same words while joined are an access point that leaves."""
     voice = Heard()
-    listener = refusals.Refusals(NETWORKS, voice)  # type: ignore[arg-type]
+    listener = iwd_failures.IwdFailures(NETWORKS, voice)  # type: ignore[arg-type]
     away = ("Received Deauthentication event, reason: 15, from_ap: true", "event: disconnect-info, reason: 15")
     trying = "event: connect-info, ssid: home net_1-, bss: 02:00:00:00:01:00, signal: -30, load: 0/255"
     for _ in range(3):

@@ -216,7 +216,7 @@ def _previous(folder: Path) -> set[str]:
 
 def diff(tree: RenderedTree, folder: Path) -> str:
     """A unified diff from what a folder holds to the tree; empty when nothing would change."""
-    import difflib  # `--diff` alone needs it
+    import difflib  # only `--diff` needs it
 
     old = {name: folder / name for name in _previous(folder)}
     parts: list[str] = []

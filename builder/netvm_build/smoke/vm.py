@@ -91,7 +91,7 @@ class Vm(QemuVm):
         try:
             await loop.sock_sendall(self.port, line)
         except OSError as error:
-            raise QmpLost("QEMU is gone", details="\n".join(self.printed()) or None) from error
+            raise QmpLost("QEMU has ended", details="\n".join(self.printed()) or None) from error
 
     async def _read(self, name: str) -> None:
         channel = self._channels[name]

@@ -74,8 +74,8 @@ def run(image: Image, program: qemu.Qemu, wanted: RunOptions, say: Callable[[str
     chosen = accelerator.choose(program, wanted.accel, kernel=image.kernel)
     place = registry.claim(wanted.name or image.manifest.name)
     try:
-        with _borrowed(image, wanted, say) as lent:
-            launch = _launch(image, program, chosen, lent, place, None)
+        with _borrowed(image, wanted, say) as borrowed:
+            launch = _launch(image, program, chosen, borrowed, place, None)
             return interrupts.run(_on_terminal(launch, say))
     finally:
         place.leave()
@@ -107,8 +107,8 @@ def detached(image: Image, program: qemu.Qemu, wanted: RunOptions) -> registry.V
             place = registry.claim(name)
             os.ftruncate(2, 0)  # what an earlier VM of this name said
             try:
-                with _borrowed(image, wanted, _log) as lent:
-                    launch = _launch(image, program, chosen, lent, place, log)
+                with _borrowed(image, wanted, _log) as borrowed:
+                    launch = _launch(image, program, chosen, borrowed, place, log)
                     return interrupts.run(_alone(launch, lambda record: tell(json.dumps(record.name).encode())))
             finally:
                 place.leave()

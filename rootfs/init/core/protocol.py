@@ -65,9 +65,9 @@ class Voice:
 
     def drain(self, seconds: float) -> None:
         """Write what is queued, waiting at most so long for each reader."""
-        for outlet in (self.console, self.port):
-            if outlet is not None and not outlet.broken:
-                outlet.drain(seconds)
+        for writer in (self.console, self.port):
+            if writer is not None and not writer.broken:
+                writer.drain(seconds)
 
     def _to_port(self, line: bytes) -> None:
         if self.port is None:

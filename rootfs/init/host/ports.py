@@ -47,12 +47,12 @@ class EventPort:
         self._loop = loop
         self._voice = voice
         self._on_line = on_line
-        self._outlet: BoundedWriter | None = None
+        self._writer: BoundedWriter | None = None
         self._reader = LineReader()
 
     def look(self) -> None:
         """Open the port if it is there and not open yet."""
-        path = find() if self._outlet is None else None
+        path = find() if self._writer is None else None
         if path is None:
             return
         try:
@@ -64,22 +64,22 @@ class EventPort:
     def serve(self, descriptor: int) -> None:
         """Serve an open, non-blocking descriptor as the port."""
         self._reader = LineReader()
-        self._outlet = BoundedWriter(descriptor)
+        self._writer = BoundedWriter(descriptor)
         self._loop.watch(descriptor, self._ready, READ | WRITE | EDGE)
-        self._voice.connect(self._outlet)
+        self._voice.connect(self._writer)
 
     def _ready(self) -> None:
-        outlet = self._outlet
-        if outlet is None:
+        writer = self._writer
+        if writer is None:
             return
-        outlet.flush()
+        writer.flush()
         for _ in range(MAX_READS):
             try:
-                data = os.read(outlet.descriptor, READ_BYTES)
+                data = os.read(writer.descriptor, READ_BYTES)
             except BlockingIOError:
                 break
             except OSError:
-                outlet.broken = True
+                writer.broken = True
                 break
             if not data:  # no host is connected; an edge tells when one is
                 break
@@ -87,11 +87,11 @@ class EventPort:
                 self._on_line(line)
         else:
             self._loop.later(0, self._ready)  # more waits than is fair in one turn, and no edge would tell
-        if outlet.broken:
-            self._close(outlet)
+        if writer.broken:
+            self._close(writer)
 
-    def _close(self, outlet: BoundedWriter) -> None:
-        self._loop.unwatch(outlet.descriptor)
-        os.close(outlet.descriptor)
-        self._outlet = None
+    def _close(self, writer: BoundedWriter) -> None:
+        self._loop.unwatch(writer.descriptor)
+        os.close(writer.descriptor)
+        self._writer = None
         self._voice.disconnect()

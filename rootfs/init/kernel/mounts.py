@@ -40,7 +40,7 @@ LINKS: tuple[tuple[str, str], ...] = (("/var/run", "/run"),)
 
 
 def mount_all(table: Sequence[Mount] = MOUNTS) -> None:
-    """Mount every row, and /dev where the kernel has not.  Raises OSError naming the mount point."""
+    """Mount every row, and /dev if the kernel hasn't.  Raises OSError naming the mount point."""
     for kind, target, flags, data in table:
         _mount(kind, target, flags, data)
     if table is MOUNTS and not native.exists("/dev/null"):

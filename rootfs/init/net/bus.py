@@ -44,7 +44,7 @@ class Bus:
         self._waiting: dict[int, OnReply] = {}
         self._received = bytearray()
         self.senseless = False
-        self._admitted = False
+        self._authenticated = False
         self._unsent: list[bytes] = []
         self._socket = native.Socket(native.AF_UNIX, native.SOCK_STREAM_CLOEXEC)
         self._socket.setblocking(False)
@@ -67,7 +67,7 @@ class Bus:
         self._serial += 1
         self._waiting[self._serial] = on_reply
         message = call(self._serial, destination, path, member, arguments)
-        if self._admitted:
+        if self._authenticated:
             self._send(message)
         else:
             self._unsent.append(message)
@@ -80,7 +80,7 @@ class Bus:
         try:
             sent = self._socket.send(data)
         except OSError as error:
-            self._lose(error.strerror or "it is gone")
+            self._lose(error.strerror or "it has closed the connection")
             return
         if sent < len(data):
             self._lose("it takes nothing")
@@ -91,29 +91,29 @@ class Bus:
         except BlockingIOError:
             return
         except OSError as error:
-            self._lose(error.strerror or "it is gone")
+            self._lose(error.strerror or "it has closed the connection")
             return
         if not data:
-            self._lose("it is gone")
+            self._lose("it has closed the connection")
             return
         self._received += data
         try:
-            if self._admitted or self._admit():
+            if self._authenticated or self._authenticate():
                 self._dispatch()
         except Nonsense as problem:
             self.senseless = True
             self._lose(str(problem))
 
-    def _admit(self) -> bool:
-        """The one line before messages: the bus knows by the socket who we are.  Raises Nonsense."""
+    def _authenticate(self) -> bool:
+        """Take the line that precedes messages; the bus identifies us by the socket's credentials.  Raises Nonsense."""
         line, end, rest = self._received.partition(b"\r\n")
         if not end:
             if len(line) > MAX_WELCOME:
                 raise Nonsense("a first line without an end")
             return False
         if not line.startswith(b"OK "):
-            raise Nonsense("it does not admit us")
-        self._received, self._admitted = rest, True
+            raise Nonsense("it rejects our authentication")
+        self._received, self._authenticated = rest, True
         unsent, self._unsent = self._unsent, []
         self._send(b"BEGIN\r\n" + b"".join(unsent))
         return True

@@ -65,7 +65,7 @@ IWD = Service(
         "Ciphers", "Supported iftypes", "Interface Types", "Driver Flags", "Network configuration is disabled",
         "station: Network configuration", "Bit rates", "Non-HT", " Mbps", "be matched to a wiphy",
         "event: state",  # each step of joining; the uplink's own events tell what comes of it
-        "EAP completed", "PEAP: ", "TTLS: ", "TLS: ",  # refusals.py tells what is to be known of it
+        "EAP completed", "PEAP: ", "TTLS: ", "TLS: ",  # iwd_failures.py reports what matters of it
     ),
 )  # fmt: skip
 

@@ -3,8 +3,8 @@
 
 """What was changed for clients, read out of the journal, and undone.
 
-While a client is being attached its changes belong to the process that attaches it, and then to the VM's keeper.  When
-that is gone, the next command finds them abandoned and undoes them.  One process at a time changes anything.
+While a client is being attached its changes belong to the process that attaches it, and then to the VM's keeper.  After
+that has ended, the next command finds them abandoned and undoes them.  One process at a time changes anything.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What iwd says of a network that refuses us, or whose server is not the one it should be.
+"""Why iwd could not join a network: the access point refuses, or its EAP server is not the expected one.
 
-iwd has no interface that tells why: its lines do.  The causes are in the order of how much they explain.
+iwd has no interface that gives the reason, so it is read from iwd's log lines.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 JOINING, JOINED = "event: connect-info, ssid: ", "new: connected"
 FAILED = ("event: connect-failed", "event: disconnect-info")
-"""How an attempt ends without being joined: iwd gives up, or the access point sends us away (a wrong passphrase)."""
+"""The end of a failed attempt: iwd gives up, or the access point deauthenticates us (a wrong passphrase)."""
 UNHEARD = "event: connect-timeout"
-"""No answer: the access point is off, or it is far away; that is no refusal."""
+"""No answer: the access point is off or too far away, which is not a failure to report."""
 TIMES = 2
 LONGEST = 240
 
 CERTIFICATE = "Peer cert"
-"""Where the words begin of a line about a server's certificate; before it stands where in iwd's source that is."""
+"""Start of the message in a line about a server's certificate, after iwd's source file and line."""
 CAUSES = (
     (" expired on ", "its server's certificate has expired, or this clock is wrong", "eap.ca, and the host's clock"),
     (
@@ -39,16 +39,16 @@ CAUSES = (
     ("eapFail", "its server refuses", "secret"),
     ("eapTimeout", "its server does not answer", "eap"),
 )
-"""A text in a line of iwd's, what that means if the line does not say it well, and what to look at."""
+"""(text in a line, its meaning if the line isn't clear, the network's key to check), the best explanation first."""
 NO_CAUSE = "alert: close_notify"
-"""How a tunnel ends that has done what it was for."""
+"""The normal end of a TLS tunnel."""
 OTHERS = ("handshake failed", "Received Deauthentication", *FAILED)
 UNUSABLE = "embed:networks."
-"""A certificate or key of ours that iwd cannot use; it says so each time it looks for networks, and tries none."""
+"""A certificate or key of ours that iwd can't use.  It logs this at each scan, and doesn't try the network."""
 
 
-class Refusals:
-    """Hears iwd: which network it tries, and whether that network refuses; tells it once until it can be joined."""
+class IwdFailures:
+    """Follows iwd's log lines.  A network that fails TIMES times is reported once, until it is joined."""
 
     def __init__(self, networks: Sequence[WifiNetwork], voice: Voice) -> None:
         self._networks = networks
@@ -60,7 +60,7 @@ class Refusals:
         self._unusable: set[int] = set()
 
     def hear(self, line: str) -> None:
-        """One line of iwd's."""
+        """Take one line of iwd's log."""
         _, joining, rest = line.partition(JOINING)
         if joining:
             self._trying, self._words, self._cause = rest.partition(", bss: ")[0], "", len(CAUSES)
@@ -77,7 +77,7 @@ class Refusals:
                 self._count()
 
     def _weigh(self, line: str) -> None:
-        """Keep a line that explains the failure better than what was heard before."""
+        """Keep a line that explains the failure better than the lines before it."""
         causes = [number for number, cause in enumerate(CAUSES) if cause[0] in line and NO_CAUSE not in line]
         if causes and causes[0] < self._cause:
             self._words, self._cause = line[max(line.find(CERTIFICATE), 0) :].strip()[:LONGEST], causes[0]
@@ -85,12 +85,12 @@ class Refusals:
             self._words = line.strip()[:LONGEST]
 
     def _count(self) -> None:
-        """An attempt has failed; what is heard of it further does not count again."""
+        """An attempt has failed.  Later lines about the same attempt don't count again."""
         for number, network in enumerate(self._networks):
             if network.ssid == self._trying:
                 times = self._failures[network.ssid] = self._failures.get(network.ssid, 0) + 1
                 if times == TIMES:
-                    self._voice.emit("degraded", reason=refusal(number, network, self._words, self._cause))
+                    self._voice.emit("degraded", reason=describe(number, network, self._words, self._cause))
         self._trying = ""
 
     def _tell_unusable(self, line: str) -> None:
@@ -103,8 +103,8 @@ class Refusals:
                 self._voice.emit("degraded", reason=f"{reason} (iwd: {words}): check wifi.networks[{number}].eap")
 
 
-def refusal(number: int, network: WifiNetwork, words: str, cause: int = len(CAUSES)) -> str:
-    """What to report of a network that refused, with iwd's own words and the key of the spec to look at."""
+def describe(number: int, network: WifiNetwork, words: str, cause: int = len(CAUSES)) -> str:
+    """The reason to report for a network that failed, with iwd's own words and the key of the spec to check."""
     meaning, key = None, "security" if network.security == "open" else "secret"
     if network.eap is not None and cause < len(CAUSES):
         _, meaning, key = CAUSES[cause]
