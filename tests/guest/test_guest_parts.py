@@ -344,9 +344,9 @@ def test_the_script_the_kernel_starts() -> None:
     assert script.stat().st_mode & 0o111 == 0o111
 
 
-def test_an_outlet_to_a_file_is_served_at_once(tmp_path: Path) -> None:
+def test_a_writer_to_a_file_is_served_at_once(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
-    outlet = BoundedWriter(descriptor)
-    outlet.put(b"line\n")
+    writer = BoundedWriter(descriptor)
+    writer.put(b"line\n")
     os.close(descriptor)
     assert (tmp_path / "log").read_bytes() == b"line\n"

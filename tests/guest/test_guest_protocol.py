@@ -165,7 +165,7 @@ def test_a_line_that_is_half_written_stays_whole() -> None:
     assert all(set(line) <= {ord("b")} and len(line) in (0, 150_000) for line in got.split(b"\n")[1:])
 
 
-def test_a_broken_outlet_swallows_everything() -> None:
+def test_a_broken_writer_swallows_everything() -> None:
     read, write = nonblocking_pipe()
     os.close(read)
     writer = BoundedWriter(write)

@@ -151,7 +151,7 @@ def launch(settings: dict[str, object]) -> None:
     assert isinstance(port, int)
 
     def look(self: ports.EventPort) -> None:
-        if self._outlet is None:
+        if self._writer is None:
             self.serve(port)
             if settings["crash"]:
                 self._loop.later(0.1, crash)
