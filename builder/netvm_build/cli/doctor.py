@@ -206,12 +206,14 @@ def check_confinement() -> Finding:
     with suppress(NetvmError):  # no QEMU on PATH; that of `build` has it
         seccomp = qemu.find().sandbox
     try:
-        found = replace(confinement.trial(), seccomp="filter" if seccomp else "none")
+        found = confinement.trial()
     except CommandError as error:
         return Finding("confinement", State.MISSING, error.message, error.hint or "")
     mends = [] if found.landlock else ["Landlock needs Linux 5.13 or later, and `landlock` in its parameter lsm="]
     mends += [] if found.own_network else [f"a network namespace: {_mend_namespaces()}"]
-    mends += [] if seccomp else ["seccomp: use the QEMU that `build` brings"]
+    mends += [] if seccomp else ["QEMU's own seccomp filter: use the QEMU that `build` brings"]
+    if seccomp:  # the program of the trial had only ours
+        found = replace(found, seccomp="filter", filters=None if found.filters is None else found.filters + 1)
     return Finding("confinement", State.WARN if mends else State.OK, f"QEMU: {found}", "; ".join(mends))
 
 

@@ -81,6 +81,7 @@ def _access(launch: Launch) -> Access:
     bus, machine = Bus(), launch.machine
     cards = [device for address in machine.cards if (device := bus.device(address)) is not None]
     return Access(
+        joins=bool(launch.uplink.socket),
         cards=bool(cards or machine.slots.spare),
         own=access.files(bus, cards),
         memlock=access.lockable(machine.memory_mib) if cards else 0,

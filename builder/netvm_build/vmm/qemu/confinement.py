@@ -21,7 +21,7 @@ from typing import IO
 
 from netvm_build.util.errors import CommandError
 from netvm_build.util.process import end_group, spawn
-from netvm_build.vmm.qemu import in_force, jailer
+from netvm_build.vmm.qemu import in_force, jailer, syscalls
 from netvm_build.vmm.qemu.in_force import InForce
 
 JAILER = Path(jailer.__file__)
@@ -46,13 +46,15 @@ class User:
 class Access:
     """What a QEMU needs beside the descriptors that it inherits.
 
-    `network`: the host's network, as the user network does.  `cards`: the host's cards, now or later, and `own` the
+    `network`: the host's network, as the user network does.  `joins`: a Unix socket that it connects to by its path, of
+    another router.  `cards`: the host's cards, now or later, and `own` the
     files of theirs that are given to QEMU's user.  `memlock`: bytes of memory that it may lock; 0 to leave that as it
     is.  `read_only` and `writes` are descriptors of files that it opens again by /proc/self/fd.  As root it becomes
     `user`, or one that no other process is.
     """
 
     network: bool = False
+    joins: bool = False
     cards: bool = False
     own: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
@@ -82,6 +84,7 @@ class Jail:
     devices: tuple[str, ...]
     read_only: tuple[int, ...]
     writes: tuple[int, ...]
+    filter: tuple[syscalls.Instruction, ...]
     environment: Mapping[str, str] = field(default_factory=lambda: {"PATH": os.defpath})
 
 
@@ -191,6 +194,11 @@ def _jail(program: Path, access: Access, report: int) -> Jail:
         devices=("/dev/null", "/dev/urandom", *access.devices, *(VFIO_FILES if access.cards else ())),
         read_only=access.read_only,
         writes=access.writes,
+        filter=syscalls.program(
+            network=access.network,
+            joins=access.joins,
+            scoped=in_force.kernel_landlock() >= in_force.SCOPES_SIGNALS,
+        ),
     )
 
 

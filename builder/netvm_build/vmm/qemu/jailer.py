@@ -9,7 +9,8 @@ JAIL is the JSON of `confinement.Jail`.  What was done, or why it failed, is wri
 ends when PROGRAM begins.  A step that isn't possible here is reported; without no_new_privs, the core limit or, as
 root, another user, PROGRAM isn't started.
 
-Sources: prctl(2), keyctl(2), capabilities(7), landlock(7), <linux/landlock.h>, user_namespaces(7), getrlimit(2).
+Sources: prctl(2), keyctl(2), capabilities(7), landlock(7), <linux/landlock.h>, user_namespaces(7), getrlimit(2),
+seccomp(2), <linux/filter.h>.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import os
 import resource
 import signal
 import stat
+import struct
 import sys
 from contextlib import suppress
 
@@ -32,6 +34,7 @@ OWN_IDS, FEW_IDS = 0x7F000000, 65533
 """The first plus QEMU's process id, which has 22 bits: a user that no other process on the machine is.  The second is
 for a container with 65536 ids.  Nobody allocates these numbers (systemd's UIDS-GIDS.md)."""
 
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 1, 24, 38, 47, 4
 CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x04000000, 0x08000000, 0x10000000, 0x40000000
 CAPABILITY_VERSION_3 = 0x20080522
@@ -177,6 +180,25 @@ def opened_for(jail: dict[str, Any]) -> list[tuple[int, int]]:
     return found + [(number, WRITE_FILE | TRUNCATE) for number in jail["writes"]]
 
 
+class SockFprog(ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
+def refuse_calls(instructions: list[tuple[int, int, int, int | None]]) -> None:
+    """Install a seccomp filter; see `syscalls`.  What a kernel without filters doesn't do, /proc/PID/status tells."""
+    if not instructions:
+        return
+    code = b"".join(
+        struct.pack("=HBBI", operation, jt, jf, os.getpid() if k is None else k)
+        for operation, jt, jf, k in instructions
+    )
+    with suppress(OSError):
+        filters = SockFprog(len(instructions), code)
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(filters))
+
+
 def confine(jail: dict[str, Any]) -> dict[str, int]:
     """Do it all; what was done, for the report."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
@@ -193,6 +215,7 @@ def confine(jail: dict[str, Any]) -> dict[str, int]:
     if os.getppid() != jail["parent"]:
         os.kill(os.getpid(), signal.SIGKILL)
     os.chdir("/")
+    refuse_calls(jail["filter"])
     return {"landlock": abi}
 
 
