@@ -27,7 +27,7 @@ OUTSIDE = {
     "msgspec": {"util"},
     "jinja2": {"build"},
     "markupsafe": {"build"},
-    "asyncio": {"util", "vmm", "vm", "smoke"},
+    "asyncio": {"util", "vmm", "vm", "smoke", "measure"},
     "qemu": {"vmm"},
     "click": {"cli"},
     "rich": {"cli"},

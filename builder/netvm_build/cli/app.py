@@ -27,6 +27,7 @@ COMMANDS = {
     "lock": "build_commands",
     "build": "build_commands",
     "smoke": "smoke_command",
+    "bench": "bench_command",
     "run": "run_command",
     "status": "vm_commands",
     "events": "vm_commands",
@@ -41,7 +42,7 @@ COMMANDS = {
 """Each command, in the order a user meets them, and the module of `cli` that adds it."""
 
 # Those that a user seldom types share the last line, so that the help fits a screen.
-ALSO = ("schema", "address", "render", "lock", "vfio", "detect", "completion")
+ALSO = ("schema", "address", "render", "lock", "bench", "vfio", "detect", "completion")
 
 # Under sudo they are about the VMs of the user who typed it.
 ABOUT_VMS = ("run", "status", "events", "console", "client", "stop")

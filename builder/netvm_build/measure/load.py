@@ -31,8 +31,11 @@ def _listener(upstream: Wire, backlog: int) -> socket.socket:
         return socket.create_server((HOST, 0), backlog=backlog)
 
 
-def throughput(client: Wire, upstream: Wire, seconds: float) -> float:
-    """MiB/s that one TCP connection brings from the client to the upstream, after its start has passed."""
+def throughput(client: Wire, upstream: Wire, seconds: float, *, inward: bool = False) -> float:
+    """MiB/s that one TCP connection of the client's brings to the upstream, or `inward` from it.
+
+    What comes before a fifth of `seconds` has passed doesn't count.
+    """
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(upstream, 1))
         try:
@@ -41,6 +44,9 @@ def throughput(client: Wire, upstream: Wire, seconds: float) -> float:
         except OSError as error:
             raise Unmeasured(f"no connection through the router: {error.strerror or error}") from None
         receiver = stack.enter_context(listener.accept()[0])
+        if inward:
+            sender, receiver = receiver, sender
+        sender.settimeout(None)
         receiver.settimeout(PATIENCE_S)
         thread = threading.Thread(target=_pour, args=(sender,), daemon=True)
         thread.start()
@@ -166,7 +172,12 @@ class Ping:
 
 
 def round_trip(client: Wire, count: int) -> float:
-    """Seconds from an echo request of the client's to the reply of the upstream's kernel: the median of so many."""
+    """The median of `round_trips`."""
+    return median(round_trips(client, count))
+
+
+def round_trips(client: Wire, count: int) -> list[float]:
+    """Seconds from an echo request of the client's to the reply of the upstream's kernel, one at a time."""
     taken = []
     with Ping(client) as ping:
         for number in range(count):
@@ -175,4 +186,4 @@ def round_trip(client: Wire, count: int) -> float:
             if not ping.await_reply(number, PATIENCE_S):
                 raise Unmeasured(f"an echo request through the router had no reply in {PATIENCE_S:g} s")
             taken.append(time.monotonic() - started)
-    return median(taken)
+    return taken

@@ -35,10 +35,11 @@ TUNSETIFF = 0x400454CA  # linux/if_tun.h
 IFF_TAP, IFF_NO_PI = 0x2, 0x1000
 _OWN = "/proc/thread-self/ns/net"
 
-_libc = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _check(result: int, call: str) -> None:
+def check(result: int, call: str) -> None:
+    """Raises OSError for a system call that failed."""
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), call)
@@ -73,12 +74,12 @@ class Wire:
     def _open(self) -> None:
         home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _check(_libc.unshare(CLONE_NEWNET), "unshare")
+            check(libc.unshare(CLONE_NEWNET), "unshare")
             try:
                 self._namespace = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
                 self._furnish()
             finally:
-                _check(_libc.setns(home, CLONE_NEWNET), "setns")
+                check(libc.setns(home, CLONE_NEWNET), "setns")
         finally:
             os.close(home)
 
@@ -98,11 +99,11 @@ class Wire:
         """Sockets and programs of this thread are made in the namespace meanwhile, and stay there."""
         home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _check(_libc.setns(self._namespace, CLONE_NEWNET), "setns")
+            check(libc.setns(self._namespace, CLONE_NEWNET), "setns")
             try:
                 yield
             finally:
-                _check(_libc.setns(home, CLONE_NEWNET), "setns")
+                check(libc.setns(home, CLONE_NEWNET), "setns")
         finally:
             os.close(home)
 
