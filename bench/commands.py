@@ -63,7 +63,7 @@ def source(folder: Path | None = None) -> dict[str, str]:
 def spec_copy(setting: Setting) -> str:
     """The spec, and its lock where there is one, in the row's folder: nothing is written beside the original."""
     spec = setting.subject.spec
-    for file in (spec, spec.parent / "netvm.lock"):
+    for file in (spec, spec.with_suffix(".lock")):
         if file.exists():
             shutil.copy(file, setting.folder)
     return spec.name

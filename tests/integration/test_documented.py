@@ -73,7 +73,7 @@ def with_its_secrets(one: Documented, folder: Path, monkeypatch: pytest.MonkeyPa
 def share_a_lock(path: Path, workshop: Path) -> None:
     """Take the lock of another test where it is for the same packages: resolving takes a while."""
     request = debian.request_for(loading.load(path).router)
-    mine = path.with_name(loading.LOCK_NAME)
+    mine = loading.lock_beside(path)
     for known in (mine, workshop / loading.LOCK_NAME, workshop / "stock" / loading.LOCK_NAME):
         try:
             if debian.load_lock(known, request) is not None:

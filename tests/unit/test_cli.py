@@ -322,7 +322,7 @@ def test_the_script_gets_its_proposals(
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def load(path: Path) -> Any:
+    def load(path: Path, **_: Any) -> Any:
         raise error
 
     monkeypatch.setattr(loading, "load", load)

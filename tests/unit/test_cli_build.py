@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from netvm_build import spec
-from netvm_build.build import loading, pipeline
+from netvm_build.build import loading, locking, pipeline
 from netvm_build.cli import main
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
@@ -101,7 +101,7 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engines:
 
     monkeypatch.setattr(pipeline, "build", build)
     monkeypatch.setattr(pipeline, "plan", plan)
-    monkeypatch.setattr(pipeline, "lock", lock)
+    monkeypatch.setattr(locking, "lock", lock)
     monkeypatch.setattr(smoke, "smoke", boot)
     monkeypatch.setattr(run, "run", interactive)
     monkeypatch.setattr(qemu, "find", found)

@@ -24,7 +24,7 @@ from pathlib import Path
 from netvm_build.build import loading; from netvm_build.util import process
 from netvm_build.cli import main
 
-def load(path):
+def load(path, **_):
     try:
         process.run(["sh", "-c", "echo $$ > child; sleep 1000 & wait"])
     finally:
@@ -111,7 +111,7 @@ class Slow(subprocess.Popen):
         time.sleep(0.4)  # the program runs, and we do not know it yet
 
 subprocess.Popen = Slow
-loading.load = lambda path: process.run(["sleep", "1000"])
+loading.load = lambda path, **_: process.run(["sleep", "1000"])
 sys.exit(main(["build"]))
 """
 

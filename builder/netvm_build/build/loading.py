@@ -8,6 +8,7 @@ It is a module of its own because `check` and `render` need no more, and the oth
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,22 +18,37 @@ from netvm_build.build import render as rendering
 from netvm_build.model import AUTO, NIC_MODELS, PlatformKind, Router, Source
 from netvm_build.util import resources
 from netvm_build.util.errors import Problem, SpecError
+from netvm_build.util.paths import shown
 
 LOCK_NAME = "netvm.lock"
+"""What a tree calls its lock, whatever it is called beside the spec."""
+
+LOCK_COMMAND = "netvm-build lock"
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A spec that is in order, with everything it refers to.  `origins` tells where each value came from."""
+    """A spec that is in order, with everything it refers to.  `origins` tells where each value came from.
+
+    `lock_file` is the lock that the user named; None: the one beside the spec.
+    """
 
     path: Path
     router: Router
     origins: Mapping[str, Source]
     kernel: kconfig.KernelConfig
+    lock_file: Path | None = None
 
     @property
     def lock_path(self) -> Path:
-        return self.path.parent / LOCK_NAME
+        return self.lock_file or lock_beside(self.path)
+
+    @property
+    def lock_command(self) -> str:
+        """The command that makes the lock again, as one would type it here."""
+        spec = [] if shown(self.path) == "netvm.yaml" else [shown(self.path)]
+        lock = [] if self.lock_file is None else ["--lock", shown(self.lock_file)]
+        return shlex.join([*LOCK_COMMAND.split(), *spec, *lock])
 
     @property
     def locked(self) -> bool:
@@ -40,7 +56,13 @@ class Loaded:
         return self.router.platform.kind is PlatformKind.DEBIAN
 
 
-def load(path: Path) -> Loaded:
+def lock_beside(path: Path) -> Path:
+    """A spec's lock: ``NAME.lock`` beside ``NAME.yaml``."""
+    name = path.stem if path.suffix in (".yaml", ".yml", ".json") else path.name
+    return path.with_name(f"{name}.lock")
+
+
+def load(path: Path, lock_file: Path | None = None) -> Loaded:
     """Read a spec and the kernel fragments it names.  Raises SpecError with every problem of both."""
     draft = spec.draft(path)
     try:
@@ -52,7 +74,7 @@ def load(path: Path) -> Loaded:
         raise SpecError([*draft.problems, *error.problems]) from error
     if draft.problems:
         raise SpecError(draft.problems)
-    return Loaded(path, router, draft.origins, kernel)
+    return Loaded(path, router, draft.origins, kernel, lock_file)
 
 
 def _with_this_machines_nics(loaded: spec.Loaded, fragments: Mapping[str, kconfig.Fragment]) -> Router:

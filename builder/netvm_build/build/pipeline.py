@@ -10,6 +10,7 @@ garbage collector.  The image folder itself is replaced in one step, when all of
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from dataclasses import dataclass, replace
@@ -20,18 +21,21 @@ from netvm_build import kconfig
 from netvm_build.build import debian
 from netvm_build.build import render as rendering
 from netvm_build.build.loading import LOCK_NAME, Loaded, render
+from netvm_build.build.locking import locked, naming_the_spec, refuse_unlocked
 from netvm_build.build.nix import command as nix
 from netvm_build.image import manifest
 from netvm_build.model import Source
-from netvm_build.util.errors import KernelConfigError, LockError, ManifestError, NetvmError, Problem, SpecError
+from netvm_build.util.errors import KernelConfigError, ManifestError, NetvmError, Problem, SpecError
 from netvm_build.util.events import Note, Sink
-from netvm_build.util.files import claim, new_folder
+from netvm_build.util.files import claim, new_folder, replace_file
+from netvm_build.util.paths import shown
 from netvm_build.util.trust import private_folder, real_path, require
 
 if TYPE_CHECKING:
     from netvm_build.vmm.qemu import Qemu
 
 WORK_NAME = ".netvm"
+SPEC_NAME = "spec"  # in a work folder: the absolute path of the spec that was built there last
 
 # Where the nixpkgs platform enters a nixpkgs tree.
 NIXPKGS_ENTRY = "pkgs/top-level/impure.nix"
@@ -49,51 +53,24 @@ class Plan:
     download_bytes: int
 
 
-def lock(loaded: Loaded, lock_path: Path, sink: Sink) -> debian.Lock:
-    """Resolve the packages of a spec and pin them in a lock file."""
-    _refuse_unlocked(loaded)
-    resolved = debian.resolve(debian.request_for(loaded.router), sink)
-    debian.save_lock(resolved, lock_path)
-    return resolved
-
-
-def _locked(loaded: Loaded, sink: Sink, *, update: bool) -> debian.Lock:
-    """The lock beside the spec, made where there is none."""
-    found = None if update else debian.load_lock(loaded.lock_path, debian.request_for(loaded.router))
-    return _of_that_series(loaded, found or lock(loaded, loaded.lock_path, sink))
-
-
-def _of_that_series(loaded: Loaded, locked: debian.Lock) -> debian.Lock:
-    """The lock.  Raises SpecError where Debian's own kernel is of another series than the spec asks for."""
-    kernel, linux = loaded.router.kernel, locked.versions["linux"]
-    if kernel.stock and not f"{linux}.".startswith(f"{kernel.version}."):
-        key = "kernel.version"
-        source = loaded.origins.get(key) or loaded.origins["kernel.stock"]
-        series = ".".join(linux.split(".")[:2])
-        message = f"the stock kernel of {loaded.router.platform.suite} is Linux {linux}, not {kernel.version}"
-        hint = f"set kernel.version to '{series}', or kernel.stock to false"
-        raise SpecError([Problem(source.file, source.line, key, message, hint)])
-    return locked
-
-
 def prepare(loaded: Loaded, work: Path, sink: Sink, *, update_lock: bool = False) -> Path:
     """Write everything Nix needs below `work`; the tree's folder."""
     tree = work / "tree"
     rendered = render(loaded)
     if not loaded.locked:
         if update_lock:
-            _refuse_unlocked(loaded)
+            refuse_unlocked(loaded)
         _require_nixpkgs(loaded)
         rendering.write(rendered, tree)
         return tree
-    locked = _locked(loaded, sink, update=update_lock)
+    pins = locked(loaded, sink, update=update_lock)
     files = {**rendered.files, LOCK_NAME: loaded.lock_path.read_bytes()}
     rendering.write(replace(rendered, files=files), tree)
-    if not debian.has_bootstrap(tree / "bootstrap", locked.bootstrap.nar_sha256):
-        (name,) = locked.sets["bootstrap"]
-        package = locked.packages[name]
-        deb = nix.fetch(locked.url(package), package.sha256, "busybox-static.deb", sink)
-        debian.write_bootstrap(tree / "bootstrap", deb.read_bytes(), locked.bootstrap.nar_sha256)
+    if not debian.has_bootstrap(tree / "bootstrap", pins.bootstrap.nar_sha256):
+        (name,) = pins.sets["bootstrap"]
+        package = pins.packages[name]
+        deb = nix.fetch(pins.url(package), package.sha256, "busybox-static.deb", sink)
+        debian.write_bootstrap(tree / "bootstrap", deb.read_bytes(), pins.bootstrap.nar_sha256)
     return tree
 
 
@@ -142,7 +119,8 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
     """
     _refuse_foreign(out)
     work = _own_work_folder(loaded, out)
-    with claim(work):
+    with claim(work), naming_the_spec(loaded):
+        _tell_other_spec(loaded, work, out, sink)
         tree = prepare(loaded, work, sink, update_lock=update_lock)
         log = work / "build.log"
         try:
@@ -159,20 +137,32 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
             with new_folder(out) as fresh:
                 for file in store_path.iterdir():
                     shutil.copyfile(file, fresh / file.name)
+        replace_file(work / SPEC_NAME, os.fsencode(Path.cwd() / loaded.path))
     return manifest.load(out)
+
+
+def _tell_other_spec(loaded: Loaded, work: Path, out: Path, sink: Sink) -> None:
+    """Note that the image folder has another spec's image."""
+    try:
+        other = Path(os.fsdecode((work / SPEC_NAME).read_bytes()))
+        if (out / manifest.FILE).exists() and other.exists() and not other.samefile(loaded.path):
+            keep = "to keep both, stop this and name another folder with -o"
+            sink(Note(f"{out} has the image of {shown(other)}, which this build replaces; {keep}"))
+    except (OSError, ValueError):
+        return  # an image of before specs were recorded; or a path that is none
 
 
 def plan(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False) -> Plan:
     """What `build` would do now; makes a lock where there is none, and builds nothing."""
     work = _own_work_folder(loaded, out)
-    with claim(work):
+    with claim(work), naming_the_spec(loaded):
         tree = prepare(loaded, work, sink, update_lock=update_lock)
-        locked = _locked(loaded, sink, update=False) if loaded.locked else None
+        pins = locked(loaded, sink, update=False) if loaded.locked else None
         planned = nix.plan(tree, "image", locked=loaded.locked)
     size, wanted = planned.cached_bytes, set(planned.derivations)
-    if locked is not None:
-        size += sum(package.size for name, package in locked.packages.items() if f"{name}.deb" in wanted)
-    return Plan(planned.derivations, None if locked is None else loaded.lock_path, size)
+    if pins is not None:
+        size += sum(package.size for name, package in pins.packages.items() if f"{name}.deb" in wanted)
+    return Plan(planned.derivations, None if pins is None else loaded.lock_path, size)
 
 
 def qemu_for(loaded: Loaded, out: Path, sink: Sink) -> Qemu:
@@ -180,7 +170,7 @@ def qemu_for(loaded: Loaded, out: Path, sink: Sink) -> Qemu:
     from netvm_build.vmm import qemu  # most commands have no use for it
 
     work = _own_work_folder(loaded, out)
-    with claim(work):
+    with claim(work), naming_the_spec(loaded):
         tree = prepare(loaded, work, sink)
         (store_path,) = nix.build(
             tree,
@@ -192,15 +182,6 @@ def qemu_for(loaded: Loaded, out: Path, sink: Sink) -> Qemu:
             locked=loaded.locked,
         )
     return qemu.find(built=store_path)
-
-
-def _refuse_unlocked(loaded: Loaded) -> None:
-    """Raises LockError for a platform that has no lock."""
-    if not loaded.locked:
-        raise LockError(
-            "only the debian platform has a lock",
-            hint="pin nixpkgs by what platform.nixpkgs names: a path you control, or the URL of one revision",
-        )
 
 
 def _require_nixpkgs(loaded: Loaded) -> None:

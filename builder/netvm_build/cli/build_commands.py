@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netvm_build.cli.app import FOLDER, netvm_build, spec_path
+from netvm_build.cli.app import FILE, FOLDER, netvm_build, spec_path
 from netvm_build.cli.draw import drawing
 from netvm_build.cli.proposals import files
 from netvm_build.cli.screen import Screen
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from netvm_build.image.manifest import Image
 
 MIB = 1 << 20
+
+LOCK_OPTION = click.option(
+    "--lock", "lock_file", metavar="FILE", type=FILE, help="The lock.  [default: NAME.lock beside NAME.yaml]"
+)
 
 
 @netvm_build.command(epilog="Example: netvm-build render -o tree && nix build -f tree image")
@@ -54,18 +58,19 @@ def render(screen: Screen, spec: str, out: Path | None, against: Path | None) ->
 
 @netvm_build.command(epilog="Example: netvm-build lock && git add netvm.lock")
 @click.argument("spec", default="netvm.yaml", shell_complete=files)
+@LOCK_OPTION
 @click.pass_obj
-def lock(screen: Screen, spec: str) -> None:
-    """Pin every package in netvm.lock, beside the spec.
+def lock(screen: Screen, spec: str, lock_file: Path | None) -> None:
+    """Pin every package in NAME.lock, beside NAME.yaml.
 
     apt resolves them and checks the archive's signatures; the lock holds names, versions and SHA-256.
     Run it again when the mirror has moved on.
     """
-    from netvm_build.build import loading, pipeline
+    from netvm_build.build import loading, locking
 
-    loaded = loading.load(spec_path(spec))
+    loaded = loading.load(spec_path(spec), lock_file=lock_file)
     with drawing(screen) as sink:
-        pipeline.lock(loaded, loaded.lock_path, sink)
+        locking.lock(loaded, loaded.lock_path, sink)
     screen.result(str(loaded.lock_path))
 
 
@@ -81,19 +86,27 @@ def lock(screen: Screen, spec: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what Nix would build.")
 @click.option("--rebuild", is_flag=True, help="Build twice; fail where any byte differs.")
 @click.option("--update-lock", is_flag=True, help="Make the lock again first.")
+@LOCK_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print the image's manifest as JSON.")
 @click.pass_obj
 def build(
-    screen: Screen, spec: str, out: Path | None, dry_run: bool, rebuild: bool, update_lock: bool, as_json: bool
+    screen: Screen,
+    spec: str,
+    out: Path | None,
+    dry_run: bool,
+    rebuild: bool,
+    update_lock: bool,
+    lock_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Build the image of a spec with Nix.
 
     The image is a folder: manifest.json, the kernel, its configuration and the root file system.
-    It replaces the one before only when it is complete.  Packages come from netvm.lock, made if there is none.
+    It replaces the one before only when it is complete.  Packages come from the spec's lock, made if there is none.
     """
     from netvm_build.build import loading, pipeline
 
-    loaded = loading.load(spec_path(spec))
+    loaded = loading.load(spec_path(spec), lock_file=lock_file)
     folder = default_out(loaded.router.name, out)
     if dry_run:
         with drawing(screen) as sink:

@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
+"""A spec's lock: found, made where there is none, and held against the spec."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from netvm_build.build import debian
+from netvm_build.build.loading import LOCK_COMMAND, LOCK_NAME, Loaded
+from netvm_build.util.errors import LockError, Problem, SpecError
+from netvm_build.util.events import Note, Sink
+from netvm_build.util.files import may_write
+from netvm_build.util.paths import shown
+from netvm_build.util.trust import real_path
+
+
+def lock(loaded: Loaded, lock_path: Path, sink: Sink) -> debian.Lock:
+    """Resolve the packages of a spec and pin them in a lock file."""
+    refuse_unlocked(loaded)
+    with naming_the_spec(loaded):
+        _refuse_unwritable(loaded, lock_path)
+        resolved = debian.resolve(debian.request_for(loaded.router), sink)
+        debian.save_lock(resolved, lock_path)
+    return resolved
+
+
+@contextmanager
+def naming_the_spec(loaded: Loaded) -> Iterator[None]:
+    """Have the hints of lock errors name the spec, which what raises them doesn't know."""
+    try:
+        yield
+    except LockError as error:
+        if error.hint is not None and loaded.lock_command not in error.hint:
+            error.hint = error.hint.replace(LOCK_COMMAND, loaded.lock_command)
+        raise
+
+
+def _refuse_unwritable(loaded: Loaded, lock_path: Path) -> None:
+    """Raises LockError where the lock couldn't be written, before the packages are resolved for it."""
+    folder = real_path(lock_path).parent
+    if may_write(folder) or (lock_path.exists() and not lock_path.is_file()):
+        return
+    hint = f"name another place: {shlex.join(['netvm-build', 'build', shown(loaded.path)])} --lock FILE"
+    raise LockError(f"the lock can't be written: {shown(folder)} is read-only", hint=hint)
+
+
+def locked(loaded: Loaded, sink: Sink, *, update: bool) -> debian.Lock:
+    """The spec's lock, made where there is none."""
+    path = loaded.lock_path
+    found = None if update else debian.load_lock(path, debian.request_for(loaded.router))
+    if found is None and not update:
+        _tell_former(loaded, sink)
+    return _of_that_series(loaded, found or lock(loaded, loaded.lock_path, sink))
+
+
+def _tell_former(loaded: Loaded, sink: Sink) -> None:
+    """Note a lock that was of all specs in the folder, before each had its own."""
+    path, former = loaded.lock_path, loaded.path.with_name(LOCK_NAME)
+    if loaded.lock_file is None and former.exists() and not former.with_suffix(".yaml").exists():
+        keep = shlex.join(["cp", shown(former), shown(path)])
+        sink(Note(f"{shown(former)} isn't the lock of {shown(loaded.path)} any more; to keep its versions: {keep}"))
+
+
+def _of_that_series(loaded: Loaded, locked: debian.Lock) -> debian.Lock:
+    """The lock.  Raises SpecError where Debian's own kernel is of another series than the spec asks for."""
+    kernel, linux = loaded.router.kernel, locked.versions["linux"]
+    if kernel.stock and not f"{linux}.".startswith(f"{kernel.version}."):
+        key = "kernel.version"
+        source = loaded.origins.get(key) or loaded.origins["kernel.stock"]
+        series = ".".join(linux.split(".")[:2])
+        message = f"the stock kernel of {loaded.router.platform.suite} is Linux {linux}, not {kernel.version}"
+        hint = f"set kernel.version to '{series}', or kernel.stock to false"
+        raise SpecError([Problem(source.file, source.line, key, message, hint)])
+    return locked
+
+
+def refuse_unlocked(loaded: Loaded) -> None:
+    """Raises LockError for a platform that has no lock."""
+    if not loaded.locked:
+        raise LockError(
+            "only the debian platform has a lock",
+            hint="pin nixpkgs by what platform.nixpkgs names: a path you control, or the URL of one revision",
+        )
