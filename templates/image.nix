@@ -13,12 +13,13 @@ let
 
   kernel =
     if stock then platform.stockKernel { inherit structuredExtraConfig check; known = router.drivers.options; }
-    else platform.buildKernel {
+    else platform.buildKernel ({
       inherit (router) version;
       inherit structuredExtraConfig check count;
-      modules = router.drivers != null && router.drivers.names != [ ];
+      modules = router ? extraModules || (router.drivers != null && router.drivers.names != [ ]);
       firmware = router.drivers != null && router.drivers.firmware != [ ];
-    };
+    } // (if router ? patches then { inherit (router) patches; } else { })
+      // (if router ? extraModules then { headers = true; } else { }));
 
   # The firewall as the transaction that nft would send to the kernel, so that the guest needs no nft.
   ruleset = platform.compileRuleset {
@@ -28,10 +29,12 @@ let
   };
 
   # What the kernel does not have built in: modules, their firmware, the table of them, and an initrd if stock.
-  drivers = if router.drivers == null then "" else platform.collectDrivers {
-    inherit kernel;
+  drivers = if router.drivers == null then "" else platform.collectDrivers ({
+    kernel =
+      if router ? extraModules then platform.addDrivers { inherit kernel; sources = router.extraModules; }
+      else kernel;
     wanted = router.drivers;
-  };
+  } // (if router ? firmware then { own = router.firmware; } else { }));
 
   rootfs = platform.buildRootfs {
     tree = ./rootfs;

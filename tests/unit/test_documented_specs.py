@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from netvm_build.util import pem
 
 from tests.support.documented import DOCUMENTS, SPECS, Documented, blocks, complete
 
+SOURCE = Path(__file__).parents[1] / "data" / "kernel-source"
 CERTIFICATE = pem.Block(pem.CERTIFICATE, b"authority" * 9).text
 
 
@@ -22,8 +24,20 @@ def test_a_spec_is_in_order_and_its_tree_is_rendered(documented: Documented, tmp
     path = documented.write(tmp_path)
     for name in re.findall(r"\bca: (\S+\.pem)", documented.text):
         (tmp_path / name).write_text(CERTIFICATE)
+    write_host_files(documented.text, tmp_path)
     loaded = loading.load(path)
     assert "router.nix" in loading.render(loaded).files
+
+
+def write_host_files(text: str, folder: Path) -> None:
+    """Put a patch, a driver or firmware where a spec names one."""
+    for key, paths in re.findall(r"^  (patches|extra_modules|firmware_files): \[(.*?)\]", text, re.MULTILINE):
+        for path in (folder / one.strip() for one in paths.split(",")):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if key == "extra_modules":
+                shutil.copytree(SOURCE / "r8125x", path)
+            else:
+                shutil.copy(next((SOURCE / "patches").iterdir()), path)
 
 
 def test_there_are_specs_to_look_at() -> None:

@@ -53,6 +53,9 @@ COMMON = {
         "firmware": ["realtek"],
         "lock_modules": True,
         "stock": False,
+        "patches": ["fix.patch"],
+        "extra_modules": ["r8125"],
+        "firmware_files": ["own.fw"],
     },
     "clients": {
         "oui": "0A:B3:EC",
@@ -225,6 +228,8 @@ def of_both() -> Iterator[Mistake]:
     yield rule(("wifi", "country"), ..., "wifi.networks[]")
     yield rule(("kernel", "fragments", 0), "nosuch")
     yield rule(("kernel", "modules", 0), "nosuch", "kernel.stock")
+    yield rule(("kernel", "extra_modules"), ["r8125", "other/r8125"])
+    yield rule(("kernel", "firmware_files"), ["own.fw", "other/own.fw"])
 
 
 def of_one() -> Iterator[Mistake]:
@@ -271,6 +276,12 @@ Problems = frozenset[tuple[str, str]]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("specs")
     (made / "campus.pem").write_text(CERTIFICATE)
+    (made / "fix.patch").write_text("--- a/x/y\n+++ b/x/y\n@@ -1 +1 @@\n-a\n+b\n")
+    for name in ("r8125", "other/r8125"):
+        (made / name).mkdir(parents=True)
+        (made / name / "Kbuild").write_text("obj-m := r8125.o\n")
+    for name in ("own.fw", "other/own.fw"):
+        (made / name).write_text("x")
     return made
 
 

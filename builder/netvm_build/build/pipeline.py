@@ -18,14 +18,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netvm_build import kconfig
-from netvm_build.build import debian
+from netvm_build.build import debian, patching
 from netvm_build.build import render as rendering
 from netvm_build.build.loading import LOCK_NAME, Loaded, render
 from netvm_build.build.locking import locked, naming_the_spec, refuse_unlocked
 from netvm_build.build.nix import command as nix
 from netvm_build.image import manifest
 from netvm_build.model import Source
-from netvm_build.util.errors import KernelConfigError, ManifestError, NetvmError, Problem, SpecError
+from netvm_build.util.errors import (
+    KernelConfigError,
+    KernelPatchError,
+    ManifestError,
+    NetvmError,
+    Problem,
+    SpecError,
+)
 from netvm_build.util.events import Note, Sink
 from netvm_build.util.files import claim, new_folder, replace_file
 from netvm_build.util.paths import shown
@@ -82,7 +89,8 @@ def work_folder(out: Path) -> Path:
 
 def _own_work_folder(loaded: Loaded, out: Path) -> Path:
     """The work folder, which only we can write to.  Raises Untrusted where others decide what would be built."""
-    require(loaded.path, loaded.lock_path, *loaded.router.kernel.fragment_dirs)
+    router = loaded.router
+    require(loaded.path, loaded.lock_path, *router.kernel.fragment_dirs, *router.host_files)
     work = work_folder(out)
     private_folder(work.parent)
     return work
@@ -127,6 +135,8 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
             (store_path,) = nix.build(
                 tree, ["image"], sink, stage="build image", out_link=work / "image", log=log, locked=loaded.locked
             )
+        except KernelPatchError as error:
+            raise patching.spec_error(error, loaded) from error
         except KernelConfigError as error:
             raise kconfig.mismatch_error(kconfig.with_sources(error.mismatches, loaded.kernel), log=log) from error
         if rebuild:

@@ -20,7 +20,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from netvm_build.build import traffic_data, uplink_data
+from netvm_build.build import host_files, traffic_data, uplink_data
 from netvm_build.build.nix import literal as nixlit
 from netvm_build.kconfig import KernelConfig, stock_parameters
 from netvm_build.model import OptionKind, OptionValue, Router, address
@@ -79,6 +79,7 @@ def render(router: Router, kernel: KernelConfig) -> RenderedTree:
         if rendered.strip():
             files[path.removesuffix(".j2")] = rendered.encode()
     files |= {f"rootfs/{path}": content for path, content in uplink_data.files(router).items()}
+    files |= host_files.files(router)
     return RenderedTree(dict(sorted(files.items())))
 
 
@@ -87,6 +88,7 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
     spec = full_spec(router)
     if not router.wifi.networks:
         del spec["wifi"]  # so that an image without Wi-Fi is none the different for what Wi-Fi can do
+    host_files.leave_out(spec)
     return {
         "address": address,
         "router": router,

@@ -13,6 +13,7 @@
 - imported.py, structured.py: requests from a .config or Nix; written.py: requests for other tools
 - compared.py: two specs or kernels
 - modular.py: which options become modules, and which modules the image holds
+- patch_failures.py: what the build says of a patch that doesn't apply
 - mismatches.py: what the build's check (templates/kernel/check_config.py) says, read back from its log
 """
 
@@ -24,6 +25,7 @@ from netvm_build.kconfig.fragment import Condition, Fragment, Reference
 from netvm_build.kconfig.fragments import load_fragments
 from netvm_build.kconfig.mismatches import MISMATCH_PREFIX, mismatch_error, mismatches_in, with_sources
 from netvm_build.kconfig.modular import Drivers, stock_parameters
+from netvm_build.kconfig.patch_failures import patch_failures_in
 from netvm_build.kconfig.resolve import Attempt, KernelConfig, attempt, resolve
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "load_fragments",
     "mismatch_error",
     "mismatches_in",
+    "patch_failures_in",
     "read_config",
     "resolve",
     "stock_parameters",

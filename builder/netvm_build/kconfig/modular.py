@@ -34,7 +34,7 @@ NOT_IN_STOCK: Mapping[str, str] = {
 class Drivers:
     """The modules of an image.  `names` are those to take; what they need comes with them.
 
-    Without names there is only `firmware`, for drivers that are built in.
+    Without names there is only `firmware`, for drivers that are built in, or what `kernel.extra_modules` bring.
     `options` are, for a stock kernel, those whose modules are among the names.
     """
 
@@ -59,12 +59,15 @@ def as_modules(
         if option in changed and option not in own and changed[option].value.kind is OptionKind.YES:
             changed[option] = RequestedOption(option, OptionValue(OptionKind.MODULE), source)
     asked = [one for one in changed.values() if one.value.kind is OptionKind.MODULE and not one.value.optional]
-    if asked and MODULES not in own:
-        changed[MODULES] = RequestedOption(MODULES, OptionValue(OptionKind.YES), asked[0].source)
+    if (asked or kernel.extra_modules) and MODULES not in own:
+        by = asked[0].source if asked else source
+        changed[MODULES] = RequestedOption(MODULES, OptionValue(OptionKind.YES), by)
     return changed
 
 
-def without_loading(options: Mapping[str, RequestedOption]) -> Iterator[Problem]:
+def without_loading(
+    options: Mapping[str, RequestedOption], kernel: Kernel, origins: Mapping[str, Source]
+) -> Iterator[Problem]:
     """Modules that are asked for while the spec has MODULES off: one problem for each place that asks."""
     loading = options.get(MODULES)
     if loading is None or loading.value.kind is not OptionKind.NO:
@@ -78,6 +81,12 @@ def without_loading(options: Mapping[str, RequestedOption]) -> Iterator[Problem]
         message = f"{what}, but {loading.source} sets {MODULES} to no"
         hint = f"remove {MODULES} from kernel.config, or have built in what is a module here"
         yield Problem(source.file, source.line, "", message, hint)
+    if kernel.extra_modules:
+        path = "kernel.extra_modules"
+        source = origins.get(path) or loading.source
+        hint = f"remove {MODULES} from kernel.config, or remove kernel.extra_modules"
+        message = f"a driver that is compiled by itself is a module, but {loading.source} sets {MODULES} to no"
+        yield Problem(source.file, source.line, path, message, hint)
 
 
 def without_drivers(kernel: Kernel, fragments: Mapping[str, Fragment]) -> Iterator[tuple[int, str, str]]:
@@ -138,7 +147,7 @@ def drivers_of(options: Mapping[str, RequestedOption], selected: Iterable[Fragme
     named = {option: names for fragment in chosen for option, names in fragment.modules.items()}
     if not kernel.stock:
         asked = [one for one in options.values() if one.value.kind is OptionKind.MODULE and not one.value.optional]
-        if not asked and not kernel.firmware:
+        if not asked and not kernel.firmware and not kernel.extra_modules:
             return None
         names = {name for one in asked for name in named.get(one.name, (one.name.lower(),))}
         return Drivers(tuple(sorted(names)), kernel.firmware, kernel.lock_modules, stock=False)
@@ -151,7 +160,7 @@ def drivers_of(options: Mapping[str, RequestedOption], selected: Iterable[Fragme
 
 def without_modules(kernel: Kernel, drivers: Drivers | None, origins: Mapping[str, Source]) -> Iterator[Problem]:
     """Keys that mean nothing where all is built in."""
-    if kernel.lock_modules and (drivers is None or not drivers.names):
+    if kernel.lock_modules and (drivers is None or not drivers.names) and not kernel.extra_modules:
         path = "kernel.lock_modules"
         source = origins.get(path) or Source("netvm.yaml")
         hint = "name a fragment in kernel.modules, such as realtek, or remove it"

@@ -53,7 +53,7 @@ class KernelConfig:
         return next((str(option.value) for option in self.options if option.name == name), "n")
 
 
-DECIDING = ("version", "fragments", "config", "nics", "modules", "stock")
+DECIDING = ("version", "fragments", "config", "nics", "modules", "stock", "extra_modules")
 """The keys below `kernel` that decide which options are asked for."""
 
 
@@ -112,10 +112,10 @@ def attempt(
         problems += not_in_stock(options, origins)
     else:
         own = _without_unset(own)
-        source = origins.get("kernel.modules") or SPEC
+        source = origins.get("kernel.modules" if kernel.modules else "kernel.extra_modules") or SPEC
         asked = without_rivals(_without_unset({**merged, **own}), own)
         options = as_modules(asked, own, kernel, fragments, source)
-        problems += [*without_loading(options), *disagreements(options)]
+        problems += [*without_loading(options, kernel, origins), *disagreements(options)]
     drivers = drivers_of(options, selected, kernel)
     if not problems:  # else what is missing may be what was misspelt
         problems = [*without_modules(kernel, drivers, origins), *_ipv6_is_kept_out(options)]

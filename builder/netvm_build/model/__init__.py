@@ -7,6 +7,7 @@ Rules about one value live with the reader of the spec, rules that span fields i
 """
 
 from netvm_build.model.clients import DEFAULT_POOL, HELPERS, AllowedPair, Clients, Dns, Forward, NamedClient
+from netvm_build.model.files import HostFile, HostFolder
 from netvm_build.model.nics import FAMILIES, NIC_FAMILIES, NIC_MODELS, NICS, NicFamily, NicModel
 from netvm_build.model.router import (
     AUTO,
@@ -53,6 +54,8 @@ __all__ = [
     "Eap",
     "EapMethod",
     "Forward",
+    "HostFile",
+    "HostFolder",
     "Kernel",
     "Machine",
     "NamedClient",

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 from netvm_build.model.clients import Clients
+from netvm_build.model.files import HostFile, HostFolder
 from netvm_build.model.versions import EVERY_VERSION, Versions
 from netvm_build.model.wireless import Wifi
 
@@ -102,6 +103,8 @@ class Kernel:
     network cards beside `fragments`, keys of NIC_FAMILIES. `modules` are fragments whose drivers are loadable
     modules rather than built in. `firmware` are Debian's packages of it. With `lock_modules` nothing can be loaded
     once the router is ready. `stock` takes Debian's built kernel; `modules` may then name modules of it, too.
+    `patches` are applied to its source in order; `extra_modules` are sources of drivers that are compiled for it.
+    `firmware_files` have the name by which a driver asks for them.
     """
 
     version: str = "6.12"
@@ -115,6 +118,9 @@ class Kernel:
     firmware: tuple[str, ...] = ()
     lock_modules: bool = False
     stock: bool = False
+    patches: tuple[HostFile, ...] = ()
+    extra_modules: tuple[HostFolder, ...] = ()
+    firmware_files: tuple[HostFile, ...] = ()
 
 
 NO_HOST_NAME = ""
@@ -213,6 +219,14 @@ class Router:
     def all_uplinks(self) -> tuple[Uplink, ...]:
         """The uplinks, whichever way the spec has them; the most preferred first."""
         return self.uplinks or (self.uplink,)
+
+    @property
+    def host_files(self) -> tuple[Path, ...]:
+        """The files and folders of the user's that become part of the image."""
+        kernel = self.kernel
+        files = (file.path for file in (*kernel.patches, *kernel.firmware_files))
+        folders = (folder.path for folder in kernel.extra_modules)
+        return (*files, *folders, *(folder.path / name for folder in kernel.extra_modules for name, _ in folder.files))
 
     @property
     def hostname(self) -> str:

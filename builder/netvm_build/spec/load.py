@@ -183,6 +183,7 @@ def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
     verity, uplink, uplinks = take(keys.machine.VERITY), _uplink(values), take(keys.router.UPLINKS)
     clients = _clients(values)
     fragments, nics, firmware = take(keys.kernel.FRAGMENTS), take(keys.kernel.NIC_DRIVERS), take(keys.kernel.FIRMWARE)
+    firmware_files = take(keys.kernel.FIRMWARE_FILES)
     if nics and keys.kernel.FRAGMENTS.path not in values.entries:  # the families replace the default ones
         fragments = ()
     stock, memory_mib = take(keys.kernel.STOCK), take(keys.machine.MEMORY_MIB)
@@ -201,7 +202,7 @@ def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
             version=take(keys.kernel.KERNEL_VERSION),
             fragments=fragments,
             implied=_implied(
-                firmware=firmware,
+                firmware=firmware or firmware_files,
                 verity=verity,
                 vlan=any(one.vlan for one in (uplink, *uplinks)),
                 nat_helpers=clients.helpers,
@@ -214,6 +215,9 @@ def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
             firmware=firmware,
             lock_modules=take(keys.kernel.LOCK_MODULES),
             stock=stock,
+            patches=take(keys.kernel.PATCHES),
+            extra_modules=take(keys.kernel.EXTRA_MODULES),
+            firmware_files=firmware_files,
         ),
         uplink=uplink,
         uplinks=uplinks,

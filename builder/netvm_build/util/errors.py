@@ -10,7 +10,8 @@
     ├─ CommandError                  5
     │   ├─ NixEvalError
     │   ├─ NixBuildError
-    │   │   └─ KernelConfigError(mismatches)
+    │   │   ├─ KernelConfigError(mismatches)
+    │   │   └─ KernelPatchError(failures)
     │   └─ LockError
     ├─ ManifestError                 6
     ├─ BootError                     7
@@ -143,6 +144,29 @@ class KernelConfigError(NixBuildError):
     ) -> None:
         super().__init__("kernel options differ from what was asked for", hint=hint, log=log)
         self.mismatches = tuple(mismatches)
+
+
+@dataclass(frozen=True)
+class PatchFailure:
+    """A part of the kernel's patch number `patch` (from 1) that doesn't apply; hunk and line are 0 for a whole file."""
+
+    patch: int
+    file: str
+    hunk: int
+    line: int
+    because: str
+
+    def __str__(self) -> str:
+        where = f"hunk {self.hunk} of {self.file}, at line {self.line}" if self.hunk else self.file
+        return f"{where}: {self.because}" if where else self.because
+
+
+class KernelPatchError(NixBuildError):
+    """A patch doesn't apply to the kernel's source; `failures` has every part of it that doesn't."""
+
+    def __init__(self, failures: Sequence[PatchFailure], *, log: Path | None = None) -> None:
+        super().__init__("a patch doesn't apply to the kernel's source", log=log)
+        self.failures = tuple(failures)
 
 
 class LockError(CommandError):

@@ -7,21 +7,51 @@ let
   packages = import ./packages.nix { inherit lock system; };
   kernelRequests = import ../../kernel/requests.nix;
   source = part: file: packages.fetch lock.sources.${part}.files.${file};
+
+  # The package that has the kernel's source: Debian's, or one like it where there are patches.
+  linuxTarball = version: "linux-source-${version}.tar.xz";
+  linuxSource = { version, patches }:
+    let debian = builtins.head (packages.debs "linux"); in
+    if patches == null then debian else "${packages.runIn {
+      name = "linux-source-${packages.version "linux"}-patched";
+      root = packages.root "toolchain";
+      script = ./patched_source.sh;
+      applier = ../../kernel/apply_patches.py;
+      linuxSource = debian;
+      linuxTarball = linuxTarball version;
+      inherit patches;
+    }}/linux-source.deb";
 in
 rec {
   lib.kernel = import ./kernel-lib.nix;
 
-  # → { kernel, kernel.config, release }, lib/modules if `modules`, and there what is built in if `firmware`
-  buildKernel = { version, structuredExtraConfig, check, count, modules, firmware }: packages.runIn ({
+  # → { kernel, kernel.config, release }, lib/modules if `modules`, and there what is built in if `firmware`; with
+  # `headers`, what further modules are compiled against, too
+  buildKernel =
+    { version, structuredExtraConfig, check, count, modules, firmware, patches ? null, headers ? false }:
+    packages.runIn ({
     name = "linux-${packages.version "linux"}";
     root = packages.root "toolchain";
-    script = if modules then ./kernel_modules.sh else if firmware then ./kernel_firmware.sh else ./kernel.sh;
-    linuxSource = builtins.head (packages.debs "linux");
-    linuxTarball = "linux-source-${version}.tar.xz";
+    script =
+      if headers then ./kernel_headers.sh
+      else if modules then ./kernel_modules.sh
+      else if firmware then ./kernel_firmware.sh
+      else ./kernel.sh;
+    linuxSource = linuxSource { inherit version patches; };
+    linuxTarball = linuxTarball version;
     seed = builtins.toFile "seed" (kernelRequests.seed structuredExtraConfig);
     requests = builtins.toFile "requests.json" (builtins.toJSON (kernelRequests.requests structuredExtraConfig));
     inherit check count;
-  } // (if modules || firmware then { builtin = ./kernel.sh; } else { }));
+  } // (if modules || firmware then { builtin = ./kernel.sh; } else { })
+    // (if headers then { modular = ./kernel_modules.sh; } else { }));
+
+  # A kernel with headers → the same with the drivers of some folders of source
+  addDrivers = { kernel, sources }: packages.runIn {
+    name = "linux-${packages.version "linux"}-drivers";
+    root = packages.root "toolchain";
+    script = ./kernel_drivers.sh;
+    inherit kernel sources;
+  };
 
   # A kernel that Debian built → the same as buildKernel's, and options.json
   stockKernel = { structuredExtraConfig, check, known }: packages.runIn {
@@ -36,7 +66,8 @@ rec {
   };
 
   # → { tree, initrd }: the modules and firmware for the root, and what a kernel without built-in drivers starts from
-  collectDrivers = { kernel, wanted }: packages.runIn {
+  # `own` is a folder with firmware of the user's
+  collectDrivers = { kernel, wanted, own ? null }: packages.runIn {
     name = "drivers";
     root = packages.root "imager";
     script = ../shared/drivers.sh;
@@ -44,7 +75,8 @@ rec {
     taker = ../shared/take_firmware.py;
     inherit kernel;
     wanted = builtins.toFile "drivers.json" (builtins.toJSON wanted);
-    firmware = if wanted.firmware == [ ] then [ ] else [ (packages.root "firmware") ];
+    firmware = (if own == null then [ ] else [ own ])
+      ++ (if wanted.firmware == [ ] then [ ] else [ (packages.root "firmware") ]);
   };
 
   connman = packages.runIn {

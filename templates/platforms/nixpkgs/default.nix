@@ -57,15 +57,15 @@ in
         ". ${../shared/netfilter_socket.sh}";
     } ". ${../shared/ruleset.sh}";
 
-  # → { tree }: the modules for the root
-  collectDrivers = { kernel, wanted }: pkgs.runCommand "drivers"
+  # → { tree }: the modules for the root; `own` is a folder with firmware of the user's
+  collectDrivers = { kernel, wanted, own ? "" }: pkgs.runCommand "drivers"
     {
       nativeBuildInputs = [ python ];
       maker = ../shared/make_drivers.py;
       taker = ../shared/take_firmware.py;
       kernel = kernel.modules or kernel;
       wanted = builtins.toFile "drivers.json" (builtins.toJSON wanted);
-      firmware = "";
+      firmware = own;
       busybox = "";
     } ". ${../shared/drivers.sh}";
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from netvm_build.build.nix.literal import literal
 from netvm_build.build.nix.log import NixLog
-from netvm_build.kconfig import mismatch_error, mismatches_in
+from netvm_build.kconfig import mismatch_error, mismatches_in, patch_failures_in
 from netvm_build.util import process
-from netvm_build.util.errors import CommandError, LockError, NixBuildError, NixEvalError
+from netvm_build.util.errors import CommandError, KernelPatchError, LockError, NixBuildError, NixEvalError
 from netvm_build.util.events import Sink, StageEnded, StageStarted, discard
 
 PACKAGE = "nix-bin"
@@ -161,6 +161,8 @@ def explained(error: CommandError, reader: NixLog, log: Path | None, *, locked: 
     mismatches = mismatches_in(text)
     if mismatches:
         return mismatch_error(mismatches, log=log)
+    if failures := patch_failures_in(text):
+        return KernelPatchError(failures, log=log)
     said = "\n".join(reader.errors) or error.message
     message = _first_line(said)
     tail = "\n".join(list(reader.lines)[-process.TAIL_LINES :])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from netvm_build.spec.fields import hardware, names
+from netvm_build.spec.fields import hardware, host_files, names
 from netvm_build.spec.fields.readers import list_of
 from netvm_build.spec.keys.key import Key
 
@@ -89,6 +89,33 @@ STOCK = Key(
     "true",
 )
 
+PATCHES = Key(
+    "kernel.patches",
+    list_of(host_files.PATCH, unique=True),
+    lambda r: r.kernel.patches,
+    "Patches to the kernel's source, applied in this order as `patch -p1` does it, without fuzz: see"
+    " [patches and drivers](../how-to/patches-and-drivers.md). A relative path starts from the spec's folder.",
+    "[patches/0001-igc-quirk.patch]",
+)
+
+EXTRA_MODULES = Key(
+    "kernel.extra_modules",
+    list_of(host_files.SOURCE_FOLDER, unique=True),
+    lambda r: r.kernel.extra_modules,
+    "Drivers that are not in the kernel's source, each a folder with a Kbuild: compiled for this kernel, and loaded as"
+    " the other modules are.",
+    "[drivers/r8125]",
+)
+
+FIRMWARE_FILES = Key(
+    "kernel.firmware_files",
+    list_of(host_files.FIRMWARE_FILE, unique=True),
+    lambda r: r.kernel.firmware_files,
+    "Files of firmware of your own. What stands behind a folder `firmware` in the path is the name by which drivers ask"
+    " for the file; they win over those of packages.",
+    "[firmware/rtl_nic/rtl8125b-2.fw]",
+)
+
 KEYS: tuple[Key[Any], ...] = (
     KERNEL_VERSION,
     FRAGMENTS,
@@ -99,4 +126,7 @@ KEYS: tuple[Key[Any], ...] = (
     LOCK_MODULES,
     FIRMWARE,
     STOCK,
+    PATCHES,
+    EXTRA_MODULES,
+    FIRMWARE_FILES,
 )
