@@ -14,6 +14,7 @@ import argparse
 import json
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid5
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -57,7 +58,15 @@ def domain(image: Path, arguments: argparse.Namespace) -> Element:
     add(boot, "cmdline", manifest["cmdline"])
     add(add(top, "features"), "acpi")  # hot-plug and the power button
     add(top, "cpu", mode="host-passthrough" if arguments.type == "kvm" else "maximum")
-    devices = add(top, "devices")
+    add_devices(add(top, "devices"), image, manifest, name, arguments)
+    return top
+
+
+def add_devices(
+    devices: Element, image: Path, manifest: dict[str, Any], name: str, arguments: argparse.Namespace
+) -> None:
+    """The disk, the uplinks, the clients, and what they are plugged into."""
+    machine = manifest["machine"]
     disk = add(devices, "disk", type="file", device="disk")
     add(disk, "driver", name="qemu", type="raw")
     add(disk, "source", file=str(image / manifest["rootfs"]["path"]))
@@ -91,7 +100,6 @@ def domain(image: Path, arguments: argparse.Namespace) -> Element:
         add(devices, "watchdog", model="i6300esb", action="reset")
     add(add(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")
     add(devices, "memballoon", model="none")
-    return top
 
 
 def main() -> None:

@@ -104,10 +104,7 @@ def run(
     from netvm_build.vm import uplink as uplinks
 
     screen: Screen = context.obj
-    if cards and nic is not None and behind is None:
-        raise click.UsageError("--nic and --vfio exclude each other: a router has an emulated uplink or a real one")
-    if cards and uplink is not None:
-        raise click.UsageError("--uplink and --vfio exclude each other: a card leads where its cable does")
+    _check_usage(cards, nic if behind is None else None, uplink)
     put_right(screen)
     target = targets.find(what, program, secrets)
     wanted = running.RunOptions(name, nic, accel, clients, spare_ports, uplink or uplinks.USER_NETWORK, cards)
@@ -127,6 +124,14 @@ def run(
     with tiers.running(front, lambda its, program: _detached(screen, its, program, before), screen, keep=detach):
         status = _run(screen, image, qemu, inner, detach=detach)
     context.exit(status)
+
+
+def _check_usage(cards: tuple[str, ...], nic: str | None, uplink: UplinkBackend | None) -> None:
+    """Raises click.UsageError for options of one router that exclude each other."""
+    if cards and nic is not None:
+        raise click.UsageError("--nic and --vfio exclude each other: a router has an emulated uplink or a real one")
+    if cards and uplink is not None:
+        raise click.UsageError("--uplink and --vfio exclude each other: a card leads where its cable does")
 
 
 def _run(screen: Screen, image: Image, qemu: Qemu, wanted: RunOptions, *, detach: bool) -> int:

@@ -67,7 +67,6 @@ def smoke(
     """
     from netvm_build.cli import targets
     from netvm_build.smoke import engine as smoking
-    from netvm_build.smoke import report as reporting
 
     screen: Screen = context.obj
     if card is not None and nics:
@@ -94,14 +93,21 @@ def smoke(
                 out=folder,
                 sink=sink,
             )
+    _show(report, screen, as_json=as_json, junit=junit)
+    screen.say(f"report: {folder}")
+    context.exit(report.exit_code)
+
+
+def _show(report: BootReport, screen: Screen, *, as_json: bool, junit: Path | None) -> None:
+    """Print the report, and write it as JUnit where that is asked for.  Raises NetvmError."""
+    from netvm_build.smoke import report as reporting
+
     if junit is not None:
         _write(junit, reporting.junit(report))
     if as_json:
         screen.result_json(reporting.to_dict(report))
     else:
         screen.result(_text(report, screen))
-    screen.say(f"report: {folder}")
-    context.exit(report.exit_code)
 
 
 def _check_card(address: str | None, image: Image, consent: Consent) -> None:

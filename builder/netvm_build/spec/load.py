@@ -182,10 +182,6 @@ def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
     _version(values)
     verity, uplink, uplinks = take(keys.machine.VERITY), _uplink(values), take(keys.router.UPLINKS)
     clients = _clients(values)
-    fragments, nics, firmware = take(keys.kernel.FRAGMENTS), take(keys.kernel.NIC_DRIVERS), take(keys.kernel.FIRMWARE)
-    firmware_files = take(keys.kernel.FIRMWARE_FILES)
-    if nics and keys.kernel.FRAGMENTS.path not in values.entries:  # the families replace the default ones
-        fragments = ()
     stock, memory_mib = take(keys.kernel.STOCK), take(keys.machine.MEMORY_MIB)
     if stock and keys.machine.MEMORY_MIB.path not in values.entries:
         memory_mib = STOCK_MEMORY_MIB
@@ -198,26 +194,12 @@ def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
             security_mirror=take(keys.platform.SECURITY_MIRROR),
             nixpkgs=take(keys.platform.NIXPKGS),
         ),
-        kernel=model.Kernel(
-            version=take(keys.kernel.KERNEL_VERSION),
-            fragments=fragments,
-            implied=_implied(
-                firmware=firmware or firmware_files,
-                verity=verity,
-                vlan=any(one.vlan for one in (uplink, *uplinks)),
-                nat_helpers=clients.helpers,
-            ),
-            fragment_dirs=_fragment_dirs(values.log.folder),
-            config=take(keys.kernel.CONFIG),
-            parameters=take(keys.kernel.PARAMETERS),
-            nics=nics,
-            modules=take(keys.kernel.MODULES),
-            firmware=firmware,
-            lock_modules=take(keys.kernel.LOCK_MODULES),
+        kernel=_kernel(
+            values,
             stock=stock,
-            patches=take(keys.kernel.PATCHES),
-            extra_modules=take(keys.kernel.EXTRA_MODULES),
-            firmware_files=firmware_files,
+            verity=verity,
+            vlan=any(one.vlan for one in (uplink, *uplinks)),
+            nat_helpers=bool(clients.helpers),
         ),
         uplink=uplink,
         uplinks=uplinks,
@@ -234,7 +216,32 @@ def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
     )
 
 
-def _implied(**asked: object) -> tuple[str, ...]:
+def _kernel(values: _Values, *, stock: bool, **implied_by: bool) -> model.Kernel:
+    """The kernel; `implied_by` says which fragments keys of other sections ask for."""
+    take = values.take
+    fragments, nics, firmware = take(keys.kernel.FRAGMENTS), take(keys.kernel.NIC_DRIVERS), take(keys.kernel.FIRMWARE)
+    firmware_files = take(keys.kernel.FIRMWARE_FILES)
+    if nics and keys.kernel.FRAGMENTS.path not in values.entries:  # the families replace the default ones
+        fragments = ()
+    return model.Kernel(
+        version=take(keys.kernel.KERNEL_VERSION),
+        fragments=fragments,
+        implied=_implied(firmware=bool(firmware or firmware_files), **implied_by),
+        fragment_dirs=_fragment_dirs(values.log.folder),
+        config=take(keys.kernel.CONFIG),
+        parameters=take(keys.kernel.PARAMETERS),
+        nics=nics,
+        modules=take(keys.kernel.MODULES),
+        firmware=firmware,
+        lock_modules=take(keys.kernel.LOCK_MODULES),
+        stock=stock,
+        patches=take(keys.kernel.PATCHES),
+        extra_modules=take(keys.kernel.EXTRA_MODULES),
+        firmware_files=firmware_files,
+    )
+
+
+def _implied(**asked: bool) -> tuple[str, ...]:
     """The fragments, by their names, that other keys ask for."""
     return tuple(name.replace("_", "-") for name, wanted in asked.items() if wanted)
 
