@@ -216,6 +216,16 @@ def test_imports_run_one_way_only(table: dict[str, set[str]]) -> None:
         above.add(room)
 
 
+def test_the_layers_are_those_of_the_document(table: dict[str, set[str]]) -> None:
+    layers: dict[str, int] = {}
+    for room, may in table.items():
+        layers[room] = 1 + max((layers[other] for other in may), default=0)
+    (line,) = re.findall(r"^Layers, from the bottom: (.*)\.$", TABLE.read_text(encoding="utf-8"), re.MULTILINE)
+    written = [re.findall(r"`(\w+)`", part) for part in line.split(";")]
+    numbers = range(1, max(layers.values()) + 1)
+    assert written == [sorted(room for room, layer in layers.items() if layer == number) for number in numbers]
+
+
 def test_no_room_imports_more_than_the_table_says(table: dict[str, set[str]]) -> None:
     assert violations(ours(), table) == []
 
