@@ -223,10 +223,11 @@ def _kernel(values: _Values, *, stock: bool, **implied_by: bool) -> model.Kernel
     firmware_files = take(keys.kernel.FIRMWARE_FILES)
     if nics and keys.kernel.FRAGMENTS.path not in values.entries:  # the families replace the default ones
         fragments = ()
+    asked = {"firmware": bool(firmware or firmware_files), **implied_by}
     return model.Kernel(
         version=take(keys.kernel.KERNEL_VERSION),
         fragments=fragments,
-        implied=_implied(firmware=bool(firmware or firmware_files), **implied_by),
+        implied=tuple(name.replace("_", "-") for name, wanted in asked.items() if wanted),
         fragment_dirs=_fragment_dirs(values.log.folder),
         config=take(keys.kernel.CONFIG),
         parameters=take(keys.kernel.PARAMETERS),
@@ -239,11 +240,6 @@ def _kernel(values: _Values, *, stock: bool, **implied_by: bool) -> model.Kernel
         extra_modules=take(keys.kernel.EXTRA_MODULES),
         firmware_files=firmware_files,
     )
-
-
-def _implied(**asked: bool) -> tuple[str, ...]:
-    """The fragments, by their names, that other keys ask for."""
-    return tuple(name.replace("_", "-") for name, wanted in asked.items() if wanted)
 
 
 def _uplink(values: _Values) -> model.Uplink:
