@@ -80,7 +80,7 @@ class CredentialsRefused(Exception):
 
 
 def secrets(networks: Sequence[WifiNetwork], path: str = SECRETS) -> list[Secret]:
-    """The secret of each network, in their order.  Raises Handed."""
+    """The secret of each network, in their order.  Raises CredentialsRefused."""
     try:
         with open(path, "rb") as file:
             raw = file.read()
