@@ -12,8 +12,8 @@ from netvm_build.smoke.checks import CHECKS, WITH_CLIENTS
 from netvm_build.smoke.engine import boot
 from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.lab import Check
+from netvm_build.smoke.machines import RunSettings
 from netvm_build.smoke.report import Status
-from netvm_build.smoke.rig import Rig
 from netvm_build.util import interrupts
 from netvm_build.util.events import discard
 
@@ -90,8 +90,8 @@ def trouble(setting: Setting, memory_mib: int) -> str | None:
     subject = setting.subject
     manifest = subject.image.manifest
     image = replace(subject.image, manifest=replace(manifest, machine=replace(manifest.machine, memory_mib=memory_mib)))
-    rig = Rig(image, subject.qemu, subject.accelerator, setting.folder, discard, checks(), clients=1)
-    entry = interrupts.run(boot(rig, NIC))
+    settings = RunSettings(image, subject.qemu, subject.accelerator, setting.folder, discard, checks(), clients=1)
+    entry = interrupts.run(boot(settings, NIC))
     if entry.passed:
         return None
     return next((f"{check.name}: {check.detail}" for check in entry.checks if check.status is Status.FAILED), "?")

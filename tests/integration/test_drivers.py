@@ -25,8 +25,8 @@ from netvm_build.smoke import engine, report
 from netvm_build.smoke.checks import CHECKS
 from netvm_build.smoke.engine import smoke
 from netvm_build.smoke.lab import Check, CheckFailed, Lab
+from netvm_build.smoke.machines import RunSettings
 from netvm_build.smoke.report import NicReport
-from netvm_build.smoke.rig import Rig
 from netvm_build.util import interrupts
 from netvm_build.util.events import discard
 from netvm_build.util.process import spawn
@@ -93,8 +93,10 @@ def only_the_driver_of(nic: str) -> Check:
 
 
 def boot(image: Image, program: Qemu, nic: str, folder: Path, *extra: Check) -> NicReport:
-    rig = Rig(image, program, accelerator.choose(program, "tcg"), folder, discard, (*CHECKS[:-3], *extra, *CHECKS[-3:]))
-    return asyncio.run(engine.boot(rig, nic))
+    settings = RunSettings(
+        image, program, accelerator.choose(program, "tcg"), folder, discard, (*CHECKS[:-3], *extra, *CHECKS[-3:])
+    )
+    return asyncio.run(engine.boot(settings, nic))
 
 
 def told(image: Image, folder: Path, nic: str) -> list[guest.Modules]:

@@ -20,8 +20,8 @@ from netvm_build.build import loading, pipeline
 from netvm_build.image.manifest import Image
 from netvm_build.model import NIC_MODELS, NICS
 from netvm_build.smoke import engine
+from netvm_build.smoke.machines import RunSettings
 from netvm_build.smoke.report import NicReport
-from netvm_build.smoke.rig import Rig
 from netvm_build.util.events import discard
 from netvm_build.vmm.qemu import Qemu, accelerator
 
@@ -106,8 +106,8 @@ def test_a_card_routes(
     kernel: str, nic: str, images: dict[str, Image], workshop: Path, qemu: Qemu, tmp_path: Path
 ) -> None:
     image = image_of(kernel, images, workshop)
-    rig = Rig(image, qemu, accelerator.choose(qemu, "tcg"), tmp_path, discard)
-    entry = asyncio.run(engine.boot(rig, nic))
+    settings = RunSettings(image, qemu, accelerator.choose(qemu, "tcg"), tmp_path, discard)
+    entry = asyncio.run(engine.boot(settings, nic))
     record(kernel, nic, image, outcome(entry), workshop)
     assert entry.passed, entry.diagnosis or entry
     console = (tmp_path / nic / "console.log").read_text(errors="replace")

@@ -35,8 +35,8 @@ from netvm_build.smoke.checks import CHECKS
 from netvm_build.smoke.engine import smoke
 from netvm_build.smoke.ids import CheckId
 from netvm_build.smoke.lab import Check, CheckFailed, Lab
+from netvm_build.smoke.machines import AGENT, RunSettings
 from netvm_build.smoke.report import BootReport, Status
-from netvm_build.smoke.rig import AGENT, Rig
 from netvm_build.util.events import discard
 from netvm_build.util.process import end_group, spawn
 from netvm_build.vmm import qemu as module_qemu
@@ -187,8 +187,8 @@ def test_connmand_killed_is_back_and_the_lease_holds(image: Image, qemu: Qemu, t
         replace(reach, needs=("connmand-killed",)),
         by_id["power-down"],
     )
-    rig = Rig(image, qemu, accelerator.choose(qemu, "tcg"), tmp_path, discard, rows)
-    entry = asyncio.run(engine.boot(rig, "virtio-net-pci"))
+    settings = RunSettings(image, qemu, accelerator.choose(qemu, "tcg"), tmp_path, discard, rows)
+    entry = asyncio.run(engine.boot(settings, "virtio-net-pci"))
     assert entry.passed, entry
 
 

@@ -22,8 +22,8 @@ from netvm_build.image.manifest import Image
 from netvm_build.smoke import engine
 from netvm_build.smoke.checks import CHECKS
 from netvm_build.smoke.lab import Check, CheckFailed, Lab
+from netvm_build.smoke.machines import RunSettings
 from netvm_build.smoke.report import NicReport
-from netvm_build.smoke.rig import Rig
 from netvm_build.smoke.through import isolation
 from netvm_build.util import process
 from netvm_build.util.events import discard
@@ -40,8 +40,8 @@ CLOSING = tuple(replace(ROWS[name], needs=()) for name in ("power-down", "uplink
 
 def boot(image: Image, program: Qemu, folder: Path, *rows: Check, nic: str = "virtio-net-pci") -> NicReport:
     """The rows over one boot, with client VMs beside it."""
-    rig = Rig(image, program, accelerator.choose(program, "tcg"), folder, discard, rows)
-    return asyncio.run(engine.boot(rig, nic))
+    settings = RunSettings(image, program, accelerator.choose(program, "tcg"), folder, discard, rows)
+    return asyncio.run(engine.boot(settings, nic))
 
 
 def row(function: Callable[[Lab], Any], deadline_s: float) -> Check:

@@ -80,7 +80,7 @@ SCHEMA = {
             "minItems": 1,
             "items": {
                 "type": "object",
-                "required": ["subject", "state", "found", "mend"],
+                "required": ["subject", "state", "found", "hint"],
                 "properties": {"state": {"enum": ["ok", "warn", "missing"]}},
                 "additionalProperties": {"type": "string"},
             },
@@ -103,7 +103,7 @@ def test_on_this_machine_every_check_comes_to_an_answer() -> None:
         "Nix", "sandbox", "packages", "disk", "memory", "QEMU", "accelerator", "confinement", "taps", "IOMMU", "cards"
     ]  # fmt: skip
     assert all(finding.found for finding in found)
-    assert all(finding.mend for finding in found if finding.state is not State.OK)
+    assert all(finding.hint for finding in found if finding.state is not State.OK)
 
 
 # ---- Nix
@@ -132,7 +132,7 @@ def test_nix_without_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
     finding = doctor.check_nix()
     assert finding.state is State.MISSING
     assert "Permission denied" in finding.found
-    assert finding.mend
+    assert finding.hint
 
 
 def test_how_a_store_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_how_a_store_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("switch", "value", "mend"),
+    ("switch", "value", "hint"),
     [
         ("max_user_namespaces", "0", "sudo sysctl user.max_user_namespaces=15000"),
         ("unprivileged_userns_clone", "0", "sudo sysctl kernel.unprivileged_userns_clone=1"),
@@ -157,13 +157,13 @@ def test_how_a_store_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("nothing", "", "a container needs --security-opt"),
     ],
 )
-def test_a_sandbox_that_cannot_be(monkeypatch: pytest.MonkeyPatch, switch: str, value: str, mend: str) -> None:
+def test_a_sandbox_that_cannot_be(monkeypatch: pytest.MonkeyPatch, switch: str, value: str, hint: str) -> None:
     runs(monkeypatch, unshare=CommandError("unshare failed", tail="unshare: unshare failed: Operation not permitted"))
     monkeypatch.setattr(doctor, "read", lambda file: value if switch in file else "")
     finding = doctor.check_sandbox()
     assert finding.state is State.MISSING
     assert "Operation not permitted" in finding.found
-    assert finding.mend.startswith(mend)
+    assert finding.hint.startswith(hint)
 
 
 FORBID_HOST_NAME = """
@@ -182,7 +182,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 def test_a_container_whose_filter_forbids_what_nix_does_in_its_sandbox() -> None:
     """podman with /proc unmasked: namespaces can be made, but Nix fails."""
-    ask = "from netvm_build.cli import doctor; found = doctor.check_sandbox(); print(found.state.value, found.mend)"
+    ask = "from netvm_build.cli import doctor; found = doctor.check_sandbox(); print(found.state.value, found.hint)"
     if subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True).stdout != "ok \n":
         pytest.skip("this machine has no namespaces")
     line = [sys.executable, "-c", FORBID_HOST_NAME, "-c", ask]
@@ -195,7 +195,7 @@ def test_a_mirror_that_is_not_debians(monkeypatch: pytest.MonkeyPatch) -> None:
     finding = doctor.check_packages()
     assert finding.state is State.MISSING
     assert "not Debian's" in finding.found
-    assert "mirror" in finding.mend
+    assert "mirror" in finding.hint
 
 
 @pytest.mark.parametrize(("keys", "state"), [(True, State.OK), (False, State.MISSING)])

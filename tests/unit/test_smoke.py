@@ -29,8 +29,8 @@ from netvm_build.image.manifest import Image, load
 from netvm_build.smoke import checks, client_agent, clients, diagnose, evidence, upstream
 from netvm_build.smoke.engine import smoke
 from netvm_build.smoke.ids import CheckId
+from netvm_build.smoke.machines import RunSettings
 from netvm_build.smoke.report import BootReport, CheckResult, Status, from_json
-from netvm_build.smoke.rig import Rig
 from netvm_build.util.errors import LaunchError, QmpLost
 from netvm_build.util.events import Event, Progress, StageEnded, StageStarted
 from netvm_build.util.process import end_group, spawn
@@ -181,7 +181,7 @@ def test_a_warning_fails_the_console(image: Image, tmp_path: Path, monkeypatch: 
 
 def test_a_power_button_that_does_nothing(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = tuple(replace(row, deadline_s=0.3) if row.id == CheckId.POWER_DOWN else row for row in checks.CHECKS)
-    monkeypatch.setattr("netvm_build.smoke.engine.Rig", partial(Rig, checks=rows))
+    monkeypatch.setattr("netvm_build.smoke.engine.RunSettings", partial(RunSettings, checks=rows))
     report = run(image, tmp_path, monkeypatch, "stubborn")
     check = next(check for check in report.nics[0].checks if check.id == CheckId.POWER_DOWN)
     assert (check.status, check.detail) == (Status.FAILED, "not done in 0.3 s")

@@ -357,8 +357,8 @@ def test_doctor_names_the_cards_and_prints_the_rules(machine: FakeMachine, monke
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     finding = doctor.check_cards(machine.bus)
     assert finding.state is State.WARN
-    assert access.RULES_FILE in finding.mend
-    assert f'KERNEL=="{CARD}"' in finding.mend
+    assert access.RULES_FILE in finding.hint
+    assert f'KERNEL=="{CARD}"' in finding.hint
     monkeypatch.setattr(doctor, "CHECKS", (lambda: finding,))
     assert main(["doctor"]) == 0
 

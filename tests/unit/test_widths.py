@@ -182,8 +182,8 @@ def test_no_status_is_too_wide(now: Snapshot, rates: bool, width: int) -> None:
 
 
 @given(LINES, st.sampled_from(State), LINES, LINES, WIDTHS)
-def test_no_finding_is_too_wide(subject: str, state: State, found: str, mend: str, width: int) -> None:
-    assert too_wide(doctor_command.lines(Finding(subject, state, found, mend), width), width) == []
+def test_no_finding_is_too_wide(subject: str, state: State, found: str, hint: str, width: int) -> None:
+    assert too_wide(doctor_command.lines(Finding(subject, state, found, hint), width), width) == []
 
 
 @given(st.dictionaries(LINES, LINES | st.integers() | st.lists(LINES), max_size=6), LINES, WIDTHS)

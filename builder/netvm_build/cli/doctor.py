@@ -44,7 +44,7 @@ class Finding:
     subject: str
     state: State
     found: str
-    mend: str = ""
+    hint: str = ""
 
 
 def examine() -> tuple[Finding, ...]:
@@ -109,16 +109,16 @@ def check_sandbox() -> Finding:
     except CommandError as error:
         reason = error.tail.strip().splitlines()
         found = f"namespaces cannot be made: {reason[-1] if reason else error.message}"
-        return Finding("sandbox", State.MISSING, found, _mend_namespaces())
+        return Finding("sandbox", State.MISSING, found, _allow_namespaces())
     except NetvmError as error:
         return Finding("sandbox", State.MISSING, error.message, error.hint or "")
     return Finding("sandbox", State.OK, "user, mount, process and network namespaces")
 
 
-def _mend_namespaces() -> str:
-    for file, bad, mend in _NAMESPACE_SWITCHES:
+def _allow_namespaces() -> str:
+    for file, bad, hint in _NAMESPACE_SWITCHES:
         if read(file) == bad:
-            return mend
+            return hint
     return (
         "a container needs --security-opt seccomp=unconfined and, with podman, --security-opt unmask=ALL, with docker"
         f" --security-opt systempaths=unconfined: {resources.document('how-to/containers-and-ci.md')}"
@@ -141,8 +141,8 @@ def check_packages() -> Finding:
     except NetvmError as error:
         return Finding("packages", State.MISSING, error.message, error.hint or "")
     if not Path(mirrors.KEYRING).is_file():
-        mend = "sudo apt-get install debian-archive-keyring"
-        return Finding("packages", State.MISSING, f"Debian's keys are not at {mirrors.KEYRING}", mend)
+        hint = "sudo apt-get install debian-archive-keyring"
+        return Finding("packages", State.MISSING, f"Debian's keys are not at {mirrors.KEYRING}", hint)
     return Finding("packages", State.OK, f"by apt from {chosen[mirrors.MAIN]}")
 
 
@@ -161,15 +161,15 @@ def check_accelerator() -> Finding:
         chosen = accelerator.choose(qemu.find())
     except NetvmError:
         if not accelerator.DEVICE.exists():
-            return Finding("accelerator", State.WARN, f"TCG: {accelerator.DEVICE} is not there", _mend_kvm())
+            return Finding("accelerator", State.WARN, f"TCG: {accelerator.DEVICE} is not there", _allow_kvm())
         hint = "netvm-build smoke tries it with the one that build brings"
         return Finding("accelerator", State.WARN, "not tried: no QEMU on PATH", hint)
     if chosen.kind == accelerator.KVM:
         return Finding("accelerator", State.OK, str(chosen))
-    return Finding("accelerator", State.WARN, str(chosen), _mend_kvm())
+    return Finding("accelerator", State.WARN, str(chosen), _allow_kvm())
 
 
-def _mend_kvm() -> str:
+def _allow_kvm() -> str:
     """TCG is several times slower and otherwise as good."""
     if accelerator.DEVICE.exists() and not os.access(accelerator.DEVICE, os.R_OK | os.W_OK):
         return f"sudo usermod -aG kvm {_user()}, then log in again"
@@ -190,8 +190,8 @@ def check_taps() -> Finding:
     try:
         fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", b"", _IFF_TAP_NO_PI))
     except OSError as error:
-        mend = "needs CAP_NET_ADMIN: only needed to attach clients of this host, not for `smoke`"
-        return Finding("taps", State.WARN, f"cannot be made: {error.strerror}", mend)
+        hint = "needs CAP_NET_ADMIN: only needed to attach clients of this host, not for `smoke`"
+        return Finding("taps", State.WARN, f"cannot be made: {error.strerror}", hint)
     finally:
         os.close(device)
     return Finding("taps", State.OK, "can be made")
@@ -209,12 +209,12 @@ def check_confinement() -> Finding:
         found = confinement.trial()
     except CommandError as error:
         return Finding("confinement", State.MISSING, error.message, error.hint or "")
-    mends = [] if found.landlock else ["Landlock needs Linux 5.13 or later, and `landlock` in its parameter lsm="]
-    mends += [] if found.own_network else [f"a network namespace: {_mend_namespaces()}"]
-    mends += [] if seccomp else ["QEMU's own seccomp filter: use the QEMU that `build` brings"]
+    hints = [] if found.landlock else ["Landlock needs Linux 5.13 or later, and `landlock` in its parameter lsm="]
+    hints += [] if found.own_network else [f"a network namespace: {_allow_namespaces()}"]
+    hints += [] if seccomp else ["QEMU's own seccomp filter: use the QEMU that `build` brings"]
     if seccomp:  # the program of the trial had only ours
         found = replace(found, seccomp="filter", filters=None if found.filters is None else found.filters + 1)
-    return Finding("confinement", State.WARN if mends else State.OK, f"QEMU: {found}", "; ".join(mends))
+    return Finding("confinement", State.WARN if hints else State.OK, f"QEMU: {found}", "; ".join(hints))
 
 
 def check_iommu(groups: Path = Path("/sys/kernel/iommu_groups")) -> Finding:
@@ -225,8 +225,8 @@ def check_iommu(groups: Path = Path("/sys/kernel/iommu_groups")) -> Finding:
         count = 0
     if count:
         return Finding("IOMMU", State.OK, f"{count} group" + "s" * (count > 1))
-    mend = "needed only for a physical NIC: VT-d or AMD-Vi in the firmware, and intel_iommu=on for Linux"
-    return Finding("IOMMU", State.WARN, "no groups", mend)
+    hint = "needed only for a physical NIC: VT-d or AMD-Vi in the firmware, and intel_iommu=on for Linux"
+    return Finding("IOMMU", State.WARN, "no groups", hint)
 
 
 def check_cards(bus: Bus | None = None) -> Finding:
@@ -240,9 +240,9 @@ def check_cards(bus: Bus | None = None) -> Finding:
     if not shut:
         return Finding("cards", State.OK, found)
     rules = access.udev_rules(_user(), tuple(cards))
-    mend = f"only by root; to let {_user()} do it, put into {access.RULES_FILE} (leave out the cards to keep):\n"
-    mend += f"{rules}\nand into {access.LIMITS_FILE}:\n{access.memory_limit(_user(), 96)}\nthen reboot"
-    return Finding("cards", State.WARN, found, mend)
+    hint = f"only by root; to let {_user()} do it, put into {access.RULES_FILE} (leave out the cards to keep):\n"
+    hint += f"{rules}\nand into {access.LIMITS_FILE}:\n{access.memory_limit(_user(), 96)}\nthen reboot"
+    return Finding("cards", State.WARN, found, hint)
 
 
 # A build from nothing: downloads, the kernel's source and objects, the toolchain's roots.
@@ -257,8 +257,8 @@ def check_disk(store: Path = Path("/nix/store")) -> Finding:
     if here < 0.1 or there < 1:
         return Finding("disk", State.MISSING, found, "free some space; nix-collect-garbage frees the store's")
     if there < STORE_NEEDS_GIB:
-        mend = f"a first build wants {STORE_NEEDS_GIB} GiB in the store; nix-collect-garbage frees some"
-        return Finding("disk", State.WARN, found, mend)
+        hint = f"a first build wants {STORE_NEEDS_GIB} GiB in the store; nix-collect-garbage frees some"
+        return Finding("disk", State.WARN, found, hint)
     return Finding("disk", State.OK, found)
 
 

@@ -51,17 +51,17 @@ COLUMN = 15
 def lines(finding: Finding, width: int | None = None) -> list[str]:
     """A finding for a person: what was found, and below it what to do.
 
-    Further lines of `mend` are the text of a file: they stay whole, to be copied.
+    Further lines of `hint` are the text of a file: they stay whole, to be copied.
     """
     from netvm_build.util.layout import BELOW, READABLE, hanging, wrap
 
     shown = hanging(f"{MARKS[finding.state.value]} {finding.subject}", escape(finding.found), COLUMN, width)
-    if not finding.mend:
+    if not finding.hint:
         return shown
-    mend, *content = map(escape, finding.mend.splitlines())
+    hint, *content = map(escape, finding.hint.splitlines())
     roomy = width is None or width - COLUMN - 2 >= READABLE
     start = " " * (COLUMN if roomy else BELOW)
-    shown += wrap(mend, width, first=f"{start}→ ", rest=f"{start}  ")
+    shown += wrap(hint, width, first=f"{start}→ ", rest=f"{start}  ")
     return shown + [f"{start}  {line}" for line in content]
 
 
@@ -71,5 +71,5 @@ def as_object(finding: Finding) -> dict[str, str]:
         "subject": finding.subject,
         "state": finding.state.value,
         "found": finding.found,
-        "mend": finding.mend,
+        "hint": finding.hint,
     }

@@ -22,8 +22,8 @@ from netvm_build.smoke.clients import ClientError, ClientVm
 from netvm_build.smoke.guest import Guest, RouterLost
 from netvm_build.smoke.health import demand_well, unrecorded, vms, watch_ends
 from netvm_build.smoke.lab import Check, Lab, NotApplicable
+from netvm_build.smoke.machines import RunSettings, set_up
 from netvm_build.smoke.report import BootReport, CheckResult, ImageFacts, NicReport, Status
-from netvm_build.smoke.rig import Rig, set_up
 from netvm_build.smoke.timeline import timeline
 from netvm_build.util import interrupts
 from netvm_build.util.errors import NetvmError, QmpLost
@@ -60,13 +60,13 @@ def smoke(
         qemu.require_nic(program, nic)
     chosen = replace(accelerators.choose(program, accel, kernel=image.kernel, patience=patience), slower=patience)
     sink(Note(f"QEMU {program.version} ({program.reason}), {chosen}"))
-    rig = Rig(image, program, chosen, out, sink, secrets=secrets or Sources())
+    settings = RunSettings(image, program, chosen, out, sink, secrets=secrets or Sources())
     if card is not None:
-        wanted, rig = (card.label,), replace(rig, card=card, checks=CARD_CHECKS)
+        wanted, settings = (card.label,), replace(settings, card=card, checks=CARD_CHECKS)
     try:
         with claim(out, "--out", 0o755):
             report.remove(out)
-            entries = tuple(interrupts.run(boot(rig, nic)) for nic in wanted)
+            entries = tuple(interrupts.run(boot(settings, nic)) for nic in wanted)
             result = BootReport(
                 image=_facts(image),
                 qemu_version=program.version,
@@ -113,26 +113,26 @@ def _facts(image: Image) -> ImageFacts:
     )
 
 
-async def boot(rig: Rig, nic: str) -> NicReport:
+async def boot(settings: RunSettings, nic: str) -> NicReport:
     """One boot with one NIC, to a verdict."""
     stage = f"smoke {nic}"
-    rig.sink(StageStarted(stage))
+    settings.sink(StageStarted(stage))
     started = time.monotonic()
-    folder = rig.out / nic
+    folder = settings.out / nic
     folder.mkdir(parents=True, exist_ok=True)
     ok = False
     try:
         async with AsyncExitStack() as stack:
-            lab = await set_up(rig, nic, folder, stack)
-            pci_id = rig.card.pci_id if rig.card else await lab.router.uplink_pci_id()
+            lab = await set_up(settings, nic, folder, stack)
+            pci_id = settings.card.pci_id if settings.card else await lab.router.uplink_pci_id()
             await lab.router.power_on()
-            checks = await _run_checks(rig, lab, stage)
+            checks = await _run_checks(settings, lab, stage)
             demand_well(vms(lab))
-            entry = _judge(rig, nic, lab, checks, pci_id, time.monotonic() - started)
+            entry = _judge(settings, nic, lab, checks, pci_id, time.monotonic() - started)
         ok = entry.passed
         return entry
     finally:
-        rig.sink(StageEnded(stage, ok, time.monotonic() - started, "passed" if ok else "failed"))
+        settings.sink(StageEnded(stage, ok, time.monotonic() - started, "passed" if ok else "failed"))
 
 
 def expand(
@@ -147,11 +147,11 @@ def expand(
             yield replace(check, title=check.name.format(client.address)), partial(check.run, client=client)
 
 
-async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
+async def _run_checks(settings: RunSettings, lab: Lab, stage: str) -> list[CheckResult]:
     results: list[CheckResult] = []
     not_passed: set[str] = set()
     several = len(lab.image.manifest.uplinks) > 1
-    rows = list(expand([check for check in rig.checks if several or not check.several_uplinks], lab.clients))
+    rows = list(expand([check for check in settings.checks if several or not check.several_uplinks], lab.clients))
     total = len(rows)
     watching = asyncio.create_task(watch_ends(vms(lab), lab.guest))
     try:
@@ -171,7 +171,7 @@ async def _run_checks(rig: Rig, lab: Lab, stage: str) -> list[CheckResult]:
                 not_passed.add(check.id)
             seconds, at_s = round(time.monotonic() - started, 3), round(lab.router.elapsed_s, 3)
             results.append(CheckResult(check.id, check.name, status, detail, seconds, at_s))
-            rig.sink(Progress(stage, len(results), total, report.check_text(results[-1])))
+            settings.sink(Progress(stage, len(results), total, report.check_text(results[-1])))
     finally:
         await interrupts.ended(watching)
     return results
@@ -210,22 +210,24 @@ async def _unless_lost(running: Awaitable[str], guest: Guest | None) -> str:
         await interrupts.ended(work)
 
 
-def _judge(rig: Rig, nic: str, lab: Lab, checks: list[CheckResult], pci_id: str | None, seconds: float) -> NicReport:
+def _judge(
+    settings: RunSettings, nic: str, lab: Lab, checks: list[CheckResult], pci_id: str | None, seconds: float
+) -> NicReport:
     """The checks' results with the evidence and, if one failed, why."""
     facts = diagnose.Facts(
         nic=nic,
-        accelerator=rig.accelerator.kind,
+        accelerator=settings.accelerator.kind,
         checks=checks,
         events=[heard.event for heard in lab.guest.heard],
         console=list(lab.router.console_tail),
-        options=rig.image.manifest.options,
-        memory_mib=rig.image.manifest.machine.memory_mib,
+        options=settings.image.manifest.options,
+        memory_mib=settings.image.manifest.machine.memory_mib,
         pci_id=pci_id,
         lost=lab.guest.lost.result() if lab.guest.lost.done() else None,
-        watchdog_s=rig.image.manifest.machine.watchdog_s,
+        watchdog_s=settings.image.manifest.machine.watchdog_s,
         hung=lab.guest.hung,
     )
-    folder = rig.out / nic
+    folder = settings.out / nic
     kept = sorted(path for path in folder.iterdir() if path.is_file())
     return NicReport(
         nic=nic,
@@ -234,5 +236,5 @@ def _judge(rig: Rig, nic: str, lab: Lab, checks: list[CheckResult], pci_id: str 
         seconds=round(seconds, 3),
         diagnosis=diagnose.diagnose(facts),
         memory=lab.memory,
-        artefacts=tuple(str(path.relative_to(rig.out)) for path in kept),
+        artefacts=tuple(str(path.relative_to(settings.out)) for path in kept),
     )

@@ -24,7 +24,7 @@ from netvm_build.model.address import allocate
 from netvm_build.smoke import clients
 from netvm_build.smoke.clients import ClientError, ClientVm
 from netvm_build.smoke.guest import Guest
-from netvm_build.smoke.rig import AGENT, audible
+from netvm_build.smoke.machines import AGENT, audible
 from netvm_build.smoke.vm import Vm
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import backends, credentials

@@ -34,7 +34,7 @@ CAPTURE = "uplink.pcap"
 
 
 @dataclass(frozen=True)
-class Rig:
+class RunSettings:
     """What all boots of a run share.  There are fewer clients where the pool has no room for so many."""
 
     image: Image
@@ -48,9 +48,9 @@ class Rig:
     secrets: Sources = field(default_factory=Sources)
 
 
-async def set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> Lab:
+async def set_up(settings: RunSettings, nic: str, folder: Path, stack: AsyncExitStack) -> Lab:
     """The servers, and all VMs with their CPUs still halted; the stack ends them."""
-    pairs = _pairs(rig)
+    pairs = _pairs(settings)
     script = folder / "client.img"
     script.write_bytes(clients.disk(AGENT.read_bytes()))
     servers = await stack.enter_async_context(Upstream())
@@ -59,14 +59,14 @@ async def set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> Lab
         qemu.ClientNic(f"c{number}", pair.router_mac, backends.connected(here.fileno()))
         for number, (pair, (here, _)) in enumerate(zip(pairs, wires, strict=True), 1)
     )
-    trunks = await stack.enter_async_context(Trunks(rig.image.manifest))
-    machine = replace(_machine(rig, nic, folder), nics=nics, trunks=trunks.described)
+    trunks = await stack.enter_async_context(Trunks(settings.image.manifest))
+    machine = replace(_machine(settings, nic, folder), nics=nics, trunks=trunks.described)
     guest = Guest()
-    secrets = credentials.wifi(rig.image, rig.secrets)
+    secrets = credentials.wifi(settings.image, settings.secrets)
     if secrets is not None:
         stack.callback(secrets.close)
     router = Vm(
-        rig.program,
+        settings.program,
         machine,
         folder,
         on_console=guest.on_console,
@@ -75,18 +75,20 @@ async def set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> Lab
         max_line=console.MAX_REPLY,
         inherited=[*(here for here, _ in wires), *trunks.inherited],
         secrets=secrets,
-        by_hand=qemu.by_hand(rig.image, rig.program, nic, pairs, rig.card.address if rig.card else None),
-        access=Access() if rig.card is None else Access(own=rig.card.files, memlock=rig.card.memlock),
+        by_hand=qemu.by_hand(
+            settings.image, settings.program, nic, pairs, settings.card.address if settings.card else None
+        ),
+        access=Access() if settings.card is None else Access(own=settings.card.files, memlock=settings.card.memlock),
     )
     await stack.enter_async_context(router)
     others = []
     for pair, (_, there) in zip(pairs, wires, strict=True):
-        client = ClientVm(rig.image, rig.program, pair, rig.accelerator.kind, folder, script, there)
+        client = ClientVm(settings.image, settings.program, pair, settings.accelerator.kind, folder, script, there)
         await stack.enter_async_context(client.vm)
         others.append(client)
     return Lab(
-        rig.image,
-        rig.accelerator,
+        settings.image,
+        settings.accelerator,
         router,
         guest,
         tuple(others),
@@ -98,11 +100,11 @@ async def set_up(rig: Rig, nic: str, folder: Path, stack: AsyncExitStack) -> Lab
     )
 
 
-def _pairs(rig: Rig) -> tuple[Pair, ...]:
+def _pairs(settings: RunSettings) -> tuple[Pair, ...]:
     """The clients' addresses."""
-    pool = rig.image.manifest.pool
+    pool = settings.image.manifest.pool
     try:
-        return allocate(pool, (), rig.clients)
+        return allocate(pool, (), settings.clients)
     except AddressError:
         return allocate(pool, (), 1)
 
@@ -114,12 +116,12 @@ def _wire(stack: AsyncExitStack) -> tuple[socket.socket, socket.socket]:
     return ends
 
 
-def _machine(rig: Rig, nic: str, folder: Path) -> qemu.VirtualMachine:
+def _machine(settings: RunSettings, nic: str, folder: Path) -> qemu.VirtualMachine:
     """The router's, but for its clients; what passes its emulated card is captured."""
-    machine = qemu.router(rig.image, rig.accelerator.kind, nic=nic)
-    machine = replace(machine, cmdline=audible(rig.image.manifest.cmdline))
-    if rig.card is not None:
-        return replace(machine, uplink=None, cards=(rig.card.address,))
+    machine = qemu.router(settings.image, settings.accelerator.kind, nic=nic)
+    machine = replace(machine, cmdline=audible(settings.image.manifest.cmdline))
+    if settings.card is not None:
+        return replace(machine, uplink=None, cards=(settings.card.address,))
     capture = folder / CAPTURE
     capture.unlink(missing_ok=True)
     return replace(machine, capture=capture)
