@@ -227,6 +227,8 @@ def test_secrets_are_looked_for_before_a_build(engines: Engines, capsys: pytest.
         (["run", "--uplink", "tap:nvt-none"], 7, "there is no tap named nvt-none"),
         (["run", "--uplink", "bridge:nvt-none"], 7, "there is no bridge named nvt-none"),
         (["run", "--uplink", "router:none"], 7, "no VM named 'none' is running"),
+        (["run", "--uplink", "tap"], 2, "'tap' is none of user, tap:NAME, bridge:NAME, router:NAME"),
+        (["smoke", "--secret", "env"], 2, "'env' is neither env:NAME nor file:PATH"),
         (["run", "--vfio", "ffff:ff:1f.7"], 8, "ffff:ff:1f.7 is not there"),
         (["smoke", "--vfio", "ffff:ff:1f.7"], 8, "ffff:ff:1f.7 is not there"),
         (["smoke", "--out", "file/x"], 1, "the report cannot be written to file/x"),

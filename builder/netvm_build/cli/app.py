@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,20 @@ class Word(click.Choice):  # type: ignore[type-arg, unused-ignore]
             if question is None:
                 raise
             self.fail(f"there is no {value!r}: {question}", param, ctx)
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """A text that `parse` reads, whose ValueError is the user's mistake.  Unlike click's own, its message is shown."""
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+        try:
+            return self._parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 # What options that name a place take.

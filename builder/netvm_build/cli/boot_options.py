@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netvm_build.cli.app import PROGRAM_FILE, Word
+from netvm_build.cli.app import PROGRAM_FILE, Parsed, Word
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -34,18 +34,11 @@ class EmulatedCard(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         return Word(NICS)
 
 
-class SecretPlace(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """A file or a variable that an image may have a secret from."""
+def _secret_place(text: str) -> Secret:
+    """A file or a variable that an image may have a secret from.  Raises ValueError."""
+    from netvm_build.vmm.qemu.secret_sources import named_place
 
-    name = "where"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Secret:
-        from netvm_build.vmm.qemu.secret_sources import named_place
-
-        try:
-            return named_place(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    return named_place(text)
 
 
 ACCEL = click.option("--accel", type=Word(["kvm", "tcg"]), help="Do not try which works: use this.")
@@ -57,6 +50,6 @@ SECRET = click.option(
     "secrets",
     metavar="WHERE",
     multiple=True,
-    type=SecretPlace(),
+    type=Parsed("where", _secret_place),
     help="Let the image have env:NAME or file:PATH.",
 )

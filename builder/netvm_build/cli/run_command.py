@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netvm_build.cli import proposals
-from netvm_build.cli.app import netvm_build
+from netvm_build.cli.app import Parsed, netvm_build
 from netvm_build.cli.boot_options import ACCEL, QEMU, SECRET, EmulatedCard
 from netvm_build.cli.draw import drawing
 from netvm_build.cli.left_behind import put_right
@@ -28,18 +28,11 @@ if TYPE_CHECKING:
     from netvm_build.vmm.qemu import Qemu
 
 
-class Where(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """Where the uplink leads."""
+def _uplink(text: str) -> UplinkBackend:
+    """Where the uplink leads.  Raises ValueError."""
+    from netvm_build.vm.uplink import parse
 
-    name = "where"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> UplinkBackend:
-        from netvm_build.vm.uplink import parse
-
-        try:
-            return parse(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    return parse(text)
 
 
 @netvm_build.command(epilog="Example: netvm-build run build/netvm --detach && netvm-build status --watch")
@@ -51,7 +44,7 @@ class Where(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 @click.option(
     "--uplink",
     metavar="WHERE",
-    type=Where(),
+    type=Parsed("where", _uplink),
     help="tap:NAME, bridge:NAME, router:NAME.  [default: user]",
     shell_complete=proposals.uplinks,
 )
