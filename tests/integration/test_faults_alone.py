@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 from fuzz import checksum, octets
 from netvm_build.image.manifest import Image
+from netvm_build.util.errors import QmpLost
 from netvm_build.vm import registry
 from netvm_build.vm.keeper import HUNG
 from netvm_build.vmm.qemu import Qemu, VirtualMachine
 from netvm_build.vmm.qemu.confinement import UNCONFINED
-from qemu.qmp import QMPError
 from wires import SERVER, UPLINK, leaked
 
 from tests.support.booted.balloon import Balloon
@@ -97,7 +97,7 @@ def test_all_memory_is_taken(image: Image, qemu: Qemu) -> None:
             for one in many(router, 8)[2:]:  # each needs some
                 now.clients.append(one)
                 one.open()
-                with suppress(QMPError, OSError):  # it ends in the middle of this
+                with suppress(QmpLost, OSError):  # it ends in the middle of this
                     router.plug(one)
             eventually(lambda: ended(router), bool, 2 * PATIENCE_S)
         said = router.console()
@@ -124,7 +124,7 @@ def test_memory_is_taken(image: Image, qemu: Qemu, nic: str) -> None:
             memory.leave(memory.whole - spare + SPARE)
             eventually(memory.left, lambda left: left <= memory.whole - spare + SPARE, PATIENCE_S)
             flood(now, now.laptop, syns(now.laptop, 2000))
-            with suppress(QMPError, OSError, AssertionError):  # it may end in the middle of this
+            with suppress(QmpLost, OSError, AssertionError):  # it may end in the middle of this
                 end = time.monotonic() + LONG
                 while not ended_for_memory(router, mark) and time.monotonic() < end:
                     memory.leave(memory.left() - A_LITTLE)  # never much more than there is

@@ -9,6 +9,7 @@ monitor that users have, uplinks too, so that each of them can be taken out.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import itertools
 import json
@@ -31,10 +32,10 @@ from netvm_build.image.manifest import Image
 from netvm_build.vm import engine, registry
 from netvm_build.vm.engine import RunOptions, detached, stop
 from netvm_build.vm.networks import machine
+from netvm_build.vmm.interface import Release
 from netvm_build.vmm.qemu import ClientNic, Qemu, VirtualMachine, nic_properties
 from netvm_build.vmm.qemu.pcie import PciSlot
-from qemu.qmp import QMPError
-from qemu.qmp.legacy import QEMUMonitorProtocol
+from netvm_build.vmm.qemu.qmp import Qmp
 from wires import Wire, inside
 
 PATIENCE_S = 60.0
@@ -81,9 +82,9 @@ class Router:
         self.events: list[tuple[float, dict[str, Any]]] = []
         self.free = [PciSlot(**dict(part.split("=", 1) for part in port.split(","))) for port in record.ports]
         self.slots: dict[str, PciSlot] = {}
-        self.monitor = QEMUMonitorProtocol(record.monitor)
-        self.monitor.settimeout(PATIENCE_S)
-        self.monitor.connect()
+        self._runner = asyncio.Runner()
+        self._qmp = Qmp()
+        self._runner.run(self._qmp.connect(Path(record.monitor), PATIENCE_S))
         self.port = socket.socket(socket.AF_UNIX)
         self.port.connect(record.events)
         threading.Thread(target=self._read, args=(self.port.makefile(errors="replace"),), daemon=True).start()
@@ -136,15 +137,15 @@ class Router:
     # ---- its hardware
 
     def command(self, name: str, /, **arguments: Any) -> Any:
-        """A command of the monitor; underscores in its arguments' names are dashes.  Raises ExecuteError."""
-        return self.monitor.cmd(name, **{key.replace("_", "-"): value for key, value in arguments.items()})
+        """A command of the monitor; underscores in its arguments' names are dashes.  Raises Refused, or QmpLost."""
+        words = {key.replace("_", "-"): value for key, value in arguments.items()}
+        return self._runner.run(self._qmp.execute(name, deadline_s=PATIENCE_S, **words))
 
     def plug(self, wire: Tap, driver: str = "virtio-net-pci", mac: str | None = None) -> None:
         """Plug a NIC on a wire into a free port."""
         slot = self.free.pop(0)
         self.slots[wire.name] = slot
-        self.monitor.send_fd_scm(wire.tap)
-        self.command("getfd", fdname=wire.name)
+        self._runner.run(self._qmp.give(wire.name, wire.tap))
         self.command("netdev_add", type="tap", id=wire.name, fd=wire.name)
         nic = ClientNic(wire.name, mac or wire.router_mac, "")
         properties = nic_properties(nic, slot)
@@ -158,14 +159,8 @@ class Router:
 
     def remove(self, identity: str) -> None:
         """Take a device out, and wait until the guest has let go of it."""
-        self.command("device_del", id=identity)
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            with suppress(TimeoutError, QMPError):
-                event = self.monitor.pull_event(wait=1.0)
-                if event and event["event"] == "DEVICE_DELETED" and event["data"].get("device") == identity:
-                    return
-            assert time.monotonic() < end, f"{identity}: the guest does not let go of it"
+        released = self._runner.run(self._qmp.unplug(identity, PATIENCE_S))
+        assert released is Release.DONE, f"{identity}: the guest does not let go of it"
 
     def unplug(self, wire: Tap) -> None:
         """Take a wire's NIC out."""
@@ -179,8 +174,8 @@ class Router:
 
     def close(self) -> None:
         """Let go; what runs is ended by its starter."""
-        with suppress(Exception):
-            self.monitor.close()
+        self._runner.run(self._qmp.close())
+        self._runner.close()
         with suppress(OSError):
             self.port.shutdown(socket.SHUT_RDWR)
         self.port.close()
