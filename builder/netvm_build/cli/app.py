@@ -42,8 +42,19 @@ COMMANDS = {
 }
 """Each command, in the order a user meets them, and the module of `cli` that adds it."""
 
-# Those that a user seldom types share the last line, so that the help fits a screen.
-ALSO = ("schema", "address", "render", "lock", "bench", "vfio", "detect", "completion")
+ALSO = {
+    "lock": "pin packages",
+    "vfio": "hand over cards",
+    "detect": "drivers",
+    "bench": "",
+    "render": "",
+    "address": "",
+    "schema": "",
+    "completion": "",
+}
+"""Commands that a user seldom types, each with what it does where its name doesn't tell.  They share the last lines, so
+that the help fits a screen.
+"""
 
 # Under sudo they are about the VMs of the user who typed it.
 ABOUT_VMS = ("run", "status", "events", "console", "client", "stop")
@@ -75,13 +86,13 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             shown = [(name, self.get_command(ctx, name)) for name in COMMANDS if name not in ALSO]
             rows = [(name, command.get_short_help_str(70)) for name, command in shown if command is not None]
-            formatter.write_dl([*rows, ("and also", ", ".join(ALSO))])
+            also = ", ".join(f"{name} ({what})" if what else name for name, what in ALSO.items())
+            formatter.write_dl([*rows, ("and also", also)])
         with formatter.section("Options"):
             formatter.write_dl(
                 [
                     ("-C DIR, --trust-owner USER", "Go to DIR first; use files of USER too."),
-                    ("-q, -v, --[no-]color", "Print less, or more (Nix's log); colour or not."),
-                    ("--version, --help", "Show the version, or this message."),
+                    ("-q, -v, --[no-]color", "Less, or more; colour. Also --version, --help."),
                 ]
             )
 
