@@ -11,15 +11,17 @@ let
   check = ./kernel/check_config.py;
   count = ./kernel/count_objects.py;
 
+  patches = if router ? patches then { inherit (router) patches; } else { };
+
   kernel =
     if stock then platform.stockKernel { inherit structuredExtraConfig check; known = router.drivers.options; }
     else platform.buildKernel ({
       inherit (router) version;
       inherit structuredExtraConfig check count;
-      modules = router ? extraModules || (router.drivers != null && router.drivers.names != [ ]);
+      modules = router ? extraModules
+        || (router.drivers != null && router.drivers.names ++ router.drivers.options != [ ]);
       firmware = router.drivers != null && router.drivers.firmware != [ ];
-    } // (if router ? patches then { inherit (router) patches; } else { })
-      // (if router ? extraModules then { headers = true; } else { }));
+    } // patches // (if router ? extraModules then { headers = true; } else { }));
 
   # The firewall as the transaction that nft would send to the kernel, so that the guest needs no nft.
   ruleset = platform.compileRuleset {
@@ -28,13 +30,23 @@ let
     netfilterSocket = ./firewall/netfilter_socket.c;
   };
 
+  # The modules of options that no fragment names them of; known long before the kernel is compiled.
+  moduleNames =
+    if router.drivers == null || router.drivers.options == [ ] || stock || !(platform ? moduleNames) then null
+    else platform.moduleNames ({
+      inherit (router) version;
+      inherit (router.drivers) options;
+      namer = ./kernel/module_names.py;
+    } // patches);
+
   # What the kernel does not have built in: modules, their firmware, the table of them, and an initrd if stock.
   drivers = if router.drivers == null then "" else platform.collectDrivers ({
     kernel =
       if router ? extraModules then platform.addDrivers { inherit kernel; sources = router.extraModules; }
       else kernel;
     wanted = router.drivers;
-  } // (if router ? firmware then { own = router.firmware; } else { }));
+  } // (if router ? firmware then { own = router.firmware; } else { })
+    // (if moduleNames == null then { } else { names = moduleNames; }));
 
   rootfs = platform.buildRootfs {
     tree = ./rootfs;
@@ -56,6 +68,6 @@ let
   };
 in
 {
-  inherit image kernel rootfs ruleset drivers;
+  inherit image kernel rootfs ruleset drivers moduleNames;
   inherit (platform) qemu;
 }

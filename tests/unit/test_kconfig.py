@@ -490,11 +490,12 @@ class TestModules:
         assert kernel.value("VIRTIO_PCI") == "y"
         assert kernel.drivers == kconfig.Drivers(("e1000", "e1000e", "igb", "igc"), (), lock=False, stock=False)
 
-    def test_a_module_of_the_spec_is_called_as_its_option_unless_a_fragment_says_otherwise(self) -> None:
+    def test_a_module_of_the_spec_is_left_to_the_kernels_makefiles_unless_a_fragment_names_it(self) -> None:
         own = (_own("TUN", OptionKind.MODULE), _own("NFT_NAT", OptionKind.MODULE))
         kernel = self.resolved(config=(*own, RequestedOption("X", OptionValue(OptionKind.MODULE, optional=True), SPEC)))
         assert kernel.drivers is not None
-        assert kernel.drivers.names == ("nft_chain_nat", "nft_nat", "tun")
+        assert kernel.drivers.names == ("nft_chain_nat", "nft_nat")
+        assert kernel.drivers.options == ("TUN",)
 
     def test_an_option_of_the_spec_stays_as_it_is(self) -> None:
         kernel = self.resolved(modules=("intel",), config=(_own("IGB", OptionKind.YES),))

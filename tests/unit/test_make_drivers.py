@@ -67,6 +67,7 @@ def made(tmp_path: Path) -> Make:
         firmware: tuple[str, ...] = (),
         builtin: tuple[str, ...] | None = None,
         tree: Mapping[str, bytes] = TREE,
+        options: Mapping[str, list[str]] | None = None,
         status: int = 0,
     ) -> Path:
         folder = tmp_path / "kernel/lib/modules" / RELEASE
@@ -86,6 +87,9 @@ def made(tmp_path: Path) -> Make:
         (tmp_path / "busybox").write_bytes(b"busybox")
         out, said = tmp_path / "out", ""
         collect = [SCRIPT, tmp_path / "kernel", tmp_path / "wanted.json", out, tmp_path / "busybox"]
+        if options is not None:
+            (tmp_path / "names.json").write_text(json.dumps(options))
+            collect.append(tmp_path / "names.json")
         take = [TAKER, out / "firmware.json", out / "tree/usr/lib/firmware", tmp_path / "firmware"]
         for argv in (collect, take):
             done = subprocess.run([sys.executable, "-I", "-B", *argv], capture_output=True, text=True, check=False)
@@ -115,6 +119,13 @@ def test_a_module_comes_with_what_it_needs_in_order(made: Make) -> None:
     assert table(out)["modules"]["card"] == ("phy", "sum_generic", "deep_down", "helper")
     assert table(out)["modules"]["helper"] == ("deep_down",)
     assert table(out)["release"] == RELEASE
+
+
+def test_of_the_modules_that_an_option_may_make_those_that_it_made_are_taken(made: Make, tmp_path: Path) -> None:
+    out = made([], options={"FILTER": ["filter", "filter_old"], "EROFS": ["erofs"], "NOTHING": []})
+    assert modules(out) == ["filter"]
+    made([], options={"OTHER": ["none_of_it"]}, status=1)
+    assert "the kernel has no module none_of_it" in (tmp_path / "said").read_text()
 
 
 def test_a_compressed_module_is_stored_plain(made: Make) -> None:

@@ -35,7 +35,8 @@ class Drivers:
     """The modules of an image.  `names` are those to take; what they need comes with them.
 
     Without names there is only `firmware`, for drivers that are built in, or what `kernel.extra_modules` bring.
-    `options` are, for a stock kernel, those whose modules are among the names.
+    `options` are, for a stock kernel, those whose modules are among the names; for one that is built here those whose
+    modules the kernel's Makefiles name.
     """
 
     names: tuple[str, ...]
@@ -139,18 +140,16 @@ def _switched_on(option: RequestedOption) -> bool:
 
 
 def drivers_of(options: Mapping[str, RequestedOption], selected: Iterable[Fragment], kernel: Kernel) -> Drivers | None:
-    """The modules that the image is to hold: those that fragments name, and others by their option's name.
-
-    Most modules are called as their option is: TUN is tun.  Where one is not, a fragment's `modules:` says so.
-    """
+    """The modules that the image is to hold: those that fragments name, and others by their option."""
     chosen = list(selected)
     named = {option: names for fragment in chosen for option, names in fragment.modules.items()}
     if not kernel.stock:
         asked = [one for one in options.values() if one.value.kind is OptionKind.MODULE and not one.value.optional]
         if not asked and not kernel.firmware and not kernel.extra_modules:
             return None
-        names = {name for one in asked for name in named.get(one.name, (one.name.lower(),))}
-        return Drivers(tuple(sorted(names)), kernel.firmware, kernel.lock_modules, stock=False)
+        names = {name for one in asked for name in named.get(one.name, ())}
+        others = tuple(sorted(one.name for one in asked if one.name not in named))
+        return Drivers(tuple(sorted(names)), kernel.firmware, kernel.lock_modules, stock=False, options=others)
     fragments = {fragment.name for fragment in chosen}
     names = {name for modules in named.values() for name in modules}
     names |= {name.replace("-", "_") for name in kernel.modules if name not in fragments}
@@ -160,7 +159,7 @@ def drivers_of(options: Mapping[str, RequestedOption], selected: Iterable[Fragme
 
 def without_modules(kernel: Kernel, drivers: Drivers | None, origins: Mapping[str, Source]) -> Iterator[Problem]:
     """Keys that mean nothing where all is built in."""
-    if kernel.lock_modules and (drivers is None or not drivers.names) and not kernel.extra_modules:
+    if kernel.lock_modules and (drivers is None or not drivers.names + drivers.options) and not kernel.extra_modules:
         path = "kernel.lock_modules"
         source = origins.get(path) or Source("netvm.yaml")
         hint = "name a fragment in kernel.modules, such as realtek, or remove it"

@@ -45,6 +45,23 @@ rec {
   } // (if modules || firmware then { builtin = ./kernel.sh; } else { })
     // (if headers then { modular = ./kernel_modules.sh; } else { }));
 
+  # Options asked for as modules → the names of these, as the kernel's Makefiles have them: { OPTION: [NAME] } in JSON
+  moduleNames = { version, options, namer, patches ? null }: packages.runIn {
+    name = "module-names";
+    root = packages.root "toolchain";
+    script = ./module_names.sh;
+    index = packages.runIn {
+      name = "linux-${packages.version "linux"}-modules";
+      root = packages.root "toolchain";
+      script = ./module_index.sh;
+      linuxSource = linuxSource { inherit version patches; };
+      linuxTarball = linuxTarball version;
+      inherit namer;
+    };
+    options = builtins.toFile "options.json" (builtins.toJSON options);
+    inherit namer;
+  };
+
   # A kernel with headers → the same with the drivers of some folders of source
   addDrivers = { kernel, sources }: packages.runIn {
     name = "linux-${packages.version "linux"}-drivers";
@@ -66,14 +83,14 @@ rec {
   };
 
   # → { tree, initrd }: the modules and firmware for the root, and what a kernel without built-in drivers starts from
-  # `own` is a folder with firmware of the user's
-  collectDrivers = { kernel, wanted, own ? null }: packages.runIn {
+  # `own` is a folder with firmware of the user's, `names` what moduleNames makes
+  collectDrivers = { kernel, wanted, own ? null, names ? "" }: packages.runIn {
     name = "drivers";
     root = packages.root "imager";
     script = ../shared/drivers.sh;
     maker = ../shared/make_drivers.py;
     taker = ../shared/take_firmware.py;
-    inherit kernel;
+    inherit kernel names;
     wanted = builtins.toFile "drivers.json" (builtins.toJSON wanted);
     firmware = (if own == null then [ ] else [ own ])
       ++ (if wanted.firmware == [ ] then [ ] else [ (packages.root "firmware") ]);

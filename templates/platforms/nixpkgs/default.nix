@@ -64,7 +64,10 @@ in
       maker = ../shared/make_drivers.py;
       taker = ../shared/take_firmware.py;
       kernel = kernel.modules or kernel;
-      wanted = builtins.toFile "drivers.json" (builtins.toJSON wanted);
+      # Most modules are called as their option is; nixpkgs' source is not looked at for the others.
+      wanted = builtins.toFile "drivers.json" (builtins.toJSON (wanted // {
+        names = wanted.names ++ map pkgs.lib.toLower wanted.options;
+      }));
       firmware = own;
       busybox = "";
     } ". ${../shared/drivers.sh}";

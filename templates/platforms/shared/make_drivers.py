@@ -3,10 +3,11 @@
 
 """Collect the modules of an image, what they need, and the table by which PID 1 finds the one for a device.
 
-usage: make_drivers.py KERNEL WANTED OUT BUSYBOX
+usage: make_drivers.py KERNEL WANTED OUT BUSYBOX [NAMES]
 
 KERNEL holds lib/modules/RELEASE with its modules; a file `modules` in it names more to take.  WANTED is JSON: `names`
 (the modules to take), `firmware` (the packages asked for) and `stock` (whether the root's own drivers are modules).
+NAMES is JSON, option → modules that it may have made (module_names.py): those that are there are taken.
 What depmod(8) would compute is read from the modules themselves: each has its aliases, dependencies and firmware in a
 section .modinfo (Linux, include/linux/module.h).  Of what is built into a kernel of ours, modules.builtin.modinfo tells
 the firmware: a stock kernel has drivers built in that nobody chose.  OUT gets
@@ -264,11 +265,20 @@ def initrd(tree: Tree, busybox: Path) -> bytes:
     return gzip.compress(cpio(files), 9, mtime=0)
 
 
-def main(kernel: Path, wanted: dict[str, Any], out: Path, busybox: Path) -> None:
+def made_by(tree: Tree, options: dict[str, list[str]]) -> list[str]:
+    """The modules that options made; of an option of which nothing is there, all that it should have made."""
+    found = []
+    for names in options.values():
+        found += [name for name in names if name in tree.paths or name in tree.builtin] or names
+    return found
+
+
+def main(kernel: Path, wanted: dict[str, Any], out: Path, busybox: Path, options: dict[str, list[str]]) -> None:
     (folder,) = (path for path in (kernel / "lib/modules").iterdir() if (path / "modules.builtin").exists())
     tree = Tree(folder)
     more = kernel / "modules"
-    roots = chosen(tree, wanted["names"] + (more.read_text().split() if more.exists() else []))
+    named = wanted["names"] + made_by(tree, options) + (more.read_text().split() if more.exists() else [])
+    roots = chosen(tree, named)
     every = sorted({one for name in roots for one in (name, *tree.before(name))})
     (out / "tree").mkdir(parents=True, exist_ok=True)
     target = out / "tree/usr/lib/modules" / folder.name
@@ -284,13 +294,19 @@ def main(kernel: Path, wanted: dict[str, Any], out: Path, busybox: Path) -> None
         (out / "initrd").write_bytes(initrd(tree, busybox))
     size = sum((target / f"{name}.ko").stat().st_size for name in every)
     print(f"netvm-stage: {len(every)} modules, {size / (1 << 20):.1f} MiB: {' '.join(every)}")
-    named = named_by(tree.module(name) for name in every)
+    firmware = named_by(tree.module(name) for name in every)
     if wanted["firmware"] and not wanted["stock"]:
-        named |= named_by_builtin(folder)
+        firmware |= named_by_builtin(folder)
     (out / "firmware.json").write_text(
-        json.dumps({name: sorted(files) for name, files in named.items() if files}, indent=1)
+        json.dumps({name: sorted(files) for name, files in firmware.items() if files}, indent=1)
     )
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()), Path(sys.argv[3]), Path(sys.argv[4]))
+    main(
+        Path(sys.argv[1]),
+        json.loads(Path(sys.argv[2]).read_text()),
+        Path(sys.argv[3]),
+        Path(sys.argv[4]),
+        json.loads(Path(sys.argv[5]).read_text()) if len(sys.argv) > 5 else {},
+    )

@@ -15,9 +15,12 @@ assert config == { } && overlays == [ ];
 let
   inherit (builtins) attrNames compareVersions concatStringsSep elem filter isFunction replaceStrings toJSON;
 
+  letters = text: builtins.genList (number: builtins.substring number 1 text) (builtins.stringLength text);
+
   lib = {
     inherit concatStringsSep replaceStrings;
     version = "26.05pre-miniature";
+    toLower = replaceStrings (letters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (letters "abcdefghijklmnopqrstuvwxyz");
     versionAtLeast = have: wanted: compareVersions wanted have != 1;
     removePrefix = prefix: text: builtins.substring (builtins.stringLength prefix) (-1) text;
     splitString = separator: text: filter builtins.isString (builtins.split separator text);
