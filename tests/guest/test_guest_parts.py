@@ -137,21 +137,22 @@ def test_a_client_is_in_every_set_or_in_none() -> None:
     pair = Pair("100.115.92.0", "100.115.92.1")
     names = {nftables.IP: ("clients", "routers", "inside"), nftables.ARP: ("clients", "ends")}
     where = [(family, name) for family, those in names.items() for name in those]
-    assert parts(firewall.admission(7, pair)) == [("add", *one) for one in where]
-    assert parts(firewall.expulsion(7, pair)) == [("remove", *one) for one in where]
+    assert parts(firewall.add_client(7, pair)) == [("add", *one) for one in where]
+    assert parts(firewall.remove_client(7, pair)) == [("remove", *one) for one in where]
 
 
 @pytest.mark.parametrize("index", [7, 0x01020304])
-def test_a_form_that_is_filled_in_is_what_would_be_built_anew(index: int) -> None:
+def test_a_template_filled_in_is_what_would_be_built_anew(index: int) -> None:
     pair = Pair("100.127.2.4", "100.127.2.5")
-    for form, change in ((firewall.ADMISSION, firewall.admission), (firewall.EXPULSION, firewall.expulsion)):
-        assert form.fill(*firewall.about(index, pair)) == nftables.batch(change(index, pair))
+    pairs = (firewall.ADD_CLIENT, firewall.add_client), (firewall.REMOVE_CLIENT, firewall.remove_client)
+    for template, change in pairs:
+        assert template.fill(*firewall.fields(index, pair)) == nftables.batch(change(index, pair))
 
 
-def test_a_form_has_each_value_as_often_as_its_mark() -> None:
-    form = netlink.Form(b"<1>, <22>, <1> and <1>", (b"<22>", b"<1>"))
-    assert form.fill(b"four", b"one") == b"one, four, one and one"
-    assert form.fill(b"<1>?", b"one") == b"one, <1>?, one and one"
+def test_a_template_has_each_value_as_often_as_its_placeholder() -> None:
+    template = netlink.Template(b"<1>, <22>, <1> and <1>", (b"<22>", b"<1>"))
+    assert template.fill(b"four", b"one") == b"one, four, one and one"
+    assert template.fill(b"<1>?", b"one") == b"one, <1>?, one and one"
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/etc/passwd"), lambda path: path.mkdir()])
@@ -167,15 +168,15 @@ def test_a_resolv_conf_that_is_no_file_makes_nobody_wait(make: Callable[[Path], 
 
 def test_resolvers_take_the_place_of_those_before() -> None:
     flushed = [("flush", nftables.IP, "resolvers"), ("flush", nftables.IP, "nameservers")]
-    assert parts(firewall.resolution([])) == flushed
-    said = firewall.resolution(["1.1.1.1", "9.9.9.9", "8.8.8.8"])
+    assert parts(firewall.set_resolvers([])) == flushed
+    said = firewall.set_resolvers(["1.1.1.1", "9.9.9.9", "8.8.8.8"])
     assert parts(said) == [*flushed, ("add", nftables.IP, "resolvers"), ("add", nftables.IP, "nameservers")]
     assert bytes([1, 1, 1, 1]) in said[2][2]
     assert all(said[2][2].count(bytes([octet] * 4)) == 2 for octet in (1, 9, 8))
 
 
 def test_a_transaction_is_framed_and_its_last_message_acknowledged() -> None:
-    whole = nftables.batch(firewall.resolution(["1.1.1.1"]))
+    whole = nftables.batch(firewall.set_resolvers(["1.1.1.1"]))
     heads = [(kind, sequence) for kind, sequence, _ in netlink.messages(whole)]
     assert [kind for kind, _ in heads] == [0x10, 0xA0E, 0xA0E, 0xA0C, 0xA0C, 0x11]
     assert [sequence for _, sequence in heads] == list(range(6))

@@ -15,6 +15,7 @@ MODULE, FUNCTION = 300, 50
 LONGER = {
     "builder/netvm_build/smoke/client_agent.py": "a client VM gets it as one file, with the standard library only",
     "templates/kernel/check_config.py": "Nix gives it to the kernel's build as one file",
+    "templates/platforms/shared/make_drivers.py": "Nix gives it to the build of the drivers as one file",
 }
 
 

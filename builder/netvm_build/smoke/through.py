@@ -60,7 +60,9 @@ async def ping(client: ClientVm, to: str, who: str, wait_s: float) -> str:
     again = await client.ask("ping", to=to, count=5, interval_s=0.05, timeout_s=wait_s)
     if again.get("received") != 5:
         trouble = f": {again['trouble']}" if "trouble" in again else ""
-        raise CheckFailed(f"{first}, and {again.get('received')} of 5 after that{trouble}")
+        counts = [one.get("received") for one in (said, again)]
+        answered = sum(count for count in counts if isinstance(count, int))
+        raise CheckFailed(f"{answered} of 8 pings of {who} ({to}) were answered{trouble}")
     return f"; at first {first}"
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from init.core import native
 from init.kernel.netlink import (
-    MARKS,
     NLM_F_ACK,
     NLM_F_CREATE,
     NLM_F_EXCL,
     NLM_F_REPLACE,
     NLM_F_REQUEST,
+    PLACEHOLDERS,
     U32,
-    Form,
+    Template,
     attribute,
     await_answer,
     dotted,
@@ -96,12 +96,12 @@ def new_address(index: int, address: str, prefix: int) -> bytes:
     return ADDRESS.pack(AF_INET, prefix, 0, 0, index) + attribute(IFA_LOCAL, octets) + attribute(IFA_ADDRESS, octets)
 
 
-def configuring(group: int, prefix: int, name: str) -> Form:
+def configuring(group: int, prefix: int, name: str) -> Template:
     """What renames a link that is down, puts it into a group, gives it an IPv4 address and takes it up, by one message.
 
     The name is as long as this one.
     """
-    index, first, second, third, address = MARKS[:5]
+    index, first, second, third, address = PLACEHOLDERS[:5]
     number = U32.unpack(index)[0]
     parts = (
         (RTM_SETLINK, 0, first, set_link(number, name=name, group=group)),
@@ -109,7 +109,7 @@ def configuring(group: int, prefix: int, name: str) -> Form:
         (RTM_SETLINK, NLM_F_ACK, third, set_link(number, up=True)),
     )
     whole = [message(kind, NLM_F_REQUEST | flags, U32.unpack(which)[0], body) for kind, flags, which, body in parts]
-    return Form(b"".join(whole), (index, first, second, third, address, name.encode()))
+    return Template(b"".join(whole), (index, first, second, third, address, name.encode()))
 
 
 class LinkRequests:
@@ -138,7 +138,7 @@ class LinkRequests:
         payload = new_route(index, destination, length, gateway, metric)
         self.change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, payload)
 
-    def configure(self, form: Form, index: int, name: str, address: str) -> None:
+    def configure(self, form: Template, index: int, name: str, address: str) -> None:
         """Fill in a template of `configuring`, and send it.  Raises OSError; then some of it may have been done."""
         first = self._sequence + 1
         last = self._sequence = self._sequence + 3

@@ -86,34 +86,34 @@ def message(kind: int, flags: int, sequence: int, payload: bytes) -> bytes:
     return HEADER.pack(HEADER.size + len(payload), kind, flags, sequence, 0) + payload
 
 
-class Form:
-    """Messages that differ only in a few values: packed once, and then filled in, which Python does ten times as fast.
+class Template:
+    """Messages that differ only in a few values: packed once, then filled in, ten times as fast as packing them anew.
 
-    `whole` has a mark in the place of each value, as often as that is wanted; what is filled in must be as long.
+    `whole` has a placeholder for each value, any number of times.  A value is as long as its placeholder.
     """
 
     __slots__ = ("_gaps", "_pieces")
 
-    def __init__(self, whole: bytes, marks: Sequence[bytes]) -> None:
+    def __init__(self, whole: bytes, placeholders: Sequence[bytes]) -> None:
         self._pieces: list[bytes] = []
         self._gaps: list[tuple[int, int]] = []
-        while found := [(place, which) for which, mark in enumerate(marks) if (place := whole.find(mark)) >= 0]:
+        while found := [(at, which) for which, one in enumerate(placeholders) if (at := whole.find(one)) >= 0]:
             place, which = min(found)
-            self._pieces += [whole[:place], marks[which]]
+            self._pieces += [whole[:place], placeholders[which]]
             self._gaps.append((len(self._pieces) - 1, which))
-            whole = whole[place + len(marks[which]) :]
+            whole = whole[place + len(placeholders[which]) :]
         self._pieces.append(whole)
 
     def fill(self, *values: bytes) -> bytes:
-        """The messages with these values, in the order of the marks."""
+        """The messages with these values, in the order of the placeholders."""
         pieces = self._pieces.copy()
         for place, which in self._gaps:
             pieces[place] = values[which]
         return b"".join(pieces)
 
 
-MARKS = tuple(b"\xff\xff\xff" + bytes([number]) for number in range(1, 6))
-"""Marks of four bytes for a form, which no address and no number of an interface or a message is."""
+PLACEHOLDERS = tuple(b"\xff\xff\xff" + bytes([number]) for number in range(1, 6))
+"""Placeholders of four bytes, which can't be an address, nor a number of an interface or a message."""
 
 
 def transact(socket: Socket, kind: int, flags: int, sequence: int, payload: bytes) -> None:

@@ -97,7 +97,7 @@ class Clients:
             return
         del self._by_mac[client.mac]
         self.addresses.difference_update((client.pair.router, client.pair.client))
-        self._firewall.expel(client.index, client.pair)
+        self._firewall.remove(client.index, client.pair)
         self._forget_connections(client)
         self._voice.emit("client-gone", **client.fields)
         for link in list(self._duplicates.values()):
@@ -108,7 +108,7 @@ class Clients:
 
     def _withdraw(self, link: Link, pair: Pair) -> None:
         """Take back what may have been done for an interface that could not be set up whole."""
-        self._firewall.expel(link.index, pair)
+        self._firewall.remove(link.index, pair)
         try:
             self._requests.set_up(link.index, False)
         except OSError:  # it was removed

@@ -3,14 +3,14 @@
 
 """The firewall: a ruleset that never changes, and the sets in which clients and resolvers are elements.
 
-nft has compiled the ruleset when the image was made: no parser runs here, no program is started, and a client's coming
-or going is one message to the kernel, whatever the number of clients.
+nft compiled the ruleset when the image was built, so no parser runs here and no program is started.  A client that
+comes or goes is one transaction, however many clients there are.
 """
 
 from __future__ import annotations
 
 from init.core.native import os
-from init.kernel.netlink import MARKS, U32, Form, dotted, packed
+from init.kernel.netlink import PLACEHOLDERS, U32, Template, dotted, packed
 from init.kernel.nftables import ARP, IP, Tables, add, batch, flush, remove
 from init.net.address import Pair
 
@@ -27,16 +27,16 @@ RULESET = "/etc/netvm/ruleset.nlb"
 """A netlink batch: etc/netvm/ruleset.nft, compiled."""
 
 CLIENT_GROUP, UPLINK_GROUP, STANDBY_GROUP = 1, 2, 3
-"""Groups of interfaces: clients, the uplink in use, and all other uplinks; what is in none is accepted by no rule."""
+"""Groups of interfaces: clients, the uplink in use, all other uplinks.  No rule accepts an interface in no group."""
 
 FORWARD = "/proc/sys/net/ipv4/ip_forward"
 SLOTS = 6
-"""Of the map of resolvers: one, two or three of them each have as many."""
+"""Slots of the map of resolvers: one, two or three resolvers share them evenly."""
 RETRY_S = (1.0, 5.0, 30.0)
 
 
 def memberships(index: int, pair: Pair) -> tuple[tuple[int, str, list[Element]], ...]:
-    """Where a client's interface, by its index, is an element: (family, set, elements) of ruleset.nft."""
+    """The elements of a client's interface, by its index: (family, set, elements) of ruleset.nft."""
     interface = U32.pack(index)
     client: Element = (interface + packed(pair.client), b"")
     router: Element = (interface + packed(pair.router), b"")
@@ -49,32 +49,32 @@ def memberships(index: int, pair: Pair) -> tuple[tuple[int, str, list[Element]],
     )
 
 
-def admission(index: int, pair: Pair) -> list[Message]:
-    """What lets a client's interface send from its address."""
+def add_client(index: int, pair: Pair) -> list[Message]:
+    """Messages that let a client's interface send from its address."""
     return [add(*where) for where in memberships(index, pair)]
 
 
-def expulsion(index: int, pair: Pair) -> list[Message]:
-    """What forgets a client's interface."""
+def remove_client(index: int, pair: Pair) -> list[Message]:
+    """Messages that remove a client's interface."""
     return [remove(*where) for where in memberships(index, pair)]
 
 
-def form(change: Callable[[int, Pair], list[Message]]) -> Form:
-    """One of these two as a whole transaction, to be filled in with what `about` says."""
-    index, router, client = gaps = MARKS[:3]
-    return Form(batch(change(U32.unpack(index)[0], Pair(dotted(router), dotted(client)))), gaps)
+def template(change: Callable[[int, Pair], list[Message]]) -> Template:
+    """Template of an nftables transaction, `add_client` or `remove_client`; `fields` fills in one client."""
+    index, router, client = placeholders = PLACEHOLDERS[:3]
+    return Template(batch(change(U32.unpack(index)[0], Pair(dotted(router), dotted(client)))), placeholders)
 
 
-def about(index: int, pair: Pair) -> tuple[bytes, bytes, bytes]:
-    """What tells one client's transaction from another's."""
+def fields(index: int, pair: Pair) -> tuple[bytes, bytes, bytes]:
+    """One client's values for the placeholders of a template."""
     return U32.pack(index), packed(pair.router), packed(pair.client)
 
 
-ADMISSION, EXPULSION = form(admission), form(expulsion)
+ADD_CLIENT, REMOVE_CLIENT = template(add_client), template(remove_client)
 
 
-def resolution(resolvers: Sequence[str]) -> list[Message]:
-    """What sends the clients' DNS to these addresses, in the place of those before.
+def set_resolvers(resolvers: Sequence[str]) -> list[Message]:
+    """Messages that send clients' DNS to these addresses, in place of the former ones.
 
     The map's slots take turns; `nameservers` has the same addresses, for the check that no question goes to any other.
     """
@@ -86,16 +86,16 @@ def resolution(resolvers: Sequence[str]) -> list[Message]:
     return parts
 
 
-def location(addresses: Sequence[str]) -> list[Message]:
-    """Messages that make these the addresses by which clients reach forwarded ports, in the place of those before."""
+def set_forward_addresses(addresses: Sequence[str]) -> list[Message]:
+    """Messages that make these the addresses by which clients reach forwarded ports, in place of the former ones."""
     parts = [flush(IP, "uplink_addresses")]
     if addresses:
         parts.append(add(IP, "uplink_addresses", [(packed(address), b"") for address in addresses]))
     return parts
 
 
-def ownership(addresses: Sequence[tuple[int, str]]) -> list[Message]:
-    """What tells the uplinks' own addresses, each with its interface's index, in the place of those before."""
+def set_own_addresses(addresses: Sequence[tuple[int, str]]) -> list[Message]:
+    """Messages that set the uplinks' own addresses, each with its interface's index, in place of the former ones."""
     elements: list[Element] = [(U32.pack(index) + packed(address), b"") for index, address in addresses]
     parts = [flush(family, "own") for family in (IP, ARP)]
     return parts + [add(family, "own", elements) for family in (IP, ARP) if elements]
@@ -122,12 +122,12 @@ class Firewall:
 
     def allow(self, index: int, pair: Pair) -> None:
         """Let a client's interface send from its address.  Raises OSError."""
-        self._tables.commit(ADMISSION.fill(*about(index, pair)))
+        self._tables.commit(ADD_CLIENT.fill(*fields(index, pair)))
 
-    def expel(self, index: int, pair: Pair) -> None:
-        """Forget a client's interface."""
+    def remove(self, index: int, pair: Pair) -> None:
+        """Remove a client's interface."""
         try:
-            self._tables.commit(EXPULSION.fill(*about(index, pair)))
+            self._tables.commit(REMOVE_CLIENT.fill(*fields(index, pair)))
         except OSError as error:
             self._on_failure(f"{pair.client} could not be taken out of it: {error.strerror}")
 
@@ -136,7 +136,7 @@ class Firewall:
         if addresses == self._own:
             return
         try:
-            self._tables.apply(ownership(addresses))
+            self._tables.apply(set_own_addresses(addresses))
         except OSError as error:
             self._on_failure(f"it could not be told the uplinks' addresses: {error.strerror}")
             return
@@ -162,10 +162,10 @@ class Firewall:
             self._tell_addresses()
 
     def _tell_addresses(self) -> None:
-        self._apply(location(self._addresses), self._tell_addresses, "the uplink's address")
+        self._apply(set_forward_addresses(self._addresses), self._tell_addresses, "the uplink's address")
 
     def _tell_resolvers(self, gone: Sequence[str]) -> None:
-        if self._apply(resolution(self._resolvers), lambda: self._tell_resolvers(gone), "the resolvers"):
+        if self._apply(set_resolvers(self._resolvers), lambda: self._tell_resolvers(gone), "the resolvers"):
             for address in gone:
                 self._forget(address)
 

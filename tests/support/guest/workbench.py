@@ -184,14 +184,15 @@ class Bench:
         self.ip(f"addr add {address}/24 dev up0")
         self.ip(f"route replace default via {GATEWAY} dev up0")
         self.uplink_address = address
-        self.apply(firewall.location([address]))
+        self.apply(firewall.set_forward_addresses([address]))
         self.tell_addresses()
 
     def tell_addresses(self) -> None:
         """What the init does when an uplink's address has changed."""
         network = self.network()
         uplinks = sorted(index for index, link in network.links.items() if link.name.startswith("up"))
-        self.apply(firewall.ownership([(index, one) for index in uplinks for one in network.addresses.get(index, ())]))
+        own = [(index, one) for index in uplinks for one in network.addresses.get(index, ())]
+        self.apply(firewall.set_own_addresses(own))
 
     def network(self) -> NetworkState:
         """What the kernel's network is now."""
@@ -206,7 +207,7 @@ class Bench:
         index = self.veth(wire, "eth1")
         pair = rule.pair_of_router_mac(wire.router_mac)
         self.pairs[name], self.indexes[name] = pair, index
-        self.apply(firewall.admission(index, pair))
+        self.apply(firewall.add_client(index, pair))
         with inside(self.router):
             self.requests.configure(CONFIGURING, index, name, pair.router)
         wire.open()
@@ -216,7 +217,7 @@ class Bench:
         """What init.net.clients does when an interface was removed."""
         name = rule.interface_name(wire.router_mac)
         self.ip(f"link del {name}")
-        self.apply(firewall.expulsion(self.indexes[name], self.pairs.pop(name)))
+        self.apply(firewall.remove_client(self.indexes[name], self.pairs.pop(name)))
         with inside(self.router):
             assert conntrack.forget_client(wire.address) == ""
 
@@ -263,13 +264,13 @@ class Bench:
         """All clients and resolvers there are, in the place of those before."""
         nobody = firewall.memberships(0, rule.Pair("100.115.92.0", "100.115.92.1"))
         flushes = [flush(family, name) for family, name, _ in nobody]
-        admissions = [part for name, pair in self.pairs.items() for part in self.admission(name, pair)]
-        location = firewall.location([self.uplink_address] if self.uplink_address else [])
-        self.apply([*flushes, *admissions, *firewall.resolution(self.resolvers), *location])
+        clients = [part for name, pair in self.pairs.items() for part in self.add_client(name, pair)]
+        location = firewall.set_forward_addresses([self.uplink_address] if self.uplink_address else [])
+        self.apply([*flushes, *clients, *firewall.set_resolvers(self.resolvers), *location])
         self.tell_addresses()
 
-    def admission(self, name: str, pair: rule.Pair) -> list[Message]:
-        return firewall.admission(self.indexes[name], pair)
+    def add_client(self, name: str, pair: rule.Pair) -> list[Message]:
+        return firewall.add_client(self.indexes[name], pair)
 
     def apply(self, parts: Sequence[Message]) -> None:
         """One transaction, by the init's own means."""
@@ -280,7 +281,7 @@ class Bench:
         """What init.net.firewall does when the resolvers change."""
         gone = [one for one in self.resolvers if one not in resolvers]
         self.resolvers = resolvers
-        self.apply(firewall.resolution(resolvers))
+        self.apply(firewall.set_resolvers(resolvers))
         with inside(self.router):
             assert not any(conntrack.forget_resolver(one) for one in gone)
 
