@@ -14,13 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from netvm_build.build.debian import bootstrap, lock, mirrors, packages
+from netvm_build.build.debian import bootstrap, lock, mirrors, packages, places
 from netvm_build.build.debian.apt import Apt, configuration, sources
 from netvm_build.model import Platform, Router
 from netvm_build.util.errors import LockError
 
 REQUEST = packages.request_for(Router())
 DIGEST = "ab" * 32
+OWN = "http://own.example/debian"
+SAFE = "http://own.example/debian-security"
 
 
 def a_lock() -> lock.Lock:
@@ -118,7 +120,7 @@ def test_a_lock_that_cannot_be_read_or_is_endless(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("platform", "what"),
-    [(Platform(suite="forky"), "suite"), (Platform(mirror="http://mirror.example/debian"), "mirror")],
+    [(Platform(suite="forky"), "suite"), (Platform(suite="sid"), "suite")],
 )
 def test_a_lock_for_another_request_is_stale(platform: Platform, what: str, tmp_path: Path) -> None:
     lock.save_lock(a_lock(), tmp_path / "netvm.lock")
@@ -144,6 +146,69 @@ def test_a_vulnerable_connman_is_refused(version: str, cves: int) -> None:
 @pytest.mark.parametrize("version", ["1.45-1", "2.0-2", "1:2.1-1"])
 def test_a_mended_connman_is_taken(version: str) -> None:
     packages.refuse_vulnerable("connman", version)
+
+
+def test_the_mirror_is_where_not_what(tmp_path: Path) -> None:
+    """A lock serves every mirror; one of before, when the mirror was part of what was asked, is still read."""
+    asked = packages.request_for(Router(platform=Platform(mirror=("http://other.example/debian",))))
+    lock.save_lock(a_lock(), tmp_path / "netvm.lock")
+    assert lock.load_lock(tmp_path / "netvm.lock", asked) == a_lock()
+    before = json.loads(lock.to_json(a_lock()))
+    before["request"] |= {"mirror": "http://mirror.example/debian", "security_mirror": None}
+    del before["made"], before["indexes"]
+    (tmp_path / "netvm.lock").write_text(json.dumps(before))
+    assert lock.load_lock(tmp_path / "netvm.lock", asked) == a_lock()
+
+
+STAMPED = lock.Index("debian", "trixie", "trixie", "2026-01-31T10:30:00Z", "", DIGEST, {})
+
+
+def test_places_are_tried_in_this_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "machine_targets", lambda: (target("http://own.example/debian"),))
+    where = places.Where(("http://a.example/debian", "http://b.example/debian"), ("http://s.example/sec",))
+    found = list(places.places_of(replace(a_lock(), indexes=(STAMPED,)), replace(where, snapshot="http://old.example")))
+    assert found == [
+        {"debian": "http://a.example/debian", "security": "http://s.example/sec"},
+        {"debian": "http://b.example/debian", "security": "http://b.example/debian-security"},
+        {"debian": "http://mirror.example/debian"},
+        {"debian": "http://own.example/debian", "security": "http://own.example/debian-security"},
+        {"debian": "http://old.example/debian/20260201T103000Z",
+         "security": "http://old.example/debian-security/20260201T103000Z"},
+        {"debian": "http://old.example/debian/20260131T103000Z",
+         "security": "http://old.example/debian-security/20260131T103000Z"},
+    ]  # fmt: skip
+
+
+def test_a_mirror_of_security_updates_only() -> None:
+    first = next(places.places_of(a_lock(), places.Where(security=("http://s.example/sec",))))
+    assert first == {"debian": "http://mirror.example/debian", "security": "http://s.example/sec"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("apt.conf", 'Acquire::Snapshots::URI::Origin::Debian "http://old.example/archive/debian/@SNAPSHOTID@/";\n'),
+        ("sources.list", "# deb http://old.example/archive/debian/20250520T000000Z bookworm main\n"),
+        ("sources.list.d/debian.sources",
+         f"Types: deb\n# http://old.example/archive/debian-security/20250520T000000Z\nURIs: {OWN}\n"
+         "Suites: bookworm\nComponents: main\n"),
+    ],
+)  # fmt: skip
+def test_the_machines_archive_of_old_versions(
+    file: str, text: str, machine: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    assert places.machine_snapshot() is None
+    if file == "apt.conf":
+        with (tmp_path / file).open("a") as config:
+            config.write(text)
+    else:
+        machine(file, text)
+    assert places.machine_snapshot() == "http://old.example/archive"
+
+
+def test_an_archive_with_a_password_is_not_used(machine: Callable[[str, str], None]) -> None:
+    machine("sources.list", "# deb http://user:word@old.example/archive/debian/20250520T000000Z bookworm main\n")
+    assert places.machine_snapshot() is None
 
 
 def target(uri: str, suite: str = "bookworm", origin: str = "Debian", signed: str = "") -> mirrors.Target:
@@ -195,8 +260,6 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
     return source
 
 
-OWN = "http://own.example/debian"
-SAFE = "http://own.example/debian-security"
 KEY = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -250,13 +313,11 @@ def test_where_no_mirror_will_do_one_is_asked_for(
     assert said in raised.value.message
     assert "word" not in raised.value.message
     assert "platform: {kind: debian, mirror: http://…/debian}" in (raised.value.hint or "")
-    own = packages.request_for(Router(platform=Platform(mirror=OWN)))
-    assert mirrors.choose_mirrors(own, mirrors.machine_targets()) == {"debian": OWN, "security": SAFE}
+    assert mirrors.choose_mirrors(REQUEST, mirrors.machine_targets(), OWN) == {"debian": OWN, "security": SAFE}
 
 
 def test_the_specs_mirror_wins() -> None:
-    request = packages.request_for(Router(platform=Platform(mirror="http://own.example/debian/")))
-    found = mirrors.choose_mirrors(request, (target("http://mirror.example/debian"),))
+    found = mirrors.choose_mirrors(REQUEST, (target("http://mirror.example/debian"),), "http://own.example/debian/")
     assert found == {"debian": "http://own.example/debian", "security": "http://own.example/debian-security"}
 
 

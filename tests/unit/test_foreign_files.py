@@ -21,7 +21,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from netvm_build import kconfig, spec
-from netvm_build.build.debian import bootstrap, lock, mirrors, packages
+from netvm_build.build.debian import bootstrap, lock, mirrors, packages, places
 from netvm_build.build.debian.apt import Apt
 from netvm_build.build.debian.resolve import version_of
 from netvm_build.build.nix import log as nixlog
@@ -249,7 +249,8 @@ def test_a_lock_of_any_shape_is_one_or_a_lock_error(scratch: Path, data: Any, at
     path.write_bytes(data.draw(st.just(text) | mutations(text)))
     found = told(lambda: lock.load_lock(path, REQUEST), LockError)
     if found is not None:
-        assert all(found.url(file).startswith("http") for file in found.files())
+        assert all(found.mirrors[file.mirror].startswith("http") for file in found.files())
+        assert all(len(stamp) == 16 for stamp in places.stamps(found))
         assert lock.from_json(lock.to_json(found)) == found
 
 

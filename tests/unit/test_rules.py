@@ -62,7 +62,7 @@ def named(*clients: tuple[str, str]) -> Clients:
         Router(uplink=Uplink(routes=(route("10.0.0.0/8", "192.0.2.1"),))),
         Router(uplink=Uplink(nameservers=STATIC.nameservers, mac="52:54:00:12:34:56")),
         Router(platform=Platform(PlatformKind.NIXPKGS, nixpkgs="/srv/nixpkgs")),
-        Router(platform=Platform(mirror="http://mirror.example/debian")),
+        Router(platform=Platform(mirror=("http://mirror.example/debian",))),
         Router(machine=Machine(watchdog_s=0)),
         Router(machine=Machine(watchdog_s=10)),
         Router(clients=named(("a", "100.64.0.0"), ("b", "100.99.0.0"))),
@@ -80,7 +80,9 @@ def test_a_sound_router_breaks_no_rule(router: Router) -> None:
         (Router(platform=Platform(nixpkgs="/srv/nixpkgs")), ["platform.nixpkgs"]),
         (
             Router(
-                platform=Platform(PlatformKind.NIXPKGS, mirror="file:///a", security_mirror="file:///b", nixpkgs="/n")
+                platform=Platform(
+                    PlatformKind.NIXPKGS, mirror=("file:///a",), security_mirror=("file:///b",), nixpkgs="/n"
+                )
             ),
             ["platform.mirror", "platform.security_mirror"],
         ),

@@ -252,8 +252,8 @@ machine: {memory_mib: 64, cpus: 2, nic: igb}
 """
     ).router
     assert (router.name, router.platform.kind, router.platform.suite) == ("edge", PlatformKind.DEBIAN, "sid")
-    assert router.platform.mirror == "http://mirror.example/debian"
-    assert router.platform.security_mirror == "https://mirror.example/security"
+    assert router.platform.mirror == ("http://mirror.example/debian",)
+    assert router.platform.security_mirror == ("https://mirror.example/security",)
     assert (router.kernel.version, router.kernel.fragments) == ("6.10", ("realtek",))
     assert router.kernel.parameters == ("loglevel=4", "console=ttyS0,115200n8")
     assert {option.name: option.value for option in router.kernel.config} == {

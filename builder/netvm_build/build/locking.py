@@ -24,7 +24,7 @@ def lock(loaded: Loaded, lock_path: Path, sink: Sink) -> debian.Lock:
     refuse_unlocked(loaded)
     with naming_the_spec(loaded):
         _refuse_unwritable(loaded, lock_path)
-        resolved = debian.resolve(debian.request_for(loaded.router), sink)
+        resolved = debian.resolve(debian.request_for(loaded.router), sink, debian.where_of(loaded.router))
         debian.save_lock(resolved, lock_path)
     return resolved
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netvm_build import kconfig
-from netvm_build.build import debian, patching
+from netvm_build.build import debian, fetching, patching
 from netvm_build.build import render as rendering
 from netvm_build.build.loading import LOCK_NAME, Loaded, render
 from netvm_build.build.locking import locked, naming_the_spec, refuse_unlocked
@@ -28,6 +30,7 @@ from netvm_build.model import Source
 from netvm_build.util.errors import (
     KernelConfigError,
     KernelPatchError,
+    LockError,
     ManifestError,
     NetvmError,
     Problem,
@@ -71,12 +74,14 @@ def prepare(loaded: Loaded, work: Path, sink: Sink, *, update_lock: bool = False
         rendering.write(rendered, tree)
         return tree
     pins = locked(loaded, sink, update=update_lock)
-    files = {**rendered.files, LOCK_NAME: loaded.lock_path.read_bytes()}
+    places = partial(debian.places_of, pins, debian.where_of(loaded.router))
+    files = {**rendered.files, LOCK_NAME: debian.to_json(replace(pins, mirrors=next(places()))).encode()}
     rendering.write(replace(rendered, files=files), tree)
     if not debian.has_bootstrap(tree / "bootstrap", pins.bootstrap.nar_sha256):
         (name,) = pins.sets["bootstrap"]
         package = pins.packages[name]
-        deb = nix.fetch(pins.url(package), package.sha256, "busybox-static.deb", sink)
+        fetch = partial(nix.fetch, sha256=package.sha256, name="busybox-static.deb", sink=sink)
+        deb = fetching.first(places(), package, fetch)
         debian.write_bootstrap(tree / "bootstrap", deb.read_bytes(), pins.bootstrap.nar_sha256)
     return tree
 
@@ -132,9 +137,10 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
         tree = prepare(loaded, work, sink, update_lock=update_lock)
         log = work / "build.log"
         try:
-            (store_path,) = nix.build(
-                tree, ["image"], sink, stage="build image", out_link=work / "image", log=log, locked=loaded.locked
+            build_image = partial(
+                nix.build, tree, ["image"], sink, stage="build image", out_link=work / "image", log=log
             )
+            (store_path,) = _from_anywhere(loaded, tree, ["image"], build_image, sink)
         except KernelPatchError as error:
             raise patching.spec_error(error, loaded) from error
         except KernelConfigError as error:
@@ -149,6 +155,24 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
                     shutil.copyfile(file, fresh / file.name)
         replace_file(work / SPEC_NAME, os.fsencode(Path.cwd() / loaded.path))
     return manifest.load(out)
+
+
+def _from_anywhere(
+    loaded: Loaded, tree: Path, attributes: Sequence[str], build: Callable[..., tuple[Path, ...]], sink: Sink
+) -> tuple[Path, ...]:
+    """The result of a build, with files from other places if its mirror doesn't have them all."""
+    try:
+        return build(locked=loaded.locked)
+    except LockError as error:
+        if not loaded.locked:
+            raise
+        sink(Note(f"{error.message}: trying other places"))
+        pins = locked(loaded, sink, update=False)
+        if not fetching.fetch_missing(
+            tree, attributes, pins, debian.places_of(pins, debian.where_of(loaded.router)), sink
+        ):
+            raise
+    return build(locked=loaded.locked)
 
 
 def _tell_other_spec(loaded: Loaded, work: Path, out: Path, sink: Sink) -> None:
@@ -182,15 +206,9 @@ def qemu_for(loaded: Loaded, out: Path, sink: Sink) -> Qemu:
     work = _own_work_folder(loaded, out)
     with claim(work), naming_the_spec(loaded):
         tree = prepare(loaded, work, sink)
-        (store_path,) = nix.build(
-            tree,
-            ["qemu"],
-            sink,
-            stage="build QEMU",
-            out_link=work / "qemu",
-            log=work / "qemu.log",
-            locked=loaded.locked,
-        )
+        link, log = work / "qemu", work / "qemu.log"
+        build_qemu = partial(nix.build, tree, ["qemu"], sink, stage="build QEMU", out_link=link, log=log)
+        (store_path,) = _from_anywhere(loaded, tree, ["qemu"], build_qemu, sink)
     return qemu.find(built=store_path)
 
 

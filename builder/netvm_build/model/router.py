@@ -31,15 +31,18 @@ class PlatformKind(Enum):
 
 @dataclass(frozen=True)
 class Platform:
-    """`mirror` None: the machine's own; `security_mirror` None: the machine's own, or derived from `mirror`.
+    """`mirror`: tried in this order; none: the machine's own.
 
+    `security_mirror`: none: the machine's own, or derived from `mirror`.
+    `snapshot` is an archive that keeps old versions; None: the one that the machine's apt knows.
     `nixpkgs` is the path or URL of a nixpkgs tree, only for the nixpkgs platform.
     """
 
     kind: PlatformKind = PlatformKind.DEBIAN
     suite: str = "trixie"
-    mirror: str | None = None
-    security_mirror: str | None = None
+    mirror: tuple[str, ...] = ()
+    security_mirror: tuple[str, ...] = ()
+    snapshot: str | None = None
     nixpkgs: str | None = None
 
 

@@ -192,6 +192,7 @@ def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
             suite=take(keys.platform.SUITE),
             mirror=take(keys.platform.MIRROR),
             security_mirror=take(keys.platform.SECURITY_MIRROR),
+            snapshot=take(keys.platform.SNAPSHOT),
             nixpkgs=take(keys.platform.NIXPKGS),
         ),
         kernel=_kernel(

@@ -249,6 +249,7 @@
       suite = "trixie";
       mirror = null;
       security_mirror = null;
+      snapshot = null;
       nixpkgs = null;
     };
     kernel = {

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from netvm_build.build.debian.lock import Package
+from netvm_build.build.debian.indexes import read_index
+from netvm_build.build.debian.lock import Index, Package
 from netvm_build.build.debian.mirrors import KEYRING, MAIN, SECURITY
 from netvm_build.model.architecture import X86_64
 from netvm_build.util import process
@@ -57,6 +58,25 @@ class Apt:
         folder.mkdir(exist_ok=True)
         self._run("download", name, cwd=folder)
         return next(folder.glob(f"{name}_*.deb")).read_bytes()
+
+    def indexes(self) -> tuple[Index, ...]:
+        """The indexes that were fetched.  Raises LockError for one of another suite than it was asked for."""
+        found: dict[tuple[str, str], tuple[Path, list[str]]] = {}
+        for uri, suite, key, file in self.targets():
+            inrelease = Path(str(file).removesuffix(key.replace("/", "_")) + "InRelease")
+            found.setdefault((uri, suite), (inrelease, []))[1].append(key)
+        names = {base: name for name, base in self.mirrors.items()}
+        return tuple(
+            read_index(names[uri], suite, uri, inrelease.read_bytes(), keys)
+            for (uri, suite), (inrelease, keys) in sorted(found.items())
+        )
+
+    def targets(self) -> tuple[tuple[str, str, str, Path], ...]:
+        """Each list that was fetched: its tree's URL, suite, key (such as main/source/Sources) and file."""
+        form = "$(REPO_URI)|$(RELEASE)|$(METAKEY)|$(FILENAME)"
+        rows = [line.split("|") for line in self._run("indextargets", "--format", form).splitlines()]
+        wanted = (row for row in rows if row[2].endswith(("/Packages", "/Sources")))
+        return tuple((uri.rstrip("/"), suite, key, Path(file)) for uri, suite, key, file in wanted)
 
     def update(self) -> None:
         """Fetch the indexes and check their signatures."""

@@ -5,9 +5,11 @@
 
     {"version": 1, "request": {…}, "mirrors": {"debian": URL, "security": URL}, "sets": {SET: [PACKAGE, …]},
      "packages": {PACKAGE: {"mirror", "path", "sha256", "size"}}, "sources": {PART: {"version", "files": {ROLE: …}}},
-     "versions": {PART: "6.12.117"}, "bootstrap": {"nar_sha256": HEX}}
+     "versions": {PART: "6.12.117"}, "bootstrap": {"nar_sha256": HEX}, "made": TIME,
+     "indexes": [{"mirror", "suite", "codename", "date", "valid_until", "sha256", "files": {PATH: HEX}}, …]}
 
-PACKAGE is name_version_architecture, as the file is called.
+PACKAGE is name_version_architecture, as the file is called.  `mirrors` is where the files were when the lock was made;
+they may be taken from any other place.  Locks of before have no `made` and no `indexes`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +38,12 @@ _MIRROR = r"https?://[!-~]+"
 _NAME = r"[a-z][a-z0-9-]*"
 _PACKAGE = r"[a-z0-9][a-z0-9+.-]+_[A-Za-z0-9.+~:-]+_[a-z0-9]+"
 _VERSION = r"[A-Za-z0-9][A-Za-z0-9.+~:-]*"
+_SUITE = r"[a-z][a-z0-9./-]*"
+_DATE = r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z"
 _BOOTSTRAP = "bootstrap"
+
+DATE = "%Y-%m-%dT%H:%M:%SZ"
+"""How times are written: strftime(3), in UTC."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,29 @@ class Bootstrap:
 
 
 @dataclass(frozen=True)
+class Index:
+    """A signed index that a lock was made of: `sha256` is that of its InRelease, `files` those of what it lists.
+
+    Times are as DATE has them; `valid_until` is empty where the index names no such time.
+    """
+
+    mirror: Annotated[str, matching(_NAME, "the name of a mirror")]
+    suite: Annotated[str, matching(_SUITE, "a suite")]
+    codename: Annotated[str, matching(_SUITE, "a code name")]
+    date: Annotated[str, matching(_DATE, "a time such as 2026-01-31T10:30:00Z")]
+    valid_until: Annotated[str, matching(f"|{_DATE}", "a time such as 2026-01-31T10:30:00Z, or empty")]
+    sha256: Annotated[str, matching("[0-9a-f]{64}", "a SHA-256 in lower case")]
+    files: Mapping[
+        Annotated[str, matching(r"[a-z0-9/._-]+(/[A-Za-z0-9._-]+)*", "a file of an index")],
+        Annotated[str, matching("[0-9a-f]{64}", "a SHA-256 in lower case")],
+    ]
+
+    def __post_init__(self) -> None:
+        for time in filter(None, (self.date, self.valid_until)):
+            datetime.strptime(time, DATE)
+
+
+@dataclass(frozen=True)
 class Lock:
     """Everything an image is built from; see the module's text for the shape on disk."""
 
@@ -84,9 +115,8 @@ class Lock:
         Annotated[str, matching(_NAME, "the name of a part")], Annotated[str, matching(_VERSION, "a version")]
     ]
     bootstrap: Bootstrap
-
-    def url(self, package: Package) -> str:
-        return f"{self.mirrors[package.mirror]}/{package.path}"
+    made: Annotated[str, matching(f"|{_DATE}", "a time such as 2026-01-31T10:30:00Z, or empty")] = ""
+    indexes: tuple[Index, ...] = ()
 
     @property
     def download_bytes(self) -> int:

@@ -74,10 +74,15 @@ def _expanded(target: Target) -> Iterator[Target]:
                 yield replace(target, uri=words[0].rstrip("/"))
 
 
-def choose_mirrors(request: Request, targets: tuple[Target, ...]) -> dict[str, str]:
-    """Mirror name → URL, no slash at its end.  Raises LockError where the machine's own mirror is not Debian's."""
+def choose_mirrors(
+    request: Request, targets: tuple[Target, ...], mirror: str | None = None, security: str | None = None
+) -> dict[str, str]:
+    """Mirror name → URL, no slash at its end; `mirror` and `security` are the spec's.
+
+    Raises LockError where the machine's own mirror is asked for and is not Debian's.
+    """
     ours = [target for target in targets if _is_debian(target)]
-    main = request.mirror or _first(ours, security=False)
+    main = mirror or _first(ours, security=False)
     if main is None:
         raise LockError(
             "this machine's own package mirror is not Debian's, so there is nothing to take the image's packages from"
@@ -87,19 +92,17 @@ def choose_mirrors(request: Request, targets: tuple[Target, ...]) -> dict[str, s
     mirrors = {MAIN: main.rstrip("/")}
     if request.suite not in WITHOUT_SECURITY:
         beside = f"{mirrors[MAIN]}-security"
-        mirrors[SECURITY] = (
-            request.security_mirror or (None if request.mirror else _first(ours, security=True)) or beside
-        ).rstrip("/")
+        mirrors[SECURITY] = (security or (None if mirror else _first(ours, security=True)) or beside).rstrip("/")
     return mirrors
 
 
 # Nix must reach it too, out of its sandbox; and no password may get into the lock.
-_USABLE = re.compile(r"https?://[^/@]+(/|$)")
+USABLE = re.compile(r"https?://[^/@]+(/|$)")
 
 
 def _is_debian(target: Target) -> bool:
     """Whether an index is Debian's main archive.  Before the first `apt-get update` apt knows no origin."""
-    if target.component != "main" or not _USABLE.match(target.uri):
+    if target.component != "main" or not USABLE.match(target.uri):
         return False
     if target.origin:
         return target.origin == "Debian"

@@ -111,11 +111,12 @@ ADVISORIES = (
 
 @dataclass(frozen=True)
 class Request:
-    """What a lock was made for.  A lock whose request is not today's is stale."""
+    """What a lock was made for.  A lock whose request is not today's is stale.
+
+    Where files come from is no part of it.
+    """
 
     suite: str
-    mirror: str | None
-    security_mirror: str | None
     sets: Mapping[str, tuple[str, ...]]
     sources: Mapping[str, str]
 
@@ -132,8 +133,6 @@ def request_for(router: Router) -> Request:
         sets[FIRMWARE] = tuple(f"firmware-{name}" for name in kernel.firmware)
     return Request(
         suite=router.platform.suite,
-        mirror=router.platform.mirror,
-        security_mirror=router.platform.security_mirror,
         sets={name: tuple(p.format(kernel=kernel.version) for p in asked) for name, asked in sets.items()},
         sources=dict(SOURCES),
     )

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from netvm_build.build.debian.apt import Apt, private_apt
 from netvm_build.build.debian.bootstrap import busybox_of, nar_sha256
-from netvm_build.build.debian.lock import Bootstrap, Lock, Package, SourcePackage
+from netvm_build.build.debian.indexes import expired
+from netvm_build.build.debian.lock import DATE, Bootstrap, Lock, Package, SourcePackage
 from netvm_build.build.debian.mirrors import MAIN, choose_mirrors, machine_targets
 from netvm_build.build.debian.packages import (
     FIRMWARE,
@@ -25,23 +28,22 @@ from netvm_build.build.debian.packages import (
     refuse_vulnerable,
     upstream,
 )
+from netvm_build.build.debian.places import ANYWHERE, Where
 from netvm_build.util.errors import LockError
 from netvm_build.util.events import Note, Progress, Sink, StageEnded, StageStarted
 
 STAGE = "lock packages"
 
 
-def resolve(request: Request, sink: Sink) -> Lock:
-    """Resolve a request against its mirror.  Takes seconds, and the network.  Raises LockError and ToolMissing."""
+def resolve(request: Request, sink: Sink, where: Where = ANYWHERE) -> Lock:
+    """Resolve a request against the first mirror that answers.  Takes seconds, and the network.
+
+    Raises LockError and ToolMissing.
+    """
     started = time.monotonic()
     sink(StageStarted(STAGE))
     try:
-        mirrors = choose_mirrors(request, () if request.mirror and request.security_mirror else machine_targets())
-        sink(Note(f"packages from {mirrors['debian']} ({request.suite})"))
-        source_suites = tuple(sorted(set(request.sources.values())))
-        components = ("main", FIRMWARE_COMPONENT) if FIRMWARE in request.sets else ("main",)
-        with private_apt(request.suite, source_suites, mirrors, components) as apt:
-            lock = _lock(request, mirrors, apt, sink)
+        lock = _first_that_answers(request, where, sink)
     except BaseException:
         sink(StageEnded(STAGE, ok=False, seconds=time.monotonic() - started))
         raise
@@ -50,7 +52,37 @@ def resolve(request: Request, sink: Sink) -> Lock:
     return lock
 
 
+def _first_that_answers(request: Request, where: Where, sink: Sink) -> Lock:
+    *others, last = where.pairs()
+    targets = machine_targets() if any(None in pair for pair in where.pairs()) else ()
+    for main, security in others:
+        try:
+            return _from_mirror(request, choose_mirrors(request, targets, main, security), sink)
+        except LockError as error:
+            sink(Note(f"{error.message}: trying the next mirror"))
+    return _from_mirror(request, choose_mirrors(request, targets, *last), sink)
+
+
+def _from_mirror(request: Request, mirrors: Mapping[str, str], sink: Sink) -> Lock:
+    sink(Note(f"packages from {mirrors[MAIN]} ({request.suite})"))
+    with apt_for(request, mirrors) as apt:
+        return _lock(request, mirrors, apt, sink)
+
+
+@contextmanager
+def apt_for(request: Request, mirrors: Mapping[str, str]) -> Iterator[Apt]:
+    """A private apt with the indexes that a request is about."""
+    source_suites = tuple(sorted(set(request.sources.values())))
+    components = ("main", FIRMWARE_COMPONENT) if FIRMWARE in request.sets else ("main",)
+    with private_apt(request.suite, source_suites, mirrors, components) as apt:
+        yield apt
+
+
 def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) -> Lock:
+    now = datetime.now(UTC)
+    indexes = apt.indexes()
+    for sentence in expired(indexes, mirrors, now):
+        sink(Note(sentence))
     packages: dict[str, Package] = {}
     sets: dict[str, tuple[str, ...]] = {}
     for done, (name, asked) in enumerate(request.sets.items()):
@@ -73,7 +105,15 @@ def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) ->
     versions |= {part: version_of(packages, prefix) for part, prefix in present.items()}
     versions |= {part: upstream(source.version) for part, source in sources.items()}
     return Lock(
-        request, mirrors, sets, dict(sorted(packages.items())), sources, versions, Bootstrap(nar_sha256(busybox))
+        request,
+        mirrors,
+        sets,
+        dict(sorted(packages.items())),
+        sources,
+        versions,
+        Bootstrap(nar_sha256(busybox)),
+        made=now.strftime(DATE),
+        indexes=indexes,
     )
 
 

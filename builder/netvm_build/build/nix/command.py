@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netvm_build.build.nix.literal import literal
+from netvm_build.build.nix.literal import Raw, literal
 from netvm_build.build.nix.log import NixLog
 from netvm_build.kconfig import mismatch_error, mismatches_in, patch_failures_in
 from netvm_build.util import process
@@ -72,9 +72,9 @@ def build_argv(
     return [nix, "build", "--file", str(tree), *attributes, *link, *again, "--json", "--log-format", "internal-json"]
 
 
-def plan_argv(nix: str, tree: Path, attribute: str) -> list[str]:
-    """What would be built and downloaded for one attribute."""
-    return [nix, "build", "--file", str(tree), attribute, "--dry-run"]
+def plan_argv(nix: str, tree: Path, attributes: Sequence[str]) -> list[str]:
+    """What would be built and downloaded for attributes."""
+    return [nix, "build", "--file", str(tree), *attributes, "--dry-run"]
 
 
 def fetch_argv(nix: str, url: str, sha256: str, name: str) -> list[str]:
@@ -105,6 +105,27 @@ def build(
     return _run(argv, sink, stage=stage, log=log, locked=locked)
 
 
+def fetch_many(
+    files: Sequence[tuple[str, str, str]], expression: Path, sink: Sink, *, stage: str
+) -> tuple[set[str], bool]:
+    """Download files given as (URL, SHA-256, name), as many as can be; the names of the rest, and whether all answered.
+
+    `expression` is a file to write.  The store path of a file depends on its hash and name, not on its URL.
+    """
+    nix = process.find_tool("nix", PACKAGE)
+    fetched = {
+        f"file{number}": Raw(f"import <nix/fetchurl.nix> {literal({'url': url, 'sha256': sha256, 'name': name})}")
+        for number, (url, sha256, name) in enumerate(files)
+    }
+    expression.write_text(literal(fetched) + "\n")
+    try:
+        argv = build_argv(nix, expression, list(fetched), out_link=None)
+        _run([*argv, "--keep-going"], sink, stage=stage)
+    except CommandError as error:
+        return set(plan(expression, *fetched).derivations), "could not be downloaded" not in error.message
+    return set(), True
+
+
 def fetch(url: str, sha256: str, name: str, sink: Sink) -> Path:
     """The store path of one downloaded file."""
     nix = process.find_tool("nix", PACKAGE)
@@ -121,12 +142,12 @@ class Planned:
     cached_bytes: int
 
 
-def plan(tree: Path, attribute: str, *, locked: bool = True) -> Planned:
-    """What a build of the attribute would do; `locked` as for `settings`.  Raises NixEvalError."""
+def plan(tree: Path, *attributes: str, locked: bool = True) -> Planned:
+    """What a build of attributes would do; `locked` as for `settings`.  Raises NixEvalError."""
     nix = process.find_tool("nix", PACKAGE)
     reader = NixLog("plan", discard)
     try:
-        done = process.run(plan_argv(nix, tree, attribute), env=environment(locked=locked), on_stderr=reader.feed)
+        done = process.run(plan_argv(nix, tree, attributes), env=environment(locked=locked), on_stderr=reader.feed)
     except CommandError as error:
         lines = list(reader.lines)
         first = next((number for number, line in enumerate(lines) if line.startswith("error:")), len(lines))
@@ -187,7 +208,10 @@ def _file_error(text: str, message: str, *, locked: bool) -> tuple[type[CommandE
             hint = "check the network, and platform.nixpkgs if it is a URL; a binary cache saves most of the downloads"
             return NixBuildError, f"{url} could not be downloaded: {reason}", hint
         if "404" in reason:
-            hint = "a mirror keeps only current versions; pin those with: netvm-build lock"
+            hint = (
+                "a mirror keeps only current versions: set platform.snapshot to an archive of old ones, or"
+                " pin those with: netvm-build lock"
+            )
             return LockError, f"the lock is stale: the mirror no longer has {name}", hint
         hint = "check the network and run the same command again: what is downloaded stays"
         return LockError, f"{name} could not be downloaded: {reason}", hint

@@ -162,6 +162,21 @@ def list_of(item: Reader[T], *, unique: bool = False) -> Reader[tuple[T, ...]]:
     return Reader(kind, schema, read, lambda values: [item.dump(value) for value in values], nullable=True)
 
 
+def one_or_more(item: Reader[T]) -> Reader[tuple[T, ...]]:
+    """A reader of a list that may be written as its only item; empty: none."""
+    several = list_of(item, unique=True)
+
+    def read(node: Node, at: At) -> tuple[T, ...]:
+        return several.read(node, at) if isinstance(node, yaml_nodes.Sequence) else (item.read(node, at),)
+
+    def dump(values: tuple[T, ...]) -> Json:
+        listed = several.dump(values)
+        return None if not listed else listed[0] if len(listed) == 1 else listed
+
+    schema = {"anyOf": [dict(item.schema), dict(several.schema), {"type": "null"}]}
+    return Reader(f"{item.type}, or a list", schema, read, dump, nullable=True)
+
+
 def choice(values: tuple[str, ...], what: str) -> Reader[str]:
     """A reader of one word of several; `what` they are is for messages: "a platform"."""
     kind = f"{', '.join(values[:-1])} or {values[-1]}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from netvm_build.model import PlatformKind
 from netvm_build.spec.fields import names
-from netvm_build.spec.fields.readers import optional, word
+from netvm_build.spec.fields.readers import one_or_more, optional, word
 from netvm_build.spec.keys.key import Key
 
 PLATFORM_KIND = Key(
@@ -27,18 +27,28 @@ SUITE = Key(
 
 MIRROR = Key(
     "platform.mirror",
-    optional(names.MIRROR),
+    one_or_more(names.MIRROR),
     lambda r: r.platform.mirror,
-    "Where Debian's packages come from; empty: the machine's own mirror. It must not hold a user name or password.",
+    "Where Debian's packages come from, or a list of such mirrors, tried in turn; empty: the machine's own mirror. A"
+    " lock serves every mirror. It must not hold a user name or password.",
     "http://mirror.example/debian",
 )
 
 SECURITY_MIRROR = Key(
     "platform.security_mirror",
-    optional(names.MIRROR),
+    one_or_more(names.MIRROR),
     lambda r: r.platform.security_mirror,
-    "Where Debian's security updates come from; empty: the machine's own, or as `mirror` has it.",
+    "Where Debian's security updates come from, or a list; empty: the machine's own, or as `mirror` has it.",
     "http://mirror.example/debian-security",
+)
+
+SNAPSHOT = Key(
+    "platform.snapshot",
+    optional(names.MIRROR),
+    lambda r: r.platform.snapshot,
+    "An archive that keeps old versions, for files that the mirrors no longer have. Below it are `debian/DATE` and"
+    " `debian-security/DATE`. Empty: the one that the machine's apt is set up with, or names in its sources.",
+    "http://snapshot.example/archive",
 )
 
 NIXPKGS = Key(
@@ -50,4 +60,4 @@ NIXPKGS = Key(
     "/srv/nixpkgs",
 )
 
-KEYS: tuple[Key[Any], ...] = (PLATFORM_KIND, SUITE, MIRROR, SECURITY_MIRROR, NIXPKGS)
+KEYS: tuple[Key[Any], ...] = (PLATFORM_KIND, SUITE, MIRROR, SECURITY_MIRROR, SNAPSHOT, NIXPKGS)

@@ -30,8 +30,8 @@ def _platform_has_its_own_keys(router: Router) -> Iterator[Violation]:
     if platform.nixpkgs is None:
         hint = "give the path of a nixpkgs tree or the URL of its tarball, or set platform.kind to debian"
         yield Violation("platform.nixpkgs", "the nixpkgs platform needs a nixpkgs tree", hint, kind)
-    for key in ("mirror", "security_mirror"):
-        if getattr(platform, key) is not None:
+    for key in ("mirror", "security_mirror", "snapshot"):
+        if getattr(platform, key):
             hint = "remove it, or set platform.kind to debian"
             yield Violation(f"platform.{key}", "the nixpkgs platform takes nothing from a Debian mirror", hint, kind)
 
