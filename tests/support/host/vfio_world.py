@@ -178,8 +178,10 @@ class Outer:
         started = time.monotonic()
         with (self.folder / "qemu.log").open("w") as log:
             line = self.argv((*steps, *settings))
-            ended = subprocess.run(line, stdout=log, stderr=log, timeout=DEADLINE_S, check=False)
-        print(f"{', '.join(steps)}: {time.monotonic() - started:.0f} s")
+            try:
+                ended = subprocess.run(line, stdout=log, stderr=log, timeout=DEADLINE_S, check=False)
+            finally:
+                print(f"{', '.join(steps)}, {NETWORKS[card][0]}: {time.monotonic() - started:.0f} s")
         assert ended.returncode == 0, (self.folder / "qemu.log").read_text()
         told = [json.loads(line) for line in report.read_text().splitlines()]
         console = (self.folder / "console.log").read_text(errors="replace")
