@@ -87,7 +87,7 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
     """What templates may name."""
     spec = full_spec(router)
     if not router.wifi.networks:
-        del spec["wifi"]  # so that an image without Wi-Fi is none the different for what Wi-Fi can do
+        del spec["wifi"]  # a new key of Wi-Fi must not change images without Wi-Fi
     host_files.leave_out(spec)
     return {
         "address": address,

@@ -1,18 +1,17 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Taps, and bridges of two ports that the host itself has no part in.
+"""Taps, and bridges of two ports on which the host neither sends nor receives.
 
-Every link is known by its name and its MAC, since the name may belong to another link by now, and has a mark that says
-for whom we made it: its group (ip-link(8)), a number that has the user's.  Only CAP_NET_ADMIN can change that, so a
-user's journal can't have links removed that aren't that user's.  Links belong to the network
-namespace of the process; `namespace` tells one from another.
+A link is identified by its name and its MAC, because the name may belong to another link by now.  Its group
+(ip-link(8)) contains the number of the user for whom it was made.  Only CAP_NET_ADMIN can change that, so a user's
+journal can't have another user's links removed.  Links belong to the network namespace of the process; `namespace`
+identifies it.
 
-A bridge made here carries frames between its ports and nothing else.  The host neither hears nor speaks on it: it has
-no address, IPv6 is off on it and on its ports, and a filter that lives and dies with it (tc-bpf(8), one instruction:
-drop) takes all that would go up to the host or come down from it.  It learns no MACs, so a client that makes some up
-fills no table of the host's.  It does not ask netfilter by itself (nf_call_*); `inspect.netfilter_sees` tells where the
-host's own setting overrides that.
+A bridge made here only carries frames between its ports.  It has no address, IPv6 is off on it and on its ports, and a
+filter attached to it (tc-bpf(8), one instruction: drop) drops all that the host would receive or send.  It learns no
+MACs, so a client can't fill a table of the host's with made-up ones.  Netfilter is off for it (nf_call_*);
+`inspect.netfilter_sees` reports a setting of the host that overrides this.
 """
 
 from __future__ import annotations

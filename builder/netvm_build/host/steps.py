@@ -3,8 +3,8 @@
 
 """The writes that hand a card to VFIO, one step each, and how each is undone.
 
-A step is written to the journal before it is made.  Steps are undone in the opposite order, and undoing looks at what
-is there first: a step that was not made yet, or that somebody else has undone, is no trouble.
+A step is written to the journal before it is made.  Steps are undone in reverse order, and each is checked
+first: one that wasn't made yet, or that somebody else has undone, is skipped.
 
 Sources: the kernel's Documentation/ABI/testing/sysfs-bus-pci (bind, unbind, driver_override, drivers_probe).
 """

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Which options become modules, which modules the image holds, and what is asked of a kernel that Debian built."""
+"""Which options become modules, which modules the image holds, and which options are checked in Debian's kernel."""
 
 from __future__ import annotations
 

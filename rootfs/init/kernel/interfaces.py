@@ -97,9 +97,9 @@ def new_address(index: int, address: str, prefix: int) -> bytes:
 
 
 def configuring(group: int, prefix: int, name: str) -> Template:
-    """What renames a link that is down, puts it into a group, gives it an IPv4 address and takes it up, by one message.
+    """Template of messages that rename a link, set its group and IPv4 address, and take it up.
 
-    The name is as long as this one.
+    The link must be down; its new name is as long as `name`.
     """
     index, first, second, third, address = PLACEHOLDERS[:5]
     number = U32.unpack(index)[0]

@@ -71,7 +71,7 @@ class Plan:
 
 
 def plan(ids: tuple[str, ...], spare: int = 0, cpus: int = 1) -> Plan:
-    """Slots for NICs of these ids and for `spare` more.  Raises LaunchError, with the arithmetic, if it is too many."""
+    """Slots for NICs of these ids and for `spare` more.  Raises LaunchError, which explains the limit."""
     total = len(ids) + spare
     if total > MOST:
         on_root = LAST_SLOT - FIRST_SLOT + 1
