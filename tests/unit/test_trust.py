@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import ctypes
+import grp
 import os
+import pwd
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -83,10 +86,74 @@ def test_what_others_may_write_to_is_refused_and_a_sticky_folder_above_is_not(sh
     refused(shared / "mine" / "file", "everybody")
 
 
-def test_a_group_of_ones_own_may_write(shared: Path) -> None:
+@pytest.mark.parametrize(
+    ("members", "primary", "may"),
+    [((), (), True), (("alice",), (), True), (("mallory",), (), False), ((), ("mallory",), False)],
+    ids=["nobody", "its own user", "another member", "another user's primary group"],
+)
+def test_a_group_of_ones_own_may_write(
+    members: tuple[str, ...], primary: tuple[str, ...], *, may: bool, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = {"alice": pwd.struct_passwd(("alice", "x", ALICE, ALICE, "", "/", "/bin/sh"))}
+    for name in primary:
+        users[name] = pwd.struct_passwd((name, "x", MALLORY, ALICE, "", "/", "/bin/sh"))
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group(("alice", "x", gid, list(members))))
+    monkeypatch.setattr(pwd, "getpwnam", users.__getitem__)
+    monkeypatch.setattr(pwd, "getpwall", lambda: list(users.values()))
+
+    def read() -> None:
+        os.umask(0)
+        (shared / "mine").mkdir(0o775)
+        if may:
+            trust.require(shared / "mine")
+        else:
+            refused(shared / "mine", "can be written by the group alice")
+
+    as_user(ALICE, read)
+
+
+def test_the_group_of_root_is_nobody_s_own(shared: Path) -> None:
+    """System users such as sync have it as theirs, and containers run programs with it."""
     (shared / "mine").mkdir()
-    (shared / "mine").chmod(0o775)  # of the group root, in which root is
-    trust.require(shared / "mine")
+    (shared / "mine").chmod(0o775)
+    refused(shared / "mine", "can be written by the group root")
+
+
+USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER, NOBODY = 1, 2, 4, 8, 0x10, 0x20, 0xFFFFFFFF
+
+
+def set_acl(path: Path, kind: str, tag: int, number: int, allowed: int, mask: int = 7) -> None:
+    """As `setfacl -m u:NUMBER:…` or `g:NUMBER:…`, with `-d` for the default list (<linux/posix_acl_xattr.h>)."""
+    entries = [(USER_OBJ, 7, NOBODY), (GROUP_OBJ, 5, NOBODY), (tag, allowed, number), (MASK, mask, NOBODY)]
+    raw = struct.pack("<I", 2)
+    raw += b"".join(struct.pack("<HHI", *entry) for entry in sorted([*entries, (OTHER, 5, NOBODY)]))
+    os.setxattr(path, f"system.posix_acl_{kind}", raw)
+
+
+@pytest.mark.parametrize("kind", ["access", "default"])
+@pytest.mark.parametrize(("tag", "who"), [(USER, str(MALLORY)), (GROUP, f"the group {MALLORY}")], ids=["user", "group"])
+def test_whom_an_acl_lets_write_is_refused(
+    kind: str, tag: int, who: str, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mask of the list is in the group's bits of the mode, so that the list looks like a group that may write."""
+    monkeypatch.setattr(owners.Owners, "_is_private", lambda _, gid: gid == 0)
+    folder = shared / "mine"
+    folder.mkdir()
+    for allowed, mask in ((5, 7), (7, 5)):
+        set_acl(folder, kind, tag, MALLORY, allowed, mask)
+        trust.require(folder)
+    set_acl(folder, kind, tag, MALLORY, 7)
+    refused(folder, rf"mine can be written by {who} \(by its ACL\)")
+
+
+def test_an_acl_for_a_user_who_is_believed_is_as_good_as_none(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shared / "mine").mkdir()
+    set_acl(shared / "mine", "default", USER, MALLORY, 7)
+    with pytest.raises(Untrusted) as caught:
+        trust.require(shared / "mine")
+    assert caught.value.hint == f"remove its access control lists: setfacl -b {shared}/mine"
+    monkeypatch.setenv(owners.VARIABLE, str(MALLORY))
+    assert trust.standing(shared / "mine") is Standing.NAMED
 
 
 def test_root_s_files_are_believed_by_everybody(shared: Path) -> None:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from netvm_build.util.acl import Writer
 from netvm_build.util.errors import NetvmError
 
+BY_ACL = "by its ACL"
 VARIABLE = "NETVM_TRUST_OWNER"
 _OVERFLOW = 65534  # what an id that a user namespace doesn't have looks like: user_namespaces(7)
 
@@ -32,22 +34,33 @@ class Owners:
     users: frozenset[int]
     groups: frozenset[int] = frozenset()
 
-    def open_to(self, found: os.stat_result) -> str | None:
-        """Who else may write to a file or folder, as a predicate; None if nobody."""
+    def open_to(self, found: os.stat_result, named: frozenset[Writer] = frozenset()) -> str | None:
+        """Who else may write to a file or folder, as a predicate; None if nobody.  `named` are those of its ACLs."""
         if found.st_mode & stat.S_IWOTH:
             return "can be written by everybody"
         if found.st_mode & stat.S_IWGRP and found.st_gid not in self.groups and not self._is_private(found.st_gid):
             return f"can be written by the group {_group(found.st_gid)}"
+        for writer in sorted(named, key=lambda one: (one.is_group, one.number)):
+            if not writer.is_group and writer.number not in self.users:
+                return f"can be written by {user_name(writer.number)} ({BY_ACL})"
+            if writer.is_group and writer.number not in self.groups and not self._is_private(writer.number):
+                return f"can be written by the group {_group(writer.number)} ({BY_ACL})"
         return None
 
     def _is_private(self, gid: int) -> bool:
-        """Whether a group is a believed user's own, as Debian and Fedora give each one: no other user is in it."""
+        """Whether a group is a believed user's own, as Debian and Fedora give each one: no other user is in it.
+
+        Root's isn't: containers and system users have it too.
+        """
+        if gid == 0:
+            return False
         try:
             group = grp.getgrgid(gid)
             user = pwd.getpwnam(group.gr_name)
         except KeyError:
             return False
-        return user.pw_uid in self.users and user.pw_gid == gid and set(group.gr_mem) <= {user.pw_name}
+        members = {*group.gr_mem, *(other.pw_name for other in pwd.getpwall() if other.pw_gid == gid)}
+        return user.pw_uid in self.users and members <= {user.pw_name}
 
 
 def own() -> Owners:

@@ -4,10 +4,10 @@
 """The one rule for whatever is read with more trust than its writer may have: docs/adr/0017-whose-files.md.
 
 A path is ours if nobody but root and this user can change what it leads to.  Each folder and link on the way, and what
-is at the end, must belong to one of them, and be writable by no group and by nobody else.  A sticky folder such as /tmp
-may be, since only an entry's owner can replace it (chmod(1)).  The way is walked with descriptors, each entry opened
-below the one before without following a link (O_PATH and O_NOFOLLOW of open(2)), so what was looked at is what was
-passed.  sshd(8) asks the same of a user's files (StrictModes).
+is at the end, must belong to one of them, and be writable by no group and by nobody else, nor by an ACL.  A sticky
+folder such as /tmp may be, since only an entry's owner can replace it (chmod(1)).  The way is walked with descriptors,
+each entry opened below the one before without following a link (O_PATH and O_NOFOLLOW of open(2)), so what was looked
+at is what was passed.  sshd(8) asks the same of a user's files (StrictModes).
 
 `netvm-build --trust-owner`, or NETVM_TRUST_OWNER, names more users and groups.
 """
@@ -24,7 +24,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from netvm_build.util.owners import Owners, Untrusted, believed, is_unmapped, own, user_name
+from netvm_build.util.acl import Writer, writers
+from netvm_build.util.owners import BY_ACL, Owners, Untrusted, believed, is_unmapped, own, user_name
 
 MOST_LINKS = 40  # as the kernel follows: path_resolution(7)
 _STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -132,11 +133,12 @@ def real_path(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class _Step:
-    """A folder, a link, or the end of a path; `name` as one would type it."""
+    """A folder, a link, or the end of a path; `name` as one would type it, `named` who may write by its ACLs."""
 
     name: str
     found: os.stat_result
     is_last: bool
+    named: frozenset[Writer] = frozenset()
 
     @property
     def is_link(self) -> bool:
@@ -154,7 +156,7 @@ def _walk(path: Path, ahead: deque[str] | None = None) -> Iterator[_Step]:
         ahead = _ahead(path)
     links, at, name = 0, os.open("/", _STEP), "/"
     try:
-        yield _Step("/", os.fstat(at), not ahead)
+        yield _Step("/", os.fstat(at), not ahead, _named(at, "/"))
         while ahead:
             part = ahead.popleft()
             below = _below(at, part, Path(name, part))
@@ -165,7 +167,7 @@ def _walk(path: Path, ahead: deque[str] | None = None) -> Iterator[_Step]:
             if not stat.S_ISLNK(found.st_mode):
                 os.close(at)
                 at, name = below, shown
-                yield _Step(name, found, not ahead)
+                yield _Step(name, found, not ahead, _named(at, name))
                 continue
             target = os.readlink("", dir_fd=below)
             os.close(below)
@@ -191,6 +193,14 @@ def _below(folder: int, part: str, shown: Path) -> int | None:
         raise _of_path(error, shown) from error
 
 
+def _named(descriptor: int, shown: str) -> frozenset[Writer]:
+    """Who may write to an entry by its ACLs.  Raises OSError."""
+    try:
+        return writers(f"/proc/self/fd/{descriptor}")  # getxattr(2) takes no descriptor of O_PATH
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, shown) from error
+
+
 def _ahead(path: Path) -> deque[str]:
     """The parts of a path from the root on; `..` is one, to be walked."""
     return deque(_parts(str(path if path.is_absolute() else Path.cwd() / path)))
@@ -207,7 +217,7 @@ def _doubt(step: _Step, owners: Owners) -> str | None:
         return f"is a link of {user_name(uid)}" if step.is_link else f"belongs to {user_name(uid)}"
     if step.is_link or (mode & stat.S_ISVTX and not step.is_last):
         return None
-    return owners.open_to(step.found)
+    return owners.open_to(step.found, step.named)
 
 
 def _refusal(path: Path, step: _Step, doubt: str) -> Untrusted:
@@ -216,6 +226,8 @@ def _refusal(path: Path, step: _Step, doubt: str) -> Untrusted:
     if "written" not in doubt:
         who = user_name(uid)
         hint = f"use a folder of your own; or, if you trust {who}: netvm-build --trust-owner {who} …"
+    elif BY_ACL in doubt:
+        hint = f"remove its access control lists: setfacl -b {shlex.quote(step.name)}"
     elif uid == os.geteuid() and not step.found.st_mode & stat.S_ISVTX:
         hint = f"if only you are to write there: chmod go-w {shlex.quote(step.name)}"
     else:
