@@ -36,6 +36,7 @@ from netvm_build.util.errors import LaunchError
 from netvm_build.vm import notify, registry, uplink
 from netvm_build.vm.clients import Attachment, ClientError, changes, plan, vmm
 from netvm_build.vm.networks import spare_ports
+from netvm_build.vm.runtime_folder import root_folder
 from netvm_build.vmm.qemu import Qemu
 from netvm_build.vmm.qemu.pcie import PciSlot
 
@@ -372,7 +373,7 @@ def test_the_mtu_is_kept_in_the_journal_and_older_journals_have_none() -> None:
 
 
 def test_only_a_socket_of_a_vm_is_removed_whatever_the_journal_says(short_runtime: Path, tmp_path: Path) -> None:
-    folder = registry.root_folder() / "netvm"
+    folder = root_folder() / "netvm"
     folder.mkdir(parents=True)
     with ExitStack() as stack:
         for place in (folder / "a735c00", folder.parent / "above", short_runtime / "other"):
@@ -382,5 +383,5 @@ def test_only_a_socket_of_a_vm_is_removed_whatever_the_journal_says(short_runtim
             changes._remove_socket(f"{folder}/{text}")
         changes._remove_socket(str(short_runtime / "other"))
         assert {path.name for path in short_runtime.rglob("*")} == {"netvm", "file", "above", "other"}
-    shutil.rmtree(registry.root_folder())
+    shutil.rmtree(root_folder())
     (short_runtime / "other").unlink()

@@ -27,6 +27,7 @@ from netvm_build.vmm.qemu import confinement, in_force, jailer
 from netvm_build.vmm.qemu.confinement import Access, Report, Started, User
 
 from tests.support.needs import ROOT
+from tests.support.other_user import shared_folder
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 Run = Callable[..., tuple[str, Report]]
@@ -216,12 +217,44 @@ def test_what_keeps_it_from_starting_is_told(tmp_path: Path) -> None:
     assert str(broken) in started.report().error
 
 
-def test_programs_are_those_of_the_store_or_of_the_system_and_their_prefix(tmp_path: Path) -> None:
+def test_programs_are_those_of_the_store_or_of_the_system_and_of_a_qemu_s_own(tmp_path: Path) -> None:
     own = tmp_path / "qemu" / "bin" / "qemu-system-x86_64"
     own.parent.mkdir(parents=True)
     own.touch()
     assert confinement.programs(Path("/nix/store/x-qemu/bin/qemu-system-x86_64")) == ("/nix/store",)
-    assert confinement.programs(own) == (*confinement.SYSTEM, "/nix/store", "/gnu/store", str(own.parent.parent))
+    found = confinement.programs(own)
+    assert set(found) >= {*confinement.SYSTEM, "/nix/store", "/gnu/store", str(own)}
+    assert str(tmp_path / "qemu" / "share" / "qemu") in found
+
+
+def test_a_program_in_a_home_s_bin_opens_no_home(tmp_path: Path) -> None:
+    """Not even what lies beside it."""
+    with shared_folder() as home:
+        names = (".ssh/id", "bin/other", "share/notes", "share/qemu/bios", "lib/library")
+        for name in names:
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            (home / name).write_text(f"{name}\n")
+        program = home / "bin" / "qemu"
+        program.write_text(f"#!/bin/sh\nfor file in {' '.join(names)}; do cat {home}/$file; done\n")
+        program.chmod(0o755)
+        with (tmp_path / "said").open("wb") as said, (tmp_path / "wrong").open("wb") as wrong:
+            started = confinement.start([str(program)], said, wrong)
+        try:
+            started.child.wait(30)
+            assert started.report().error == ""
+        finally:
+            started.close()
+    hidden = {".ssh/id", "bin/other", "share/notes"} if landlock() else set[str]()
+    assert set((tmp_path / "said").read_text().split()) == set(names) - hidden
+
+
+def test_what_it_writes_has_a_largest_size(ran: Run, tmp_path: Path) -> None:
+    """What it prints too, without an end to it: writing more fails."""
+    line = "x" * 64
+    said, report = ran(f"yes {line} 2>&1; echo over >&2; exec true", Access(largest_file=1 << 16))
+    assert report.error == ""
+    assert len(said) == 1 << 16
+    assert set(said.split()) <= {line, line[: len(said.split()[-1])]}
 
 
 def test_the_user_network_sees_the_resolver_though_it_is_replaced(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ from netvm_build.model import Secret
 from netvm_build.util import owners
 from netvm_build.util.errors import BootError, ManifestError
 from netvm_build.util.owners import Untrusted
-from netvm_build.vm import engine, registry
+from netvm_build.vm import engine, registry, runtime_folder
+from netvm_build.vm.runtime_folder import root_folder
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import credentials, program
 from netvm_build.vmm.qemu.secret_sources import Reach, Sources, named_place
@@ -377,8 +378,49 @@ def test_a_runtime_folder_of_another_user_is_not_used(shared: Path, monkeypatch:
     used = []
     for folder in ("theirs", "open", "mine", "sticky"):
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(shared / folder))
-        used.append(registry.root_folder())
+        used.append(root_folder())
     assert used == [Path("/tmp/netvm-0")] * 2 + [shared / "mine" / "netvm", shared / "sticky" / "netvm"]
+
+
+@AS_ROOT
+def test_another_user_s_folder_in_tmp_keeps_nobody_from_running(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = shared / "tmp" / f"netvm-{ALICE}"
+
+    def run() -> None:
+        place = registry.claim("netvm")
+        assert place.folder == shared / "state" / "netvm-build" / "vms" / "netvm"
+        taken.rmdir()
+        assert root_folder() == place.folder.parent  # until the last VM has ended
+        place.leave()
+        assert root_folder() == taken
+        registry.claim("netvm").leave()
+
+    taken.mkdir(parents=True)
+    os.chown(taken, MALLORY, MALLORY)
+    os.chown(taken.parent, ALICE, ALICE)
+    taken.parent.chmod(0o1777)
+    monkeypatch.setattr(runtime_folder, "TMP", taken.parent)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    monkeypatch.setenv("XDG_STATE_HOME", str(shared / "state"))
+    as_user(ALICE, run)
+
+
+@AS_ROOT
+def test_a_state_folder_of_another_user_is_no_way_out(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = shared / f"netvm-{ALICE}"
+    for folder in (taken, shared / "state"):
+        folder.mkdir()
+        os.chown(folder, MALLORY, MALLORY)
+    monkeypatch.setattr(runtime_folder, "TMP", shared)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    monkeypatch.setenv("XDG_STATE_HOME", str(shared / "state"))
+
+    def run() -> None:
+        with pytest.raises(BootError, match=f"{taken} is open to other users|{taken} cannot be used") as caught:
+            registry.claim("netvm")
+        assert "export XDG_RUNTIME_DIR=FOLDER" in str(caught.value.hint)
+
+    as_user(ALICE, run)
 
 
 @AS_ROOT

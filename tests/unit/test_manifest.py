@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,15 @@ def test_every_bad_file_is_named_at_once(tmp_path: Path) -> None:
         manifest.verify(image)
     assert f"{image.kernel}: No such file or directory" in caught.value.message
     assert str(image.config) in caught.value.message
+
+
+@pytest.mark.parametrize("name", [*NAMES.values(), "manifest.json"])
+def test_a_pipe_in_the_place_of_a_file_is_told_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    folder(tmp_path)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ManifestError, match=f"{name}.*: it is not a plain file"):
+        manifest.verify(manifest.load(tmp_path))
 
 
 def test_no_manifest(tmp_path: Path) -> None:

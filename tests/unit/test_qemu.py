@@ -12,13 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from netvm_build.cli import doctor
 from netvm_build.image.manifest import Image, parse
 from netvm_build.model import Router, Uplink
 from netvm_build.model.address import allocate
 from netvm_build.util.errors import LaunchError, ToolMissing
+from netvm_build.util.owners import Untrusted
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import accelerator
 from netvm_build.vmm.qemu import program as finder
+from netvm_build.vmm.qemu.confinement import MAY_NOT, UNCONFINED
 
 from tests.support.other_user import AS_ROOT, MALLORY, as_user, shared_folder
 from tests.unit.test_manifest import document
@@ -181,6 +184,48 @@ def test_a_qemu_that_others_could_change_is_not_run(monkeypatch: pytest.MonkeyPa
         other = put(store / "of another")
         os.chown(other / "bin" / qemu.PROGRAM, 1, 1)
         assert finder.in_store(other) is None
+
+
+def test_a_link_to_the_store_is_no_path_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    monkeypatch.setattr(finder, "STORE", store)
+    put(store / "good")
+    (tmp_path / "elsewhere").symlink_to(store / "good")
+    assert finder.in_store(tmp_path / "elsewhere") is None
+    assert finder.in_store(store / "good" / "..") is None
+
+
+def test_a_qemu_on_path_that_others_could_change_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = put(tmp_path, FAKE.read_bytes(), mode=0o777) / "bin" / qemu.PROGRAM
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    with pytest.raises(Untrusted, match=f"{program} can be written by everybody") as caught:
+        qemu.find()
+    named = f"or name the program: --qemu {program}"
+    assert caught.value.hint == f"if only you are to write there: chmod go-w {program}; {named}"
+    assert qemu.find(explicit=program).reason == "asked for"
+    assert doctor.check_qemu().state is doctor.State.WARN
+
+
+def test_a_program_says_its_version_in_the_jail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(UNCONFINED)
+    monkeypatch.setenv("SECRET", "6.0.0")
+    with shared_folder() as folder:
+        program = put(folder / "qemu") / "bin" / qemu.PROGRAM
+        program.chmod(0o755)
+        program.write_text('#!/bin/sh\necho "QEMU emulator version ${SECRET:-10.0.2}"\n')
+        assert qemu.identify(program).version == "10.0.2"
+        if os.geteuid() == 0:
+            program.chmod(0o700)
+            with pytest.raises(LaunchError, match=r"does not run: .* Permission denied") as caught:
+                qemu.identify(program)
+            assert caught.value.hint == MAY_NOT
+
+
+def test_a_program_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(finder, "VERSION_S", 0.1)
+    program = put(tmp_path, b"#!/bin/sh\nexec sleep 600\n") / "bin" / qemu.PROGRAM
+    with pytest.raises(LaunchError, match=r"does not run: qemu-system-x86_64 did not end within 0\.1 s"):
+        qemu.identify(program)
 
 
 def test_igb_needs_8() -> None:

@@ -408,6 +408,14 @@ def test_a_detached_vm_from_start_to_stop(command: Callable[..., Any], tmp_path:
     eventually(lambda: sorted(path.name for path in logs.iterdir()) == ["netvm.log", "second.log"])
 
 
+def test_a_qemu_without_seccomp_is_warned_of(command: Callable[..., Any]) -> None:
+    for fault, warned in (("", False), ("no-seccomp", True)):
+        started = command(*RUN, FAKE_QEMU=fault)
+        assert started.returncode == 0, started.stderr
+        assert (f"warning: {FAKE} was built without seccomp" in started.stderr) == warned
+        assert command("stop", "--now").returncode == 0
+
+
 def test_many_clients_are_plugged_in_one_by_one(command: Callable[..., Any]) -> None:
     assert command(*RUN, "--clients", "20").returncode == 0
 

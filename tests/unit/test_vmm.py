@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shlex
 import socket
@@ -23,6 +24,7 @@ from netvm_build.vmm.qemu import process
 from netvm_build.vmm.qemu.process import QemuVm, Wiring
 from netvm_build.vmm.qemu.qmp import Qmp
 
+from tests.support.other_user import AS_ROOT, MALLORY
 from tests.unit.test_qemu import FAKE, IMAGE, Golden, lines
 
 STAMP = {"seconds": 1, "microseconds": 0}
@@ -67,6 +69,38 @@ def test_a_vm_from_its_start_to_its_end(tmp_path: Path) -> None:
         assert await asyncio.wait_for(one.wait(), 10) == 0
         assert not one.hung.is_set()
         await one.close()
+        await one.close()
+
+    asyncio.run(live())
+
+
+@AS_ROOT
+def test_the_capture_is_taken_back_and_nothing_in_its_place(tmp_path: Path) -> None:
+    """As root it belongs to QEMU's user while it is written."""
+    capture, moved, other = (tmp_path / name for name in ("uplink.pcap", "moved", "other"))
+
+    async def live() -> None:
+        one = vm(tmp_path)
+        one.machine = replace(one.machine, capture=capture)
+        await one.start()
+        capture.rename(moved)
+        other.touch()
+        capture.symlink_to(other)
+        for path in (moved, other):
+            os.chown(path, MALLORY, MALLORY)
+        await one.close()
+
+    asyncio.run(live())
+    assert (moved.stat().st_uid, other.stat().st_uid) == (0, MALLORY)
+
+
+def test_a_pipe_is_given_to_no_qemu(tmp_path: Path) -> None:
+    async def live() -> None:
+        one = vm(tmp_path)
+        one.machine.rootfs.unlink()
+        os.mkfifo(one.machine.rootfs)
+        with pytest.raises(LaunchError, match=r"QEMU can't be given .*rootfs\.img: it is not a plain file"):
+            await one.start()
         await one.close()
 
     asyncio.run(live())

@@ -23,6 +23,7 @@ from netvm_build.host.pci import Bus
 from netvm_build.model import Router
 from netvm_build.util import process, resources
 from netvm_build.util.errors import CommandError, NetvmError
+from netvm_build.util.owners import Untrusted
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import accelerator, confinement
 
@@ -150,6 +151,8 @@ def check_qemu() -> Finding:
     """A QEMU on PATH, which is optional."""
     try:
         found = qemu.find()
+    except Untrusted as error:
+        return Finding("QEMU", State.WARN, f"not used: {error.message}; `build` brings its own", error.hint or "")
     except NetvmError:
         return Finding("QEMU", State.OK, "none on PATH; `build` brings its own")
     return Finding("QEMU", State.OK, f"{found.version} on PATH; `build` brings its own")

@@ -132,7 +132,7 @@ def _run(screen: Screen, image: Image, qemu: Qemu, wanted: RunOptions, *, detach
     from netvm_build.vm import engine as running
 
     if not detach:
-        _warn(screen, image, wanted)
+        _warn(screen, image, qemu, wanted)
         return running.run(image, qemu, wanted, screen.say)
     record = _detached(screen, image, qemu, wanted)
     screen.result(record.name)
@@ -151,14 +151,17 @@ def _detached(screen: Screen, image: Image, qemu: Qemu, wanted: RunOptions) -> V
 
         for step in vfio.plan(Host().bus, wanted.cards, wanted.consent):
             screen.say(str(step))
-    _warn(screen, image, wanted)
+    _warn(screen, image, qemu, wanted)
     return running.detached(image, qemu, wanted)
 
 
-def _warn(screen: Screen, image: Image, wanted: RunOptions) -> None:
-    """Say what may keep an emulated uplink's packets from getting through, before the router starts."""
+def _warn(screen: Screen, image: Image, qemu: Qemu, wanted: RunOptions) -> None:
+    """Say what weakens the router's jail, or may keep an emulated uplink's packets back, before it starts."""
     from netvm_build.vm import uplink
 
+    if not qemu.sandbox:
+        hint = "use the QEMU that `build` brings, or one that was configured with --enable-seccomp"
+        screen.say(f"warning: {qemu.path} was built without seccomp, so one of the two filters is missing; {hint}")
     if not wanted.cards:
         for line in uplink.cautions(wanted.uplink, image, wanted.nic or image.manifest.machine.nic):
             screen.say(line)

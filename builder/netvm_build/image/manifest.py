@@ -9,6 +9,7 @@ The folder holds the kernel, its final configuration and the root image beside t
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from netvm_build.image.document import VERSION, parse
@@ -16,6 +17,7 @@ from netvm_build.image.values import Card, Image, MachineRequirements, Manifest,
 from netvm_build.model import Router
 from netvm_build.util.decode import DecodeError, read_json
 from netvm_build.util.errors import ManifestError
+from netvm_build.util.files import open_plain
 from netvm_build.util.trust import Standing
 from netvm_build.util.trust import standing as standing_of
 
@@ -82,7 +84,7 @@ def identity(folder: Path) -> str | None:
 
 def _read(file: Path) -> bytes:
     """A manifest, or a byte more than one can have.  Raises OSError."""
-    with file.open("rb") as stream:
+    with open(open_plain(file), "rb") as stream:
         return stream.read(MAX_BYTES + 1)
 
 
@@ -93,9 +95,9 @@ def verify(image: Image) -> None:
     for part in (part for part in parts if part is not None):
         path = image.folder / part.path
         try:
-            with path.open("rb") as stream:
+            with open(open_plain(path), "rb") as stream:
                 actual = hashlib.file_digest(stream, "sha256").hexdigest()
-            size = path.stat().st_size
+                size = os.fstat(stream.fileno()).st_size
         except OSError as error:
             wrong.append(f"{path}: {error.strerror}")
             continue

@@ -14,6 +14,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +62,16 @@ def _sweep(parent: Path, prefix: str) -> None:
         if entry.stat(follow_symlinks=False).st_uid == os.geteuid() and (handle := lock_folder(Path(entry.path))):
             shutil.rmtree(entry.path, ignore_errors=True)
             os.close(handle)
+
+
+def open_plain(path: Path) -> int:
+    """A descriptor to read a plain file.  A pipe, which would make us wait for a writer, is an OSError like others."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a plain file", str(path))
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def lock_folder(folder: Path) -> int | None:

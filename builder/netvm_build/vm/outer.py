@@ -19,6 +19,7 @@ from netvm_build.image.manifest import Image
 from netvm_build.util.errors import LaunchError
 from netvm_build.vm import registry
 from netvm_build.vm.networks import networks
+from netvm_build.vm.runtime_folder import root_folder
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import backends
 
@@ -73,7 +74,7 @@ def join(outer: str, image: Image, program: qemu.Qemu) -> tuple[str, int, str]:
     Raises as `free_socket` does.
     """
     socket = free_socket(outer, image)
-    root = registry.root_folder()
+    root = root_folder()
     folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     path = f"/proc/self/fd/{folder}/{Path(socket).relative_to(root)}"
     return backends.joining(path, program.release), folder, socket

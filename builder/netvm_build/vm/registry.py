@@ -27,7 +27,8 @@ from netvm_build.util.decode import DecodeError, decode_version
 from netvm_build.util.errors import BootError
 from netvm_build.util.files import lock_folder
 from netvm_build.util.process import has_ended, remove_empty
-from netvm_build.util.trust import keeps_ours
+from netvm_build.util.trust import private_folder
+from netvm_build.vm.runtime_folder import root_folder
 from netvm_build.vmm.qemu.confinement import qemu_group
 
 VERSION = 1
@@ -36,6 +37,10 @@ EVENTS, CONSOLE, MONITOR = "events", "console", "qmp"
 MAX_RECORD_BYTES = 1 << 20
 END_S = 5.0  # for a killed QEMU to give back its memory and close its files
 MAX_SOCKET_PATH = 107  # sun_path of unix(7), without its NUL
+
+ELSEWHERE = (
+    "look at it, and remove it: ls -la {root}; or have another: export XDG_RUNTIME_DIR=FOLDER, of yours and short"
+)
 
 VM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -117,12 +122,6 @@ class RuntimeDir:
                 root.rmdir()
         with suppress(OSError):
             os.close(self.descriptor)
-
-
-def root_folder() -> Path:
-    """Where the folders of VMs are: below $XDG_RUNTIME_DIR, else in /tmp with the user's number in its name."""
-    base = runtime_dir()
-    return base / (f"netvm-{os.getuid()}" if base == Path("/tmp") else "netvm")  # noqa: S108
 
 
 def claim(name: str) -> RuntimeDir:
@@ -213,6 +212,8 @@ def read(folder: Path) -> VmState | None:
 def _above() -> Iterator[Path]:
     """The folder of all VMs, made if need be, with its lock held.  Raises BootError if others may use it."""
     root = root_folder()
+    if not root.parent.exists():  # the state folder
+        private_folder(root.parent)
     while True:
         with suppress(FileExistsError):
             root.mkdir(mode=0o700)
@@ -222,12 +223,12 @@ def _above() -> Iterator[Path]:
         except FileNotFoundError:  # the last VM's end came between
             continue
         except OSError as error:
-            raise BootError(f"{root} cannot be used: {error.strerror}", hint=f"look at it: ls -ld {root}") from error
+            raise BootError(f"{root} cannot be used: {error.strerror}", hint=ELSEWHERE.format(root=root)) from error
         try:
             found = os.fstat(descriptor)
             others = 0o067 if found.st_gid == qemu_group() else 0o077
             if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & others:
-                raise BootError(f"{root} is open to other users", hint=f"look at it, and remove it: ls -la {root}")
+                raise BootError(f"{root} is open to other users", hint=ELSEWHERE.format(root=root))
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             try:
                 same = os.path.samestat(found, root.stat())
@@ -277,11 +278,3 @@ def _clean_if_dead(folder: Path) -> bool:
 def error_file(log: Path) -> Path:
     """Where a detached keeper's own mistakes go, beside the log of its VM's console."""
     return log.with_suffix(".err")
-
-
-def runtime_dir() -> Path:
-    """Where sockets may live: short, ours, gone at logout.  A socket's path has at most 107 bytes (unix(7))."""
-    candidate = os.environ.get("XDG_RUNTIME_DIR", "")
-    usable = 0 < len(candidate) < 60 and Path(candidate).is_dir() and os.access(candidate, os.W_OK)
-    usable = usable and keeps_ours(Path(candidate))
-    return Path(candidate) if usable else Path("/tmp")  # noqa: S108

@@ -32,6 +32,7 @@ flood       a hostile guest: endless lines, control characters, broken and neste
 floods      a router that is ready, and then says 63 KiB at a time without end, and answers nothing
 hostile     says events that were tampered with for two seconds, and is ready then
 hangs       PID 1 hangs, and the watchdog resets the machine, which ends it
+no-seccomp  it was built without, and knows no -sandbox
 no-port     the event port stays silent; the console speaks
 warns       the console shows a WARNING, all else is well
 stubborn    the power button does nothing
@@ -246,6 +247,8 @@ def refuse_kvm(fault: str, linux: bool) -> None:
 
 def main() -> None:
     argv, fault = sys.argv[1:], os.environ.get("FAKE_QEMU", "")
+    if fault == "no-seccomp" and "-sandbox" in argv:
+        sys.exit("qemu-system-x86_64: -sandbox: There is no option group 'sandbox'")
     if argv[-1:] == ["--version"]:
         print(f"QEMU emulator version {os.environ.get('FAKE_QEMU_VERSION', '9.2.0')} (Fake)")
         return

@@ -26,6 +26,7 @@ from netvm_build.vm import registry
 from netvm_build.vm.clients import plan
 from netvm_build.vm.clients.plan import Attachment, ClientError, NotAttached
 from netvm_build.vm.registry import VmState
+from netvm_build.vm.runtime_folder import root_folder
 from netvm_build.vmm import qemu
 from netvm_build.vmm.interface import Refused
 from netvm_build.vmm.qemu.monitor import Monitor
@@ -150,7 +151,7 @@ def _remove_link(change: Change) -> None:
 def _remove_socket(text: str) -> None:
     """Remove a socket in a VM's folder, and nothing else, whatever the journal says."""
     path = Path(text)
-    in_folder = path.parent.parent == registry.root_folder() and registry.VM_NAME.fullmatch(path.parent.name)
+    in_folder = path.parent.parent == root_folder() and registry.VM_NAME.fullmatch(path.parent.name)
     with suppress(FileNotFoundError):
         if in_folder and stat.S_ISSOCK(path.lstat().st_mode):
             path.unlink()

@@ -24,13 +24,21 @@ from netvm_build.util.process import end_group, spawn
 from netvm_build.vmm.qemu import in_force, jailer, syscalls
 from netvm_build.vmm.qemu.in_force import InForce
 
+MAY_NOT = "QEMU isn't root: name one that every user may run, or whom it becomes with --user"
 JAILER = Path(jailer.__file__)
+REFUSED = 126
+"""The jailer's exit status where it didn't start the program."""
+
 UNCONFINED = "NETVM_QEMU_UNCONFINED"
 RESOLVER = Path("/etc/resolv.conf")
 STORES = (Path("/nix/store"), Path("/gnu/store"))
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives")
+INSTALLED = ("lib", "lib64", "libexec", "share/qemu")
+"""What a QEMU uses of the prefix that it was installed in, beside itself."""
+
 VFIO_FILES = ("/dev/vfio",)
 CARD_FACTS = ("/sys",)
+LARGEST_LOG, LARGEST_CAPTURE = 4 << 20, 256 << 20
 
 
 @dataclass(frozen=True)
@@ -47,10 +55,10 @@ class Access:
     """What a QEMU needs beside the descriptors that it inherits.
 
     `network`: the host's network, as the user network does.  `joins`: a Unix socket that it connects to by its path, of
-    another router.  `cards`: the host's cards, now or later, and `own` the
-    files of theirs that are given to QEMU's user.  `memlock`: bytes of memory that it may lock; 0 to leave that as it
-    is.  `read_only` and `writes` are descriptors of files that it opens again by /proc/self/fd.  As root it becomes
-    `user`, or one that no other process is.
+    another router.  `cards`: the host's cards, now or later, and `own` the files of theirs that are given to QEMU's
+    user.  `memlock`: bytes of memory that it may lock; 0 to leave that as it is.  `largest_file`: bytes that a file may
+    have that it writes, also by printing.  `read_only` and `writes` are descriptors of files that it opens again by
+    /proc/self/fd.  As root it becomes `user`, or one that no other process is.
     """
 
     network: bool = False
@@ -59,6 +67,7 @@ class Access:
     own: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     memlock: int = 0
+    largest_file: int = LARGEST_LOG
     read_only: tuple[int, ...] = ()
     writes: tuple[int, ...] = ()
     user: User | None = None
@@ -76,6 +85,7 @@ class Jail:
     parent: int
     network: bool
     memlock: int
+    largest_file: int
     user: tuple[int, int] | None
     groups: tuple[int, ...]
     own: tuple[str, ...]
@@ -186,6 +196,7 @@ def _jail(program: Path, access: Access, report: int) -> Jail:
         parent=os.getpid(),
         network=access.network,
         memlock=access.memlock,
+        largest_file=access.largest_file,
         user=None if user is None else (user.uid, user.gid),
         groups=tuple(dict.fromkeys((*(user.groups if user else ()), *access.groups))),
         own=access.own,
@@ -203,15 +214,18 @@ def _jail(program: Path, access: Access, report: int) -> Jail:
 
 
 def programs(program: Path) -> tuple[str, ...]:
-    """The folders that a QEMU and its libraries, firmware and modules are in; a script may lead to one in a store."""
+    """Where a QEMU and its libraries, firmware and modules are; a script may lead to one in a store.
+
+    A prefix isn't opened as a whole: it may be somebody's home, with QEMU in its bin.
+    """
     real = program
     with suppress(OSError):
         real = program.resolve(strict=True)
     for store in STORES:
         if real.is_relative_to(store):
             return (str(store),)
-    own = real.parent.parent if real.parent.name == "bin" else real.parent
-    return (*SYSTEM, *map(str, STORES), str(own))
+    prefix = real.parent.parent if real.parent.name == "bin" else real.parent
+    return (*SYSTEM, *map(str, STORES), str(program), str(real), *(str(prefix / part) for part in INSTALLED))
 
 
 def resolver(file: Path = RESOLVER) -> tuple[str, ...]:

@@ -64,8 +64,14 @@ def checked(what: str, result: int) -> int:
 
 
 def limit(jail: dict[str, Any]) -> None:
-    """No core dumps, which would hold the guest's memory; and memory that may be locked, for cards of the host."""
+    """No core dumps, which would hold the guest's memory; no file beyond a size; memory that may be locked, for cards.
+
+    A guest can make QEMU print without end.  Python ignores SIGXFSZ, and so does what it executes: writing just fails.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    largest = jail["largest_file"] if most == resource.RLIM_INFINITY else min(most, jail["largest_file"])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     if jail["memlock"]:
         hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
         enough = hard == resource.RLIM_INFINITY or hard >= jail["memlock"]

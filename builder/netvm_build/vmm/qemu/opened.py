@@ -17,8 +17,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from netvm_build.util.files import open_plain
 from netvm_build.vmm.qemu import backends
-from netvm_build.vmm.qemu.confinement import Access, qemu_group
+from netvm_build.vmm.qemu.confinement import LARGEST_CAPTURE, Access, qemu_group
 from netvm_build.vmm.qemu.machine import ClientNic, VirtualMachine
 from netvm_build.vmm.qemu.program import Qemu
 
@@ -56,9 +57,9 @@ class Opener:
         self.descriptors.append(descriptor)
         return descriptor
 
-    def in_set(self, path: Path, flags: int = os.O_RDONLY) -> Path:
+    def in_set(self, path: Path) -> Path:
         """A file that QEMU gets as a descriptor, so that its user needs no right to open it.  Raises OSError."""
-        return self.add(os.open(path, flags | os.O_CLOEXEC), str(path))
+        return self.add(open_plain(path), str(path))
 
     def add(self, descriptor: int, what: str) -> Path:
         """An open file that QEMU uses by its descriptor."""
@@ -67,7 +68,7 @@ class Opener:
 
     def read(self, path: Path) -> Path:
         """A file that QEMU opens itself, by our descriptor: a copy in memory if its user couldn't.  Raises OSError."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_plain(path)
         if os.geteuid() == 0 and not os.fstat(descriptor).st_mode & 0o004:
             with open(descriptor, "rb") as original:
                 descriptor = os.memfd_create(path.name)
@@ -136,6 +137,7 @@ def open_for(program: Qemu, machine: VirtualMachine, wanted: Access, opener: Ope
         cards=wanted.cards or bool(machine.cards),
         devices=(*wanted.devices, *devices),
         groups=(*wanted.groups, *groups),
+        largest_file=wanted.largest_file if machine.capture is None else LARGEST_CAPTURE,
         read_only=(*wanted.read_only, *opener.read_only),
         writes=(*wanted.writes, *opener.writes),
     )
@@ -148,7 +150,7 @@ def kvm(program: Qemu, accelerator: str, opener: Opener) -> tuple[str, tuple[str
         return accelerator, (), ()
     with suppress(OSError):
         if program.release >= KVM_BY_DESCRIPTOR:
-            return f"{KVM},device={opener.in_set(KVM_FILE, os.O_RDWR)}", (), ()
+            return f"{KVM},device={opener.add(os.open(KVM_FILE, os.O_RDWR | os.O_CLOEXEC), str(KVM_FILE))}", (), ()
         return KVM, (str(KVM_FILE),), (KVM_FILE.stat().st_gid,)
     return accelerator, (), ()  # QEMU says what is wrong
 

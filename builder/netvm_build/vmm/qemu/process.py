@@ -25,7 +25,7 @@ from netvm_build.util import interrupts
 from netvm_build.util.errors import LaunchError, QmpLost
 from netvm_build.vmm.interface import Release
 from netvm_build.vmm.qemu.command import argv
-from netvm_build.vmm.qemu.confinement import NOTHING_MORE, Access, Started, start
+from netvm_build.vmm.qemu.confinement import MAY_NOT, NOTHING_MORE, Access, Started, start
 from netvm_build.vmm.qemu.credentials import Credentials
 from netvm_build.vmm.qemu.devices import nic_id, nic_properties
 from netvm_build.vmm.qemu.machine import Channels, VirtualMachine
@@ -36,7 +36,6 @@ from netvm_build.vmm.qemu.qmp import ANSWER_S, CLOSE_S, PLUG_S, Qmp
 
 CONNECT_S = 30.0
 TAIL_LINES = 30
-MAY_NOT = "QEMU isn't root: name one that every user may run, or whom it becomes with --user"
 _PRINTED = "# what QEMU said:"
 
 
@@ -80,6 +79,7 @@ class QemuVm:
         self._tasks: list[asyncio.Task[None]] = []
         self._channels: dict[str, socket.socket] = {}
         self._argv: list[str] = []
+        self._given = ExitStack()
         self._stopping = False
 
     # ---- what it is
@@ -153,10 +153,13 @@ class QemuVm:
         try:
             path = self._wiring.monitor
             monitor = None if path is None else f"socket,fd={opener.listener(path)},server=on,wait=off"
-            return open_for(self.program, self.machine, self._wiring.access, opener), monitor
+            opened = open_for(self.program, self.machine, self._wiring.access, opener)
+            for descriptor in opener.writes if os.geteuid() == 0 else ():  # as root they are given to QEMU's user
+                self._given.callback(_take_back, os.dup(descriptor))
         except OSError as error:
             what = error.filename or self._wiring.monitor
             raise LaunchError(f"QEMU can't be given {what}: {error.strerror}") from error
+        return opened, monitor
 
     def _wired(self, theirs: Mapping[str, socket.socket], opened: Opened, monitor: str | None) -> Channels:
         """What it is connected to: its ends of our sockets, and what was asked for."""
@@ -280,6 +283,11 @@ class QemuVm:
         self._channels.clear()
         if self._started is not None:
             self._started.close()
-        if self.machine.capture is not None and os.geteuid() == 0:  # it was given to QEMU's user
-            with suppress(OSError):
-                os.chown(self.machine.capture, 0, 0)
+        self._given.close()
+
+
+def _take_back(descriptor: int) -> None:
+    """Make a file of QEMU's user root's again, and close it."""
+    with suppress(OSError):
+        os.fchown(descriptor, 0, 0)
+    os.close(descriptor)

@@ -8,20 +8,28 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from netvm_build.model import NIC_MODELS
 from netvm_build.model.architecture import X86_64
 from netvm_build.util.errors import CommandError, LaunchError, ToolMissing
-from netvm_build.util.process import run
-from netvm_build.util.trust import is_ours
+from netvm_build.util.owners import Untrusted
+from netvm_build.util.process import end_group, ends_within
+from netvm_build.util.trust import is_ours, require
+from netvm_build.vmm.qemu.confinement import MAY_NOT, REFUSED, Started, start
 
 PROGRAM = X86_64.qemu_program
 PACKAGE = X86_64.qemu_package
 STORE = Path("/nix/store")
 OLDEST = (7, 2)  # the first with stream netdevs, which tie two VMs together
+
+VERSION_S = 30.0
+MOST_SAID = 4096
 
 _VERSION = re.compile(r"QEMU emulator version (\d+)\.(\d+)(?:\.(\d+))?")
 
@@ -45,7 +53,7 @@ def find(explicit: Path | None = None, built: Path | None = None, again: str | N
     """The QEMU to use: the one asked for, else the one the image was built with, else the one on PATH.
 
     `built` is a store path, and `again` the command that brings it back.  Raises ToolMissing if there is none,
-    LaunchError if it does not say its version or is older than 7.2.
+    Untrusted if others could change the one on PATH, LaunchError if it does not say its version or is older than 7.2.
     """
     if explicit is not None:
         return identify(explicit, "asked for")
@@ -58,16 +66,23 @@ def find(explicit: Path | None = None, built: Path | None = None, again: str | N
         if again is not None:
             instead = f"or bring back the image's own ({built or 'none is recorded'}): {again}; {instead}"
         raise ToolMissing(PROGRAM, PACKAGE, instead)
-    return identify(Path(found), "on PATH")
+    path = Path(found).absolute()
+    try:
+        require(path)
+    except Untrusted as error:
+        raise Untrusted(error.message, hint=f"{error.hint}; or name the program: --qemu {path}") from error
+    return identify(path, "on PATH")
 
 
 def in_store(store_path: Path) -> Path | None:
     """The QEMU in a path of the Nix store; None if it isn't there, or if others than root and we could change it.
 
-    An image's manifest names the path, so ask this only of an image of ours: another user may have put a program into
-    the store, where it is root's (nix-store --add).
+    A path elsewhere is None too, wherever its links lead.  An image's manifest names the path, so ask this only of an
+    image of ours: another user may have put a program into the store, where it is root's (nix-store --add).
     """
     program = store_path / "bin" / PROGRAM
+    if store_path.parent != STORE:
+        return None
     try:
         real = program.resolve(strict=True)
         found = real.stat()
@@ -88,7 +103,8 @@ def identify(path: Path, reason: str = "asked for") -> Qemu:
     try:
         said, sandbox = _version(path)
     except CommandError as error:
-        raise LaunchError(f"{path} does not run: {error.message}", hint=hint, details=error.details) from error
+        message = f"{path} does not run: {error.message}"
+        raise LaunchError(message, hint=error.hint or hint, details=error.details) from error
     match = _VERSION.search(said)
     if match is None:
         raise LaunchError(f"{path} is not QEMU: it says {said[:80]!r}", hint=hint)
@@ -101,8 +117,37 @@ def identify(path: Path, reason: str = "asked for") -> Qemu:
 def _version(path: Path) -> tuple[str, bool]:
     """What a program says of its version, and whether it knows -sandbox.  Raises CommandError."""
     with suppress(CommandError):  # QEMU takes its options one after another, and refuses this one without seccomp
-        return run([str(path), "-sandbox", "on", "--version"]).stdout, True
-    return run([str(path), "--version"]).stdout, False
+        return _said([str(path), "-sandbox", "on", "--version"]), True
+    return _said([str(path), "--version"]), False
+
+
+def _said(line: Sequence[str]) -> str:
+    """What a program prints that is confined as QEMU is.  Raises CommandError if it fails, or doesn't end."""
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        started = start(line, stdout, stderr)
+        try:
+            ended = ends_within(started.child, VERSION_S)
+            failed = _refused(started) if ended else f"did not end within {VERSION_S:g} s"
+        finally:
+            end_group(started.child, 0.1)
+            started.close()
+        said, wrong = (_first(stream) for stream in (stdout, stderr))
+    status = started.child.returncode
+    if failed or status:
+        message, hint = f"{Path(line[0]).name} {failed or how_it_ended(status)}", MAY_NOT if status == REFUSED else None
+        raise CommandError(message, argv=line, status=status, tail=wrong, hint=hint)
+    return said
+
+
+def _refused(started: Started) -> str:
+    """Why a program wasn't started at all; empty if it was."""
+    error = started.report().error
+    return f"was not started: {error}" if error else ""
+
+
+def _first(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read(MOST_SAID).decode(errors="replace")
 
 
 def how_it_ended(status: int) -> str:
