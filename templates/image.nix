@@ -23,6 +23,13 @@ let
       firmware = router.drivers != null && router.drivers.firmware != [ ];
     } // patches // (if router ? extraModules then { headers = true; } else { }));
 
+  # The options that the kernel's source has, for `netvm-build check`.
+  kconfig = platform.readKconfig ({
+    inherit (router) version;
+    inherit check;
+    reader = ./kernel/read_kconfig.py;
+  } // patches);
+
   # The firewall as the transaction that nft would send to the kernel, so that the guest needs no nft.
   ruleset = platform.compileRuleset {
     ruleset = ./rootfs/etc/netvm/ruleset.nft;
@@ -68,6 +75,6 @@ let
   };
 in
 {
-  inherit image kernel rootfs ruleset drivers moduleNames;
+  inherit image kernel kconfig rootfs ruleset drivers moduleNames;
   inherit (platform) qemu;
 }

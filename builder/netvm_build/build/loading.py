@@ -14,7 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netvm_build import kconfig, spec
+from netvm_build.build import kernel_index
 from netvm_build.build import render as rendering
+from netvm_build.kconfig import known
+from netvm_build.kconfig.index import BadIndex
 from netvm_build.model import AUTO, NIC_MODELS, PlatformKind, Router, Source
 from netvm_build.util import resources
 from netvm_build.util.errors import Problem, SpecError
@@ -30,7 +33,8 @@ LOCK_COMMAND = "netvm-build lock"
 class Loaded:
     """A spec that is in order, with everything it refers to.  `origins` tells where each value came from.
 
-    `lock_file` is the lock that the user named; None: the one beside the spec.
+    `lock_file` is the lock that the user named; None: the one beside the spec.  `looked_up_in` is the version of Linux
+    in whose index the kernel's options were looked up, None if there is none.
     """
 
     path: Path
@@ -38,6 +42,7 @@ class Loaded:
     origins: Mapping[str, Source]
     kernel: kconfig.KernelConfig
     lock_file: Path | None = None
+    looked_up_in: str | None = None
 
     @property
     def lock_path(self) -> Path:
@@ -65,16 +70,46 @@ def lock_beside(path: Path) -> Path:
 def load(path: Path, lock_file: Path | None = None) -> Loaded:
     """Read a spec and the kernel fragments it names.  Raises SpecError with every problem of both."""
     draft = spec.draft(path)
+    lock = lock_file or lock_beside(path)
+    problems = list(draft.problems)
     try:
         fragments = kconfig.load_fragments((*draft.router.kernel.fragment_dirs, resources.folder("kernel-configs")))
         router = _with_this_machines_nics(draft, fragments)
+    except SpecError as error:
+        raise SpecError([*problems, *error.problems]) from error
+    version = None
+    try:
         kernel = kconfig.resolve(router.kernel, fragments, draft.origins, draft.unread, draft.written)
+        version, unfit = _options_looked_up(router, lock, kernel, whole=not draft.unread)
+        problems += unfit
         router = _with_a_driver_for_its_card(draft, router, kernel)
     except SpecError as error:
-        raise SpecError([*draft.problems, *error.problems]) from error
-    if draft.problems:
-        raise SpecError(draft.problems)
-    return Loaded(path, router, draft.origins, kernel, lock_file)
+        problems += error.problems
+        if version is None:  # what is missing may be what would bring an option
+            kernel = kconfig.attempt(router.kernel, fragments).config
+            problems += _options_looked_up(router, lock, kernel, whole=False)[1]
+    if problems:
+        raise SpecError(problems)
+    return Loaded(path, router, draft.origins, kernel, lock_file, version)
+
+
+def options_problems(loaded: Loaded) -> list[Problem]:
+    """The problems with the kernel's options that an index shows, which may have been made since."""
+    return _options_looked_up(loaded.router, loaded.lock_path, loaded.kernel)[1]
+
+
+def _options_looked_up(
+    router: Router, lock: Path, kernel: kconfig.KernelConfig, *, whole: bool = True
+) -> tuple[str | None, list[Problem]]:
+    """The version of Linux whose index there is, None without one, and what it shows; `whole` as for `known`."""
+    index = kernel_index.find(router, lock)
+    if index is None:
+        return None, []
+    own = {option.name for option in router.kernel.config}
+    try:
+        return index.linux, list(known.problems(kernel, index, own, whole=whole))
+    except BadIndex:
+        return None, []
 
 
 def _with_this_machines_nics(loaded: spec.Loaded, fragments: Mapping[str, kconfig.Fragment]) -> Router:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netvm_build import kconfig
-from netvm_build.build import debian, fetching, patching
+from netvm_build.build import debian, fetching, indexing, kernel_index, patching
 from netvm_build.build import render as rendering
 from netvm_build.build.loading import LOCK_NAME, Loaded, render
 from netvm_build.build.locking import locked, naming_the_spec, refuse_unlocked
@@ -137,6 +137,8 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
         tree = prepare(loaded, work, sink, update_lock=update_lock)
         log = work / "build.log"
         try:
+            if loaded.looked_up_in is None or update_lock:
+                indexing.look_up_options(loaded, partial(_read_kconfig, loaded, tree, work, sink), sink)
             build_image = partial(
                 nix.build, tree, ["image"], sink, stage="build image", out_link=work / "image", log=log
             )
@@ -184,6 +186,32 @@ def _tell_other_spec(loaded: Loaded, work: Path, out: Path, sink: Sink) -> None:
             sink(Note(f"{out} has the image of {shown(other)}, which this build replaces; {keep}"))
     except (OSError, ValueError):
         return  # an image of before specs were recorded; or a path that is none
+
+
+def _read_kconfig(loaded: Loaded, tree: Path, work: Path, sink: Sink) -> Path:
+    """Build what read_kconfig.py makes, and keep its index; the store path."""
+    stage, log = "read Kconfig", work / "kconfig.log"
+    build_kconfig = partial(nix.build, tree, ["kconfig"], sink, stage=stage, out_link=work / "kconfig", log=log)
+    (store_path,) = _from_anywhere(loaded, tree, ["kconfig"], build_kconfig, sink)
+    kernel_index.keep(loaded.router, loaded.lock_path, store_path / "index")
+    return store_path
+
+
+def read_kconfig(loaded: Loaded, out: Path, sink: Sink) -> Path:
+    """The store path of what templates/kernel/read_kconfig.py makes of the locked kernel's source; keeps its index.
+
+    Raises NetvmError for a kernel that isn't built from a locked source.
+    """
+    if not kernel_index.is_possible(loaded.router):
+        hint = "the options of Debian's own kernel and of nixpkgs' are compared with what is asked during the build"
+        raise NetvmError("only a kernel that is built from the lock's source has an index", hint=hint)
+    work = _own_work_folder(loaded, out)
+    with claim(work), naming_the_spec(loaded):
+        tree = prepare(loaded, work, sink)
+        try:
+            return _read_kconfig(loaded, tree, work, sink)
+        except KernelPatchError as error:
+            raise patching.spec_error(error, loaded) from error
 
 
 def plan(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False) -> Plan:

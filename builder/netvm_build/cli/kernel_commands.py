@@ -19,6 +19,7 @@ from netvm_build.cli.app import netvm_build
 from netvm_build.cli.escape import escape
 from netvm_build.cli.kernel_exchange import diff, export, import_files
 from netvm_build.cli.kernel_reading import JSON, SPEC, read_kernel
+from netvm_build.cli.kernel_source import index
 from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import NetvmError
 
@@ -32,7 +33,7 @@ def kernel() -> None:
     """Look at kernel fragments and at what a spec makes of them."""
 
 
-for command in (import_files, export, diff):
+for command in (import_files, export, diff, index):
     kernel.add_command(command)
 
 

@@ -101,11 +101,22 @@ def check(screen: Screen, spec: str, show: bool, as_json: bool) -> None:
             screen.result_json({"version": 1, "ok": False, "problems": _problems(error)})
         raise
     if as_json:
-        screen.result_json({"version": 1, "ok": True, "problems": [], **(_full(loaded) if show else {})})
+        looked_up = {"looked_up_in": loaded.looked_up_in}
+        screen.result_json({"version": 1, "ok": True, "problems": [], **looked_up, **(_full(loaded) if show else {})})
     elif show:
         screen.result(show_spec(Loaded(loaded.router, loaded.origins)).rstrip("\n"))
     else:
         screen.result(f"{path}: ok")
+    if not as_json:
+        _say_what_was_not_looked_up(screen, loaded)
+
+
+def _say_what_was_not_looked_up(screen: Screen, loaded: loading.Loaded) -> None:
+    from netvm_build.build import kernel_index
+
+    if loaded.looked_up_in is None and kernel_index.is_possible(loaded.router):
+        version = loaded.router.kernel.version
+        screen.say(f"note: options weren't looked up in Linux {version}; `netvm-build kernel index` makes it possible")
 
 
 def _problems(error: SpecError) -> list[dict[str, object]]:

@@ -70,6 +70,16 @@ rec {
     inherit kernel sources;
   };
 
+  # The options that a kernel's source has → { index, tree, answers.json, python }, see ../../kernel/read_kconfig.py
+  readKconfig = { version, reader, check, patches ? null }: packages.runIn {
+    name = "kconfig-${packages.version "linux"}";
+    root = packages.root "toolchain";
+    script = ./kconfig.sh;
+    linuxSource = linuxSource { inherit version patches; };
+    linuxTarball = linuxTarball version;
+    inherit reader check;
+  };
+
   # A kernel that Debian built → the same as buildKernel's, and options.json
   stockKernel = { structuredExtraConfig, check, known }: packages.runIn {
     name = "linux-stock-${packages.version "linux"}";

@@ -1,4 +1,4 @@
-# What can be built: nix build -f . image | kernel | rootfs | qemu
+# What can be built: nix build -f . image | kernel | kconfig | rootfs | qemu
 let
   platform = import ./platforms/debian { lock = builtins.fromJSON (builtins.readFile ./netvm.lock); };
 in

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netvm_build.model.architecture import X86_64
+from netvm_build.util.cache import cache_dir
 from netvm_build.util.decode import DecodeError, decode, read_json
 from netvm_build.util.errors import CommandError, LaunchError
 from netvm_build.util.files import replace_file
@@ -214,17 +215,6 @@ def _bare(qemu: Qemu, kind: str, sets: Sequence[tuple[int, str]]) -> list[str]:
     line = [str(qemu.path), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
     line += ["-sandbox", SANDBOX] if qemu.sandbox else []
     return [*line, *descriptor_sets(sets), "-machine", X86_64.machine, "-accel", kind, "-cpu", "max"]
-
-
-def cache_dir() -> Path:
-    """$XDG_CACHE_HOME/netvm-build, or ~/.cache/netvm-build (XDG Base Directory Specification).
-
-    Nothing can be kept there for a user who has no home.
-    """
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not base.startswith("/"):
-        base = os.path.expanduser("~/.cache")  # noqa: PTH111  # it leaves the ~ where Path.home() raises
-    return Path(base if base.startswith("/") else os.devnull) / "netvm-build"
 
 
 def _closed(device: Path) -> str | None:

@@ -1,0 +1,133 @@
+# SPDX-FileCopyrightText: 2026 netvm-build contributors
+# SPDX-License-Identifier: MIT
+
+"""Which options a kernel's source has: an index that templates/kernel/read_kconfig.py makes inside the build.
+
+A line of JSON about the whole, then one for each option: its name, a tab, and JSON.  A line is decoded when somebody
+asks for its option, because few of the 17,000 are asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+VERSION = 1
+MAX_BYTES = 64 << 20
+_KINDS = frozenset({"bool", "tristate", "string", "int", "hex", "unknown"})
+
+Expression = str | tuple[Any, ...]
+"""An option's name, a constant behind a quote (``'y``), or an operator (``& | ! = != < <= > >=``) and its operands."""
+
+
+class BadIndex(ValueError):
+    """An index that can't be read; it can be made again."""
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """An option as the source defines it.
+
+    `kind` is its type.  `prompt` says when it has a question, None: never.  `selected` is what selects it.  `default`
+    is what it can be without a question and without being selected.  `choice` is the number of its choice.  `ranges`
+    are (least, most, when) of a number; the first that applies counts.
+    """
+
+    name: str
+    kind: str
+    prompt: Expression | None = None
+    selected: Expression = "'n"
+    default: Expression = "'n"
+    choice: int | None = None
+    ranges: tuple[tuple[str, str, Expression], ...] = ()
+
+
+class Index:
+    """The options of one kernel's source.  `linux` is its version, `modules` the option that brings modules."""
+
+    def __init__(self, content: bytes) -> None:
+        """Raises BadIndex."""
+        head, _, rest = content.partition(b"\n")
+        try:
+            about = json.loads(head)
+            if about["version"] != VERSION:
+                raise BadIndex("of another version")
+            self.linux, self.modules = str(about["linux"]), str(about["modules"])
+            rows = (line.partition("\t") for line in rest.decode("ascii").splitlines())
+            self._lines = {name: text for name, _, text in rows}
+            if len(self._lines) != about["options"]:
+                raise BadIndex("cut off")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise BadIndex(f"cut off or no index: {error}") from error
+        self._symbols: dict[str, Symbol | None] = {}
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The names of all options, sorted."""
+        return self._lines.keys()
+
+    def get(self, name: str) -> Symbol | None:
+        """An option, or None if the source has none of that name.  Raises BadIndex."""
+        if name not in self._symbols:
+            text = self._lines.get(name)
+            self._symbols[name] = None if text is None else _symbol(name, text)
+        return self._symbols[name]
+
+    @cached_property
+    def choices(self) -> Mapping[int, tuple[str, ...]]:
+        """The members of each choice."""
+        found: dict[int, tuple[str, ...]] = {}
+        for name, text in self._lines.items():
+            if '"choice":' in text and (symbol := self.get(name)) and symbol.choice is not None:
+                found[symbol.choice] = (*found.get(symbol.choice, ()), name)
+        return found
+
+    def nearest(self, name: str) -> str | None:
+        """The option that a misspelt name means, or the new name of one that got a prefix; None if none is near.
+
+        A typing error is within one word, so all others must be the same: NFS_COMMON is not near NF_LOG_COMMON.
+        """
+        renamed = [other for other in self.names if other.endswith(f"_{name}")]
+        if len(renamed) == 1:
+            return renamed[0]
+        words = name.split("_")
+        alike = [other for other in self.names if _one_word_off(words, other.split("_"))]
+        near = difflib.get_close_matches(name, alike, 1, 0.75)
+        return near[0] if near else None
+
+
+def _one_word_off(words: list[str], others: list[str]) -> bool:
+    """Whether all words but one are the same, or the same letters are divided otherwise."""
+    if len(words) != len(others):
+        return "".join(words) == "".join(others)
+    return sum(map(str.__ne__, words, others)) == 1
+
+
+def _symbol(name: str, text: str) -> Symbol:
+    try:
+        found = json.loads(text)
+        kind, choice = found["type"], found.get("choice")
+        if kind not in _KINDS or not isinstance(choice, int | None):
+            raise BadIndex(f"{name} is of an unknown type")
+        return Symbol(
+            name,
+            kind,
+            prompt=_expression(found["prompt"]) if "prompt" in found else None,
+            selected=_expression(found.get("selected", "'n")),
+            default=_expression(found.get("default", "'n")),
+            choice=choice,
+            ranges=tuple((str(low), str(high), _expression(when)) for low, high, when in found.get("ranges", ())),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadIndex(f"{name}: cut off or no option: {error}") from error
+
+
+def _expression(found: Any) -> Expression:
+    if isinstance(found, str):
+        return found
+    operator, *operands = found
+    return (str(operator), *map(_expression, operands))
