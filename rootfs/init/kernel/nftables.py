@@ -85,11 +85,19 @@ def batch(parts: Sequence[Message]) -> bytes:
     return b"".join(whole)
 
 
+LONGEST = 4 << 20
+"""Bytes of a transaction.  The default, net.core.wmem_default, is 208 KiB: too few for thousands of forwarded ports."""
+
+
 class Tables:
     """The kernel's nf_tables.  It has answered before a transaction's send returns, so nothing here ever waits."""
 
     def __init__(self) -> None:
         self._socket = native.Socket(native.AF_NETLINK, native.SOCK_RAW_CLOEXEC, NETLINK_NETFILTER)
+        try:
+            self._socket.setsockopt(native.SOL_SOCKET, native.SO_SNDBUFFORCE, LONGEST)
+        except OSError:
+            self._socket.setsockopt(native.SOL_SOCKET, native.SO_SNDBUF, LONGEST)
         self._socket.bind((0, 0))
         self._socket.setblocking(False)
 
