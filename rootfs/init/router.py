@@ -73,6 +73,8 @@ class Router:
         )
         self.port = EventPort(self.loop, voice, self._asked)
         self._answers: HostRequests | None = None
+        self._cpus = sorted(os.sched_getaffinity(0))
+        self._steered = 0
         self.state = RouterState(
             self.loop, voice, self.firewall, self.supervisor, self.uplinks, self.clients, self._lock_modules
         )
@@ -141,12 +143,26 @@ class Router:
     def _link_came(self, link: Link) -> None:
         if link.kind != ARPHRD_ETHER:
             return
-        if address.has_oui(link.mac, self.config.oui):
+        client = address.has_oui(link.mac, self.config.oui)
+        if len(self._cpus) > 1:
+            self.loop.later(0, lambda: self._steer(link.index, client))
+        if client:
             self.clients.attach(link)
         elif self.uplinks.expects(link.name):
             self.uplinks.adopt(link)
         elif uplink.is_physical(link.name):
             self.uplinks.attach(link)
+
+    def _steer(self, index: int, client: bool) -> None:
+        """Spread an interface over the CPUs, once it is up."""
+        from init.kernel import steering
+
+        try:
+            name = native.if_indextoname(index)
+        except OSError:  # it was removed
+            return
+        steering.spread(name, self._cpus, self._steered, client=client)
+        self._steered += client
 
     def _link_went(self, link: Link) -> None:
         self.clients.detach(link.index)

@@ -23,6 +23,7 @@ from netvm_build.measure.unmeasured import Unmeasured
 from netvm_build.measure.values import KINDS, Figure, Report, Sample, Subject
 from netvm_build.measure.wires import Wire
 from netvm_build.model.address import Pair
+from netvm_build.vmm.qemu.datapath import Choice
 
 from tests.support.other_user import ALICE, AS_ROOT, as_user
 
@@ -42,6 +43,11 @@ SUBJECT = Subject(
 )
 HOST = HostFacts("Intel(R) Xeon(R) Platinum 8259CL CPU @ 2.50GHz", 96, 191000, "6.1.0-28-cloud-amd64", 0.5, "there")
 
+PATH = (
+    Choice("vhost", "off", "/dev/vhost-net: Permission denied"),
+    Choice("queues", "2", "one for each of machine.cpus"),
+)
+
 
 def made(*, trouble: str = "") -> Report:
     """A report with two samples of each figure, or with none of the second one."""
@@ -49,7 +55,7 @@ def made(*, trouble: str = "") -> Report:
     figures = [Figure(kind, samples) for kind in KINDS]
     if trouble:
         figures[1] = Figure(KINDS[1], (), trouble)
-    return Report(SUBJECT, HOST, 2, 3.0, tuple(figures))
+    return Report(SUBJECT, HOST, PATH, 2, 3.0, tuple(figures))
 
 
 @pytest.mark.parametrize("width", [None, 80, 200])
@@ -76,7 +82,7 @@ def test_what_was_not_measured_has_no_figure() -> None:
 
 def test_a_run_with_fewer_samples_is_not_complete() -> None:
     one = Figure(KINDS[0], (Sample(1.0),), "the second did not end in time")
-    assert not Report(SUBJECT, HOST, 2, 3.0, (one,)).complete
+    assert not Report(SUBJECT, HOST, PATH, 2, 3.0, (one,)).complete
 
 
 def test_the_json_has_the_members_that_are_documented() -> None:
@@ -84,7 +90,7 @@ def test_the_json_has_the_members_that_are_documented() -> None:
     section = page.partition("\n## bench\n")[2].partition("\n## ")[0]
     document = report.to_dict(made())
     names = set(document) | {name for part in ("image", "machine", "host") for name in document[part]}
-    names |= set(document["figures"][0]) | {kind.id for kind in KINDS}
+    names |= set(document["path"][0]) | set(document["figures"][0]) | {kind.id for kind in KINDS}
     assert {name for name in names if f"`{name}`" not in section} == set()
     json.dumps(document, allow_nan=False)
 
@@ -175,11 +181,11 @@ def _serve_and_ask() -> None:
     ours, theirs = socket.socketpair()
     if os.fork() == 0:
         ours.close()
-        peers.serve(theirs, "100.64.0.1", "100.64.0.0")
+        peers.serve(theirs, "100.64.0.1", "100.64.0.0", 2, offloads=True)
         os._exit(0)
     theirs.close()
-    said, taps, _, _ = socket.recv_fds(ours, 1000, 2)
-    assert (said, len(taps)) == (b"{}\n", 2)
+    said, taps, _, _ = socket.recv_fds(ours, 1000, 4)
+    assert (said, len(taps)) == (b"{}\n", 4)
     ours.sendall(peers.line({"do": "echo", "count": 1}))
     assert "no reply" in json.loads(ours.recv(1000))["unmeasured"]
     ours.close()

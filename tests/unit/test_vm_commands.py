@@ -275,6 +275,7 @@ SHAPE |= {
     "watchdog_s",
     "modules",
     "floods",
+    "path",
     "age_s",
     "qemu",
     "kernel_drops",

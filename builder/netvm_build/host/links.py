@@ -35,6 +35,7 @@ IPROUTE2 = "iproute2"
 # <linux/if_tun.h> and <linux/sockios.h>
 _TUNSETIFF, _TUNSETPERSIST, _TUNSETOWNER = 0x400454CA, 0x400454CB, 0x400454CC
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_TUN_EXCL = 0x0002, 0x1000, 0x4000, 0x8000
+_IFF_MULTI_QUEUE = 0x0100
 _SIOCGIFHWADDR, _SIOCGIFMTU = 0x8927, 0x8921
 
 DROP = "1,6 0 0 2,"
@@ -117,12 +118,14 @@ def open_tun() -> int:
         raise LinkError(f"{TUN} cannot be opened: {error.strerror}", hint=hint) from error
 
 
-def make_tap(name: str, descriptor: int) -> Tap:
+def make_tap(name: str, descriptor: int, *, multi_queue: bool = False) -> Tap:
     """A tap that goes as the descriptor of `open_tun` is closed.  A `%d` in the name becomes a free number.
+
+    `multi_queue` lets `open_queue` add to it.
 
     Raises LinkExists if there is one of this name, NotPermitted, or LinkError.
     """
-    flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_TUN_EXCL
+    flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_TUN_EXCL | (_IFF_MULTI_QUEUE if multi_queue else 0)
     try:
         answer = fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
     except OSError as error:
@@ -135,9 +138,9 @@ def make_tap(name: str, descriptor: int) -> Tap:
     return Tap(Link(made, mac_of(made) or ""), descriptor)
 
 
-def open_tap(name: str, descriptor: int) -> Tap:
-    """A tap that is there, opened for one queue.  Raises OSError: EBUSY, EPERM, or EINVAL for what is no such tap."""
-    flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR
+def open_tap(name: str, descriptor: int, *, multi_queue: bool = False) -> Tap:
+    """A queue of a tap that is there.  Raises OSError: EBUSY, EPERM, or EINVAL for what is no such tap."""
+    flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | (_IFF_MULTI_QUEUE if multi_queue else 0)
     try:
         fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
     except OSError:

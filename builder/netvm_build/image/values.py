@@ -38,6 +38,10 @@ class MachineRequirements:
     cpus: Annotated[int, at_least(1)] = 1
     nic: Annotated[str, one_of(NICS)] = "e1000e"
     watchdog_s: Annotated[int, at_least(0)] = 0
+    vhost: Annotated[str, one_of(("auto", "on", "off"))] = "auto"
+    queues: Annotated[int, at_least(0)] = 0
+    offloads: bool = True
+    rx_queue_size: Annotated[int, at_least(0)] = 0
 
 
 @dataclass(frozen=True)

@@ -31,23 +31,24 @@ MAX_LINE = 1 << 20
 class Endpoints:
     """The client of a /31 and the upstream, as an asynchronous context.  Raises Unmeasured where there can be none.
 
-    `upstream` and `client` are the descriptors of the taps, which are the caller's to hand on, not to close.
+    `upstream` and `client` are the descriptors of each tap's queues, which are the caller's to hand on, not to close.
     """
 
-    def __init__(self, pair: Pair) -> None:
+    def __init__(self, pair: Pair, queues: int = 1, *, offloads: bool = False) -> None:
         self._pair = pair
+        self._queues, self._offloads = queues, offloads
         self._child: Popen[bytes] | None = None
         self._channel, self._theirs = socket.socketpair()
         self._taps: list[int] = []
         self._rest = b""
 
     @property
-    def upstream(self) -> int:
-        return self._taps[0]
+    def upstream(self) -> list[int]:
+        return self._taps[: self._queues]
 
     @property
-    def client(self) -> int:
-        return self._taps[1]
+    def client(self) -> list[int]:
+        return self._taps[self._queues :]
 
     async def __aenter__(self) -> Endpoints:
         try:
@@ -67,7 +68,7 @@ class Endpoints:
             self._child = spawn(
                 [
                     *(sys.executable, "-P", "-m", peers.__name__, str(theirs.fileno())),
-                    *(str(self._pair.client), str(self._pair.router)),
+                    *(str(self._pair.client), str(self._pair.router), str(self._queues), str(int(self._offloads))),
                 ],
                 env={"PYTHONPATH": os.pathsep.join(filter(None, (OURS, os.environ.get("PYTHONPATH"))))},
                 stderr=None,
@@ -79,7 +80,7 @@ class Endpoints:
 
     def _first(self) -> bytes:
         """The first bytes, and the taps that come with them."""
-        data, descriptors, _, _ = socket.recv_fds(self._channel, 65536, 2)
+        data, descriptors, _, _ = socket.recv_fds(self._channel, 65536, 2 * self._queues)
         self._taps += descriptors
         return data
 

@@ -29,8 +29,9 @@ from netvm_build.util import interrupts
 from netvm_build.util.errors import BootError
 from netvm_build.util.events import Note, Progress, Sink, StageEnded, StageStarted
 from netvm_build.vmm import qemu
-from netvm_build.vmm.qemu import backends, credentials
+from netvm_build.vmm.qemu import backends, credentials, datapath
 from netvm_build.vmm.qemu.accelerator import Accelerator
+from netvm_build.vmm.qemu.datapath import Choice, Datapath
 from netvm_build.vmm.qemu.secret_sources import Sources
 
 STAGE = "bench"
@@ -80,7 +81,7 @@ def bench(wanted: Wanted, sink: Sink) -> Report:
         ok = True
     finally:
         sink(StageEnded(STAGE, ok, time.monotonic() - started, "measured" if ok else "failed"))
-    return Report(_subject(wanted), found, wanted.runs, wanted.seconds, tally.figures)
+    return Report(_subject(wanted), found, tally.choices, wanted.runs, wanted.seconds, tally.figures)
 
 
 def _subject(wanted: Wanted) -> Subject:
@@ -108,6 +109,7 @@ class _Tally:
         self._done = 0
         self._samples: dict[str, list[Sample]] = {kind.id: [] for kind in KINDS}
         self._trouble: dict[str, str] = {}
+        self.choices: tuple[Choice, ...] = ()
 
     def begin(self, kind: str) -> None:
         """Say what is measured next."""
@@ -150,7 +152,9 @@ async def _endpoints(wanted: Wanted, stack: AsyncExitStack) -> Endpoints:
     manifest = wanted.image.manifest
     if not manifest.uses_dhcp or any(vlan is not None for vlan in manifest.cards[0].vlans.values()):
         raise Unmeasured("the spec's uplink takes no lease on an untagged network, and the upstream has no other")
-    return await stack.enter_async_context(Endpoints(allocate(manifest.pool, (), 1)[0]))
+    wish = datapath.wished(wanted.image)
+    count, _ = datapath.queues(wish, wanted.nic, datapath.Way())
+    return await stack.enter_async_context(Endpoints(allocate(manifest.pool, (), 1)[0], count, offloads=wish.offloads))
 
 
 async def _boot(
@@ -160,10 +164,15 @@ async def _boot(
     tally.begin("boot")
     heard = Guest()
     machine = qemu.router(wanted.image, wanted.accelerator.kind, nic=wanted.nic)
+    inherited: list[int] = []
     if ends is not None:
         pair = allocate(wanted.image.manifest.pool, (), 1)[0]
-        nic = qemu.ClientNic("c0", pair.router_mac, backends.tap(ends.client))
-        machine = replace(machine, uplink_net=backends.tap(ends.upstream), nics=(nic,))
+        outer, inner = (_path(wanted, nic, len(ends.client), stack) for nic in (wanted.nic, NIC))
+        tally.choices = outer.choices
+        nic = qemu.ClientNic("c0", pair.router_mac, backends.tap(*ends.client, vhost=inner.vhost), path=inner)
+        uplink_net = backends.tap(*ends.upstream, vhost=outer.vhost)
+        machine = replace(machine, uplink_net=uplink_net, uplink_path=outer, nics=(nic,))
+        inherited += [*ends.upstream, *ends.client, *outer.vhost, *inner.vhost]
     secrets = credentials.wifi(wanted.image, wanted.secrets)
     if secrets is not None:
         stack.callback(secrets.close)
@@ -175,7 +184,7 @@ async def _boot(
         on_port=heard.on_port,
         port_name=qemu.EVENTS_PORT,
         max_line=guest.MAX_REPLY,
-        inherited=() if ends is None else (ends.upstream, ends.client),
+        inherited=inherited,
         secrets=secrets,
     )
     await stack.enter_async_context(vm)
@@ -191,6 +200,13 @@ async def _boot(
     ready_at = next(one.at for one in heard.heard if isinstance(one.event, guest.Ready))
     tally.add("boot", Sample(ready_at - vm.powered_at, cpus))
     return vm, heard.lost
+
+
+def _path(wanted: Wanted, nic: str, count: int, stack: AsyncExitStack) -> Datapath:
+    """What moves the packets of a card; the client's is always virtio-net."""
+    found = datapath.choose(datapath.wished(wanted.image), nic, wanted.accelerator.kind, datapath.Way(), count)
+    stack.callback(found.close)
+    return found
 
 
 async def _up(heard: Guest, *, client: bool) -> None:

@@ -3,11 +3,11 @@
 
 """The program that plays a router's client and its upstream, in network namespaces that no privilege is needed for.
 
-    python -P -m netvm_build.measure.peers DESCRIPTOR CLIENT GATEWAY
+    python -P -m netvm_build.measure.peers DESCRIPTOR CLIENT GATEWAY QUEUES OFFLOADS
 
-DESCRIPTOR is a socket.  The first line that it sends is ``{}`` with both taps (SCM_RIGHTS of unix(7)): the upstream's,
-then the client's.  Then it answers each line, a request such as ``{"do": "tcp", "seconds": 3.0}``, with a line, and
-ends with the socket.  An answer may be ``{"unmeasured": WHY}``.
+DESCRIPTOR is a socket.  The first line that it sends is ``{}`` with both taps' queues (SCM_RIGHTS of unix(7)): the
+upstream's, then the client's.  Then it answers each line, a request such as ``{"do": "echo", "count": 9}``, with a
+line, and ends with the socket.  An answer may be ``{"unmeasured": WHY}``.
 
 A user namespace lets a user make others, and taps in them (user_namespaces(7)); the capabilities that it gives end
 there.
@@ -66,18 +66,18 @@ def works(client: Wire, upstream: Wire) -> dict[str, Work]:
     return {"tcp": tcp, "packets": packets, "echo": echo}
 
 
-def serve(channel: socket.socket, own: str, gateway: str) -> None:
+def serve(channel: socket.socket, own: str, gateway: str, queues: int, *, offloads: bool) -> None:
     """Make the wires, hand over their taps, and answer until the other end is closed."""
     with ExitStack() as stack:
         try:
             become_root_of_our_own()
-            upstream = stack.enter_context(Wire(f"{SERVER}/24"))
-            client = stack.enter_context(Wire(f"{own}/31", gateway))
+            upstream = stack.enter_context(Wire(f"{SERVER}/24", queues=queues, offloads=offloads))
+            client = stack.enter_context(Wire(f"{own}/31", gateway, queues=queues, offloads=offloads))
             stack.enter_context(Dhcp(upstream))
         except Unmeasured as why:
             channel.sendall(line({"unmeasured": str(why)}))
             return
-        socket.send_fds(channel, [line({})], [upstream.tap, client.tap])
+        socket.send_fds(channel, [line({})], [*upstream.taps, *client.taps])
         known = works(client, upstream)
         for asked in stack.enter_context(channel.makefile("rb")):
             request = json.loads(asked)
@@ -96,4 +96,5 @@ def line(message: object) -> bytes:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])), *sys.argv[2:])
+    number, own, gateway, queues, offloads = sys.argv[1:]
+    serve(socket.socket(fileno=int(number)), own, gateway, int(queues), offloads=offloads == "1")

@@ -45,15 +45,15 @@ def _head(report: Report, width: int) -> list[str]:
         cpus,
         f"{subject.memory_mib} MiB",
     ]
+    path = [f"{choice.name} {choice.value} ({choice.why})" for choice in report.path]
     on = [
         host.cpu,
         "1 CPU" if host.cpus == 1 else f"{host.cpus} CPUs",
         f"Linux {host.kernel}",
         f"load {host.load:g}",
-        f"/dev/vhost-net: {host.vhost}",
         f"{report.runs} boots" if report.runs != 1 else "1 boot",
     ]
-    return [line for parts in (booted, machine, on) for line in flow(parts, width, between=" · ", rest="  ")]
+    return [line for parts in (booted, machine, path, on) for line in flow(parts, width, between=" · ", rest="  ")]
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
@@ -86,6 +86,7 @@ def to_dict(report: Report) -> dict[str, Any]:
             for name in ("memory_mib", "cpus", "nic", "qemu", "accelerator", "accelerator_reason")
         },
         "host": asdict(report.host),
+        "path": [asdict(choice) for choice in report.path],
         "runs": report.runs,
         "seconds": report.seconds,
         "figures": [_figure(figure) for figure in report.figures],

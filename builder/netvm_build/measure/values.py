@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from netvm_build.measure.host import HostFacts
+from netvm_build.vmm.qemu.datapath import Choice
 
 VERSION = 1
 
@@ -84,10 +85,11 @@ class Subject:
 
 @dataclass(frozen=True)
 class Report:
-    """All that is sent to us."""
+    """All that is sent to us; `path` says what moved the uplink's packets, and why."""
 
     subject: Subject
     host: HostFacts
+    path: tuple[Choice, ...]
     runs: int
     seconds: float
     figures: tuple[Figure, ...]

@@ -32,7 +32,7 @@ ASK_AGAIN_MS = 20
 
 CLONE_NEWNET = 0x40000000  # unshare(2)
 TUNSETIFF = 0x400454CA  # linux/if_tun.h
-IFF_TAP, IFF_NO_PI = 0x2, 0x1000
+IFF_TAP, IFF_NO_PI, IFF_MULTI_QUEUE, IFF_VNET_HDR = 0x2, 0x1000, 0x100, 0x4000
 _OWN = "/proc/thread-self/ns/net"
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -48,14 +48,23 @@ def check(result: int, call: str) -> None:
 class Wire:
     """A namespace with a tap of an address (``10.0.2.2/24``) and perhaps a gateway, as a context.
 
-    `tap` is the descriptor for QEMU.  Packets are of at most 1500 bytes and have their checksums, as on a real network:
-    no IFF_VNET_HDR, by which two kernels of one host hand each other segments of 64 KiB.
+    `taps` are descriptors for QEMU, one for each of its queues.  Packets are of at most 1500 bytes and have their
+    checksums, as on a real network; with `offloads` (IFF_VNET_HDR) two kernels of one host hand each other segments of
+    64 KiB, with checksums that nobody has computed.
     """
 
-    def __init__(self, address: str, gateway: str | None = None) -> None:
+    def __init__(self, address: str, gateway: str | None = None, *, queues: int = 1, offloads: bool = False) -> None:
         self._address = address
         self._gateway = gateway
-        self._namespace = self.tap = -1
+        self._queues = queues
+        self._flags = IFF_TAP | IFF_NO_PI | (IFF_VNET_HDR if offloads else 0) | (IFF_MULTI_QUEUE if queues > 1 else 0)
+        self._namespace = -1
+        self.taps: list[int] = []
+
+    @property
+    def tap(self) -> int:
+        """The first queue, or the only one."""
+        return self.taps[0]
 
     @property
     def netdev(self) -> str:
@@ -84,8 +93,9 @@ class Wire:
             os.close(home)
 
     def _furnish(self) -> None:
-        self.tap = os.open(TUN, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
-        fcntl.ioctl(self.tap, TUNSETIFF, struct.pack("16sH22x", LINK.encode(), IFF_TAP | IFF_NO_PI))
+        for _ in range(self._queues):
+            self.taps.append(os.open(TUN, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
+            fcntl.ioctl(self.taps[-1], TUNSETIFF, struct.pack("16sH22x", LINK.encode(), self._flags))
         NEIGHBOUR.write_text(str(ASK_AGAIN_MS))
         ip = find_tool("ip", "iproute2")
         run([ip, "link", "set", "lo", "up"])
@@ -109,10 +119,12 @@ class Wire:
 
     def close(self) -> None:
         """Give back the tap and the namespace."""
-        for descriptor in (self.tap, self._namespace):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._namespace = self.tap = -1
+        for descriptor in self.taps:
+            os.close(descriptor)
+        self.taps.clear()
+        if self._namespace >= 0:
+            os.close(self._namespace)
+            self._namespace = -1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

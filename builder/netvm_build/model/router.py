@@ -185,12 +185,19 @@ class Machine:
     """The virtual machine the image is made for; `nic` is QEMU's name of the emulated uplink.
 
     `watchdog_s` is after how many seconds without a sign of life from PID 1 the machine is reset; 0: never.
+
+    The last four are of a virtio uplink on a tap: `vhost` is auto, on or off; 0 `queues` are as many as `cpus`; an
+    `rx_queue_size` of 0 is QEMU's own.
     """
 
     memory_mib: int = 96
     cpus: int = 1
     nic: str = "e1000e"
     watchdog_s: int = 30
+    vhost: str = "auto"
+    queues: int = 0
+    offloads: bool = True
+    rx_queue_size: int = 0
 
 
 @dataclass(frozen=True)

@@ -212,6 +212,10 @@ def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
             cpus=take(keys.machine.CPUS),
             nic=take(keys.machine.NIC),
             watchdog_s=take(keys.machine.WATCHDOG),
+            vhost=take(keys.machine.VHOST),
+            queues=take(keys.machine.QUEUES),
+            offloads=take(keys.machine.OFFLOADS),
+            rx_queue_size=take(keys.machine.RX_QUEUE_SIZE),
         ),
         image=model.RootImage(verity=verity),
     )

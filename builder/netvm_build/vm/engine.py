@@ -33,7 +33,7 @@ from netvm_build.vm.keeper import STOP_S, Keeper
 from netvm_build.vm.launch import Launch, qemu_user
 from netvm_build.vm.networks import machine, networks, spare_ports
 from netvm_build.vm.terminal import IN_RUN, Left, attach
-from netvm_build.vm.uplink import USER_NETWORK, UplinkBackend, plug, told_mtu
+from netvm_build.vm.uplink import ON_USER_NETWORK, USER_NETWORK, UplinkBackend, plug, told_mtu
 from netvm_build.vm.uplink import check as check_uplink
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import accelerator, credentials
@@ -222,9 +222,11 @@ def _launch(
 ) -> Launch:
     offered = networks(image, place.folder, wanted.clients)
     described = machine(image, chosen.kind, wanted.nic, offered, spare_ports(len(offered), wanted.spare), wanted.cards)
-    plugged = plug(wanted.uplink, image, program)
+    plugged = ON_USER_NETWORK
+    if described.uplink is not None:
+        plugged = plug(wanted.uplink, image, program, described.uplink, chosen.kind)
     mtu = told_mtu(image, described.uplink or "", plugged.mtu)
-    described = replace(described, uplink_net=plugged.netdev, uplink_mtu=mtu)
+    described = replace(described, uplink_net=plugged.netdev, uplink_mtu=mtu, uplink_path=plugged.path)
     secrets = credentials.wifi(image, wanted.secrets)
     user = None if wanted.user is None else qemu_user(wanted.user)
     return Launch(image, program, chosen, described, offered, place, log, plugged, secrets, user)

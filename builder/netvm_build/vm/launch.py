@@ -50,11 +50,10 @@ class Launch:
 def vmm(launch: Launch, trunks: Trunks) -> Vmm:
     """The VM, with what it inherits: a tap, secrets, ends of trunks."""
     machine = replace(launch.machine, trunks=trunks.described, plug_later=launch.machine.slots.bridged)
-    uplink = () if launch.uplink.descriptor is None else (launch.uplink.descriptor,)
     wiring = Wiring(
         port=qemu.EVENTS_PORT,
         monitor=launch.place.folder / registry.MONITOR,
-        inherited=(*uplink, *(end.fileno() for end in trunks.inherited)),
+        inherited=(*launch.uplink.descriptors, *(end.fileno() for end in trunks.inherited)),
         secrets=launch.secrets,
         access=_access(launch),
     )
@@ -96,8 +95,8 @@ async def start(launch: Launch, vm: Vmm) -> None:
     try:
         await vm.start()
     finally:
-        if launch.uplink.descriptor is not None:
-            os.close(launch.uplink.descriptor)
+        for descriptor in launch.uplink.descriptors:
+            os.close(descriptor)
         if launch.secrets is not None:  # QEMU has read them
             launch.secrets.close()
 
@@ -148,4 +147,5 @@ def describe(launch: Launch, vm: Vmm) -> registry.VmState:
         image_id=launch.image.identity,
         behind=launch.uplink.socket,
         landlock=vm.landlock,
+        path=launch.uplink.path.choices,
     )

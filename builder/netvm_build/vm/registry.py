@@ -30,6 +30,7 @@ from netvm_build.util.process import has_ended, remove_empty
 from netvm_build.util.trust import private_folder
 from netvm_build.vm.runtime_folder import root_folder
 from netvm_build.vmm.qemu.confinement import qemu_group
+from netvm_build.vmm.qemu.datapath import Choice
 
 VERSION = 1
 RECORD = "vm.json"
@@ -72,7 +73,7 @@ class VmState:
     `started_at` is ISO 8601 in UTC.  `ports` are root ports that are free for hot-plugging.  `behind` is the socket of
     another router's client network, where this one's uplink is; else empty.  `image_id` tells the image that it was
     started from (`manifest.identity`); empty for a VM that an older version started.  `landlock` is the version of
-    its ABI that restricts QEMU, 0 without.
+    its ABI that restricts QEMU, 0 without.  `path` says what moves the packets of an emulated uplink, and why.
     """
 
     name: str
@@ -95,6 +96,7 @@ class VmState:
     image_id: str = ""
     behind: str = ""
     landlock: int = 0
+    path: tuple[Choice, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {"version": VERSION, **asdict(self)}

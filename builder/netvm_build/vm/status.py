@@ -205,6 +205,7 @@ def to_dict(now: Snapshot, record: VmState) -> dict[str, Any]:
         "modules": list(now.modules),
         "floods": now.floods,
         "age_s": round(now.age_s),
+        "path": [asdict(choice) for choice in record.path],
         "qemu": None if now.qemu is None else asdict(now.qemu),
     }
 

@@ -20,6 +20,8 @@ from netvm_build.util.errors import LaunchError, NetvmError
 from netvm_build.vm import outer, registry
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import backends
+from netvm_build.vmm.qemu.accelerator import KVM
+from netvm_build.vmm.qemu.datapath import ON, PLAIN, Datapath, Way, choose, queues, wished
 
 USER, TAP, BRIDGE, ROUTER = "user", "tap", "bridge", "router"
 NET = Path("/sys/class/net")
@@ -63,17 +65,18 @@ def _kind_by_name(name: str) -> str | None:
 
 @dataclass(frozen=True)
 class Plugged:
-    """The uplink as -netdev takes it without an id, the descriptor that QEMU inherits for it, if any, and the largest
-    packet that the network behind it carries, in bytes, if that is known.
+    """The uplink as -netdev takes it without an id, the descriptors that QEMU inherits for it, and the largest packet
+    that the network behind it carries, in bytes, if that is known.
 
     Without a `netdev` it is on the user network that fits the spec.  `socket` is that of another router's
-    client network, where the uplink is there.
+    client network, where the uplink is there.  `path` is what moves its packets.
     """
 
     netdev: str | None = None
-    descriptor: int | None = None
+    descriptors: tuple[int, ...] = ()
     socket: str = ""
     mtu: int | None = None
+    path: Datapath = PLAIN
 
 
 ON_USER_NETWORK = Plugged()
@@ -88,19 +91,37 @@ class _Way:
     mtu: int
 
 
-def plug(uplink: UplinkBackend, image: Image, program: qemu.Qemu) -> Plugged:
-    """Open the uplink.  A bridge gets a tap of ours as a port, which is removed with the router.
+def plug(uplink: UplinkBackend, image: Image, program: qemu.Qemu, nic: str, accelerator: str) -> Plugged:
+    """Open the uplink of a card.  A bridge gets a tap of ours as a port, which is removed with the router.
 
     Raises LaunchError, with what is missing, or NoSuchVm for a router that isn't running.
     """
+    wish = wished(image)
     if uplink.kind == ROUTER:
+        path = choose(wish, nic, accelerator, Way("another router's socket has no such thing"), 1)
         netdev, folder, socket = outer.join(uplink.name, image, program)
-        return Plugged(netdev, folder, socket)
+        return Plugged(netdev, (folder,), socket, path=path)
     way = _way(uplink)
     if way is None:
-        return ON_USER_NETWORK
-    tap = _opened(uplink, way.link) if uplink.kind == TAP else _port(uplink, way.link)
-    return Plugged(backends.tap(tap.descriptor), tap.descriptor, mtu=way.mtu)
+        return Plugged(path=choose(wish, nic, accelerator, Way("the user network has no such thing"), 1))
+    leads = Way(single=_single(uplink, way.link))
+    count, _ = queues(wish, nic, leads)
+    tap = _opened(uplink, way.link) if uplink.kind == TAP else _port(uplink, way.link, multi_queue=count > 1)
+    path = choose(wish, nic, accelerator, leads, count)
+    opened = (tap.descriptor, *_more(uplink, tap, count - 1))
+    return Plugged(backends.tap(*opened, vhost=path.vhost), (*opened, *path.vhost), mtu=way.mtu, path=path)
+
+
+def _single(uplink: UplinkBackend, link: LinkInfo) -> str:
+    """Why a tap has one queue, empty where it can have more."""
+    single = uplink.kind == TAP and not link.is_multi_queue
+    return f"the tap {link.name} was made without multi_queue" if single else ""
+
+
+def _more(uplink: UplinkBackend, tap: links.Tap, count: int) -> list[int]:
+    """So many more queues of a multi_queue tap."""
+    with _told(uplink, LinkInfo(tap.link.name, "", up=True, mtu=links.MTU)):
+        return [links.open_tap(tap.link.name, links.open_tun(), multi_queue=True).descriptor for _ in range(count)]
 
 
 def check(uplink: UplinkBackend, image: Image) -> None:
@@ -108,6 +129,9 @@ def check(uplink: UplinkBackend, image: Image) -> None:
 
     `image` need not be built yet.
     """
+    wish = wished(image)
+    if wish.vhost == ON:
+        choose(wish, image.manifest.machine.nic, KVM, Way(), 1).close()
     if uplink.kind == ROUTER:
         outer.free_socket(uplink.name, image)
     way = _way(uplink)
@@ -214,12 +238,6 @@ def _tap(uplink: UplinkBackend, link: LinkInfo | None) -> LinkInfo:
     if not link.is_tap:
         hint = f"make one: {_TAP_LIKE_THAT.format(name='uplink1')}, then --uplink tap:uplink1"
         raise LaunchError(f"--uplink: {name} is {link}, not a tap", hint=hint)
-    if link.is_multi_queue:
-        again = f"sudo ip tuntap del dev {name} mode tap multi_queue && {_TAP_LIKE_THAT.format(name=name)}"
-        raise LaunchError(
-            f"--uplink: {name} is {link}, and the router's card has one queue",
-            hint=f"make it again without: {again}",
-        )
     if not link.up:
         raise LaunchError(f"--uplink: the tap {name} is down", hint=f"sudo ip link set {name} up")
     return link
@@ -228,7 +246,7 @@ def _tap(uplink: UplinkBackend, link: LinkInfo | None) -> LinkInfo:
 def _opened(uplink: UplinkBackend, link: LinkInfo) -> links.Tap:
     """The tap itself.  Raises LaunchError where somebody else has it open, or we may not open it."""
     try:
-        return links.open_tap(link.name, links.open_tun())
+        return links.open_tap(link.name, links.open_tun(), multi_queue=link.is_multi_queue)
     except NetvmError as error:
         raise LaunchError(f"--uplink {uplink}: {error.message}", hint=error.hint) from error
     except OSError as error:
@@ -243,9 +261,9 @@ def _opened(uplink: UplinkBackend, link: LinkInfo) -> links.Tap:
         raise LaunchError(f"--uplink: the tap {link.name} cannot be opened: {error.strerror}", hint=again) from error
 
 
-def _port(uplink: UplinkBackend, bridge: LinkInfo) -> links.Tap:
+def _port(uplink: UplinkBackend, bridge: LinkInfo, *, multi_queue: bool) -> links.Tap:
     """A new tap in a bridge, with the bridge's MTU before it becomes a port: a bridge takes the least of its ports'."""
-    tap = _made(uplink, bridge)
+    tap = _made(uplink, bridge, multi_queue=multi_queue)
     with _told(uplink, bridge):
         links.ipv6_off(tap.link)
         links.set_mtu(tap.link, bridge.mtu)
@@ -253,10 +271,10 @@ def _port(uplink: UplinkBackend, bridge: LinkInfo) -> links.Tap:
     return tap
 
 
-def _made(uplink: UplinkBackend, bridge: LinkInfo) -> links.Tap:
+def _made(uplink: UplinkBackend, bridge: LinkInfo, *, multi_queue: bool = False) -> links.Tap:
     """A new tap, in no bridge yet."""
     with _told(uplink, bridge):
-        return links.make_tap("nvup%d", links.open_tun())
+        return links.make_tap("nvup%d", links.open_tun(), multi_queue=multi_queue)
 
 
 @contextmanager

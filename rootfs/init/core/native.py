@@ -40,6 +40,7 @@ SCM_RIGHTS, MSG_CTRUNC = 1, 8
 CMSG_INT = _socket.CMSG_SPACE(4)
 socket_pair: Callable[[], tuple[Socket, Socket]] = _socket.socketpair
 sethostname = _socket.sethostname
+if_indextoname = _socket.if_indextoname
 
 SIGHUP, SIGINT, SIGUSR1, SIGKILL, SIGUSR2, SIGPIPE, SIGTERM, SIGCHLD, SIGPWR = 1, 2, 10, 9, 12, 13, 15, 17, 30
 SIG_DFL, SIG_IGN = 0, 1

@@ -238,6 +238,10 @@
     cpus = 1;
     nic = "e1000e";
     watchdog_s = 30;
+    vhost = "auto";
+    queues = 0;
+    offloads = true;
+    rx_queue_size = 0;
   };
 
   spec = {
@@ -308,6 +312,10 @@
       cpus = 1;
       nic = "e1000e";
       watchdog_s = 30;
+      vhost = "auto";
+      queues = 0;
+      offloads = true;
+      rx_queue_size = 0;
     };
     image = {
       verity = false;

@@ -50,14 +50,15 @@ def refusal(where: str) -> list[str]:
         early = [error.message, error.hint or ""]
     assert interfaces() == before
     try:
-        plugged = plug(parse(where), image(), QEMU)
+        plugged = plug(parse(where), image(), QEMU, VIRTIO, "tcg")
     except LaunchError as error:
         said = [error.message, error.hint or ""]
         assert early == said
         return said
     assert early is None
-    assert plugged.descriptor is not None
-    os.close(plugged.descriptor)
+    assert plugged.descriptors
+    for descriptor in plugged.descriptors:
+        os.close(descriptor)
     assert plugged.netdev is not None
     return ["plugged", plugged.netdev.partition("=")[0]]
 
@@ -96,8 +97,9 @@ def devices() -> dict[str, object]:
 def _mtus(bridge: str, plugged: Plugged) -> dict[str, object]:
     tap = next(name for name in interfaces() if name.startswith("nvup"))
     during = [links.mtu_of(bridge), links.mtu_of(tap), plugged.mtu]
-    assert plugged.descriptor is not None
-    os.close(plugged.descriptor)
+    assert plugged.descriptors
+    for descriptor in plugged.descriptors:
+        os.close(descriptor)
     return {"during": during, "after": links.mtu_of(bridge)}
 
 
@@ -111,7 +113,7 @@ def mtu() -> dict[str, object]:
         tool(f"link add {port} mtu {size} type veth peer name far{number}")
         tool(f"link set {port} master {bridge} up")
         assert links.mtu_of(bridge) == size
-        entry = _mtus(bridge, plug(parse(f"bridge:{bridge}"), image(), QEMU))
+        entry = _mtus(bridge, plug(parse(f"bridge:{bridge}"), image(), QEMU, VIRTIO, "tcg"))
         for nic in ("e1000e", VIRTIO):
             for of_spec in (None, size, 1500):
                 key = f"{nic} {of_spec}"
@@ -123,7 +125,7 @@ def mtu() -> dict[str, object]:
     tool("link set mine mtu 9000")  # wider than what the bridge behind it carries
     tool("link set br1 mtu 1400")
     tool("link set mine master br1 up")
-    found["tap"] = [links.mtu_of("mine"), plug(parse("tap:mine"), image(), QEMU).mtu]
+    found["tap"] = [links.mtu_of("mine"), plug(parse("tap:mine"), image(), QEMU, VIRTIO, "tcg").mtu]
     return found
 
 

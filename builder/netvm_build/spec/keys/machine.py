@@ -46,6 +46,42 @@ WATCHDOG = Key(
     "30",
 )
 
+VHOST = Key(
+    "machine.vhost",
+    choice(("auto", "on", "off"), "a use of vhost"),
+    lambda r: r.machine.vhost,
+    "Whether the host's kernel moves the packets of a virtio uplink on a tap or bridge, instead of QEMU. `auto`: under"
+    " KVM, if /dev/vhost-net is there and may be opened; `on`: `run` fails without it.",
+    "auto",
+)
+
+QUEUES = Key(
+    "machine.queues",
+    whole_number(0, 16),
+    lambda r: r.machine.queues,
+    "The pairs of queues of a virtio uplink on a tap or bridge, at most `machine.cpus`, which is what 0 stands for. A"
+    " tap that you make yourself needs `multi_queue`.",
+    "0",
+)
+
+OFFLOADS = Key(
+    "machine.offloads",
+    names.BOOLEAN,
+    lambda r: r.machine.offloads,
+    "Whether a virtio uplink on a tap or bridge leaves checksums and segmentation to the host. `false` is for finding"
+    " out whether they are at fault.",
+    "true",
+)
+
+RX_QUEUE_SIZE = Key(
+    "machine.rx_queue_size",
+    whole_number(0, 1024),
+    lambda r: r.machine.rx_queue_size,
+    "How many packets may wait for the router in each queue of a virtio uplink on a tap or bridge: 256, 512 or 1024; 0"
+    " is QEMU's own, 256. Each takes 1.5 KiB of the router's memory.",
+    "0",
+)
+
 VERITY = Key(
     "image.verity",
     names.BOOLEAN,
@@ -55,4 +91,4 @@ VERITY = Key(
     "true",
 )
 
-KEYS: tuple[Key[Any], ...] = (MEMORY_MIB, CPUS, NIC, WATCHDOG, VERITY)
+KEYS: tuple[Key[Any], ...] = (MEMORY_MIB, CPUS, NIC, WATCHDOG, VHOST, QUEUES, OFFLOADS, RX_QUEUE_SIZE, VERITY)

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 from netvm_build.model import PlatformKind, Router, Violation
 from netvm_build.model.address import Pair
-from netvm_build.spec.rules import hosts, source, traffic, uplinks, wifi
+from netvm_build.spec.rules import hosts, machine, source, traffic, uplinks, wifi
 
 
 def rules(router: Router) -> tuple[Violation, ...]:
     """Every rule that spans fields and that the router breaks."""
     own = [violation for rule in RULES for violation in rule(router)]
-    own += source.rules(router)
-    return (*own, *uplinks.rules(router), *hosts.rules(router), *traffic.rules(router), *wifi.rules(router))
+    rooms = (source, machine, uplinks, hosts, traffic, wifi)
+    return (*own, *(violation for room in rooms for violation in room.rules(router)))
 
 
 def _platform_has_its_own_keys(router: Router) -> Iterator[Violation]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from netvm_build.vmm.qemu.options import quote
@@ -36,6 +37,12 @@ def joining(path: str, release: tuple[int, ...]) -> str:
     return f"stream,server=off,addr.type=unix,addr.path={quote(path)}{again}"
 
 
-def tap(descriptor: int) -> str:
-    """An open tap, which QEMU inherits."""
-    return f"tap,fd={descriptor}"
+def tap(*queues: int, vhost: Sequence[int] = ()) -> str:
+    """The open queues of a tap, which QEMU inherits; with as many descriptors of /dev/vhost-net, or without vhost."""
+    several = "s" if len(queues) > 1 else ""
+    opened = f"tap,fd{several}={_listed(queues)}"
+    return f"{opened},vhost=on,vhostfd{several}={_listed(vhost)}" if vhost else opened
+
+
+def _listed(descriptors: Sequence[int]) -> str:
+    return ":".join(map(str, descriptors))

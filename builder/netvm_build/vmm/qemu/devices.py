@@ -8,7 +8,7 @@ from __future__ import annotations
 from netvm_build.model import NIC_MODELS
 from netvm_build.vmm.qemu.machine import ClientNic, Trunk, VirtualMachine
 from netvm_build.vmm.qemu.networks import trunk_netdevs, uplink_id, uplink_nic_id, user_netdev
-from netvm_build.vmm.qemu.options import device, quote, with_id
+from netvm_build.vmm.qemu.options import device, listed, quote, with_id
 from netvm_build.vmm.qemu.pcie import PciSlot, card_port
 
 USB_NICS = frozenset(model.name for model in NIC_MODELS.values() if model.bus == "usb")
@@ -20,7 +20,7 @@ VIRTIO_NET = "virtio-net"
 USB_CONTROLLER = "qemu-xhci,id=usb"
 
 
-def uplinks(machine: VirtualMachine) -> list[str]:
+def uplinks(machine: VirtualMachine, release: tuple[int, ...]) -> list[str]:
     """The emulated cards, and what each of them leads to."""
     if machine.uplink is None:
         return []
@@ -34,7 +34,8 @@ def uplinks(machine: VirtualMachine) -> list[str]:
             line += user_netdev(name, machine.networks[network]) if trunk is None else _trunk(machine, name, trunk)
         rom = "" if machine.uplink in USB_NICS else ",romfile="
         mtu = "" if number or machine.uplink_mtu is None else f",host_mtu={machine.uplink_mtu}"
-        line += ["-device", f"{machine.uplink},id={uplink_nic_id(number)},netdev={name},mac={mac}{rom}{mtu}"]
+        path = "" if number else listed(machine.uplink_path.properties(machine.uplink, release))
+        line += ["-device", f"{machine.uplink},id={uplink_nic_id(number)},netdev={name},mac={mac}{rom}{mtu}{path}"]
     if machine.capture is not None:
         line += ["-object", f"filter-dump,id=capture,netdev=uplink,maxlen=96,file={quote(str(machine.capture))}"]
     return line
@@ -63,14 +64,14 @@ def cards(machine: VirtualMachine) -> list[str]:
     return line
 
 
-def client_nics(machine: VirtualMachine) -> list[str]:
+def client_nics(machine: VirtualMachine, release: tuple[int, ...]) -> list[str]:
     """The buses that the plan asks for, the clients' networks, and, unless they are plugged in later, their NICs."""
     planned = machine.slots
     line = [part for bus in planned.devices for part in ("-device", bus)]
     for nic, slot in zip(machine.nics, planned.slots, strict=True):
         line += ["-netdev", with_id(nic.id, nic.netdev)]
         if not machine.plug_later:
-            line += device(nic_properties(nic, slot))
+            line += device(nic_properties(nic, slot, release))
     return line
 
 
@@ -79,7 +80,7 @@ def nic_id(nic: str) -> str:
     return f"nic-{nic}"
 
 
-def nic_properties(nic: ClientNic, slot: PciSlot) -> dict[str, str | int | bool]:
+def nic_properties(nic: ClientNic, slot: PciSlot, release: tuple[int, ...] = ()) -> dict[str, str | int | bool]:
     """A client NIC as QMP's device_add takes it, in a slot of the machine's plan.
 
     One of many has no I/O ports of virtio 0.9, nor eventfds of its own: each of them costs QEMU more with every other
@@ -92,6 +93,7 @@ def nic_properties(nic: ClientNic, slot: PciSlot) -> dict[str, str | int | bool]
         "netdev": nic.id,
         "mac": nic.mac,
         "romfile": "",
+        **nic.path.properties("virtio-net-pci", release),
     }
     if slot.vectors is None:
         return properties

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from netvm_build.image.manifest import Image
+from netvm_build.vmm.qemu.datapath import PLAIN, Datapath
 from netvm_build.vmm.qemu.networks import DEFAULT, UserNetwork, user_networks
 from netvm_build.vmm.qemu.pcie import Plan, plan
 
@@ -21,12 +22,14 @@ UPLINK_MAC = "52:54:00:12:34:56"
 class ClientNic:
     """A virtio NIC for a client's network.  `netdev` is the rest of a -netdev option, such as
     ``stream,server=off,addr.type=fd,addr.str=7``.  `socket` is the path in it of a socket on which QEMU listens.
+    `path` is for one on a tap; a socket has one queue, and no offloads.
     """
 
     id: str
     mac: str
     netdev: str
     socket: Path | None = None
+    path: Datapath = PLAIN
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,8 @@ class VirtualMachine:
 
     `uplink` is a NIC model; there is one such card for each of `uplink_macs`, on the one of `networks` (those of all
     uplinks) whose place is in `uplink_networks`, or, by the card's number, on one of `trunks`.  The first is on
-    `uplink_net`, a -netdev without an id, if there is one; a virtio card is told `uplink_mtu`, in bytes.  `cards` are
-    PCI addresses of this machine, bound to vfio-pci.
+    `uplink_net`, a -netdev without an id, if there is one, and has what `uplink_path` says; a virtio card is told
+    `uplink_mtu`, in bytes.  `cards` are PCI addresses of this machine, bound to vfio-pci.
 
     Client NICs sit where each can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is
     there yet.  `capture` takes the first 96 bytes of every packet on the first uplink, in pcap format.
@@ -86,6 +89,7 @@ class VirtualMachine:
     cards: tuple[str, ...] = ()
     uplink_net: str | None = None
     uplink_mtu: int | None = None
+    uplink_path: Datapath = PLAIN
     uplink_macs: tuple[str, ...] = (UPLINK_MAC,)
     uplink_networks: tuple[int, ...] = (0,)
     networks: tuple[UserNetwork, ...] = (DEFAULT,)

@@ -33,5 +33,10 @@ def device(properties: Mapping[str, str | int | bool]) -> list[str]:
     return ["-device", options.removeprefix("driver=")]
 
 
+def listed(properties: Mapping[str, str | int | bool]) -> str:
+    """Properties as they follow others, each with a comma before it."""
+    return "".join(f",{key}={_plain(value)}" for key, value in properties.items())
+
+
 def _plain(value: str | int | bool) -> str:
     return ("on" if value else "off") if isinstance(value, bool) else str(value)

@@ -232,7 +232,7 @@ class QemuVm:
         """Plug in a client NIC of the machine.  Raises Refused, or QmpLost."""
         nics = zip(self.machine.nics, self.machine.slots.slots, strict=True)
         found = next(pair for pair in nics if pair[0].id == nic)
-        await self.execute("device_add", deadline_s=PLUG_S, **nic_properties(*found))
+        await self.execute("device_add", deadline_s=PLUG_S, **nic_properties(*found, self.program.release))
 
     async def unplug(self, nic: str, deadline_s: float | None) -> Release:
         """Ask the guest to let go of a client NIC, and wait for its answer.  Raises Refused, or QmpLost."""
