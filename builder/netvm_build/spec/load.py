@@ -209,13 +209,7 @@ def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
         wifi=model.Wifi(country=take(keys.wifi.COUNTRY), networks=take(keys.wifi.WIFI_NETWORKS)),
         machine=model.Machine(
             memory_mib=memory_mib,
-            cpus=take(keys.machine.CPUS),
-            nic=take(keys.machine.NIC),
-            watchdog_s=take(keys.machine.WATCHDOG),
-            vhost=take(keys.machine.VHOST),
-            queues=take(keys.machine.QUEUES),
-            offloads=take(keys.machine.OFFLOADS),
-            rx_queue_size=take(keys.machine.RX_QUEUE_SIZE),
+            **{key.path.rpartition(".")[2]: take(key) for key in keys.machine.AS_READ},
         ),
         image=model.RootImage(verity=verity),
     )
@@ -224,8 +218,8 @@ def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
 def _kernel(values: _Values, *, stock: bool, **implied_by: bool) -> model.Kernel:
     """The kernel; `implied_by` says which fragments keys of other sections ask for."""
     take = values.take
-    fragments, nics, firmware = take(keys.kernel.FRAGMENTS), take(keys.kernel.NIC_DRIVERS), take(keys.kernel.FIRMWARE)
-    firmware_files = take(keys.kernel.FIRMWARE_FILES)
+    fragments, nics = take(keys.kernel.FRAGMENTS), take(keys.kernel.NIC_DRIVERS)
+    firmware, firmware_files = take(keys.kernel.FIRMWARE), take(keys.kernel.FIRMWARE_FILES)
     if nics and keys.kernel.FRAGMENTS.path not in values.entries:  # the families replace the default ones
         fragments = ()
     asked = {"firmware": bool(firmware or firmware_files), **implied_by}

@@ -91,4 +91,7 @@ VERITY = Key(
     "true",
 )
 
-KEYS: tuple[Key[Any], ...] = (MEMORY_MIB, CPUS, NIC, WATCHDOG, VHOST, QUEUES, OFFLOADS, RX_QUEUE_SIZE, VERITY)
+AS_READ: tuple[Key[Any], ...] = (CPUS, NIC, WATCHDOG, VHOST, QUEUES, OFFLOADS, RX_QUEUE_SIZE)
+"""Each is the field of its name of `model.Machine`."""
+
+KEYS: tuple[Key[Any], ...] = (MEMORY_MIB, *AS_READ, VERITY)
