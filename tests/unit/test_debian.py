@@ -10,14 +10,18 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from netvm_build.build.debian import bootstrap, lock, mirrors, packages, places
 from netvm_build.build.debian.apt import Apt, configuration, sources
-from netvm_build.model import Platform, Router
+from netvm_build.build.debian.places import Where
+from netvm_build.model import Kernel, Platform, Router
 from netvm_build.util.errors import LockError
+from netvm_build.util.events import discard
 
 REQUEST = packages.request_for(Router())
 DIGEST = "ab" * 32
@@ -327,6 +331,47 @@ def test_sources_are_signed_and_complete() -> None:
     assert "Suites: trixie trixie-updates\n" in text
     assert "Types: deb-src\nURIs: http://m.example/debian\nSuites: sid\n" in text
     assert "trusted" not in text.lower()
+
+
+def test_backports_are_read_where_they_are_asked_for() -> None:
+    plain, more = (sources("trixie", (), {"debian": "http://m.example/debian"}, backports=b) for b in (False, True))
+    assert "backports" not in plain
+    assert "Types: deb\nURIs: http://m.example/debian\nSuites: trixie-backports\nComponents: main\n" in more
+
+
+def test_only_a_stock_kernel_is_asked_for_by_the_name_of_its_backports() -> None:
+    """A series of linux-source is in one of the two; linux-image-amd64 is in both, and apt would take the suite's."""
+    ours, stock = (
+        packages.request_for(Router(kernel=Kernel(backports=True, stock=stock))).sets for stock in (False, True)
+    )
+    assert ours["linux"] == ("linux-source-6.12",)
+    assert stock["stock"] == ("linux-image-amd64/trixie-backports",)
+    assert packages.request_for(Router(kernel=Kernel(stock=True))).sets["stock"] == ("linux-image-amd64",)
+
+
+def test_a_lock_from_before_there_were_backports_is_read() -> None:
+    text = json.loads(lock.to_json(a_lock()))
+    del text["request"]["backports"]
+    assert lock.from_json(json.dumps(text)) == a_lock()
+
+
+def test_where_a_series_is_missing_those_that_are_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoSuchSeries(Apt):
+        def closure(self, names: tuple[str, ...], *, dependencies: bool = True) -> dict[str, lock.Package]:
+            raise LockError(f"Unable to locate package {names[0]}")
+
+        def indexes(self) -> tuple[()]:
+            return ()
+
+        def kernel_series(self) -> list[str]:
+            return ["6.12", "7.2"]
+
+    module = import_module("netvm_build.build.debian.resolve")
+    monkeypatch.setattr(module, "private_apt", lambda *_, **__: nullcontext(NoSuchSeries(Path("/none"), {})))
+    request = replace(REQUEST, sets={"linux": ("linux-source-6.18",)})
+    with pytest.raises(LockError) as raised:
+        module.resolve(request, discard, Where(("http://m.example",), ("http://s.example",)))
+    assert str(raised.value.hint).startswith("set kernel.version to a series that trixie has: '6.12', '7.2';")
 
 
 def test_a_private_apt_keeps_to_its_root(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ COMMON = {
         "firmware": ["realtek"],
         "lock_modules": True,
         "stock": False,
+        "backports": False,
         "patches": ["fix.patch"],
         "extra_modules": ["r8125"],
         "firmware_files": ["own.fw"],
@@ -228,6 +229,7 @@ def of_both() -> Iterator[Mistake]:
     yield rule(("wifi", "country"), ..., "wifi.networks[]")
     yield rule(("kernel", "fragments", 0), "nosuch")
     yield rule(("kernel", "modules", 0), "nosuch", "kernel.stock")
+    yield rule(("platform", "suite"), "bookworm", "platform.kind")
     yield rule(("kernel", "extra_modules"), ["r8125", "other/r8125"])
     yield rule(("kernel", "firmware_files"), ["own.fw", "other/own.fw"])
 

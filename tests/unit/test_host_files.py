@@ -134,6 +134,25 @@ def test_what_is_refused(folder: Path, old: str, new: str, said: str, monkeypatc
     assert said in problems(folder, SPEC.replace(old, new))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("platform: {suite: bookworm}", "its erofs-utils is older than 1.6"),
+        ("platform: {suite: trixie-backports}", "(write trixie, and set kernel.backports to true)"),
+        ("platform: {suite: trixie-updates}", "(write trixie)"),
+        ("platform: {suite: sid}\nkernel: {backports: true}", "sid has no backports"),
+        ("platform: {kind: nixpkgs, nixpkgs: /x}\nkernel: {backports: true}", "backports are Debian's"),
+    ],
+)
+def test_suites_that_cannot_be_built(text: str, said: str, tmp_path: Path) -> None:
+    assert said in problems(tmp_path, f"version: 1\n{text}\n")
+
+
+@pytest.mark.parametrize("suite", ["trixie", "forky", "sid", "testing", "stable"])
+def test_other_suites_are_the_mirrors_to_judge(suite: str, tmp_path: Path) -> None:
+    assert load(tmp_path, f"version: 1\nplatform: {{suite: {suite}}}\n").router.platform.suite == suite
+
+
 def test_a_pipe_does_not_hang_it(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     assert "pipe is not a plain file" in problems(folder, SPEC.replace(PATCH, "pipe"))

@@ -12,7 +12,7 @@ from netvm_build.model import Router
 
 FIRMWARE = "usr/lib/firmware"
 
-_KEYS = ("kernel.patches", "kernel.extra_modules", "kernel.firmware_files")
+_KEYS = ("kernel.backports", "kernel.patches", "kernel.extra_modules", "kernel.firmware_files")
 
 
 def files(router: Router) -> Mapping[str, bytes]:

@@ -107,7 +107,8 @@ class Kernel:
     modules rather than built in. `firmware` are Debian's packages of it. With `lock_modules` nothing can be loaded
     once the router is ready. `stock` takes Debian's built kernel; `modules` may then name modules of it, too.
     `patches` are applied to its source in order; `extra_modules` are sources of drivers that are compiled for it.
-    `firmware_files` have the name by which a driver asks for them.
+    `firmware_files` have the name by which a driver asks for them.  With `backports` the kernel may be of the suite's
+    backports.
     """
 
     version: str = "6.12"
@@ -121,6 +122,7 @@ class Kernel:
     firmware: tuple[str, ...] = ()
     lock_modules: bool = False
     stock: bool = False
+    backports: bool = False
     patches: tuple[HostFile, ...] = ()
     extra_modules: tuple[HostFolder, ...] = ()
     firmware_files: tuple[HostFile, ...] = ()

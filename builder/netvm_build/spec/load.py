@@ -235,6 +235,7 @@ def _kernel(values: _Values, *, stock: bool, **implied_by: bool) -> model.Kernel
         firmware=firmware,
         lock_modules=take(keys.kernel.LOCK_MODULES),
         stock=stock,
+        backports=take(keys.kernel.BACKPORTS),
         patches=take(keys.kernel.PATCHES),
         extra_modules=take(keys.kernel.EXTRA_MODULES),
         firmware_files=firmware_files,

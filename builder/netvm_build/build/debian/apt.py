@@ -17,11 +17,13 @@ from pathlib import Path
 from netvm_build.build.debian.indexes import read_index
 from netvm_build.build.debian.lock import Index, Package
 from netvm_build.build.debian.mirrors import KEYRING, MAIN, SECURITY
+from netvm_build.build.debian.packages import BACKPORTS
 from netvm_build.model.architecture import X86_64
 from netvm_build.util import process
 from netvm_build.util.errors import CommandError, LockError, ToolMissing
 from netvm_build.util.files import scratch
 
+SOURCE_PACKAGE = "linux-source-"
 NEEDS_MIB = 256  # the indexes of two suites, uncompressed
 
 _URI = re.compile(r"'([^']+)' (\S+) ([0-9]{1,12}) SHA256:([0-9a-f]{64})")
@@ -36,6 +38,15 @@ class Apt:
 
     root: Path
     mirrors: Mapping[str, str]
+
+    def kernel_series(self) -> list[str]:
+        """The series of Linux whose source the suite has: 6.12, 7.2."""
+        environment = {"APT_CONFIG": str(self.root / "apt.conf"), "LC_ALL": "C"}
+        argv = [process.find_tool("apt-cache", "apt"), "pkgnames", SOURCE_PACKAGE]
+        listed = process.run(argv, env=environment).stdout.split()
+        series = [name.removeprefix(SOURCE_PACKAGE) for name in listed]
+        numbered = [one for one in series if re.fullmatch(r"[0-9]+\.[0-9]+", one)]
+        return sorted(numbered, key=lambda one: tuple(map(int, one.split("."))))
 
     def closure(self, names: tuple[str, ...], *, dependencies: bool = True) -> dict[str, Package]:
         """The named packages with all they depend on, as package → file, in apt's order.  Raises LockError."""
@@ -110,7 +121,12 @@ class Apt:
 
 @contextmanager
 def private_apt(
-    suite: str, source_suites: tuple[str, ...], mirrors: Mapping[str, str], components: tuple[str, ...] = ("main",)
+    suite: str,
+    source_suites: tuple[str, ...],
+    mirrors: Mapping[str, str],
+    components: tuple[str, ...] = ("main",),
+    *,
+    backports: bool = False,
 ) -> Iterator[Apt]:
     """An apt that knows one suite's packages (with its updates and security fixes) and some suites' sources."""
     if not Path(KEYRING).exists():
@@ -127,7 +143,9 @@ def private_apt(
                        "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg"):  # fmt: skip
             (root / folder).mkdir(parents=True)
         (root / "var/lib/dpkg/status").touch()
-        (root / "etc/apt/sources.list.d/netvm.sources").write_text(sources(suite, source_suites, mirrors, components))
+        (root / "etc/apt/sources.list.d/netvm.sources").write_text(
+            sources(suite, source_suites, mirrors, components, backports=backports)
+        )
         (root / "apt.conf").write_text(configuration(root, _machine_settings()))
         apt = Apt(root, mirrors)
         apt.update()
@@ -135,7 +153,12 @@ def private_apt(
 
 
 def sources(
-    suite: str, source_suites: tuple[str, ...], mirrors: Mapping[str, str], components: tuple[str, ...] = ("main",)
+    suite: str,
+    source_suites: tuple[str, ...],
+    mirrors: Mapping[str, str],
+    components: tuple[str, ...] = ("main",),
+    *,
+    backports: bool = False,
 ) -> str:
     """The sources in deb822 form (sources.list(5)); `components` are those of packages, sources come from main."""
     suites = suite if SECURITY not in mirrors else f"{suite} {suite}-updates"
@@ -143,6 +166,8 @@ def sources(
     wanted = [("deb", mirrors[MAIN], suites, binary)]
     if SECURITY in mirrors:
         wanted.append(("deb", mirrors[SECURITY], f"{suite}-security", binary))
+    if backports:
+        wanted.append(("deb", mirrors[MAIN], f"{suite}-{BACKPORTS}", binary))
     wanted += [("deb-src", mirrors[MAIN], source_suite, "main") for source_suite in source_suites]
     return "\n".join(
         f"Types: {kind}\nURIs: {uri}\nSuites: {names}\nComponents: {parts}\nSigned-By: {KEYRING}\n"

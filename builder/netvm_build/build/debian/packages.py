@@ -51,6 +51,8 @@ SETS: Mapping[str, tuple[str, ...]] = {
 BUILT_HERE = frozenset({"toolchain", "linux"})
 STOCK: Mapping[str, tuple[str, ...]] = {"stock": (f"linux-image-{X86_64.debian}",)}
 
+BACKPORTS = "backports"
+
 # Firmware is in a component of its own, which is asked for where the spec names some.
 FIRMWARE = "firmware"
 FIRMWARE_COMPONENT = "non-free-firmware"
@@ -119,6 +121,7 @@ class Request:
     suite: str
     sets: Mapping[str, tuple[str, ...]]
     sources: Mapping[str, str]
+    backports: bool = False
 
 
 def request_for(router: Router) -> Request:
@@ -128,13 +131,16 @@ def request_for(router: Router) -> Request:
     if router.wifi.networks:
         sets = {name: (*asked, *WIFI_SETS.get(name, ())) for name, asked in sets.items()}
     if kernel.stock:
-        sets |= STOCK
+        # apt takes a package of the backports only where it is told to, or the suite has none of that name.
+        of = f"/{router.platform.suite}-{BACKPORTS}" if kernel.backports else ""
+        sets |= {name: tuple(f"{package}{of}" for package in asked) for name, asked in STOCK.items()}
     if kernel.firmware:
         sets[FIRMWARE] = tuple(f"firmware-{name}" for name in kernel.firmware)
     return Request(
         suite=router.platform.suite,
         sets={name: tuple(p.format(kernel=kernel.version) for p in asked) for name, asked in sets.items()},
         sources=dict(SOURCES),
+        backports=kernel.backports,
     )
 
 

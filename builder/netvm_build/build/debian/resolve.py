@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from netvm_build.build.debian.apt import Apt, private_apt
+from netvm_build.build.debian.apt import SOURCE_PACKAGE, Apt, private_apt
 from netvm_build.build.debian.bootstrap import busybox_of, nar_sha256
 from netvm_build.build.debian.indexes import expired
 from netvm_build.build.debian.lock import DATE, Bootstrap, Lock, Package, SourcePackage
@@ -74,7 +74,7 @@ def apt_for(request: Request, mirrors: Mapping[str, str]) -> Iterator[Apt]:
     """A private apt with the indexes that a request is about."""
     source_suites = tuple(sorted(set(request.sources.values())))
     components = ("main", FIRMWARE_COMPONENT) if FIRMWARE in request.sets else ("main",)
-    with private_apt(request.suite, source_suites, mirrors, components) as apt:
+    with private_apt(request.suite, source_suites, mirrors, components, backports=request.backports) as apt:
         yield apt
 
 
@@ -87,7 +87,12 @@ def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) ->
     sets: dict[str, tuple[str, ...]] = {}
     for done, (name, asked) in enumerate(request.sets.items()):
         sink(Progress(STAGE, done, len(request.sets), name))
-        found = apt.closure(asked, dependencies=name not in WITHOUT_DEPENDENCIES)
+        try:
+            found = apt.closure(asked, dependencies=name not in WITHOUT_DEPENDENCIES)
+        except LockError as error:
+            if f"locate package {SOURCE_PACKAGE}" in error.message:
+                error.hint = _another_series(request, apt)
+            raise
         if name in ONLY:
             found = {package: file for package, file in found.items() if re.fullmatch(ONLY[name], package)}
         if name in WITHOUT:
@@ -115,6 +120,13 @@ def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) ->
         made=now.strftime(DATE),
         indexes=indexes,
     )
+
+
+def _another_series(request: Request, apt: Apt) -> str:
+    """What to do where a suite hasn't the series of Linux that is asked for."""
+    there = ", ".join(f"'{series}'" for series in apt.kernel_series()) or "none"
+    more = "" if request.backports else "; kernel.backports may bring another"
+    return f"set kernel.version to a series that {request.suite} has: {there}{more}"
 
 
 def version_of(packages: Mapping[str, Package], prefix: str) -> str:

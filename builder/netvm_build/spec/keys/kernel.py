@@ -89,6 +89,15 @@ STOCK = Key(
     "true",
 )
 
+BACKPORTS = Key(
+    "kernel.backports",
+    names.BOOLEAN,
+    lambda r: r.kernel.backports,
+    "Whether the kernel may be one of the suite's backports (`trixie-backports`), where newer series are than in the"
+    " suite; `kernel.version` says which. All else is of the suite.",
+    "true",
+)
+
 PATCHES = Key(
     "kernel.patches",
     list_of(host_files.PATCH, unique=True),
@@ -126,6 +135,7 @@ KEYS: tuple[Key[Any], ...] = (
     LOCK_MODULES,
     FIRMWARE,
     STOCK,
+    BACKPORTS,
     PATCHES,
     EXTRA_MODULES,
     FIRMWARE_FILES,

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What is compiled into a kernel beside its own source: patches and drivers need one that is compiled here."""
+"""Where a kernel's source comes from, and what is compiled into it beside: suites, backports, patches and drivers."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from netvm_build.model import PlatformKind, Router, Violation
@@ -14,6 +15,7 @@ def rules(router: Router) -> Iterator[Violation]:
     """Every one of these rules that the router breaks."""
     yield from _a_kernel_is_compiled(router)
     yield from _names_differ(router)
+    yield from _the_suite_can_be_built(router)
 
 
 def _a_kernel_is_compiled(router: Router) -> Iterator[Violation]:
@@ -42,3 +44,30 @@ def _names_differ(router: Router) -> Iterator[Violation]:
                 behind = "of firmware what stands behind a folder `firmware`"
                 hint = f"each needs a name of its own: the last part of its path, {behind}"
                 yield Violation(f"{path}[{number}]", message, hint, (f"{path}[{first}]",))
+
+
+TOO_OLD = ("bookworm", "bullseye", "buster")
+"""Suites whose erofs-utils can't make the root's file system: 1.5 of bookworm lacks what came in 1.6."""
+
+_PART = re.compile(r"(.+)-(backports(?:-sloppy)?|updates|security|proposed-updates)")
+_WITHOUT_BACKPORTS = ("sid", "unstable", "experimental")
+
+
+def _the_suite_can_be_built(router: Router) -> Iterator[Violation]:
+    suite, path, kind = router.platform.suite, "platform.suite", ("platform.kind",)
+    if router.platform.kind is PlatformKind.NIXPKGS:
+        if router.kernel.backports:
+            hint = "remove it, or set platform.kind to debian"
+            message = "backports are Debian's; a nixpkgs tree has several series of Linux"
+            yield Violation("kernel.backports", message, hint, kind)
+        return
+    if suite in TOO_OLD:
+        message = f"{suite} can't make the router's root: its erofs-utils is older than 1.6 (fragments, dedupe)"
+        yield Violation(path, message, "write trixie, or a newer suite", kind)
+    elif part := _PART.fullmatch(suite):
+        message = f"{suite} is no whole suite, but what is added to {part[1]}"
+        back = ", and set kernel.backports to true" if part[2].startswith("backports") else ""
+        yield Violation(path, message, f"write {part[1]}{back}", kind)
+    elif suite in _WITHOUT_BACKPORTS and router.kernel.backports:
+        message = f"{suite} has no backports: what is backported comes from there"
+        yield Violation("kernel.backports", message, "remove it", (path,))
