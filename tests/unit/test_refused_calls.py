@@ -163,6 +163,15 @@ print(json.dumps([name for name in families if not outcome(lambda: socket.socket
     assert tried(script, replace(access, joins=True), tmp_path)[0] == ["AF_UNIX"]
 
 
+def test_a_socket_that_it_was_given_is_connected_to_nothing(neighbour: Neighbour, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as given:
+        script = f"""{ACTS}
+given = socket.socket(fileno={given.fileno()})
+print(json.dumps(outcome(lambda: given.connect({str(neighbour.socket)!r}))))
+"""
+        assert tried(script, neighbour.access, tmp_path, given.fileno()) == (errno.EPERM, 0)
+
+
 def test_what_qemu_needs_it_may_do(neighbour: Neighbour, tmp_path: Path) -> None:
     """Listen and accept on what it inherits, threads, signals to them, limits of its own, pipes, memory files."""
     script = f"""{ACTS}
@@ -234,7 +243,7 @@ def test_the_kernel_counts_the_filter(neighbour: Neighbour, tmp_path: Path) -> N
 
 
 def test_the_numbers_are_those_of_the_guest_s_table() -> None:
-    named = {**syscalls.REFUSED, "tkill": syscalls.TKILL, "clone3": 435}
+    named = {**syscalls.REFUSED, "tkill": syscalls.TKILL, "connect": syscalls.CONNECT, "clone3": 435}
     named |= {name: one.number for name, one in syscalls.judged(network=True, joins=True).items()}
     assert {number: guest_calls.name(number) for number in named.values()} == {
         number: name for name, number in named.items()

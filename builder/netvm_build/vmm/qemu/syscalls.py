@@ -82,7 +82,7 @@ REFUSED = {
     "add_key": 248, "request_key": 249, "keyctl": 250, "bpf": 321, "perf_event_open": 298, "userfaultfd": 323,
     "modify_ldt": 154, "personality": 135, "syslog": 103, "lookup_dcookie": 212,
 }  # fmt: skip
-TKILL = 200
+TKILL, CONNECT = 200, 42
 
 
 def judged(*, network: bool, joins: bool) -> dict[str, Judged]:
@@ -107,6 +107,7 @@ def program(*, network: bool = False, joins: bool = False, scoped: bool = False)
 
     `network`: it makes sockets of the Internet.  `joins`: it connects to a Unix socket by its path.  `scoped`:
     Landlock keeps its signals to itself, so that tkill(2), by which some C libraries wake a thread, can be allowed.
+    Without `network` and `joins` it connects no socket that it was handed over, either.
     A call by the i386 or x32 interface, which have numbers of their own, kills the process.
     """
     if os.uname().machine != X86_64.name:
@@ -126,8 +127,8 @@ def program(*, network: bool = False, joins: bool = False, scoped: bool = False)
     ]
     for call in judged(network=network, joins=joins).values():
         code += _block(call)
-    refused = [*REFUSED.values(), *(() if scoped else (TKILL,))]
-    for number in refused:
+    more = (*(() if scoped else (TKILL,)), *(() if network or joins else (CONNECT,)))
+    for number in (*REFUSED.values(), *more):
         code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSE)]
     return (*code, (RETURN, 0, 0, ALLOW))
 
