@@ -63,6 +63,16 @@ def test_a_lock_survives_its_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["netvm.lock"]
 
 
+def test_a_lock_of_before_passt_is_as_good(tmp_path: Path) -> None:
+    assert "passt" in REQUEST.sets["qemu"]
+    former = replace(REQUEST, sets={**REQUEST.sets, "qemu": ("qemu-system-x86",)})
+    lock.save_lock(replace(a_lock(), request=former), tmp_path / "netvm.lock")
+    assert lock.load_lock(tmp_path / "netvm.lock", REQUEST) is not None
+    other = replace(REQUEST, sets={**REQUEST.sets, "qemu": ("qemu-system-arm", "passt")})
+    with pytest.raises(LockError, match="is stale"):
+        lock.load_lock(tmp_path / "netvm.lock", other)
+
+
 def test_there_may_be_no_lock_yet(tmp_path: Path) -> None:
     assert lock.load_lock(tmp_path / "netvm.lock", REQUEST) is None
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # QEMU from the lock, runnable on any x86-64 Linux: its own loader, libraries, firmware and modules, nothing of the host's.
+# And passt, which serves its user network, unless the lock is older than that.
 bb() { "$busybox" "$@"; }
 binary=$root/usr/bin/qemu-system-x86_64
 libraries=$root/usr/lib/x86_64-linux-gnu
@@ -19,3 +20,10 @@ exec $root/usr/lib64/ld-linux-x86-64.so.2 --argv0 qemu-system-x86_64 --library-p
   $out/libexec/qemu-system-x86_64 -L $root/usr/share/qemu -L $root/usr/share/seabios -L $root/usr/lib/ipxe/qemu "\$@"
 END
 bb chmod 755 "$out/bin/qemu-system-x86_64" "$out/libexec/qemu-system-x86_64"
+
+[ -e "$root/usr/bin/passt" ] || exit 0
+bb cat > "$out/bin/passt" <<END
+#!$busybox sh
+exec $root/usr/lib64/ld-linux-x86-64.so.2 --argv0 passt --library-path $libraries $root/usr/bin/passt "\$@"
+END
+bb chmod 755 "$out/bin/passt"

@@ -23,7 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-from netvm_build.build.debian.packages import VERSIONS, Request
+from netvm_build.build.debian.packages import VERSIONS, Request, without_optional
 from netvm_build.util.decode import DecodeError, decode_version, matching
 from netvm_build.util.errors import LockError
 from netvm_build.util.files import replace_file
@@ -171,10 +171,11 @@ def load_lock(path: Path, request: Request) -> Lock | None:
         raise LockError(f"{path} cannot be read: {error.strerror}", hint=again) from error
     except (DecodeError, ValueError) as error:
         raise LockError(f"{path} is corrupt: {error}", hint=again) from error
+    made_for, wanted = without_optional(lock.request), without_optional(request)
     changed = [
         field.name
         for field in dataclasses.fields(Request)
-        if getattr(lock.request, field.name) != getattr(request, field.name)
+        if getattr(made_for, field.name) != getattr(wanted, field.name)
     ]
     if changed:
         what = " and ".join(changed).replace("_", " ")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netvm_build.model import Router
 from netvm_build.model.architecture import X86_64
@@ -44,8 +44,11 @@ SETS: Mapping[str, tuple[str, ...]] = {
     ),
     "guest": ("dbus-daemon", "libpython3-stdlib", "python3-minimal"),
     "imager": ("coreutils", "dash", "erofs-utils", "libc-bin", "nftables", "python3"),
-    "qemu": (X86_64.qemu_package,),
+    "qemu": (X86_64.qemu_package, "passt"),
 }  # fmt: skip
+
+# What a lock of an earlier version doesn't name, and an image can be built without.
+OPTIONAL = frozenset({"passt"})
 
 # A kernel that Debian built replaces a compiler and the kernel's source.
 BUILT_HERE = frozenset({"toolchain", "linux"})
@@ -122,6 +125,12 @@ class Request:
     sets: Mapping[str, tuple[str, ...]]
     sources: Mapping[str, str]
     backports: bool = False
+
+
+def without_optional(request: Request) -> Request:
+    """A request as an earlier version would have made it."""
+    sets = {name: tuple(one for one in asked if one not in OPTIONAL) for name, asked in request.sets.items()}
+    return replace(request, sets=sets)
 
 
 def request_for(router: Router) -> Request:
