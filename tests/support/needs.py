@@ -13,7 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from netvm_build.image.manifest import Image
+from netvm_build.util.errors import ToolMissing
 from netvm_build.util.events import Event, Note, StageEnded
+from netvm_build.vmm.qemu import passt
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,3 +44,14 @@ def tell(event: Event, /) -> None:
             print(f"{stage}: {'done' if ok else 'failed'} in {seconds:.1f} s {note}", flush=True)
         case Note(text):
             print(text, flush=True)
+
+
+def need_passt(image: Image) -> None:
+    """Skip the test where there is no passt, visibly; fail in CI.  A lock of before it had one must be made anew."""
+    try:
+        passt.find(image.manifest.qemu)
+    except ToolMissing:
+        reason = "the image was built without passt, and none is on PATH: remove build/tests/netvm.lock"
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason}; CI must run every test")
+        pytest.skip(reason)

@@ -227,7 +227,7 @@ def test_secrets_are_looked_for_before_a_build(engines: Engines, capsys: pytest.
         (["run", "--uplink", "tap:nvt-none"], 7, "there is no tap named nvt-none"),
         (["run", "--uplink", "bridge:nvt-none"], 7, "there is no bridge named nvt-none"),
         (["run", "--uplink", "router:none"], 7, "no VM named 'none' is running"),
-        (["run", "--uplink", "tap"], 2, "'tap' is none of user, tap:NAME, bridge:NAME, router:NAME"),
+        (["run", "--uplink", "tap"], 2, "'tap' is none of user, passt, slirp, tap:NAME, bridge:NAME, router:NAME"),
         (["smoke", "--secret", "env"], 2, "'env' is neither env:NAME nor file:PATH"),
         (["run", "--vfio", "ffff:ff:1f.7"], 8, "ffff:ff:1f.7 is not there"),
         (["smoke", "--vfio", "ffff:ff:1f.7"], 8, "ffff:ff:1f.7 is not there"),
@@ -350,7 +350,8 @@ def test_run_ends_as_qemu_does(engines: Engines, tmp_path: Path) -> None:
     write_image(tmp_path / "image")
     assert main(["run", "image", "--nic", "virtio-net-pci"]) == 3
     wanted = engines.asked["run"][2]
-    assert wanted == run.RunOptions(nic="virtio-net-pci", secrets=wanted.secrets)
+    assert wanted == run.RunOptions(nic="virtio-net-pci", secrets=wanted.secrets, backend=wanted.backend)
+    assert wanted.backend is not None  # chosen before it is run
 
 
 NIXPKGS_SPEC = "version: 1\nplatform: {kind: nixpkgs, nixpkgs: ./none}\n"

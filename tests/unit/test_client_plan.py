@@ -317,7 +317,7 @@ def test_where_an_uplink_leads() -> None:
     assert uplink.parse("tap:t0") == uplink.UplinkBackend("tap", "t0")
     assert str(uplink.parse("bridge:br-lan")) == "bridge:br-lan"
     for wrong in ("", "tap", "tap:", "user:x", "bridge:a/b", "bridge:a-name-that-is-too-long", "vfio:1", "tap:t%d"):
-        with pytest.raises(ValueError, match="none of user, tap:NAME, bridge:NAME"):
+        with pytest.raises(ValueError, match="none of user, passt, slirp, tap:NAME, bridge:NAME"):
             uplink.parse(wrong)
 
 

@@ -100,7 +100,8 @@ def test_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 def test_on_this_machine_every_check_comes_to_an_answer() -> None:
     found = doctor.examine()
     assert [finding.subject for finding in found] == [
-        "Nix", "sandbox", "packages", "disk", "memory", "QEMU", "accelerator", "confinement", "taps", "IOMMU", "cards"
+        "Nix", "sandbox", "packages", "disk", "memory", "QEMU", "user network", "accelerator", "confinement", "taps",
+        "IOMMU", "cards",
     ]  # fmt: skip
     assert all(finding.found for finding in found)
     assert all(finding.hint for finding in found if finding.state is not State.OK)

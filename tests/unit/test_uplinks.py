@@ -22,7 +22,7 @@ from netvm_build.smoke.report import CheckResult, Status
 from netvm_build.spec.keys import KEYS
 from netvm_build.spec.rules import uplinks
 from netvm_build.util.errors import SpecError
-from netvm_build.vm import status, uplink
+from netvm_build.vm import status
 from netvm_build.vmm import qemu
 
 from tests.unit.test_qemu import IMAGE
@@ -302,8 +302,3 @@ def test_a_card_that_sends_another_mac_is_known_to_connman_by_no_mac(tmp_path: P
 )
 def test_what_is_set_on_a_card_is_set_once(several: tuple[Uplink, ...], paths: list[str]) -> None:
     assert [one.path.removeprefix("uplinks") for one in uplinks.rules(Router(uplinks=several))] == paths
-
-
-def test_run_warns_that_clients_reach_the_host_s_loopback_by_the_user_network() -> None:
-    (warning,) = uplink.cautions(uplink.USER_NETWORK, IMAGE, "igb")
-    assert warning.startswith("warning: clients reach what listens on this host's loopback, by 10.0.2.2")

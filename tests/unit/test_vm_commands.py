@@ -277,6 +277,7 @@ SHAPE |= {
     "floods",
     "path",
     "age_s",
+    "user_network",
     "qemu",
     "kernel_drops",
     "missing",

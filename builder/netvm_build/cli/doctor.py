@@ -25,7 +25,7 @@ from netvm_build.util import process, resources
 from netvm_build.util.errors import CommandError, NetvmError
 from netvm_build.util.owners import Untrusted
 from netvm_build.vmm import qemu
-from netvm_build.vmm.qemu import accelerator, confinement
+from netvm_build.vmm.qemu import accelerator, confinement, passt_trial
 
 GIB = 1 << 30
 
@@ -158,6 +158,15 @@ def check_qemu() -> Finding:
     return Finding("QEMU", State.OK, f"{found.version} on PATH; `build` brings its own")
 
 
+def check_user_network() -> Finding:
+    """Starts the passt on PATH, if any, and asks it for what it must refuse."""
+    try:
+        found = passt_trial.on_path()
+    except NetvmError as error:
+        return Finding("user network", State.WARN, error.message, error.hint or "")
+    return Finding("user network", State.OK, f"{'passt' if found else 'no passt'} on PATH; `build` brings its own")
+
+
 def check_accelerator() -> Finding:
     """Whether KVM boots a guest, by trial."""
     try:
@@ -179,8 +188,7 @@ def _allow_kvm() -> str:
     return "works, but slower; in a VM, allow nested virtualisation"
 
 
-# <linux/if_tun.h>
-_TUNSETIFF = 0x400454CA
+_TUNSETIFF = 0x400454CA  # <linux/if_tun.h>
 _IFF_TAP_NO_PI = 0x0002 | 0x1000
 
 
@@ -248,8 +256,7 @@ def check_cards(bus: Bus | None = None) -> Finding:
     return Finding("cards", State.WARN, found, hint)
 
 
-# A build from nothing: downloads, the kernel's source and objects, the toolchain's roots.
-STORE_NEEDS_GIB = 6
+STORE_NEEDS_GIB = 6  # for a build from nothing: downloads, the kernel's source and objects, roots
 
 
 def check_disk(store: Path = Path("/nix/store")) -> Finding:
@@ -284,6 +291,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     check_disk,
     check_memory,
     check_qemu,
+    check_user_network,
     check_accelerator,
     check_confinement,
     check_taps,

@@ -114,7 +114,9 @@ def uplinks(context: click.Context) -> Iterable[tuple[str, str]]:
             yield f"bridge:{path.name}", "a bridge of this host"
     for one in virtual_machines(context, context.command.params[0], ""):
         yield f"router:{one.value}", "a router that runs"
-    yield "user", "QEMU's own network, without privileges"
+    yield "user", "passt if it works here, else slirp: needs no privileges"
+    yield "passt", "a user network that leaves this host's loopback alone"
+    yield "slirp", "QEMU's own user network"
 
 
 class VmName(click.ParamType):  # type: ignore[type-arg, unused-ignore]

@@ -45,7 +45,7 @@ def _uplink(text: str) -> UplinkBackend:
     "--uplink",
     metavar="WHERE",
     type=Parsed("where", _uplink),
-    help="tap:NAME, bridge:NAME, router:NAME.  [default: user]",
+    help="user, passt, slirp, tap:…, bridge:… or router:NAME.",
     shell_complete=proposals.uplinks,
 )
 @click.option(
@@ -132,8 +132,7 @@ def _run(screen: Screen, image: Image, qemu: Qemu, wanted: RunOptions, *, detach
     from netvm_build.vm import engine as running
 
     if not detach:
-        _warn(screen, image, qemu, wanted)
-        return running.run(image, qemu, wanted, screen.say)
+        return running.run(image, qemu, _ready(screen, image, qemu, wanted), screen.say)
     record = _detached(screen, image, qemu, wanted)
     screen.result(record.name)
     screen.say(f"running, process {record.pid}; its console is kept in {record.log}")
@@ -151,17 +150,20 @@ def _detached(screen: Screen, image: Image, qemu: Qemu, wanted: RunOptions) -> V
 
         for step in vfio.plan(Host().bus, wanted.cards, wanted.consent):
             screen.say(str(step))
-    _warn(screen, image, qemu, wanted)
-    return running.detached(image, qemu, wanted)
+    return running.detached(image, qemu, _ready(screen, image, qemu, wanted))
 
 
-def _warn(screen: Screen, image: Image, qemu: Qemu, wanted: RunOptions) -> None:
-    """Say what weakens the router's jail, or may keep an emulated uplink's packets back, before it starts."""
-    from netvm_build.vm import uplink
+def _ready(screen: Screen, image: Image, qemu: Qemu, wanted: RunOptions) -> RunOptions:
+    """Say what weakens the jail, where the uplinks lead and what may keep their packets back, before it starts."""
+    from netvm_build.vm import uplink, user_network
 
     if not qemu.sandbox:
         hint = "use the QEMU that `build` brings, or one that was configured with --enable-seccomp"
         screen.say(f"warning: {qemu.path} was built without seccomp, so one of the two filters is missing; {hint}")
     if not wanted.cards:
+        wanted = replace(wanted, backend=user_network.choose(wanted.uplink.kind, image))
+        if wanted.backend is not None:
+            screen.say(user_network.told(wanted.backend, image))
         for line in uplink.cautions(wanted.uplink, image, wanted.nic or image.manifest.machine.nic):
             screen.say(line)
+    return wanted

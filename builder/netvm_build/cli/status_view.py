@@ -54,7 +54,8 @@ def lines(
     for line in (*([note] if note else []), *old, *missing):
         top += wrap(line, width, rest="  ")
     top += ["", *_uplinks(now, before, seconds, width), ""]
-    bottom = ["", *_drops(now, width), "", *_services(now, width), *_modules(now, width), *_qemu(now, width)]
+    bottom = ["", *_drops(now, width), "", *_services(now, width), *_modules(now, width)]
+    bottom += [*_user_network(now, width), *_qemu(now, width)]
     room = None if most is None else max(1, most - len(top) - len(bottom) - 2)
     clients = _clients(now, before, seconds, room, width)
     while room is not None and room > 1 and len(top) + len(clients) + len(bottom) > (most or 0):
@@ -157,6 +158,13 @@ def _modules(now: Snapshot, width: int | None) -> list[str]:
     more = len(now.modules) - len(shown)
     text = f"{', '.join(shown)}{f' and {more} more' if more else ''}"
     return hanging("modules", text, LABEL, width) if shown else []
+
+
+def _user_network(now: Snapshot, width: int | None) -> list[str]:
+    """Who serves its user networks, and why."""
+    processes = f" ({now.helpers} process{'es' * (now.helpers != 1)})" if now.helpers else ""
+    shown = f"{now.backend}{processes}: {escape(now.backend_reason)[:LINE]}"
+    return hanging("user net", shown, LABEL, width) if now.backend else []
 
 
 def _qemu(now: Snapshot, width: int | None) -> list[str]:

@@ -265,6 +265,14 @@ def has_ended(pid: int, began: int, patience_s: float = 0.0) -> bool:
         os.close(descriptor)
 
 
+def kill(pid: int, began: int, patience_s: float) -> None:
+    """Kill the process that began then, if it is there and ours, and wait for its end as long as told."""
+    if not has_ended(pid, began):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+        has_ended(pid, began, patience_s)
+
+
 def _stat(pid: int) -> tuple[str, int]:
     """A process's state, and when it began; X and 0 if there is none.  A process gives itself a name of any bytes."""
     try:

@@ -26,7 +26,7 @@ from netvm_build.util.errors import BootError, LaunchError, NetvmError
 from netvm_build.util.files import may_write
 from netvm_build.util.process import detach, remove_empty
 from netvm_build.util.trust import private_folder
-from netvm_build.vm import clients, registry
+from netvm_build.vm import clients, registry, user_network
 from netvm_build.vm.clients import changes
 from netvm_build.vm.clients.vmm import joining
 from netvm_build.vm.keeper import STOP_S, Keeper
@@ -50,7 +50,7 @@ class RunOptions:
     `clients` come from the pool beside those the spec names; `spare` is how many more can be attached while it runs.
     `cards` are PCI addresses of this machine, taken from it for as long as the VM runs, as far as `consent` goes.
     `secrets` is where the image's are found.
-    `user` is whom QEMU becomes if we are root.
+    `user` is whom QEMU becomes if we are root.  `backend` serves its user networks, once it was chosen.
     """
 
     name: str | None = None
@@ -63,6 +63,7 @@ class RunOptions:
     consent: vfio.Consent = field(default_factory=vfio.Consent)
     secrets: Sources = field(default_factory=Sources)
     user: str | None = None
+    backend: user_network.Backend | None = None
 
 
 def run(image: Image, program: qemu.Qemu, wanted: RunOptions, say: Callable[[str], None]) -> int:
@@ -226,10 +227,12 @@ def _launch(
     if described.uplink is not None:
         plugged = plug(wanted.uplink, image, program, described.uplink, chosen.kind)
     mtu = told_mtu(image, described.uplink or "", plugged.mtu)
-    described = replace(described, uplink_net=plugged.netdev, uplink_mtu=mtu, uplink_path=plugged.path)
+    elsewhere = plugged.netdev is not None
+    served = user_network.served(wanted.backend, image, place.folder, first_elsewhere=elsewhere)
+    described = replace(described, uplink_net=plugged.netdev, uplink_mtu=mtu, uplink_path=plugged.path, served=served)
     secrets = credentials.wifi(image, wanted.secrets)
     user = None if wanted.user is None else qemu_user(wanted.user)
-    return Launch(image, program, chosen, described, offered, place, log, plugged, secrets, user)
+    return Launch(image, program, chosen, described, offered, place, log, plugged, secrets, user, wanted.backend)
 
 
 def _give_back(say: Callable[[str], None]) -> None:

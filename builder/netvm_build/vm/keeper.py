@@ -14,6 +14,7 @@ import signal
 import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from netvm_build.util.errors import BootError, LaunchError, QmpLost
 from netvm_build.vm import registry
 from netvm_build.vm.broker import ConsoleBroker, EventBroker, open_socket
 from netvm_build.vm.console_log import ConsoleLog
-from netvm_build.vm.launch import Launch, describe, log_of, start, trim, vmm
+from netvm_build.vm.launch import Launch, describe, log_of, passt_log_of, start, trim, vmm
 from netvm_build.vm.notify import notify, of_event
+from netvm_build.vm.passts import Passts
 from netvm_build.vmm.interface import Refused, Vmm
 from netvm_build.vmm.qemu.program import how_it_ended
 from netvm_build.vmm.qemu.trunk import Trunks
@@ -56,6 +58,7 @@ class Keeper:
         self._log = ConsoleLog(launch.log)
         self._tasks: list[asyncio.Task[None]] = []
         self._brokers: dict[str, EventBroker | ConsoleBroker] = {}
+        self._passts: Passts | None = None
         self._lasting = AsyncExitStack()
 
     def leave(self) -> None:
@@ -98,7 +101,7 @@ class Keeper:
         vm = self._vm = vmm(launch, trunks)
         if not await self._started(vm):
             return vm
-        self._tasks.append(asyncio.create_task(self._trim(vm, log_of(launch))))
+        self._tasks.append(asyncio.create_task(self._trim(vm, log_of(launch), passt_log_of(launch))))
         events = EventBroker(vm.port, self._heard)
         console = ConsoleBroker(vm.console, lambda data: self._printed(data, events))
         self._brokers = {registry.EVENTS: events, registry.CONSOLE: console}
@@ -107,7 +110,7 @@ class Keeper:
         for name, serve in ((registry.EVENTS, events.serve), (registry.CONSOLE, console.serve)):
             stack.callback((await open_socket(launch.place.folder / name, serve)).close)
         self._attend("the watchdog", self._hear_watchdog(vm, events), events.tell)
-        record = describe(launch, vm)
+        record = self._serve(describe(launch, vm), events)
         launch.place.publish(record)
         self._on_up(record)
         with suppress(QmpLost):  # its end is seen elsewhere
@@ -115,6 +118,25 @@ class Keeper:
         if launch.machine.slots.bridged:
             self._attend("clients to plug in", self._plug(vm, events), events.tell)
         return vm
+
+    def _serve(self, record: registry.VmState, events: EventBroker) -> registry.VmState:
+        """Start what serves the VM's user networks; its record with that.  Raises LaunchError or CommandError."""
+        launch = self._launch
+        if launch.backend is None or launch.backend.program is None:
+            return record
+
+        def running() -> registry.VmState:
+            return replace(record, helpers=passts.helpers)
+
+        def changed() -> None:
+            launch.place.publish(running())
+
+        networks, log = launch.user_networks, passt_log_of(launch)
+        passts = self._passts = Passts(launch.backend.program, networks, log, events.tell, changed)
+        with suppress(OSError):  # QEMU has ended, which is seen elsewhere
+            passts.start()
+        self._attend("the user network", passts.keep(), events.tell)
+        return running()
 
     async def _started(self, vm: Vmm) -> bool:
         """Start QEMU; False if we are told to stop before it answers.  Raises LaunchError or CommandError."""
@@ -147,9 +169,10 @@ class Keeper:
         if self._log.problem and not had_problem:
             events.tell(self._log.problem)
 
-    async def _trim(self, vm: Vmm, said: Path) -> None:
+    async def _trim(self, vm: Vmm, *said: Path) -> None:
         while not vm.ended.is_set():
-            trim(said)
+            for log in said:
+                trim(log)
             with suppress(TimeoutError):
                 await asyncio.wait_for(vm.ended.wait(), TRIM_S)
 
@@ -205,6 +228,8 @@ class Keeper:
     async def _close(self) -> None:
         if self._vm is not None:
             await self._vm.stop()
+        if self._passts is not None:
+            await self._passts.close()
         for broker in self._brokers.values():
             broker.close()
         await interrupts.ended(*self._tasks)

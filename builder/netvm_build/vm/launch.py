@@ -19,12 +19,15 @@ from netvm_build.util import process
 from netvm_build.util.errors import LaunchError
 from netvm_build.vm import registry
 from netvm_build.vm.networks import OfferedNetwork
+from netvm_build.vm.passts import Network
 from netvm_build.vm.uplink import ON_USER_NETWORK, Plugged
+from netvm_build.vm.user_network import Backend
 from netvm_build.vmm import qemu
 from netvm_build.vmm.interface import Vmm
 from netvm_build.vmm.qemu.accelerator import Accelerator
 from netvm_build.vmm.qemu.confinement import Access, User, qemu_group
 from netvm_build.vmm.qemu.credentials import Credentials
+from netvm_build.vmm.qemu.passt import guest_sides
 from netvm_build.vmm.qemu.process import QemuVm, Wiring
 from netvm_build.vmm.qemu.trunk import Trunks
 
@@ -45,6 +48,13 @@ class Launch:
     uplink: Plugged = ON_USER_NETWORK
     secrets: Credentials | None = None
     user: User | None = None
+    backend: Backend | None = None
+
+    @property
+    def user_networks(self) -> tuple[Network, ...]:
+        """Those that passt serves."""
+        sides = guest_sides(self.image.manifest)
+        return tuple(Network(one.socket, sides[place]) for place, one in self.machine.served.items())
 
 
 def vmm(launch: Launch, trunks: Trunks) -> Vmm:
@@ -106,8 +116,13 @@ def log_of(launch: Launch) -> Path:
     return launch.place.folder / "qemu.log"
 
 
+def passt_log_of(launch: Launch) -> Path:
+    """What its passts print, as long as the VM runs."""
+    return launch.place.folder / "passt.log"
+
+
 def trim(said: Path) -> None:
-    """Empty QEMU's log once it is long: a guest can make QEMU warn without end, and the folder is in memory."""
+    """Empty QEMU's or passt's log once it is long: a guest can make them warn without end, and it is in memory."""
     with suppress(OSError):
         if said.stat().st_size > SAID_BYTES:
             os.truncate(said, 0)
@@ -148,4 +163,6 @@ def describe(launch: Launch, vm: Vmm) -> registry.VmState:
         behind=launch.uplink.socket,
         landlock=vm.landlock,
         path=launch.uplink.path.choices,
+        backend="" if launch.backend is None else launch.backend.kind,
+        backend_reason="" if launch.backend is None else launch.backend.reason,
     )

@@ -15,7 +15,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,7 +25,7 @@ from typing import Any
 from netvm_build.util.decode import DecodeError, decode_version
 from netvm_build.util.errors import BootError
 from netvm_build.util.files import lock_folder
-from netvm_build.util.process import has_ended, remove_empty
+from netvm_build.util.process import kill, remove_empty
 from netvm_build.util.trust import private_folder
 from netvm_build.vm.runtime_folder import root_folder
 from netvm_build.vmm.qemu.confinement import qemu_group
@@ -67,6 +66,14 @@ class ClientNetwork:
 
 
 @dataclass(frozen=True)
+class Helper:
+    """A process that works for a VM beside its QEMU; `started` in clock ticks since the host's boot."""
+
+    pid: int
+    started: int
+
+
+@dataclass(frozen=True)
 class VmState:
     """What is known of a running VM.  `started` is the process's start time in clock ticks since the host's boot.
 
@@ -74,6 +81,8 @@ class VmState:
     another router's client network, where this one's uplink is; else empty.  `image_id` tells the image that it was
     started from (`manifest.identity`); empty for a VM that an older version started.  `landlock` is the version of
     its ABI that restricts QEMU, 0 without.  `path` says what moves the packets of an emulated uplink, and why.
+    `backend` serves its user networks, if it has any: passt or slirp, for
+    `backend_reason`; `helpers` are the processes that do.
     """
 
     name: str
@@ -97,6 +106,9 @@ class VmState:
     behind: str = ""
     landlock: int = 0
     path: tuple[Choice, ...] = ()
+    backend: str = ""
+    backend_reason: str = ""
+    helpers: tuple[Helper, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {"version": VERSION, **asdict(self)}
@@ -255,7 +267,7 @@ def _let_qemu_through(folder: Path) -> None:
 
 
 def _clean_if_dead(folder: Path) -> bool:
-    """Remove the folder of a VM whose keeper has ended, and end its QEMU if that still runs; False if it lives.
+    """Remove the folder of a VM whose keeper has ended, and end its processes that still run; False if it lives.
 
     Returns once QEMU has ended: until then it holds cards and taps that the caller wants to give back.
     """
@@ -264,10 +276,9 @@ def _clean_if_dead(folder: Path) -> bool:
         return False
     try:
         record = read(folder)
-        if record is not None and not has_ended(record.qemu_pid, record.qemu_started):
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(record.qemu_pid, signal.SIGKILL)
-            has_ended(record.qemu_pid, record.qemu_started, END_S)
+        if record is not None:
+            for one in (Helper(record.qemu_pid, record.qemu_started), *record.helpers):
+                kill(one.pid, one.started, END_S)
         if record is not None and record.log:  # a keeper that is killed leaves it, and mostly empty
             with suppress(OSError):
                 remove_empty(error_file(Path(record.log)))

@@ -109,7 +109,8 @@ class KernelDrop:
 class Snapshot:
     """A VM as it is now.  `state`: booting, ready (clients can go out), or degraded; `missing` says why not.
 
-    `qemu` is how its QEMU is confined, None where that isn't known.
+    `qemu` is how its QEMU is confined, None where that isn't known.  `backend` serves its user networks, with so many
+    `helpers` as processes of their own, and is empty without such a network.
     `floods`: it says so much that the keeper reads it more slowly; `age_s`: it was asked so many seconds ago.
     """
 
@@ -130,6 +131,9 @@ class Snapshot:
     age_s: float = 0.0
     missing: tuple[str, ...] = ()
     qemu: InForce | None = None
+    backend: str = ""
+    backend_reason: str = ""
+    helpers: int = 0
 
     @property
     def used_kib(self) -> int:
@@ -172,6 +176,9 @@ def snapshot(
         drops=tuple(Drop(one.name, brief(one.name), one.packets, one.bytes) for one in counted.drops),
         watchdog_s=said.watchdog_s or None,
         modules=said.modules,
+        backend=record.backend,
+        backend_reason=record.backend_reason,
+        helpers=len(record.helpers),
         kernel_drops=tuple(KernelDrop(one.name, brief_of_kernel(one.name), one.packets) for one in counted.kernel),
     )
 
@@ -206,8 +213,16 @@ def to_dict(now: Snapshot, record: VmState) -> dict[str, Any]:
         "floods": now.floods,
         "age_s": round(now.age_s),
         "path": [asdict(choice) for choice in record.path],
+        "user_network": _user_network(record),
         "qemu": None if now.qemu is None else asdict(now.qemu),
     }
+
+
+def _user_network(record: VmState) -> dict[str, Any] | None:
+    if not record.backend:
+        return None
+    pids = [helper.pid for helper in record.helpers]
+    return {"backend": record.backend, "reason": record.backend_reason, "pids": pids}
 
 
 def _flat(one: UplinkStatus | ClientStatus) -> dict[str, Any]:

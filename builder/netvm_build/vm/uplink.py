@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Where the router's uplink leads: QEMU's user network, a tap or a bridge of this host, or another router."""
+"""Where the router's uplink leads: a user network, a tap or a bridge of this host, or another router."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from netvm_build.host.inspect import LinkInfo, inspect, netfilter_warning
 from netvm_build.image.manifest import Image
 from netvm_build.util.errors import LaunchError, NetvmError
 from netvm_build.vm import outer, registry
+from netvm_build.vm.user_network import AUTOMATIC, ON_USER
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import backends
 from netvm_build.vmm.qemu.accelerator import KVM
 from netvm_build.vmm.qemu.datapath import ON, PLAIN, Datapath, Way, choose, queues, wished
 
-USER, TAP, BRIDGE, ROUTER = "user", "tap", "bridge", "router"
+USER, TAP, BRIDGE, ROUTER = AUTOMATIC, "tap", "bridge", "router"
 NET = Path("/sys/class/net")
 _NAME = re.compile(r"[^\s/,:%]{1,15}")
 
 
 @dataclass(frozen=True)
 class UplinkBackend:
-    """`kind` is user, tap, bridge or router; `name` that of the tap, the bridge, or the running router."""
+    """`kind` is user, passt, slirp, tap, bridge or router; `name` that of the tap, the bridge or the router."""
 
     kind: str = USER
     name: str = ""
@@ -43,15 +44,15 @@ USER_NETWORK = UplinkBackend()
 
 
 def parse(text: str) -> UplinkBackend:
-    """`user`, `tap:NAME`, `bridge:NAME` or `router:NAME`.  Raises ValueError."""
+    """`user`, `passt`, `slirp`, `tap:NAME`, `bridge:NAME` or `router:NAME`.  Raises ValueError."""
     kind, colon, name = text.partition(":")
-    if (kind == USER and not colon) or (kind in (TAP, BRIDGE) and _NAME.fullmatch(name)):
+    if (kind in ON_USER and not colon) or (kind in (TAP, BRIDGE) and _NAME.fullmatch(name)):
         return UplinkBackend(kind, name)
     if kind == ROUTER and registry.VM_NAME.fullmatch(name):
         return UplinkBackend(kind, name)
     meant = _kind_by_name(text)
     better = f"; did you mean {meant}:{text}?" if meant and not colon else ""
-    raise ValueError(f"{text!r} is none of user, tap:NAME, bridge:NAME, router:NAME{better}")
+    raise ValueError(f"{text!r} is none of user, passt, slirp, tap:NAME, bridge:NAME, router:NAME{better}")
 
 
 def _kind_by_name(name: str) -> str | None:
@@ -145,11 +146,6 @@ def cautions(uplink: UplinkBackend, image: Image, nic: str) -> list[str]:
 
     `nic` is the uplink's card.  Raises LaunchError as `plug` does.
     """
-    if uplink.kind == USER:
-        hosts = ", ".join(str(network.host) for network in qemu.user_networks(image.manifest))
-        return [
-            f"warning: clients reach what listens on this host's loopback, by {hosts}; not with --uplink bridge:NAME"
-        ]
     way = _way(uplink)
     if way is None:
         return []

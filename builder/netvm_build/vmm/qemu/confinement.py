@@ -52,17 +52,20 @@ class User:
 
 @dataclass(frozen=True)
 class Access:
-    """What a QEMU needs beside the descriptors that it inherits.
+    """What a QEMU, or passt, needs beside the descriptors that it inherits.
 
     `network`: the host's network, as the user network does.  `joins`: a Unix socket that it connects to by its path, of
-    another router.  `cards`: the host's cards, now or later, and `own` the files of theirs that are given to QEMU's
-    user.  `memlock`: bytes of memory that it may lock; 0 to leave that as it is.  `largest_file`: bytes that a file may
-    have that it writes, also by printing.  `read_only` and `writes` are descriptors of files that it opens again by
-    /proc/self/fd.  As root it becomes `user`, or one that no other process is.
+    another router.  `sandboxes_itself`: namespaces and mounts of its own, by which it sees no file at all, and a filter
+    of its own; Landlock and our filter would forbid them.  `cards`: the host's cards, now or later, and `own` the files
+    of theirs that are given to QEMU's user.  `memlock`: bytes of memory that it may lock; 0 to leave that as it is.
+    `largest_file`: bytes that a file may have that it writes, also by printing.  `read_only` and `writes` are
+    descriptors of files that it opens again by /proc/self/fd.  As root it becomes `user`, or one that no other process
+    is.
     """
 
     network: bool = False
     joins: bool = False
+    sandboxes_itself: bool = False
     cards: bool = False
     own: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
@@ -84,6 +87,7 @@ class Jail:
     report: int
     parent: int
     network: bool
+    sandboxes_itself: bool
     memlock: int
     largest_file: int
     user: tuple[int, int] | None
@@ -195,6 +199,7 @@ def _jail(program: Path, access: Access, report: int) -> Jail:
         report=report,
         parent=os.getpid(),
         network=access.network,
+        sandboxes_itself=access.sandboxes_itself,
         memlock=access.memlock,
         largest_file=access.largest_file,
         user=None if user is None else (user.uid, user.gid),
@@ -205,12 +210,15 @@ def _jail(program: Path, access: Access, report: int) -> Jail:
         devices=("/dev/null", "/dev/urandom", *access.devices, *(VFIO_FILES if access.cards else ())),
         read_only=access.read_only,
         writes=access.writes,
-        filter=syscalls.program(
-            network=access.network,
-            joins=access.joins,
-            scoped=in_force.kernel_landlock() >= in_force.SCOPES_SIGNALS,
-        ),
+        filter=_filter(access),
     )
+
+
+def _filter(access: Access) -> tuple[syscalls.Instruction, ...]:
+    if access.sandboxes_itself:
+        return ()
+    scoped = in_force.kernel_landlock() >= in_force.SCOPES_SIGNALS
+    return syscalls.program(network=access.network, joins=access.joins, scoped=scoped)
 
 
 def programs(program: Path) -> tuple[str, ...]:

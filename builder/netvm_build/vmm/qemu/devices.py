@@ -31,7 +31,8 @@ def uplinks(machine: VirtualMachine, release: tuple[int, ...]) -> list[str]:
         if number == 0 and machine.uplink_net is not None:
             line += ["-netdev", with_id(name, machine.uplink_net)]
         else:
-            line += user_netdev(name, machine.networks[network]) if trunk is None else _trunk(machine, name, trunk)
+            plain = ["-netdev", with_id(name, _network(machine, network))]
+            line += plain if trunk is None else _trunk(machine, name, trunk)
         rom = "" if machine.uplink in USB_NICS else ",romfile="
         mtu = "" if number or machine.uplink_mtu is None else f",host_mtu={machine.uplink_mtu}"
         path = "" if number else listed(machine.uplink_path.properties(machine.uplink, release))
@@ -42,8 +43,14 @@ def uplinks(machine: VirtualMachine, release: tuple[int, ...]) -> list[str]:
 
 
 def _trunk(machine: VirtualMachine, name: str, trunk: Trunk) -> list[str]:
-    networks = {place: (machine.networks[place], netdev) for place, netdev in trunk.networks.items()}
+    networks = {place: (_network(machine, place), netdev) for place, netdev in trunk.networks.items()}
     return trunk_netdevs(name, trunk.card, networks)
+
+
+def _network(machine: VirtualMachine, place: int) -> str:
+    """A user network as -netdev takes it without an id: a socket that its server joins, or QEMU's own."""
+    served = machine.served.get(place)
+    return user_netdev(machine.networks[place]) if served is None else served.netdev
 
 
 def card_id(address: str) -> str:

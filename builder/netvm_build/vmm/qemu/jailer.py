@@ -215,7 +215,7 @@ def confine(jail: dict[str, Any]) -> dict[str, int]:
     opened = opened_for(jail)
     separate(jail)
     drop(jail, who)
-    abi = landlock(jail, opened)
+    abi = 0 if jail["sandboxes_itself"] else landlock(jail, opened)
     # A change of credentials forgets it; see process.spawn.
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != jail["parent"]:

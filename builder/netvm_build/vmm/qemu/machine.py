@@ -43,6 +43,14 @@ class Trunk:
 
 
 @dataclass(frozen=True)
+class Served:
+    """A user network that another process serves: the socket on which QEMU waits for it, and -netdev without an id."""
+
+    socket: Path
+    netdev: str
+
+
+@dataclass(frozen=True)
 class Channels:
     """What a VM is connected to on this host beside its networks; without more, its console is this terminal.
 
@@ -72,7 +80,8 @@ class VirtualMachine:
     `uplink` is a NIC model; there is one such card for each of `uplink_macs`, on the one of `networks` (those of all
     uplinks) whose place is in `uplink_networks`, or, by the card's number, on one of `trunks`.  The first is on
     `uplink_net`, a -netdev without an id, if there is one, and has what `uplink_path` says; a virtio card is told
-    `uplink_mtu`, in bytes.  `cards` are PCI addresses of this machine, bound to vfio-pci.
+    `uplink_mtu`, in bytes.  `cards` are PCI addresses of this machine, bound to vfio-pci.  Those of `networks` with a
+    place in `served` aren't QEMU's own.
 
     Client NICs sit where each can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is
     there yet.  `capture` takes the first 96 bytes of every packet on the first uplink, in pcap format.
@@ -93,6 +102,7 @@ class VirtualMachine:
     uplink_macs: tuple[str, ...] = (UPLINK_MAC,)
     uplink_networks: tuple[int, ...] = (0,)
     networks: tuple[UserNetwork, ...] = (DEFAULT,)
+    served: Mapping[int, Served] = field(default_factory=dict)
     trunks: Mapping[int, Trunk] = field(default_factory=dict)
     capture: Path | None = None
     nics: tuple[ClientNic, ...] = ()
@@ -105,7 +115,8 @@ class VirtualMachine:
     @property
     def has_user_network(self) -> bool:
         """Whether QEMU itself sends on the host's network: it does for uplinks that lead nowhere else."""
-        return self.uplink is not None and (self.uplink_net is None or len(self.uplink_macs) > 1)
+        elsewhere = self.uplink_net is not None and len(self.uplink_macs) == 1
+        return self.uplink is not None and not self.served and not elsewhere
 
     @property
     def slots(self) -> Plan:

@@ -118,17 +118,20 @@ def _free_networks(elsewhere: Sequence[IPv4Network], uplinks: int) -> list[IPv4N
     return [one or next(spare) for one in wanted]
 
 
-def user_netdev(name: str, network: UserNetwork) -> list[str]:
-    """A user network under a name of its own."""
-    return ["-netdev", f"{with_id(name, USER_NETWORK)}{network.options}"]
+def user_netdev(network: UserNetwork) -> str:
+    """A user network of QEMU's own, as -netdev takes it without an id."""
+    return f"{USER_NETWORK}{network.options}"
 
 
-def trunk_netdevs(name: str, card: str, networks: Mapping[int, tuple[UserNetwork, str]]) -> list[str]:
-    """A card's own netdev, and a QEMU hub (hubport) for each user network behind it, shared with our socket."""
+def trunk_netdevs(name: str, card: str, networks: Mapping[int, tuple[str, str]]) -> list[str]:
+    """A card's own netdev, and a QEMU hub (hubport) for each user network behind it, shared with our socket.
+
+    All netdevs are without an id.
+    """
     line = ["-netdev", with_id(name, card)]
     for number, (network, netdev) in networks.items():
         user, ours = f"{name}-user{number}", f"{name}-ours{number}"
-        line += [*user_netdev(user, network), "-netdev", with_id(ours, netdev)]
+        line += ["-netdev", with_id(user, network), "-netdev", with_id(ours, netdev)]
         for end in (user, ours):
             line += ["-netdev", f"hubport,id={end}-port,hubid={number + 1},netdev={end}"]
     return line

@@ -20,7 +20,7 @@ from pathlib import Path
 from netvm_build.util.files import open_plain
 from netvm_build.vmm.qemu import backends
 from netvm_build.vmm.qemu.confinement import LARGEST_CAPTURE, Access, qemu_group
-from netvm_build.vmm.qemu.machine import ClientNic, VirtualMachine
+from netvm_build.vmm.qemu.machine import ClientNic, Served, VirtualMachine
 from netvm_build.vmm.qemu.program import Qemu
 
 KVM, KVM_FILE = "kvm", Path("/dev/kvm")
@@ -87,6 +87,10 @@ class Opener:
         """A socket at a path, only for us, on which QEMU listens.  Raises OSError."""
         return self.inherited(listening(path).detach())
 
+    def served(self, network: Served) -> Served:
+        """A user network that joins our descriptor.  Raises OSError."""
+        return replace(network, netdev=backends.accepting(self.listener(network.socket)))
+
     def nic(self, nic: ClientNic) -> ClientNic:
         """A client's NIC whose network, if it is a socket, is our descriptor.  Raises OSError."""
         if nic.socket is None:
@@ -130,6 +134,7 @@ def open_for(program: Qemu, machine: VirtualMachine, wanted: Access, opener: Ope
         disks=tuple(opener.in_set(disk) for disk in machine.disks),
         capture=None if machine.capture is None else opener.write(machine.capture),
         nics=tuple(opener.nic(nic) for nic in machine.nics),
+        served={place: opener.served(network) for place, network in machine.served.items()},
     )
     access = replace(
         wanted,

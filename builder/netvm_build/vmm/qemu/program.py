@@ -74,13 +74,15 @@ def find(explicit: Path | None = None, built: Path | None = None, again: str | N
     return identify(path, "on PATH")
 
 
-def in_store(store_path: Path) -> Path | None:
-    """The QEMU in a path of the Nix store; None if it isn't there, or if others than root and we could change it.
+def in_store(store_path: Path, name: str = PROGRAM) -> Path | None:
+    """The QEMU, or another program, in a path of the Nix store.
+
+    None if it isn't there, or if others than root and we could change it.
 
     A path elsewhere is None too, wherever its links lead.  An image's manifest names the path, so ask this only of an
     image of ours: another user may have put a program into the store, where it is root's (nix-store --add).
     """
-    program = store_path / "bin" / PROGRAM
+    program = store_path / "bin" / name
     if store_path.parent != STORE:
         return None
     try:
