@@ -15,8 +15,8 @@ from netvm_build.spec.rules import hosts, machine, source, traffic, uplinks, wif
 def rules(router: Router) -> tuple[Violation, ...]:
     """Every rule that spans fields and that the router breaks."""
     own = [violation for rule in RULES for violation in rule(router)]
-    rooms = (source, machine, uplinks, hosts, traffic, wifi)
-    return (*own, *(violation for room in rooms for violation in room.rules(router)))
+    own += [*source.rules(router), *machine.rules(router)]
+    return (*own, *uplinks.rules(router), *hosts.rules(router), *traffic.rules(router), *wifi.rules(router))
 
 
 def _platform_has_its_own_keys(router: Router) -> Iterator[Violation]:
