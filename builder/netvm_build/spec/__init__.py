@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from netvm_build.spec.assemble import DEFAULT
 from netvm_build.spec.document import reference, schema, starter
-from netvm_build.spec.load import DEFAULT, Draft, Loaded, draft, load, parse
+from netvm_build.spec.load import Draft, Loaded, draft, load, parse
 from netvm_build.spec.show import full_spec, show
 from netvm_build.spec.stored import from_full_spec
 

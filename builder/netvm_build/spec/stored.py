@@ -10,9 +10,9 @@ from pathlib import Path
 
 from netvm_build.model import Router
 from netvm_build.spec import keys, yaml_nodes
+from netvm_build.spec.assemble import read_router
 from netvm_build.spec.fields.readers import Json, Log
 from netvm_build.spec.keys import KEYS, SECTIONS
-from netvm_build.spec.load import read_router
 from netvm_build.spec.yaml_nodes import MAX_DEPTH, Entry, Node, Scalar
 from netvm_build.util.errors import SpecError
 
