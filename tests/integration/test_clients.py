@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import struct
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from pathlib import Path
 import pytest
 from netvm_build.image.manifest import Image
 from netvm_build.vmm.qemu import Qemu
+from scapy.layers.l2 import ARP, Ether
 
 from tests.support.host.host_world import Namespace, eventually, need_namespaces
 
@@ -82,6 +85,41 @@ def test_four_at_once_and_names_that_are_taken(host: Namespace, router: str, ima
     assert host.links() == ["nv735c04c"]
     assert len(before) == 5 * 3 + 1
     host.run("ip", "link", "del", "nv735c04c")
+
+
+def test_a_socket_that_a_running_router_was_given_is_listened_on(host: Namespace, router: str) -> None:
+    """One that is attached, and one since the boot that another client had in its place."""
+    attached = json.loads(host.build("client", "attach", "--socket", "--json").stdout)["client"]
+    assert_answered(host, attached["socket"], attached["gateway"])
+    host.build("client", "attach", "--name", "client")
+    host.build("client", "detach", "--name", "client")
+    record = json.loads(host.build("status", "--networks", "--json").stdout)
+    since_boot = next(one for one in record["clients"] if one["name"] == "client")
+    assert_answered(host, since_boot["socket"], since_boot["router"])
+    host.build("client", "detach", "netvm", "--all")
+    host.build("client", "attach", "--socket")  # the place is free again
+
+
+def assert_answered(host: Namespace, path: str, router: str) -> None:
+    """Who joins a client's socket, of the host's folders, gets the router's answer by ARP."""
+    high = router.rpartition(".")[0] + f".{int(router.rpartition('.')[2]) + 1}"
+    mac = "0A:B3:EC:" + ":".join(f"{int(part):02X}" for part in high.split(".")[1:])
+    asked = bytes(Ether(src=mac, dst="ff:ff:ff:ff:ff:ff") / ARP(op=1, hwsrc=mac, psrc=high, pdst=router))
+
+    with socket.socket(socket.AF_UNIX) as joined:
+        joined.settimeout(5)
+        joined.connect(f"/proc/{host.pid}/root{path}")
+        received = bytearray()
+
+        def asked_again() -> bool:
+            joined.sendall(struct.pack(">I", len(asked)) + asked)
+            try:
+                received.extend(joined.recv(65536))
+            except TimeoutError:
+                return False
+            return bytes(map(int, router.split("."))) in received and b"\x08\x06" in received
+
+        eventually(asked_again)
 
 
 @pytest.mark.parametrize("whom", ["pid", "qemu_pid"])

@@ -81,13 +81,16 @@ class Monitor:
         self.execute("closefd", fdname=name)
 
     def add_socket(self, network: str, path: str) -> None:
-        """A network that another QEMU joins, by a socket made here.  Raises Refused, or QmpLost."""
+        """A network that another QEMU joins, by a socket made here.  Raises Refused, or QmpLost.
+
+        QEMU listens in a thread, which knows no names of files, only numbers (net/stream.c; monitor_cur).
+        """
         try:
             with listening(Path(path), joined=True) as made:
-                self.give(network, made.fileno())
+                number = self._run(self._qmp.give_by_number(made.fileno()))
         except OSError as error:
             raise Refused(f"no socket can be made at {path}: {error.strerror}") from error
-        self.execute("netdev_add", id=network, type="stream", server=True, addr={"type": "fd", "str": network})
+        self.execute("netdev_add", id=network, type="stream", server=True, addr={"type": "fd", "str": str(number)})
 
     def add_tap(self, network: str, name: str) -> None:
         """A network through a tap that was handed over under this name.  Raises Refused, or QmpLost."""

@@ -62,11 +62,27 @@ class Qmp:
 
     async def give(self, name: str, descriptor: int) -> None:
         """Hand over an open file, for a later command to name.  Raises Refused, or QmpLost."""
+        self._send(descriptor)
+        await self.execute("getfd", fdname=name)
+
+    async def give_by_number(self, descriptor: int) -> int:
+        """Hand over an open file; the number it has in QEMU.  Raises Refused, or QmpLost.
+
+        Whoever uses the number closes it.  QEMU's list of such files keeps it: remove-fd would close what has it then,
+        and so would QEMU before 9.1 if nobody had a connection to it.
+        """
+        self._send(descriptor)
+        added = await self.execute("add-fd")
+        try:
+            return int(added["fd"])
+        except (TypeError, KeyError, ValueError) as error:
+            raise QmpLost(f"{self._peer} doesn't say which number a file has") from error
+
+    def _send(self, descriptor: int) -> None:
         try:
             self._client.send_fd_scm(descriptor)
         except (QMPError, OSError) as error:
             raise QmpLost(f"{self._peer} has ended") from error
-        await self.execute("getfd", fdname=name)
 
     async def unplug(self, device: str, deadline_s: float | None = UNPLUG_S) -> Release:
         """Ask the guest to release a device, and wait for its answer.  A device that doesn't exist counts as released.
