@@ -17,6 +17,7 @@ from netvm_build.image import manifest
 from netvm_build.util.errors import NetvmError
 from rich.console import Console
 
+from bench import page
 from bench.document import document, surroundings
 from bench.rows import ROWS
 from bench.subject import prepare
@@ -52,6 +53,12 @@ def say(text: str) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Beside this image, such as one of before a change; rows about traffic only.",
 )
+@click.option(
+    "--docs",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Write the tables that rows make into this page, each between its comments.",
+)
 @click.option("--accel", type=click.Choice(["kvm", "tcg"]), help="Do not try which works: use this.")
 def main(
     names: tuple[str, ...],
@@ -61,6 +68,7 @@ def main(
     listing: bool,
     spec: Path,
     against: Path | None,
+    docs: Path | None,
     accel: str | None,
 ) -> None:
     """Measure, beside others on the same work.
@@ -84,6 +92,8 @@ def main(
         setting = Setting(subject, runs or (QUICK_RUNS if quick else RUNS), Path(folder), say, other)
         rows = chosen if against is None else [row.against(against.name) for row in chosen]
         results = [measure(row, setting) for row in rows]
+    if docs is not None:
+        write_tables(docs, results)
     text = json.dumps(document(around, results), indent=2, ensure_ascii=False)
     if target == "-":
         print(text)
@@ -110,6 +120,17 @@ def comparable(chosen: list[Row], *, named: bool) -> list[Row]:
         known = ", ".join(row.name for row in ROWS if row.comparable)
         raise click.UsageError(f"--against has no effect on {', '.join(wrong)}; it compares {known}")
     return [row for row in chosen if row.comparable]
+
+
+def write_tables(file: Path, results: list[Result]) -> None:
+    """The tables of rows that make one.  Raises click.ClickException where the page has no place for it."""
+    for result in results:
+        made = result.measured.details.get("markdown") if result.measured else None
+        if made is not None:
+            try:
+                page.write(file, result.row.name, made)
+            except Unmeasured as error:
+                raise click.ClickException(str(error)) from error
 
 
 def measure(row: Row, setting: Setting) -> Result:

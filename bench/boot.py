@@ -110,10 +110,10 @@ def with_root(machine: qemu.VirtualMachine, root: Path) -> qemu.VirtualMachine:
     return replace(machine, rootfs=root, cmdline=f"{kernel} init=/sbin/init")
 
 
-async def until(vm: Vm, *signs: Awaitable[Any]) -> None:
+async def until(vm: Vm, *signs: Awaitable[Any], deadline_s: float = DEADLINE_S) -> None:
     """Wait for the first of some signs, for the machine's end, or for the deadline."""
     waiting = [asyncio.ensure_future(sign) for sign in (*signs, vm.ended.wait())]
-    await asyncio.wait(waiting, timeout=DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(waiting, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
     for sign in waiting:
         if isinstance(sign, asyncio.Task):  # a future belongs to the caller who passed it
             sign.cancel()

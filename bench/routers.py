@@ -36,7 +36,7 @@ class Shape:
 
     Its memory is what its manifest wants unless it is given.  More than a few clients are plugged in once the firewall
     stands, as `netvm-build run` does it; with `at_boot` all are there from the start, with `plug_later` none is there
-    yet.
+    yet.  All of them are there by the deadline, or the router isn't measured.
     """
 
     clients: int = 1
@@ -44,6 +44,7 @@ class Shape:
     last: bool = False
     plug_later: bool = False
     at_boot: bool = False
+    deadline_s: float = boot.DEADLINE_S
 
 
 class Routed:
@@ -110,7 +111,7 @@ class Routed:
         await self._stack.enter_async_context(self.vm)
         await self.vm.power_on()
         arriving = asyncio.create_task(self._arrive(crowd))
-        await boot.until(self.vm, arriving, self.guest.lost)
+        await boot.until(self.vm, arriving, self.guest.lost, deadline_s=self.shape.deadline_s)
         if not arriving.done() or arriving.cancelled():
             raise Unmeasured(f"the router does not boot with all its clients{boot.last_words(self.vm)}")
         arriving.result()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from bench import boot, clients, commands, memory, stock, traffic
+from bench import boot, clients, commands, comparison, memory, stock, traffic
 from bench.values import Aim, Measured, Row, Setting
 
 MIB = 1 << 20
@@ -60,6 +60,8 @@ ROWS: tuple[Row, ...] = (
     _echo("crowd-round-trip", "echo, 240 clients", traffic.crowd_round_trip, ALONE),
     _throughput("last-tcp", "TCP, last of 240", traffic.last_tcp, ALONE),
     _echo("last-round-trip", "echo, last of 240", traffic.last_round_trip, ALONE),
+    Row("rules-packet", "packet, counted", "k", comparison.packet, beside=RULE, quick=False),
+    Row("rules-connection", "connection, counted", "k", comparison.connection, beside=RULE, quick=False),
     Row("attach", "plug to answer", "s", clients.attach, aim=Aim(0.25), quick=False),
     Row("client-memory", "a client", "MiB", clients.memory, aim=Aim(0.45), quick=False),
     Row("client-boot", "a client's boot", "ms", clients.boot_time, aim=Aim(40.0), quick=False),

@@ -16,9 +16,10 @@ from netvm_build.measure import load
 from netvm_build.measure.wires import Wire
 from netvm_build.util import interrupts
 
+from bench import rulesets
 from bench.routers import Routed, Shape
 from bench.values import Measured, Setting, Subject, Unmeasured
-from bench.variants import with_pool, with_ruleset
+from bench.variants import variant
 
 TURNS = 5
 """Of each side in a pair of boots: a sample is their median."""
@@ -64,7 +65,9 @@ def firewall(setting: Setting, work: Work) -> Measured:
     if setting.against is not None:
         theirs = Side("against", setting.against, Shape())
     else:
-        theirs = Side("masquerade", with_ruleset(setting), Shape())
+        pool = setting.subject.image.manifest.pool
+        ruleset = rulesets.text(rulesets.MASQUERADE, (), pool)
+        theirs = Side("masquerade", variant(setting, "variant", ruleset=ruleset), Shape())
     return beside(setting, theirs, Side("router", setting.subject, Shape()), work)
 
 
@@ -84,7 +87,7 @@ def crowd(setting: Setting, work: Work, *, last: bool = False) -> Measured:
 
 def roomy(setting: Setting) -> Subject:
     """The router with a pool for many clients."""
-    return setting.subject if has_room(setting.subject) else with_pool(setting, POOL)
+    return setting.subject if has_room(setting.subject) else variant(setting, "variant", pool=POOL)
 
 
 def has_room(subject: Subject) -> bool:

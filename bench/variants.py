@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv4Network
-from pathlib import Path
 
 from netvm_build.build import loading, pipeline
 from netvm_build.build.nix import command as nix
@@ -16,28 +15,21 @@ from netvm_build.util.events import discard
 
 from bench.values import Setting, Subject, Unmeasured
 
-MASQUERADE = Path(__file__).with_name("masquerade.nft")
-"""One masquerade rule and no filter."""
-
 PLACE = "rootfs/etc/netvm/ruleset.nft"
 
 
-def with_ruleset(setting: Setting, ruleset: Path = MASQUERADE) -> Subject:
-    """The same router with another ruleset, compiled as its own is.  Raises NetvmError."""
-    return _build(setting, loading.load(setting.subject.spec), ruleset)
+def variant(setting: Setting, name: str, *, ruleset: str | None = None, pool: IPv4Network | None = None) -> Subject:
+    """The same router with another ruleset, compiled as its own is, or another pool of addresses.
 
-
-def with_pool(setting: Setting, pool: IPv4Network) -> Subject:
-    """The same router with another pool of addresses.  Raises NetvmError."""
+    `name` is that of its folder.  Raises NetvmError.
+    """
     loaded = loading.load(setting.subject.spec)
-    router = replace(loaded.router, clients=replace(loaded.router.clients, pool=pool))
-    return _build(setting, replace(loaded, router=router), None)
-
-
-def _build(setting: Setting, loaded: loading.Loaded, ruleset: Path | None) -> Subject:
-    tree = pipeline.prepare(loaded, setting.folder / "variant", discard)
+    if pool is not None:
+        router = replace(loaded.router, clients=replace(loaded.router.clients, pool=pool))
+        loaded = replace(loaded, router=router)
+    tree = pipeline.prepare(loaded, setting.folder / name, discard)
     if ruleset is not None:
-        (tree / PLACE).write_text(ruleset.read_text())
+        (tree / PLACE).write_text(ruleset)
     (folder,) = nix.build(tree, ["image"], discard, stage="build variant", locked=loaded.locked)
     image = manifest.load(folder)
     if image.manifest.kernel != setting.subject.image.manifest.kernel:

@@ -174,7 +174,7 @@ def test_rows_are_chosen_by_name_or_by_quickness() -> None:
     assert cli.choose((), quick=False) == list(ROWS)
     traffic = {"tcp", "connections", "round-trip", "crowd-tcp", "crowd-round-trip", "last-tcp", "last-round-trip"}
     clients = {"attach", "client-memory", "client-boot", "client-init"}
-    slow = {"least-memory", "build-init", "build-stock"} | traffic | clients
+    slow = {"least-memory", "build-init", "build-stock", "rules-packet", "rules-connection"} | traffic | clients
     assert {row.name for row in ROWS} - {row.name for row in cli.choose((), quick=True)} == slow
     assert [row.name for row in cli.choose(("render", "help"), quick=True)] == ["help", "render"]
 

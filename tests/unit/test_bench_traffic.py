@@ -16,7 +16,7 @@ import pytest
 from netvm_build.measure import dhcp, load, wires
 from netvm_build.measure.wires import Wire
 
-from bench import clients, traffic, variants
+from bench import clients, rulesets, traffic
 from bench.clients import Growth
 from bench.routers import Shape
 from bench.values import Setting, Unmeasured
@@ -118,7 +118,7 @@ def test_the_rows_of_a_client_share_their_boots(tmp_path: Path) -> None:
 
 
 def test_the_ruleset_beside_has_one_rule() -> None:
-    lines = [line.strip() for line in variants.MASQUERADE.read_text().splitlines()]
+    lines = [line.strip() for line in (rulesets.FOLDER / "masquerade.nft").read_text().splitlines()]
     rules = [line for line in lines if line.startswith(("iif", "oif", "ip ", "ct ", "fib", "tcp", "udp"))]
     assert rules == ['oifname "up*" masquerade']
     assert not any("drop" in line or "reject" in line for line in lines)
@@ -133,11 +133,11 @@ def sets(text: str) -> dict[tuple[str, str], str]:
     return found
 
 
-def test_the_ruleset_beside_has_the_sets_that_the_init_fills_in() -> None:
+def test_the_rulesets_beside_have_the_sets_that_the_init_fills_in() -> None:
     """Without one of them the init would report a firewall that fell behind, and fill in none of that transaction."""
     ours = sets((ROOT / "tests/golden/tree/rootfs/etc/netvm/ruleset.nft").read_text())
     filled = {key: inner for key, inner in ours.items() if "flags" not in inner and "elements" not in inner}
-    assert sets(variants.MASQUERADE.read_text()) == filled
+    assert sets(rulesets.SETS.read_text()) == filled
     assert len(filled) > 8
 
 

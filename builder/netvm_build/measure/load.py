@@ -20,7 +20,7 @@ from netvm_build.measure.wires import Wire
 
 HOST = str(SERVER)
 CHUNK = 256 << 10
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 PARALLEL = 32
 """Connections in the making at once: enough that the router never waits for us."""
 _ECHO, _ECHO_REPLY = 8, 0  # RFC 792
