@@ -96,8 +96,8 @@ class Routed:
             uplink_net=self.upstream.netdev,
             nics=tuple(self._nic(number, pair) for number, pair in enumerate(self.pairs)),
         )
-        crowd = machine.slots.bridged and not self.shape.at_boot
-        self.machine = replace(machine, plug_later=self.shape.plug_later or crowd)
+        many = machine.slots.bridged and not self.shape.at_boot
+        self.machine = replace(machine, plug_later=self.shape.plug_later or many)
         self.vm = Vm(
             self.subject.qemu,
             self.machine,
@@ -110,7 +110,7 @@ class Routed:
         )
         await self._stack.enter_async_context(self.vm)
         await self.vm.power_on()
-        arriving = asyncio.create_task(self._arrive(crowd))
+        arriving = asyncio.create_task(self._arrive(many))
         await boot.until(self.vm, arriving, self.guest.lost, deadline_s=self.shape.deadline_s)
         if not arriving.done() or arriving.cancelled():
             raise Unmeasured(f"the router does not boot with all its clients{boot.last_words(self.vm)}")
@@ -121,9 +121,9 @@ class Routed:
         """From power-on until the host has read that it is ready, and of the last client."""
         await self.halt()
 
-    async def _arrive(self, crowd: bool) -> None:
+    async def _arrive(self, many: bool) -> None:
         """All is there: the router, and the clients it is to boot with."""
-        if crowd:
+        if many:
             await self.guest.wait(guest.Firewall)
             for nic in self.machine.nics:
                 await self.vm.plug(nic.id)

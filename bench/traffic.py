@@ -71,7 +71,7 @@ def firewall(setting: Setting, work: Work) -> Measured:
     return beside(setting, theirs, Side("router", setting.subject, Shape()), work)
 
 
-def crowd(setting: Setting, work: Work, *, last: bool = False) -> Measured:
+def many_clients(setting: Setting, work: Work, *, last: bool = False) -> Measured:
     """The first of many clients, or the last, beside a single one, or beside the same one of another image."""
     with Wire("10.0.2.2/24"):
         pass
@@ -122,7 +122,7 @@ async def _pair(setting: Setting, theirs: Side, ours: Side, number: int, work: W
 firewall_tcp = partial(firewall, work=tcp)
 firewall_connections = partial(firewall, work=connections)
 firewall_round_trip = partial(firewall, work=round_trip)
-crowd_tcp = partial(crowd, work=tcp)
-crowd_round_trip = partial(crowd, work=round_trip)
-last_tcp = partial(crowd, work=tcp, last=True)
-last_round_trip = partial(crowd, work=round_trip, last=True)
+first_tcp = partial(many_clients, work=tcp)
+first_round_trip = partial(many_clients, work=round_trip)
+last_tcp = partial(many_clients, work=tcp, last=True)
+last_round_trip = partial(many_clients, work=round_trip, last=True)

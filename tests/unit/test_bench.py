@@ -172,7 +172,7 @@ def test_rows_have_names_of_their_own_and_aims_that_can_be_judged() -> None:
 
 def test_rows_are_chosen_by_name_or_by_quickness() -> None:
     assert cli.choose((), quick=False) == list(ROWS)
-    traffic = {"tcp", "connections", "round-trip", "crowd-tcp", "crowd-round-trip", "last-tcp", "last-round-trip"}
+    traffic = {"tcp", "connections", "round-trip", "first-tcp", "first-round-trip", "last-tcp", "last-round-trip"}
     clients = {"attach", "client-memory", "client-boot", "client-init"}
     slow = {"least-memory", "build-init", "build-stock", "rules-packet", "rules-connection"} | traffic | clients
     assert {row.name for row in ROWS} - {row.name for row in cli.choose((), quick=True)} == slow
@@ -188,7 +188,7 @@ def test_a_row_that_does_not_exist_is_a_mistake() -> None:
 def test_only_traffic_stands_beside_another_image() -> None:
     done = CliRunner().invoke(cli.main, ["tcp", "help", "--against", "old/netvm"])
     assert done.exit_code == 2
-    assert "--against has no effect on help; it compares tcp, connections, round-trip, crowd-tcp" in done.output
+    assert "--against has no effect on help; it compares tcp, connections, round-trip, first-tcp" in done.output
     assert {row.name for row in cli.comparable(list(ROWS), named=False)} == {row.name for row in ROWS if row.comparable}
 
 
