@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from bench import boot, clients, commands, comparison, memory, stock, traffic
+from bench import boot, clients, commands, comparison, memory, paths, stock, traffic
 from bench.values import Aim, Measured, Row, Setting
 
 MIB = 1 << 20
@@ -62,6 +62,9 @@ ROWS: tuple[Row, ...] = (
     _echo("last-round-trip", "echo, last of 240", traffic.last_round_trip, ALONE),
     Row("rules-packet", "packet, counted", "k", comparison.packet, beside=RULE, quick=False),
     Row("rules-connection", "connection, counted", "k", comparison.connection, beside=RULE, quick=False),
+    Row("offloads-out", "TCP out, offloads", "Mbit/s", paths.offloads_out, beside="without", quick=False),
+    Row("offloads-in", "TCP in, offloads", "Mbit/s", paths.offloads_in, beside="without", quick=False),
+    Row("queues", "packets, 2 queues", "/s", paths.queues_packets, beside="1 queue", quick=False),
     Row("attach", "plug to answer", "s", clients.attach, aim=Aim(0.25), quick=False),
     Row("client-memory", "a client", "MiB", clients.memory, aim=Aim(0.45), quick=False),
     Row("client-boot", "a client's boot", "ms", clients.boot_time, aim=Aim(40.0), quick=False),

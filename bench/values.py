@@ -16,7 +16,7 @@ from netvm_build.measure.unmeasured import Unmeasured as Unmeasured
 from netvm_build.vmm.qemu import Qemu
 from netvm_build.vmm.qemu.accelerator import Accelerator
 
-Unit = Literal["s", "ms", "MiB", "MiB/s", "/s", "k"]
+Unit = Literal["s", "ms", "MiB", "MiB/s", "Mbit/s", "/s", "k"]
 """The last is thousands of the guest's instructions."""
 Of = Literal["median", "ratio"]
 

@@ -174,7 +174,8 @@ def test_rows_are_chosen_by_name_or_by_quickness() -> None:
     assert cli.choose((), quick=False) == list(ROWS)
     traffic = {"tcp", "connections", "round-trip", "first-tcp", "first-round-trip", "last-tcp", "last-round-trip"}
     clients = {"attach", "client-memory", "client-boot", "client-init"}
-    slow = {"least-memory", "build-init", "build-stock", "rules-packet", "rules-connection"} | traffic | clients
+    cards = {"offloads-out", "offloads-in", "queues"}
+    slow = {"least-memory", "build-init", "build-stock", "rules-packet", "rules-connection"} | traffic | clients | cards
     assert {row.name for row in ROWS} - {row.name for row in cli.choose((), quick=True)} == slow
     assert [row.name for row in cli.choose(("render", "help"), quick=True)] == ["help", "render"]
 
