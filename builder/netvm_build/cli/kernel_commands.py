@@ -19,7 +19,7 @@ from netvm_build.cli.app import netvm_build
 from netvm_build.cli.escape import escape
 from netvm_build.cli.kernel_exchange import diff, export, import_files
 from netvm_build.cli.kernel_reading import JSON, SPEC, read_kernel
-from netvm_build.cli.kernel_source import index
+from netvm_build.cli.kernel_source import index, menuconfig
 from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import NetvmError
 
@@ -33,7 +33,7 @@ def kernel() -> None:
     """Look at kernel fragments and at what a spec makes of them."""
 
 
-for command in (import_files, export, diff, index):
+for command in (import_files, export, diff, index, menuconfig):
     kernel.add_command(command)
 
 
@@ -64,7 +64,7 @@ def list_fragments(screen: Screen, spec: str, as_json: bool) -> None:
 @JSON
 @click.pass_obj
 def show(screen: Screen, name: str, spec: str, as_json: bool) -> None:
-    """Show a fragment: its options, and for which kernels it asks them."""
+    """Show a fragment's options, and for which kernels they are."""
     from netvm_build.spec.scalars import did_you_mean
 
     asked, fragments, _ = read_kernel(spec)

@@ -54,8 +54,8 @@ def import_files(screen: Screen, files: tuple[str, ...], name: str, only_print: 
     if only_print:
         screen.result(text.rstrip("\n"))
         return
-    target = path.parent / "kernel-configs" / f"{_fragment_name(name, files[0])}.yaml"
-    _write(target, text)
+    target = fragment_path(path, name, files[0])
+    write_fragment(target, text)
     if as_json:
         screen.result_json(_imported_object(target, found))
         return
@@ -89,6 +89,11 @@ def _version(path: Path) -> str:
         return Kernel().version
 
 
+def fragment_path(spec: Path, name: str, file: str) -> Path:
+    """Where a fragment is written that is called `name`, or after a file.  Raises NetvmError."""
+    return spec.parent / "kernel-configs" / f"{_fragment_name(name, file)}.yaml"
+
+
 def _fragment_name(name: str, file: str) -> str:
     """The name that is asked for, or one that the file's gives.  Raises NetvmError."""
     from netvm_build.kconfig.imported import name_for
@@ -106,7 +111,8 @@ def _fragment_name(name: str, file: str) -> str:
     return f"my-{made}" if ours.exists() else made
 
 
-def _write(target: Path, text: str) -> None:
+def write_fragment(target: Path, text: str) -> None:
+    """Write a new fragment.  Raises NetvmError if there is one of that name."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("x", encoding="utf-8") as file:

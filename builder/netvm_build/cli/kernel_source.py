@@ -1,10 +1,13 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""kernel index: the options of the locked kernel's source, for `check` to look up."""
+"""kernel index, menuconfig: the options of the locked kernel's source, looked up and chosen."""
 
 from __future__ import annotations
 
+import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,14 +15,14 @@ import click
 from netvm_build.cli.app import spec_path
 from netvm_build.cli.build_commands import default_out
 from netvm_build.cli.draw import drawing
+from netvm_build.cli.kernel_exchange import fragment_path, write_fragment
 from netvm_build.cli.kernel_reading import SPEC
 from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import NetvmError, SpecError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from netvm_build.build.loading import Loaded
+    from netvm_build.kconfig.menus import Changes
 
 
 @click.command(epilog="Example: netvm-build kernel index && netvm-build check")
@@ -42,6 +45,56 @@ def index(screen: Screen, spec: str) -> None:
     screen.result(f"Linux {found.linux}: {len(list(found.names))} options")
     if problems := loading.options_problems(loaded):
         raise SpecError(problems)
+
+
+@click.command(epilog="Example: netvm-build kernel menuconfig --name lab")
+@click.option("--name", default="menuconfig", show_default=True, metavar="NAME", help="The fragment's name.")
+@SPEC
+@click.pass_obj
+def menuconfig(screen: Screen, name: str, spec: str) -> None:
+    """Choose options in the kernel's menus.
+
+    Starts with what the spec asks for.  What you change and save (S) becomes kernel-configs/NAME.yaml beside the spec.
+    What other fragments ask otherwise only the spec can decide: these options are printed.
+    """
+    from netvm_build.build import loading
+
+    loaded = loading.load(spec_path(spec))
+    target = fragment_path(loaded.path, name, "")
+    if target.exists():
+        raise NetvmError(f"{target} is there already", hint="name another: --name NAME, or remove it")
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise NetvmError("menus need a terminal", hint="run it in one; in a script, write kernel.config instead")
+    changes = _changes(_read(screen, loaded), loaded)
+    if changes.fragment:
+        from netvm_build.kconfig import written
+
+        write_fragment(target, written.fragment("Chosen in menuconfig", changes.fragment))
+        screen.result(str(target))
+    _say_what_is_next(screen, target, changes)
+
+
+def _changes(made: Path, loaded: Loaded) -> Changes:
+    from netvm_build.kconfig import menus
+
+    asked = {option.name: option for option in loaded.kernel.options}
+    with tempfile.TemporaryDirectory(prefix="netvm-menuconfig-") as folder:
+        try:
+            return menus.edit(made, asked, Path(folder, ".config"))
+        except ImportError as error:
+            raise NetvmError(f"this Python has no curses: {error}", hint="use your distribution's python3") from error
+
+
+def _say_what_is_next(screen: Screen, target: Path, changes: Changes) -> None:
+    from netvm_build.kconfig import written
+
+    if not changes.fragment and not changes.spec:
+        screen.say("nothing was changed")
+    if changes.spec:
+        values = ", ".join(f"{key}: {value}" for key, value in written.written_options(changes.spec))
+        screen.say(f"others ask otherwise; add to the spec: kernel: {{config: {{{values}}}}}")
+    if changes.fragment:
+        screen.say(f"next: add `{target.stem}` to kernel.fragments, then netvm-build check")
 
 
 def _read(screen: Screen, loaded: Loaded) -> Path:

@@ -10,6 +10,7 @@
 - resolve.py: the spec's choice of fragments → KernelConfig
 - index.py: the options of a kernel's source; bounds.py: what they can be under what is asked
 - known.py: what is asked against the index; unmet.py: what an option needs
+- menus.py: what was changed in menuconfig
 - explain.py: who asks for what, and why
 - dotconfig.py: a kernel's .config, read and compared by the code of the build's check
 - imported.py, structured.py: requests from a .config or Nix; written.py: requests for other tools
