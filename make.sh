@@ -70,6 +70,7 @@ test_packages() {
     have dnsmasq || echo dnsmasq-base
     have systemd-analyze || echo systemd
     have veritysetup || echo cryptsetup-bin
+    have gpg || echo gnupg
 }
 
 # What makes a Debian on which nothing is installed.

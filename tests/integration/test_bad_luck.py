@@ -278,6 +278,7 @@ def test_a_build_from_a_mirror_that_fails(fault: str, message: str, hint: str, g
         lock["mirrors"]["other"] = mirror.url
         lock["packages"][name] |= {"mirror": "other", "sha256": os.urandom(32).hex()}
         (good / "netvm.lock").write_text(json.dumps(lock))
+        netvm_build("lock", "--trust", cwd=good)  # so that it isn't verified first
         env = {"NIX_CONFIG": "stalled-download-timeout = 1\ndownload-attempts = 2", **LOOPBACK}
         done = netvm_build("build", "-o", "out", cwd=good, env=env, timeout_s=60)
     assert done.returncode == 5, done.stderr

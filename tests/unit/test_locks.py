@@ -143,7 +143,7 @@ def test_the_image_of_another_spec_is_named_before_it_is_replaced(here: Path, mo
     def notes_of(spec: str, out: str = "build/netvm") -> list[str]:
         events.clear()
         pipeline.build(loading.load(Path(spec)), Path(out), events.append)
-        return [event.text for event in events if isinstance(event, Note)]
+        return list(dict.fromkeys(event.text for event in events if isinstance(event, Note)))
 
     assert notes_of("a.yaml") == ["nix"]
     assert notes_of("a.yaml") == ["nix", "build/netvm is up to date"]

@@ -46,6 +46,7 @@ for package in "$@"; do
     dnsmasq-base) cp "$FAKES/nix" "$BIN/dnsmasq" ;;
     systemd) cp "$FAKES/nix" "$BIN/systemd-analyze" ;;
     cryptsetup-bin) cp "$FAKES/nix" "$BIN/veritysetup" ;;
+    gnupg) cp "$FAKES/nix" "$BIN/gpg" ;;
     debootstrap | git) cp "$FAKES/nix" "$BIN/$package" ;;
   esac
 done
@@ -347,7 +348,16 @@ def test_the_test_commands(command: str, options: str, computer: Computer) -> No
     done = computer.type(command, "-k", "a b", PYTEST="5")
     assert done.returncode == 5
     assert computer.log[-1] == f"python -m pytest {options} -k a b"
-    wanted = {"nftables", "dbus-daemon", "iproute2", "iputils-ping", "dnsmasq-base", "systemd", "cryptsetup-bin"}
+    wanted = {
+        "nftables",
+        "dbus-daemon",
+        "iproute2",
+        "iputils-ping",
+        "dnsmasq-base",
+        "systemd",
+        "cryptsetup-bin",
+        "gnupg",
+    }
     if command == "test-bare":
         wanted |= {"debootstrap", "git"}
     assert wanted <= set(installed(computer.log))

@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from netvm_build.build import debian
 from netvm_build.build.loading import LOCK_COMMAND, LOCK_NAME, Loaded
-from netvm_build.util.errors import LockError, Problem, SpecError
+from netvm_build.util.decode import DecodeError
+from netvm_build.util.errors import LockError, Problem, SpecError, ToolMissing
 from netvm_build.util.events import Note, Sink
 from netvm_build.util.files import may_write
+from netvm_build.util.owners import Untrusted
 from netvm_build.util.paths import shown
-from netvm_build.util.trust import real_path
+from netvm_build.util.trust import is_ours, private_folder, real_path
 
 
 def lock(loaded: Loaded, lock_path: Path, sink: Sink) -> debian.Lock:
@@ -26,7 +30,67 @@ def lock(loaded: Loaded, lock_path: Path, sink: Sink) -> debian.Lock:
         _refuse_unwritable(loaded, lock_path)
         resolved = debian.resolve(debian.request_for(loaded.router), sink, debian.where_of(loaded.router))
         debian.save_lock(resolved, lock_path)
+    remember(resolved)
     return resolved
+
+
+def verify(loaded: Loaded, sink: Sink) -> debian.Lock:
+    """The spec's lock, proven by Debian's signatures.  Raises LockError, and ToolMissing without apt."""
+    with naming_the_spec(loaded):
+        pins = existing(loaded)
+        debian.prove(pins, debian.where_of(loaded.router), sink)
+    remember(pins)
+    return pins
+
+
+def existing(loaded: Loaded) -> debian.Lock:
+    """The spec's lock.  Raises LockError where there is none."""
+    refuse_unlocked(loaded)
+    pins = debian.load_lock(loaded.lock_path, debian.request_for(loaded.router))
+    if pins is None:
+        raise LockError(f"there is no {shown(loaded.lock_path)}", hint=f"make it: {LOCK_COMMAND}")
+    return pins
+
+
+def prove_once(loaded: Loaded, pins: debian.Lock, last: Path, sink: Sink) -> None:
+    """Have a lock proven before its first use here, unless it was made here; `last` is the lock of the build before."""
+    mark = _mark(pins)
+    if mark.exists() and is_ours(mark):
+        return
+    if _is_that(pins, last):
+        remember(pins)
+        return
+    sink(Note(f"{shown(loaded.lock_path)} wasn't made here, so it is held against Debian's signatures once"))
+    try:
+        debian.prove(pins, debian.where_of(loaded.router), sink)
+    except ToolMissing as error:  # Nix needs no apt, and whoever gave us the lock doesn't decide what is installed here
+        sink(Note(f"it isn't verified: {error.message}; where apt is, run netvm-build lock --verify"))
+        return
+    remember(pins)
+
+
+def remember(pins: debian.Lock) -> None:
+    """Don't have a lock proven (again): it was made here, is proven, or the user says so."""
+    mark = _mark(pins)
+    with suppress(OSError, Untrusted):  # nothing can be kept; then it is proven each time
+        private_folder(mark.parent)
+        mark.touch(mode=0o600)
+
+
+def _mark(pins: debian.Lock) -> Path:
+    """The file that says that a lock needs no proof; where its files come from doesn't matter."""
+    from netvm_build.util.cache import cache_dir
+
+    digest = hashlib.sha256(debian.to_json(replace(pins, mirrors={})).encode()).hexdigest()
+    return cache_dir() / "locks" / digest
+
+
+def _is_that(pins: debian.Lock, last: Path) -> bool:
+    """Whether a file of ours has the same lock."""
+    try:
+        return replace(debian.from_json(last.read_bytes()), mirrors={}) == replace(pins, mirrors={})
+    except (OSError, ValueError, DecodeError):
+        return False
 
 
 @contextmanager

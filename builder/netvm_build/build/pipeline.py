@@ -23,7 +23,7 @@ from netvm_build import kconfig
 from netvm_build.build import debian, fetching, indexing, kernel_index, patching
 from netvm_build.build import render as rendering
 from netvm_build.build.loading import LOCK_NAME, Loaded, render
-from netvm_build.build.locking import locked, naming_the_spec, refuse_unlocked
+from netvm_build.build.locking import locked, naming_the_spec, prove_once, refuse_unlocked
 from netvm_build.build.nix import command as nix
 from netvm_build.image import manifest
 from netvm_build.model import Source
@@ -74,6 +74,7 @@ def prepare(loaded: Loaded, work: Path, sink: Sink, *, update_lock: bool = False
         rendering.write(rendered, tree)
         return tree
     pins = locked(loaded, sink, update=update_lock)
+    prove_once(loaded, pins, tree / LOCK_NAME, sink)
     places = partial(debian.places_of, pins, debian.where_of(loaded.router))
     files = {**rendered.files, LOCK_NAME: debian.to_json(replace(pins, mirrors=next(places()))).encode()}
     rendering.write(replace(rendered, files=files), tree)

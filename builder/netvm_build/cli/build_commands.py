@@ -59,18 +59,27 @@ def render(screen: Screen, spec: str, out: Path | None, against: Path | None) ->
 @netvm_build.command(epilog="Example: netvm-build lock && git add netvm.lock")
 @click.argument("spec", default="netvm.yaml", shell_complete=files)
 @LOCK_OPTION
+@click.option("--verify", is_flag=True, help="Hold the lock that is there against Debian's signatures.")
+@click.option("--trust", is_flag=True, help="Have builds use the lock that is there without that.")
 @click.pass_obj
-def lock(screen: Screen, spec: str, lock_file: Path | None) -> None:
+def lock(screen: Screen, spec: str, lock_file: Path | None, verify: bool, trust: bool) -> None:
     """Pin every package in NAME.lock, beside NAME.yaml.
 
     apt resolves them and checks the archive's signatures; the lock holds names, versions and SHA-256.
-    Run it again when the mirror has moved on.
+    Run it again for security updates.  A build verifies a lock that wasn't made here once, as --verify does.
     """
     from netvm_build.build import loading, locking
 
     loaded = loading.load(spec_path(spec), lock_file=lock_file)
+    if verify and trust:
+        raise click.UsageError("--verify and --trust contradict each other")
     with drawing(screen) as sink:
-        locking.lock(loaded, loaded.lock_path, sink)
+        if verify:
+            locking.verify(loaded, sink)
+        elif trust:
+            locking.remember(locking.existing(loaded))
+        else:
+            locking.lock(loaded, loaded.lock_path, sink)
     screen.result(str(loaded.lock_path))
 
 

@@ -161,7 +161,13 @@ rec {
     script = ../shared/image.sh;
     maker = ../shared/make_image.py;
     inherit kernel rootfs drivers qemu;
-    manifest = builtins.toFile "manifest.json" (builtins.toJSON (manifest // { inherit (lock) versions; }));
+    manifest = builtins.toFile "manifest.json" (builtins.toJSON (manifest // { inherit (lock) versions; } // dates));
+  };
+
+  # When the lock was made, and of which indexes; locks of before don't say.
+  dates = if (lock.made or "") == "" then { } else {
+    locked = lock.made;
+    indexes = map (index: { inherit (index) suite date valid_until age_days sha256; }) lock.indexes;
   };
 
   # A QEMU for the host, so that every machine tests with the same one.

@@ -4,10 +4,11 @@
 """The debian platform's packages: resolved by apt, checked by its signatures, pinned by version and SHA-256."""
 
 from netvm_build.build.debian.bootstrap import has_bootstrap, write_bootstrap
-from netvm_build.build.debian.lock import LOCK_VERSION, Lock, Package, load_lock, save_lock, to_json
+from netvm_build.build.debian.lock import LOCK_VERSION, Lock, Package, from_json, load_lock, save_lock, to_json
 from netvm_build.build.debian.mirrors import MAIN
 from netvm_build.build.debian.packages import Request, request_for
 from netvm_build.build.debian.places import Where, places_of, where_of
+from netvm_build.build.debian.proof import prove
 from netvm_build.build.debian.resolve import resolve
 
 __all__ = [
@@ -17,9 +18,11 @@ __all__ = [
     "Package",
     "Request",
     "Where",
+    "from_json",
     "has_bootstrap",
     "load_lock",
     "places_of",
+    "prove",
     "request_for",
     "resolve",
     "save_lock",

@@ -24,6 +24,7 @@ from netvm_build.util.errors import CommandError, LockError, ToolMissing
 from netvm_build.util.files import scratch
 
 SOURCE_PACKAGE = "linux-source-"
+SOURCES = "etc/apt/sources.list.d/netvm.sources"
 NEEDS_MIB = 256  # the indexes of two suites, uncompressed
 
 _URI = re.compile(r"'([^']+)' (\S+) ([0-9]{1,12}) SHA256:([0-9a-f]{64})")
@@ -72,15 +73,22 @@ class Apt:
 
     def indexes(self) -> tuple[Index, ...]:
         """The indexes that were fetched.  Raises LockError for one of another suite than it was asked for."""
-        found: dict[tuple[str, str], tuple[Path, list[str]]] = {}
-        for uri, suite, key, file in self.targets():
-            inrelease = Path(str(file).removesuffix(key.replace("/", "_")) + "InRelease")
-            found.setdefault((uri, suite), (inrelease, []))[1].append(key)
+        keys: dict[tuple[str, str], list[str]] = {}
+        for uri, suite, key, _ in self.targets():  # an empty list is no target
+            keys.setdefault((uri, suite), []).append(key)
         names = {base: name for name, base in self.mirrors.items()}
         return tuple(
-            read_index(names[uri], suite, uri, inrelease.read_bytes(), keys)
-            for (uri, suite), (inrelease, keys) in sorted(found.items())
+            read_index(names[uri], suite, uri, self._release(suite), keys.get((uri, suite), ()))
+            for uri, suite in sorted(set(_asked((self.root / SOURCES).read_text())))
         )
+
+    def _release(self, suite: str) -> bytes:
+        """The signed index of a suite, as it was fetched."""
+        lists = self.root / "var/lib/apt/lists"
+        found = [*lists.glob(f"*_dists_{suite.replace('/', '_')}_InRelease"), *lists.glob(f"*_dists_{suite}_Release")]
+        if not found:
+            raise LockError(f"apt has no index of {suite}", hint="run netvm-build lock again")
+        return found[0].read_bytes()
 
     def targets(self) -> tuple[tuple[str, str, str, Path], ...]:
         """Each list that was fetched: its tree's URL, suite, key (such as main/source/Sources) and file."""
@@ -127,8 +135,12 @@ def private_apt(
     components: tuple[str, ...] = ("main",),
     *,
     backports: bool = False,
+    dated: bool = False,
 ) -> Iterator[Apt]:
-    """An apt that knows one suite's packages (with its updates and security fixes) and some suites' sources."""
+    """An apt that knows one suite's packages (with its updates and security fixes) and some suites' sources.
+
+    `dated`: the mirrors are of a time in the past, and their indexes may have expired.
+    """
     if not Path(KEYRING).exists():
         raise ToolMissing("Debian's archive keyring", "debian-archive-keyring")
     temporary = Path(tempfile.gettempdir())
@@ -143,10 +155,9 @@ def private_apt(
                        "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg"):  # fmt: skip
             (root / folder).mkdir(parents=True)
         (root / "var/lib/dpkg/status").touch()
-        (root / "etc/apt/sources.list.d/netvm.sources").write_text(
-            sources(suite, source_suites, mirrors, components, backports=backports)
-        )
-        (root / "apt.conf").write_text(configuration(root, _machine_settings()))
+        (root / SOURCES).write_text(sources(suite, source_suites, mirrors, components, backports=backports))
+        past = ('Acquire::Check-Valid-Until "false";',) if dated else ()
+        (root / "apt.conf").write_text(configuration(root, (*_machine_settings(), *past)))
         apt = Apt(root, mirrors)
         apt.update()
         yield apt
@@ -173,6 +184,14 @@ def sources(
         f"Types: {kind}\nURIs: {uri}\nSuites: {names}\nComponents: {parts}\nSigned-By: {KEYRING}\n"
         for kind, uri, names, parts in wanted
     )
+
+
+def _asked(text: str) -> Iterator[tuple[str, str]]:
+    """The tree's URL and the suite of each index that sources (as `sources` writes them) ask for."""
+    for stanza in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in stanza.splitlines())
+        for suite in fields.get("Suites", "").split():
+            yield fields["URIs"], suite
 
 
 def configuration(root: Path, inherited: tuple[str, ...]) -> str:

@@ -45,6 +45,7 @@ def read_index(mirror: str, suite: str, url: str, inrelease: bytes, listed: Iter
             _time(fields["Valid-Until"]) if "Valid-Until" in fields else "",
             hashlib.sha256(inrelease).hexdigest(),
             {file: digests[file] for file in listed},
+            age_days(_time(fields["Date"]), datetime.now(UTC)),
         )
     except (KeyError, ValueError) as error:
         raise LockError(f"the index of {suite} at {url} is incomplete: {error}", hint="set platform.mirror") from error

@@ -6,7 +6,7 @@
     {"version": 1, "request": {…}, "mirrors": {"debian": URL, "security": URL}, "sets": {SET: [PACKAGE, …]},
      "packages": {PACKAGE: {"mirror", "path", "sha256", "size"}}, "sources": {PART: {"version", "files": {ROLE: …}}},
      "versions": {PART: "6.12.117"}, "bootstrap": {"nar_sha256": HEX}, "made": TIME,
-     "indexes": [{"mirror", "suite", "codename", "date", "valid_until", "sha256", "files": {PATH: HEX}}, …]}
+     "indexes": [{"mirror", "suite", "codename", "date", "valid_until", "sha256", "files": {PATH: HEX}, "age_days"}, …]}
 
 PACKAGE is name_version_architecture, as the file is called.  `mirrors` is where the files were when the lock was made;
 they may be taken from any other place.  Locks of before have no `made` and no `indexes`.
@@ -80,7 +80,8 @@ class Bootstrap:
 class Index:
     """A signed index that a lock was made of: `sha256` is that of its InRelease, `files` those of what it lists.
 
-    Times are as DATE has them; `valid_until` is empty where the index names no such time.
+    Times are as DATE has them; `valid_until` is empty where the index names no such time.  `age_days` is how old the
+    index was when the lock was made.
     """
 
     mirror: Annotated[str, matching(_NAME, "the name of a mirror")]
@@ -93,6 +94,7 @@ class Index:
         Annotated[str, matching(r"[a-z0-9/._-]+(/[A-Za-z0-9._-]+)*", "a file of an index")],
         Annotated[str, matching("[0-9a-f]{64}", "a SHA-256 in lower case")],
     ]
+    age_days: int = 0
 
     def __post_init__(self) -> None:
         for time in filter(None, (self.date, self.valid_until)):

@@ -83,6 +83,11 @@ def at_snapshot(base: str, stamp: str) -> dict[str, str]:
     return {MAIN: f"{base}/debian/{stamp}", SECURITY: f"{base}/debian-security/{stamp}"}
 
 
+def is_snapshot(place: Mapping[str, str]) -> bool:
+    """Whether a place is of a time in the past, so that its indexes have expired."""
+    return re.search(r"/debian/[0-9]{8}T[0-9]{6}Z$", place[MAIN]) is not None
+
+
 def stamps(lock: Lock) -> tuple[str, ...]:
     """The times at which an archive has a lock's files, those that are more likely first.
 

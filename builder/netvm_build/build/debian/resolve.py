@@ -28,7 +28,7 @@ from netvm_build.build.debian.packages import (
     refuse_vulnerable,
     upstream,
 )
-from netvm_build.build.debian.places import ANYWHERE, Where
+from netvm_build.build.debian.places import ANYWHERE, Where, is_snapshot
 from netvm_build.util.errors import LockError
 from netvm_build.util.events import Note, Progress, Sink, StageEnded, StageStarted
 
@@ -74,7 +74,10 @@ def apt_for(request: Request, mirrors: Mapping[str, str]) -> Iterator[Apt]:
     """A private apt with the indexes that a request is about."""
     source_suites = tuple(sorted(set(request.sources.values())))
     components = ("main", FIRMWARE_COMPONENT) if FIRMWARE in request.sets else ("main",)
-    with private_apt(request.suite, source_suites, mirrors, components, backports=request.backports) as apt:
+    dated = is_snapshot(mirrors)
+    with private_apt(
+        request.suite, source_suites, mirrors, components, backports=request.backports, dated=dated
+    ) as apt:
         yield apt
 
 
