@@ -119,3 +119,4 @@ def test_a_host_without_a_route_or_a_link_has_a_user_network_too(image: Image) -
 
 def test_no_passt_outlives_its_router(scene: dict[str, Any]) -> None:
     assert scene["user"]["left"] == []
+    assert scene["killed keeper"] == {"passts": 1, "left": []}

@@ -12,6 +12,7 @@ address beside HOST, which answers TCP and UDP on port 8080.  Prints a JSON obje
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import sys
@@ -176,7 +177,18 @@ def main(folder: str, program: str, outside: str, own: str) -> None:
         finally:
             stop(record)
         entry["left"] = [one.pid for one in record.helpers if not process.has_ended(one.pid, one.started, 5.0)]
+    found["killed keeper"] = killed(image, qemu_program)
     print(json.dumps(found))
+
+
+def killed(image: manifest.Image, program: qemu.Qemu) -> dict[str, Any]:
+    """What is left when the keeper of a router is killed, before any other command cleans up."""
+    options = RunOptions(accel="tcg", backend=user_network.choose("user", image))
+    record = detached(image, program, options)
+    os.kill(record.pid, signal.SIGKILL)
+    left = [one.pid for one in record.helpers if not process.has_ended(one.pid, one.started, 10.0)]
+    registry.running()
+    return {"passts": len(record.helpers), "left": left}
 
 
 def replaced(record: registry.VmState, client: Client, outside: str) -> dict[str, Any]:
