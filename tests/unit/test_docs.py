@@ -297,3 +297,15 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
                 target = (path.parent / link).resolve()
                 waiting += target.rglob("*.md") if target.is_dir() else [target] if target.is_file() else []
     assert reached >= set(DOCUMENTS)
+
+
+def test_each_decision_has_a_number_of_its_own() -> None:
+    files = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+    headings = [int(re.match(r"# (\d+)\. ", file.read_text())[1]) for file in files]  # type: ignore[index]
+    assert headings == [int(file.name[:4]) for file in files] == list(range(1, len(files) + 1))
+
+
+def test_each_file_of_tests_has_a_name_of_its_own() -> None:
+    """pytest imports them by their names alone."""
+    names = [file.name for file in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

@@ -59,7 +59,7 @@ def test_a_literal_is_found_in_an_f_string_and_not_in_a_docstring() -> None:
     ],
 )
 def test_the_build_and_the_guest_mean_the_same(file: str, pattern: str, meant: str) -> None:
-    assert re.findall(pattern, (ROOT / file).read_text()) == [meant]
+    assert set(re.findall(pattern, (ROOT / file).read_text())) == {meant}
 
 
 WORDS = {
