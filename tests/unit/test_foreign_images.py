@@ -22,12 +22,12 @@ from netvm_build.host.journal import Journal, ours, state_folder
 from netvm_build.image import manifest
 from netvm_build.model import Secret
 from netvm_build.util import owners
-from netvm_build.util.errors import BootError, ManifestError
+from netvm_build.util.errors import BootError, LaunchError, ManifestError
 from netvm_build.util.owners import Untrusted
-from netvm_build.vm import engine, registry, runtime_folder
+from netvm_build.vm import engine, registry, runtime_folder, user_network
 from netvm_build.vm.runtime_folder import root_folder
 from netvm_build.vmm import qemu
-from netvm_build.vmm.qemu import credentials, program
+from netvm_build.vmm.qemu import credentials, passt, program
 from netvm_build.vmm.qemu.secret_sources import Reach, Sources, named_place
 
 from tests.support.other_user import ALICE, AS_ROOT, MALLORY, as_user, shared_folder
@@ -102,6 +102,23 @@ def test_an_image_of_another_user_is_not_run_and_chooses_no_qemu(shared: Path, s
     as_user(MALLORY, plant)
     as_user(ALICE, run)
     run()
+
+
+@AS_ROOT
+def test_an_image_of_another_user_chooses_no_passt(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_user(MALLORY, lambda: write_image(shared / "img", qemu=QEMU))
+    write_image(shared / "own", qemu=QEMU)
+    looked_for: list[Path | None] = []
+
+    def find(built: Path | None = None) -> tuple[passt.Passt, ...]:
+        looked_for.append(built)
+        raise LaunchError("none is here")
+
+    monkeypatch.setattr(passt, "find", find)
+    owners.name_owners((str(MALLORY),))
+    for name in ("img", "own"):
+        assert user_network.choose("user", manifest.load(shared / name)) is not None
+    assert looked_for == [None, QEMU]
 
 
 @AS_ROOT

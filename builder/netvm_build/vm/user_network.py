@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netvm_build.image.manifest import Image
+from netvm_build.image.manifest import Image, standing
 from netvm_build.util.errors import LaunchError, NetvmError
+from netvm_build.util.trust import Standing
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import backends, passt, passt_trial
 from netvm_build.vmm.qemu.machine import Served
@@ -35,7 +36,8 @@ class Backend:
 def choose(uplink: str, image: Image) -> Backend | None:
     """Who serves a router's user networks, by the kind of its uplink: as asked for, or else passt if it works here.
 
-    None where it has none.  Raises LaunchError for a passt that was asked for and doesn't work.
+    None where it has none.  An image that another user may change chooses no program.  Raises LaunchError for a passt
+    that was asked for and doesn't work.
     """
     elsewhere = uplink not in ON_USER
     return _choose(AUTOMATIC if elsewhere else uplink, image) if places(image, first_elsewhere=elsewhere) else None
@@ -45,7 +47,8 @@ def _choose(wanted: str, image: Image) -> Backend:
     if wanted == SLIRP:
         return Backend(SLIRP, "asked for")
     try:
-        program = _working(passt.find(image.manifest.qemu), passt.guest_sides(image.manifest)[0])
+        built = image.manifest.qemu if standing(image) is Standing.OURS else None
+        program = _working(passt.find(built), passt.guest_sides(image.manifest)[0])
     except NetvmError as error:
         if wanted == PASST:
             raise LaunchError(f"--uplink passt: {error.message}", hint=error.hint, details=error.details) from error
