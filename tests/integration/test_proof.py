@@ -101,6 +101,12 @@ def test_a_mirror_that_withholds_security_updates(site: Site) -> None:
     site.archive.files |= {f"/debian-security{path}": content for path, content in withheld.items()}
     with pytest.raises(LockError, match=r"conflicting distribution: .*/debian-security .* of stable or trixie in"):
         site.resolve()
+    # Headers of the signature's armour aren't signed, and OpenPGP has unknown ones ignored (RFC 9580, 6.2.2).
+    index = "/debian-security/dists/trixie-security/InRelease"
+    armour = b"-----BEGIN PGP SIGNATURE-----\n"
+    site.archive.files[index] = site.archive.files[index].replace(armour, armour + b"Suite: trixie-security\n")
+    with pytest.raises(LockError, match=r"conflicting distribution: .*/debian-security .* of stable or trixie in"):
+        site.resolve()
 
 
 def test_a_mirror_that_stands_still(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ def read_index(mirror: str, suite: str, url: str, inrelease: bytes, listed: Iter
     Raises LockError for the index of another suite: a mirror that gives the main suite's as that of its security
     updates withholds them, and apt only warns (`Conflicting distribution`).
     """
-    text = inrelease.decode(errors="replace")
+    text = _signed_text(inrelease.decode(errors="replace"))
     found = re.findall(r"^([A-Z][A-Za-z0-9-]*):[ \t]*(.*)$", text, re.MULTILINE)
     fields = {name: value.strip() for name, value in found}
     names = (fields.get("Suite", ""), fields.get("Codename", ""))
@@ -49,6 +49,18 @@ def read_index(mirror: str, suite: str, url: str, inrelease: bytes, listed: Iter
         )
     except (KeyError, ValueError) as error:
         raise LockError(f"the index of {suite} at {url} is incomplete: {error}", hint="set platform.mirror") from error
+
+
+def _signed_text(text: str) -> str:
+    """The part of an InRelease that its signature covers, or a whole Release, which has its signature beside it.
+
+    Both armours take lines that look like fields, and anybody can add one to that of the signature: gpgv(1) ignores
+    what it doesn't know there (RFC 9580, 6.2.2 and 7).
+    """
+    signed, _, _ = text.partition("\n-----BEGIN PGP SIGNATURE")
+    if signed.startswith("-----BEGIN PGP SIGNED MESSAGE-----"):
+        signed = re.split(r"\n[ \t\r]*\n", signed, maxsplit=1)[-1]
+    return f"{signed}\n"
 
 
 def _digests(text: str) -> Iterator[tuple[str, str]]:
