@@ -26,7 +26,7 @@ from netvm_build.vm.broker import ConsoleBroker, EventBroker, open_socket
 from netvm_build.vm.console_log import ConsoleLog
 from netvm_build.vm.launch import Launch, describe, log_of, passt_log_of, start, trim, vmm
 from netvm_build.vm.notify import notify, of_event
-from netvm_build.vm.passts import Passts
+from netvm_build.vm.passts import NOBODY, Passts
 from netvm_build.vmm.interface import Refused, Vmm
 from netvm_build.vmm.qemu.program import how_it_ended
 from netvm_build.vmm.qemu.trunk import Trunks
@@ -133,7 +133,7 @@ class Keeper:
 
         networks, log = launch.user_networks, passt_log_of(launch)
         passts = self._passts = Passts(launch.backend.program, networks, log, events.tell, changed)
-        with suppress(OSError):  # QEMU has ended, which is seen elsewhere
+        with suppress(*NOBODY):  # QEMU has ended, which is seen elsewhere
             passts.start()
         self._attend("the user network", passts.keep(), events.tell)
         return running()

@@ -21,7 +21,7 @@ from pathlib import Path
 from subprocess import Popen
 
 from netvm_build.util import interrupts, process
-from netvm_build.util.errors import NetvmError
+from netvm_build.util.errors import LaunchError, NetvmError
 from netvm_build.vm.registry import Helper
 from netvm_build.vmm.qemu import passt
 from netvm_build.vmm.qemu.program import how_it_ended
@@ -31,6 +31,8 @@ AGAIN_S, LONGEST_S = 0.2, 30.0
 
 RESOLVER_S = 2.0
 GONE_S = 0.5  # for QEMU's own end to be seen, which ends them
+NOBODY = (ConnectionError, FileNotFoundError)
+"""What connecting to QEMU's socket raises once QEMU has ended."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,10 @@ class Network:
 
 
 class Passts:
-    """`tell` gets a line for whoever reads the VM's events, `changed` is called when `helpers` has changed."""
+    """`tell` gets a line for whoever reads the VM's events, `changed` is called when `helpers` has changed.
+
+    `changed` may raise OSError.
+    """
 
     def __init__(
         self, program: passt.Passt, networks: tuple[Network, ...], log: Path, tell: Callable[[str], None],
@@ -61,33 +66,38 @@ class Passts:
     @property
     def helpers(self) -> tuple[Helper, ...]:
         """Those that run."""
-        return tuple(Helper(child.pid, process.started(child.pid)) for child in self._running.values())
+        children = [child for child in self._running.values() if child.poll() is None]
+        return tuple(Helper(child.pid, process.started(child.pid)) for child in children)
 
     def start(self) -> None:
-        """Start them all, once QEMU waits for them.  Raises LaunchError, CommandError, or OSError if QEMU is gone."""
+        """Start them all, once QEMU waits for them.  Raises LaunchError, CommandError, or NOBODY if QEMU has ended."""
         for number in range(len(self._networks)):
             self._start(number)
 
     def _start(self, number: int) -> Popen[bytes]:
         network = self._networks[number]
-        joined = socket.socket(socket.AF_UNIX)
         try:
-            joined.connect(str(network.socket))
-        except BaseException:
-            joined.close()
+            with socket.socket(socket.AF_UNIX) as joined, self._log.open("ab") as log:  # appended to: it is emptied
+                joined.connect(str(network.socket))
+                child = passt.serve(self._program, network.side, joined, log, self._resolver)
+        except NOBODY:
             raise
-        with self._log.open("ab") as log:  # appended to, so that it can be emptied while they run
-            child = passt.serve(self._program, network.side, joined, log, self._resolver)
+        except OSError as error:
+            raise LaunchError(f"{error.filename or 'passt'}: {error.strerror or error}") from error
         self._running[number] = child
+        self._replaced.discard(number)
         return child
 
     async def keep(self) -> None:
         """Keep them running until we are cancelled, or QEMU has ended."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._keep(number)) for number in range(len(self._networks))]
             watch = group.create_task(self._follow_resolver())
-            await asyncio.wait(tasks)
-            watch.cancel()
+            try:
+                async with asyncio.TaskGroup() as keepers:
+                    for number in self._running:
+                        keepers.create_task(self._keep(number))
+            finally:
+                watch.cancel()
 
     async def _keep(self, number: int) -> None:
         loop, pause = asyncio.get_running_loop(), AGAIN_S
@@ -112,7 +122,7 @@ class Passts:
         while not self._closed:
             try:
                 self._start(number)
-            except OSError:
+            except NOBODY:
                 return False
             except NetvmError as error:
                 self._tell(f"{why or 'passt'}; it can't be started again: {error.message}")
@@ -121,7 +131,10 @@ class Passts:
                 continue
             if why:
                 self._tell(f"{why}: started again; connections that were open are lost")
-            self._changed()
+            try:
+                self._changed()
+            except OSError as error:  # it runs all the same
+                self._tell(f"who serves the user network can't be recorded: {error.strerror or error}")
             return True
         return False
 
