@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
@@ -19,7 +20,7 @@ from netvm_build.util.errors import LaunchError
 from netvm_build.vm import registry, user_network
 from netvm_build.vm.uplink import parse
 from netvm_build.vmm import qemu
-from netvm_build.vmm.qemu import passt
+from netvm_build.vmm.qemu import passt, passt_trial
 from netvm_build.vmm.qemu.machine import Served, Trunk
 
 from tests.unit.test_qemu import IMAGE, PROGRAM
@@ -118,6 +119,43 @@ def test_a_passt_that_does_not_work_here_is_not_used(monkeypatch: pytest.MonkeyP
     with pytest.raises(LaunchError) as raised:
         user_network.choose("passt", image(Uplink()))
     assert "of 2025-05-03 or later" in str(raised.value.hint)
+
+
+ANSWERS = """#!{python} -ISB
+import socket, sys
+wire = socket.socket(fileno=int(sys.argv[sys.argv.index("--fd") + 1]))
+while True:
+    frame = wire.recv(int.from_bytes(wire.recv(4, socket.MSG_WAITALL), "big"), socket.MSG_WAITALL)
+    if frame[12:14] != bytes.fromhex("0806"):
+        {at_a_connection}
+    answer = frame[6:12] + bytes(6) + frame[12:20] + bytes.fromhex("0002") + bytes(6) + frame[38:42] + frame[22:32]
+    wire.sendall(len(answer).to_bytes(4, "big") + answer)
+"""
+
+
+@pytest.mark.parametrize("at_a_connection", ["sys.exit(print('passt: ASSERTION FAILED', file=sys.stderr))", "continue"])
+def test_a_passt_that_ends_at_a_connection_has_shown_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at_a_connection: str
+) -> None:
+    program = tmp_path / "passt"
+    program.write_text(ANSWERS.format(python=sys.executable, at_a_connection=at_a_connection))
+    program.chmod(0o755)
+    monkeypatch.setenv("NETVM_QEMU_UNCONFINED", "1")
+    if at_a_connection == "continue":
+        passt_trial.trial(passt.Passt(program), passt.BY_DHCP)
+        return
+    with pytest.raises(LaunchError, match="is of no use here: passt: ASSERTION FAILED"):
+        passt_trial.trial(passt.Passt(program), passt.BY_DHCP)
+
+
+def test_a_host_without_a_loopback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "passt"
+    program.write_text(ANSWERS.format(python=sys.executable, at_a_connection="continue"))
+    program.chmod(0o755)
+    monkeypatch.setenv("NETVM_QEMU_UNCONFINED", "1")
+    monkeypatch.setattr(passt_trial, "LOOPBACK", IPv4Address("192.0.2.1"))  # no address of this host
+    with pytest.raises(LaunchError, match=r"passt can't be tried: 192\.0\.2\.1: Cannot assign requested address"):
+        passt_trial.trial(passt.Passt(program), passt.BY_DHCP)
 
 
 def test_other_uplinks_than_the_first_have_user_networks_too(tmp_path: Path) -> None:

@@ -11,12 +11,15 @@ Sources: RFC 791, 793, 826, 1071; the frames of QEMU's stream netdevs (net/strea
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import shutil
 import socket
 import struct
 import tempfile
 import time
+from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -30,6 +33,7 @@ ANSWER_S = 20.0
 LOOPBACK = IPv4Address("127.0.0.1")
 SOURCE_PORT = 49152
 SAID_BYTES = 16 << 10
+MOST_FRAME = 64 << 10
 
 _MAC = bytes.fromhex("020000000001")
 _ARP, _IPV4 = bytes.fromhex("0806"), bytes.fromhex("0800")
@@ -38,8 +42,8 @@ _ARP, _IPV4 = bytes.fromhex("0806"), bytes.fromhex("0800")
 def trial(program: Passt, side: GuestSide, patience_s: float = ANSWER_S) -> None:
     """Start a passt as it is started for a router, ask it for the gateway's MAC, and knock at this host's loopback.
 
-    Raises LaunchError if it doesn't answer, with what it said: its sandbox needs user namespaces, say; or if a
-    connection arrives.
+    Raises LaunchError if it doesn't answer, before or after that, with what it said: its sandbox needs user namespaces,
+    say; or if a connection arrives; or on a host without a loopback.
     """
     ours, theirs = socket.socketpair()
     with ours, tempfile.TemporaryFile() as log:
@@ -50,10 +54,10 @@ def trial(program: Passt, side: GuestSide, patience_s: float = ANSWER_S) -> None
         try:
             wire = _Wire(ours, time.monotonic() + patience_s)
             mac = wire.mac_of(side.gateway)
-            reached = mac is not None and _knock(wire, side, mac)
+            reached = None if mac is None else _knock(wire, side, mac)
         finally:
             end_group(child, 1.0)
-        if mac is None:
+        if reached is None:
             log.seek(0)
             raise LaunchError(f"{program.path} is of no use here: {_said(log.read(SAID_BYTES))}", hint=_MEND)
     if reached:
@@ -79,19 +83,26 @@ def _said(text: bytes) -> str:
     return escape(next(of_options, lines[-1] if lines else "it doesn't answer"))
 
 
-def _knock(wire: _Wire, side: GuestSide, mac: bytes) -> bool:
+def _knock(wire: _Wire, side: GuestSide, mac: bytes) -> bool | None:
     """Whether a connection to this host's loopback arrives, by the gateway's address or by its own.
+
+    None if passt ends at that, or answers nothing any more: then it shows nothing.  Raises LaunchError.
 
     A connection over the loopback is there at once, and passt takes frames in turn: it has made one, if it ever does,
     before it answers the next question.
     """
-    with socket.create_server((str(LOOPBACK), 0)) as server:
+    try:
+        server = socket.create_server((str(LOOPBACK), 0))
+    except OSError as error:
+        raise LaunchError(f"passt can't be tried: {LOOPBACK}: {error.strerror}", hint="ip link set lo up") from error
+    with server:
         port = server.getsockname()[1]
-        for number, target in enumerate((side.gateway, LOOPBACK)):
-            wire.send(mac + _MAC + _IPV4 + _syn(side.address.ip, target, SOURCE_PORT + number, port))
-        wire.mac_of(side.gateway)
-        wire.mac_of(side.gateway)
-        return bool(select.select([server], [], [], 0)[0])
+        with suppress(OSError):  # it has ended
+            for number, target in enumerate((side.gateway, LOOPBACK)):
+                wire.send(mac + _MAC + _IPV4 + _syn(side.address.ip, target, SOURCE_PORT + number, port))
+        answers = [wire.mac_of(side.gateway) for _ in range(2)]
+        arrived = bool(select.select([server], [], [], 0)[0])
+    return arrived if arrived or None not in answers else None
 
 
 def _syn(source: IPv4Address, target: IPv4Address, source_port: int, port: int) -> bytes:
@@ -136,7 +147,9 @@ class _Wire:
             return None
 
     def _receive(self, count: int) -> bytes:
-        """Exactly so many bytes.  Raises OSError at the end of the connection, or once time is up."""
+        """Exactly so many bytes.  Raises OSError at the end of the connection, once time is up, or for too many."""
+        if count > MOST_FRAME:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         found = b""
         while len(found) < count:
             self._end.settimeout(max(0.001, self._until - time.monotonic()))
