@@ -203,7 +203,7 @@ def test_a_lock_is_proven_once_and_one_of_ours_never(
     assert site.archive.asked == []
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
     locking.prove_once(loaded, pins, tmp_path / "none", site.events.append)
-    assert "wasn't made here" in site.notes
+    assert "wasn't made on this machine" in site.notes
     assert site.archive.asked
     site.archive.asked.clear()
     locking.prove_once(

@@ -44,8 +44,8 @@ HOSTS: dict[str, tuple[str, str, str, str, Way, str, str]] = {
     "no such file": ("none", "auto", VIRTIO, "kvm", TAP, "off", "{device}: No such file or directory"),
     "a folder": ("folder", "auto", VIRTIO, "kvm", TAP, "off", "{device}: Is a directory"),
     "under TCG": ("here", "auto", VIRTIO, "tcg", TAP, "off", "TCG emulates the card's interrupts in QEMU anyway"),
-    "another card": ("here", "auto", "e1000e", "kvm", TAP, "off", "e1000e is no virtio card"),
-    "no tap": ("here", "auto", VIRTIO, "kvm", Way("a socket has no such thing"), "off", "a socket has no such thing"),
+    "another card": ("here", "auto", "e1000e", "kvm", TAP, "off", "e1000e isn't a virtio card"),
+    "no tap": ("here", "auto", VIRTIO, "kvm", Way("the uplink is a socket"), "off", "the uplink is a socket"),
 }
 
 
@@ -64,8 +64,8 @@ def test_vhost_by_what_the_host_has(case: str, vhost: Path, tmp_path: Path) -> N
     ("there", "nic", "way", "said", "hint"),
     [
         (False, VIRTIO, TAP, "No such file or directory", "sudo modprobe vhost_net"),
-        (True, "e1000e", TAP, "e1000e is no virtio card", "--nic virtio-net-pci"),
-        (True, VIRTIO, Way("the user network has no such thing"), "the user network", "--uplink bridge:NAME"),
+        (True, "e1000e", TAP, "e1000e isn't a virtio card", "--nic virtio-net-pci"),
+        (True, VIRTIO, Way("the uplink is on a user network"), "a user network", "--uplink bridge:NAME"),
     ],
 )
 def test_vhost_that_is_asked_for_and_can_not_be_had_is_refused(

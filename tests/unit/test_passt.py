@@ -97,13 +97,13 @@ def test_without_passt_qemu_serves_and_clients_reach_the_loopback(monkeypatch: p
     assert found == user_network.Backend("slirp", "passt is not installed")
     said = user_network.told(found, image(Uplink()))
     assert said.startswith("warning: clients reach what listens on this host's loopback, by 10.0.2.2: QEMU serves")
-    assert "(passt is not installed); not with passt: build the image again" in said
+    assert "(passt is not installed); to prevent it, make passt work (--uplink passt says how)" in said
     with pytest.raises(LaunchError, match="--uplink passt: passt is not installed") as raised:
         user_network.choose("passt", image(Uplink()))
     assert "apt-get install passt" in str(raised.value.hint)
     asked = user_network.choose("slirp", image(Uplink()))
     assert asked == user_network.Backend("slirp", "asked for")
-    assert "not with --uplink user" in user_network.told(asked, image(Uplink()))
+    assert "to prevent it, use --uplink user" in user_network.told(asked, image(Uplink()))
 
 
 def test_a_passt_that_does_not_work_here_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_passt_that_does_not_work_here_is_not_used(monkeypatch: pytest.MonkeyP
     found = user_network.choose("user", image(Uplink()))
     assert found is not None
     assert found.kind == "slirp"
-    assert found.reason == f"{program} is of no use here: passt: unrecognized option '--dns-host'"
+    assert found.reason == f"{program} doesn't work here: passt: unrecognized option '--dns-host'"
     with pytest.raises(LaunchError) as raised:
         user_network.choose("passt", image(Uplink()))
     assert "of 2025-05-03 or later" in str(raised.value.hint)
@@ -144,7 +144,7 @@ def test_a_passt_that_ends_at_a_connection_has_shown_nothing(
     if at_a_connection == "continue":
         passt_trial.trial(passt.Passt(program), passt.BY_DHCP)
         return
-    with pytest.raises(LaunchError, match="is of no use here: passt: ASSERTION FAILED"):
+    with pytest.raises(LaunchError, match="doesn't work here: passt: ASSERTION FAILED"):
         passt_trial.trial(passt.Passt(program), passt.BY_DHCP)
 
 

@@ -60,7 +60,7 @@ def prove_once(loaded: Loaded, pins: debian.Lock, last: Path, sink: Sink) -> Non
     if _is_that(pins, last):
         remember(pins)
         return
-    sink(Note(f"{shown(loaded.lock_path)} wasn't made here, so it is held against Debian's signatures once"))
+    sink(Note(f"{shown(loaded.lock_path)} wasn't made on this machine: it is checked against Debian's signatures"))
     try:
         debian.prove(pins, debian.where_of(loaded.router), sink)
     except ToolMissing as error:  # Nix needs no apt, and whoever gave us the lock doesn't decide what is installed here

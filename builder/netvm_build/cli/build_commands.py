@@ -59,14 +59,15 @@ def render(screen: Screen, spec: str, out: Path | None, against: Path | None) ->
 @netvm_build.command(epilog="Example: netvm-build lock && git add netvm.lock")
 @click.argument("spec", default="netvm.yaml", shell_complete=files)
 @LOCK_OPTION
-@click.option("--verify", is_flag=True, help="Hold the lock that is there against Debian's signatures.")
-@click.option("--trust", is_flag=True, help="Have builds use the lock that is there without that.")
+@click.option("--verify", is_flag=True, help="Check the existing lock against Debian's signatures.")
+@click.option("--trust", is_flag=True, help="Let builds use the existing lock without that check.")
 @click.pass_obj
 def lock(screen: Screen, spec: str, lock_file: Path | None, verify: bool, trust: bool) -> None:
     """Pin every package in NAME.lock, beside NAME.yaml.
 
     apt resolves them and checks the archive's signatures; the lock holds names, versions and SHA-256.
-    Run it again for security updates.  A build verifies a lock that wasn't made here once, as --verify does.
+    Run it again for security updates.  Before the first build from a lock that wasn't made on this machine, `build`
+    does what --verify does.
     """
     from netvm_build.build import loading, locking
 

@@ -41,7 +41,9 @@ def index(screen: Screen, spec: str) -> None:
     found = kernel_index.find(loaded.router, loaded.lock_path)
     if found is None:
         place = kernel_index.location(loaded.router, loaded.lock_path)
-        raise NetvmError(f"the index could not be kept: {place}", hint="look at whose folder that is, and at the disk")
+        raise NetvmError(
+            f"the index could not be kept: {place}", hint="check whose folder that is, and whether the disk is full"
+        )
     screen.result(f"Linux {found.linux}: {len(list(found.names))} options")
     if problems := loading.options_problems(loaded):
         raise SpecError(problems)
@@ -55,7 +57,7 @@ def menuconfig(screen: Screen, name: str, spec: str) -> None:
     """Choose options in the kernel's menus.
 
     Starts with what the spec asks for.  What you change and save (S) becomes kernel-configs/NAME.yaml beside the spec.
-    What other fragments ask otherwise only the spec can decide: these options are printed.
+    Options for which other fragments ask for another value are printed, because only the spec can decide them.
     """
     from netvm_build.build import loading
 
@@ -92,7 +94,7 @@ def _say_what_is_next(screen: Screen, target: Path, changes: Changes) -> None:
         screen.say("nothing was changed")
     if changes.spec:
         values = ", ".join(f"{key}: {value}" for key, value in written.written_options(changes.spec))
-        screen.say(f"others ask otherwise; add to the spec: kernel: {{config: {{{values}}}}}")
+        screen.say(f"other fragments disagree; to decide, add to the spec: kernel: {{config: {{{values}}}}}")
     if changes.fragment:
         screen.say(f"next: add `{target.stem}` to kernel.fragments, then netvm-build check")
 

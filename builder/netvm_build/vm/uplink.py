@@ -99,12 +99,12 @@ def plug(uplink: UplinkBackend, image: Image, program: qemu.Qemu, nic: str, acce
     """
     wish = wished(image)
     if uplink.kind == ROUTER:
-        path = choose(wish, nic, accelerator, Way("another router's socket has no such thing"), 1)
+        path = choose(wish, nic, accelerator, Way("the uplink is a socket of another router"), 1)
         netdev, folder, socket = outer.join(uplink.name, image, program)
         return Plugged(netdev, (folder,), socket, path=path)
     way = _way(uplink)
     if way is None:
-        return Plugged(path=choose(wish, nic, accelerator, Way("the user network has no such thing"), 1))
+        return Plugged(path=choose(wish, nic, accelerator, Way("the uplink is on a user network"), 1))
     leads = Way(single=_single(uplink, way.link))
     count, _ = queues(wish, nic, leads)
     tap = _opened(uplink, way.link) if uplink.kind == TAP else _port(uplink, way.link, multi_queue=count > 1)

@@ -88,8 +88,8 @@ def told(backend: Backend, image: Image) -> str:
     if backend.kind == PASST:
         return f"user network: by {backend}; this host's loopback is out of reach"
     hosts = ", ".join(str(network.host) for network in qemu.user_networks(image.manifest))
-    instead = "--uplink user" if backend.reason == "asked for" else "passt: build the image again, which brings it"
+    instead = "use --uplink user" if backend.reason == "asked for" else "make passt work (--uplink passt says how)"
     return (
         f"warning: clients reach what listens on this host's loopback, by {hosts}: QEMU serves the user network"
-        f" ({backend.reason}); not with {instead}, or --uplink bridge:NAME"
+        f" ({backend.reason}); to prevent it, {instead}, or run with --uplink bridge:NAME"
     )

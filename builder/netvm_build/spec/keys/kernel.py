@@ -93,8 +93,8 @@ BACKPORTS = Key(
     "kernel.backports",
     names.BOOLEAN,
     lambda r: r.kernel.backports,
-    "Whether the kernel may be one of the suite's backports (`trixie-backports`), where newer series are than in the"
-    " suite; `kernel.version` says which. All else is of the suite.",
+    "Take the kernel from the suite's backports (`trixie-backports`), which have newer series than the suite;"
+    " `kernel.version` says which. Everything else comes from the suite.",
     "true",
 )
 
@@ -120,8 +120,8 @@ FIRMWARE_FILES = Key(
     "kernel.firmware_files",
     list_of(host_files.FIRMWARE_FILE, unique=True),
     lambda r: r.kernel.firmware_files,
-    "Files of firmware of your own. What stands behind a folder `firmware` in the path is the name by which drivers ask"
-    " for the file; they win over those of packages.",
+    "Files of firmware of your own; they replace those of packages. The part of the path after a folder `firmware` is"
+    " the name by which drivers ask for the file.",
     "[firmware/rtl_nic/rtl8125b-2.fw]",
 )
 

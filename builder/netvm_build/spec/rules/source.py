@@ -41,10 +41,11 @@ def _names_differ(router: Router) -> Iterator[Violation]:
             if (first := listed.index(name)) != number:
                 path = f"kernel.{key}"
                 message = f"{name} is the name of two of them"
-                behind = "of firmware what stands behind a folder `firmware`"
-                hint = f"each needs a name of its own: the last part of its path, {behind}"
+                hint = "rename one of the two folders" if key == "extra_modules" else _RENAME_FIRMWARE
                 yield Violation(f"{path}[{number}]", message, hint, (f"{path}[{first}]",))
 
+
+_RENAME_FIRMWARE = "rename one: its name is the part of its path after a folder `firmware`, or else the file's own"
 
 TOO_OLD = ("bookworm", "bullseye", "buster")
 """Suites whose erofs-utils can't make the root's file system: 1.5 of bookworm lacks what came in 1.6."""
@@ -65,9 +66,9 @@ def _the_suite_can_be_built(router: Router) -> Iterator[Violation]:
         message = f"{suite} can't make the router's root: its erofs-utils is older than 1.6 (fragments, dedupe)"
         yield Violation(path, message, "write trixie, or a newer suite", kind)
     elif part := _PART.fullmatch(suite):
-        message = f"{suite} is no whole suite, but what is added to {part[1]}"
+        message = f"{suite} isn't a suite by itself: it only adds packages to {part[1]}"
         back = ", and set kernel.backports to true" if part[2].startswith("backports") else ""
         yield Violation(path, message, f"write {part[1]}{back}", kind)
     elif suite in _WITHOUT_BACKPORTS and router.kernel.backports:
-        message = f"{suite} has no backports: what is backported comes from there"
+        message = f"{suite} has no backports: they are made for stable releases"
         yield Violation("kernel.backports", message, "remove it", (path,))

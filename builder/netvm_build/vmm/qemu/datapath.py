@@ -143,7 +143,7 @@ def _vhost(wish: Wish, nic: str, accelerator: str, way: Way, count: int, device:
     """Descriptors of /dev/vhost-net, none where it isn't used, and why."""
     if wish.vhost == OFF:
         return (), "machine.vhost asks for it"
-    obstacle = way.tap or ("" if nic.startswith(VIRTIO) else f"{nic} is no virtio card")
+    obstacle = way.tap or ("" if nic.startswith(VIRTIO) else f"{nic} isn't a virtio card")
     if not obstacle and wish.vhost == AUTO and not accelerator.startswith("kvm"):
         obstacle = f"{accelerator.upper()} emulates the card's interrupts in QEMU anyway"
     if not obstacle:

@@ -59,7 +59,7 @@ def trial(program: Passt, side: GuestSide, patience_s: float = ANSWER_S) -> None
             end_group(child, 1.0)
         if reached is None:
             log.seek(0)
-            raise LaunchError(f"{program.path} is of no use here: {_said(log.read(SAID_BYTES))}", hint=_MEND)
+            raise LaunchError(f"{program.path} doesn't work here: {_said(log.read(SAID_BYTES))}", hint=_MEND)
     if reached:
         raise LaunchError(f"{program.path} lets the router reach this host's loopback", hint=_MEND)
 
@@ -73,7 +73,7 @@ def on_path() -> bool:
     return found is not None
 
 
-_MEND = "it must be of 2025-05-03 or later, and this host must let it make a user namespace for its sandbox"
+_MEND = "use a passt of 2025-05-03 or later, as Debian 13 has, and let it make a user namespace for its sandbox"
 
 
 def _said(text: bytes) -> str:
