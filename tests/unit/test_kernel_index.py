@@ -9,13 +9,13 @@ import json
 import os
 import random
 import runpy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from netvm_build import kconfig
-from netvm_build.build import kernel_index
+from netvm_build.build import debian, kernel_index
 from netvm_build.cli import main
 from netvm_build.kconfig import known
 from netvm_build.kconfig.bounds import Bounds
@@ -24,6 +24,7 @@ from netvm_build.kconfig.fragment import Fragment
 from netvm_build.kconfig.index import BadIndex, Index
 from netvm_build.model import HostFile, Kernel, OptionKind, OptionValue, RequestedOption, Router, Source
 from netvm_build.util import resources
+from netvm_build.util.errors import LockError
 
 from tests.unit import test_check_config as build_check
 from tests.unit.test_check_config import kconfiglib
@@ -220,6 +221,17 @@ def test_check_says_that_there_is_no_index_and_what_makes_one(here: Path, capsys
     assert capsys.readouterr().err == ""
     assert main(["check", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["looked_up_in"] == "6.12.1"
+
+
+@pytest.mark.parametrize("made", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_a_lock_that_is_no_plain_file_is_not_read(here: Path, made: Callable[[Path], None]) -> None:
+    """In a folder of others: a pipe would make us wait, and /dev/zero has no end."""
+    lock = here / "netvm.lock"
+    lock.unlink()
+    made(lock)
+    assert main(["check"]) == 0
+    with pytest.raises(LockError, match="cannot be read: "):
+        debian.load_lock(lock, debian.request_for(Router()))
 
 
 def test_check_finds_options_that_are_misspelt_in_a_fragment_and_in_the_spec(

@@ -21,7 +21,7 @@ from netvm_build.model import PlatformKind, Router
 from netvm_build.util import resources
 from netvm_build.util.cache import cache_dir
 from netvm_build.util.decode import DecodeError, decode_version
-from netvm_build.util.files import replace_file
+from netvm_build.util.files import read_plain, replace_file
 from netvm_build.util.owners import Untrusted
 from netvm_build.util.trust import private_folder, require
 
@@ -80,9 +80,10 @@ def location(router: Router, lock: Path) -> Path | None:
     if not is_possible(router):
         return None
     try:
-        if lock.stat().st_size > _LOCK_BYTES:
+        raw = read_plain(lock, _LOCK_BYTES)
+        if len(raw) > _LOCK_BYTES:
             return None
-        locked = decode_version(_Locked, lock.read_bytes(), 1)
+        locked = decode_version(_Locked, raw, 1)
         (source,) = locked.sets["linux"]
         made_of = sorted(locked.packages[name].sha256 for name in (source, *locked.sets["toolchain"]))
     except (OSError, DecodeError, KeyError, ValueError):

@@ -17,7 +17,7 @@ from netvm_build.image.values import Card, Image, MachineRequirements, Manifest,
 from netvm_build.model import Router
 from netvm_build.util.decode import DecodeError, read_json
 from netvm_build.util.errors import ManifestError
-from netvm_build.util.files import open_plain
+from netvm_build.util.files import open_plain, read_plain
 from netvm_build.util.trust import Standing
 from netvm_build.util.trust import standing as standing_of
 
@@ -84,8 +84,7 @@ def identity(folder: Path) -> str | None:
 
 def _read(file: Path) -> bytes:
     """A manifest, or a byte more than one can have.  Raises OSError."""
-    with open(open_plain(file), "rb") as stream:
-        return stream.read(MAX_BYTES + 1)
+    return read_plain(file, MAX_BYTES)
 
 
 def verify(image: Image) -> None:

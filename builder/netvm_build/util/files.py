@@ -67,11 +67,20 @@ def _sweep(parent: Path, prefix: str) -> None:
 def open_plain(path: Path) -> int:
     """A descriptor to read a plain file.  A pipe, which would make us wait for a writer, is an OSError like others."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         raise OSError(errno.EINVAL, "it is not a plain file", str(path))
     os.set_blocking(descriptor, True)
     return descriptor
+
+
+def read_plain(path: Path, most: int) -> bytes:
+    """The bytes of a plain file, or one more than `most` of a larger one.  Raises OSError."""
+    with open(open_plain(path), "rb") as stream:
+        return stream.read(most + 1)
 
 
 def lock_folder(folder: Path) -> int | None:

@@ -26,7 +26,7 @@ from typing import Annotated
 from netvm_build.build.debian.packages import VERSIONS, Request, without_optional
 from netvm_build.util.decode import DecodeError, decode_version, matching
 from netvm_build.util.errors import LockError
-from netvm_build.util.files import replace_file
+from netvm_build.util.files import read_plain, replace_file
 
 LOCK_VERSION = 1
 MAX_BYTES = 16 << 20
@@ -165,8 +165,9 @@ def load_lock(path: Path, request: Request) -> Lock | None:
     """The lock of a file, or None where there is none.  Raises LockError if corrupt, or made for something else."""
     again = "make it anew: netvm-build lock"
     try:
-        _demand(path.stat().st_size <= MAX_BYTES, f"it is larger than a lock can be ({MAX_BYTES >> 20} MiB)")
-        lock = from_json(path.read_bytes())
+        raw = read_plain(path, MAX_BYTES)
+        _demand(len(raw) <= MAX_BYTES, f"it is larger than a lock can be ({MAX_BYTES >> 20} MiB)")
+        lock = from_json(raw)
     except FileNotFoundError:
         return None
     except OSError as error:
