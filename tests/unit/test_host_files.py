@@ -163,6 +163,9 @@ def test_a_pipe_does_not_hang_it(folder: Path) -> None:
 def test_a_link_in_a_drivers_folder_is_refused(folder: Path) -> None:
     (folder / "r8125x/more.c").symlink_to("/etc/passwd")
     assert "more.c is a link" in problems(folder, SPEC)
+    (folder / "r8125x/more.c").unlink()
+    (folder / "r8125x/include").symlink_to(folder)  # what it leads to would be missing in the build
+    assert "include is a link" in problems(folder, SPEC)
 
 
 def test_a_kbuild_that_makes_nothing(folder: Path) -> None:

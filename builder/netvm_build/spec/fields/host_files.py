@@ -132,14 +132,13 @@ def _sources(folder: Path) -> Iterator[tuple[str, bytes]]:
     left, count = MOST_SOURCE, 0
     for where, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(set(folders) - _REPOSITORIES)
+        for name in folders:  # os.walk passes over those that are links
+            _refuse_link(Path(where, name), folder)
         for name in sorted(names):
             path = Path(where, name)
-            relative = path.relative_to(folder).as_posix()
             if _LEFT.fullmatch(name):
                 continue
-            if path.is_symlink() or not relative.isprintable():
-                hint = "replace it by the file itself: only what is in the folder gets into the build"
-                raise ReadError(f"{paths.shown(path)} is a link, or has a name that can't be printed", hint)
+            relative = _refuse_link(path, folder)
             content, count = _content(path, MOST_SOURCE), count + 1
             left -= len(content)
             if left < 0 or count > MOST_SOURCES:
@@ -147,6 +146,15 @@ def _sources(folder: Path) -> Iterator[tuple[str, bytes]]:
                 limit = f"{MOST_SOURCES} files or {MOST_SOURCE >> 20} MiB"
                 raise ReadError(f"{paths.shown(folder)} holds more than {limit}", hint)
             yield relative, content
+
+
+def _refuse_link(path: Path, folder: Path) -> str:
+    """The path below a driver's folder of what is in it.  Raises ReadError for a link, or a name of odd characters."""
+    relative = path.relative_to(folder).as_posix()
+    if path.is_symlink() or not relative.isprintable():
+        hint = "replace it by what it leads to: only what is in the folder gets into the build"
+        raise ReadError(f"{paths.shown(path)} is a link, or has a name that can't be printed", hint)
+    return relative
 
 
 SOURCE_FOLDER: Reader[HostFolder] = Reader(
