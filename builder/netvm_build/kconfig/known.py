@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What is asked of a kernel held against the index of its source: what can't come out as asked, found before a build.
+"""A kernel's requested options compared with the index of its source, to find before a build what can't be as asked.
 
 Everything told here is sure.  What follows from more than the index knows is left to the check inside the build
 (templates/kernel/check_config.py), which has the kernel's own solver.

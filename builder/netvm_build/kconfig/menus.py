@@ -96,7 +96,7 @@ def _switches(kconf: Any) -> list[Any]:
 
 
 def _whole(kconf: Any) -> str:
-    """A .config that has those off, too, that have no question yet: to answer them is up to the user."""
+    """A .config in which options whose question isn't visible yet are off too, so that the user decides them."""
     hidden = (one.name for one in _switches(kconf) if not one.config_string)
     return str(kconf._config_contents("")) + "".join(f"# CONFIG_{name} is not set\n" for name in hidden)
 

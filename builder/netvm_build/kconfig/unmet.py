@@ -35,7 +35,7 @@ def needs(found: Expression, level: int, bounds: Bounds) -> list[Unmet]:
             continue
         symbol = bounds.index.get(part.names[0]) if len(part.names) == 1 and part.value != "no" else None
         own = [] if symbol is None or part.names[0] in bounds.asked else _own_needs(symbol, bounds)
-        # What has no question and nothing that selects it gives way to what it follows from.
+        # An option without a question that nothing selects follows from others: name those instead.
         instead = bool(own) and symbol is not None and symbol.prompt is None and not selectors(symbol)
         told[" ".join(part.names)] = None if instead else part
         waiting += own

@@ -41,10 +41,10 @@ NIC = "virtio-net-pci"
 READY_S = 20.0
 """From power-on to ready, with KVM."""
 SPARE_S = 30.0
-"""What a request may take beyond its own seconds."""
+"""Seconds that a request may take beyond those of its load."""
 ECHOES = 200
 MBIT = 8 * (1 << 20) / 1e6
-"""Of a MiB."""
+"""Megabits in a MiB."""
 
 T = TypeVar("T")
 

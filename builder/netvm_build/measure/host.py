@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""What of this machine bears on its figures, and the processor time that a QEMU takes; nothing that names its owner."""
+"""Facts about this machine that figures depend on, and QEMU's processor time.  No fact names the machine's owner."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from netvm_build.measure.values import VERSION, Figure, Report
 from netvm_build.util.layout import flow, headed_table, wrap
 
 WIDTH = 80
-"""Of what is sent by mail and pasted into an issue."""
+"""Columns at most: the table is sent by mail and pasted into issues."""
 
 SHORT = 12
 """Hexadecimal digits of a hash in the text."""
@@ -66,13 +66,13 @@ def _row(figure: Figure) -> tuple[str, ...]:
 
 
 def number(value: float) -> str:
-    """Three digits that count, and no exponent."""
+    """A figure with three significant digits, and no exponent."""
     places = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
     return f"{value:.{places}f}"
 
 
 def to_dict(report: Report) -> dict[str, Any]:
-    """For a program to read."""
+    """The report as JSON values: docs/reference/json.md, "bench"."""
     return {
         "version": VERSION,
         "image": {

@@ -85,7 +85,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Report:
-    """All that is sent to us; `path` says what moved the uplink's packets, and why."""
+    """A whole run of `bench`; `path` says what moved the uplink's packets, and why."""
 
     subject: Subject
     host: HostFacts

@@ -28,7 +28,7 @@ LINK = "wire0"
 
 NEIGHBOUR = Path(f"/proc/sys/net/ipv4/neigh/{LINK}/retrans_time_ms")
 ASK_AGAIN_MS = 20
-"""How soon a question by ARP is asked again.  Linux waits a second, which would hide when the first answer can come."""
+"""How soon an ARP request is repeated.  Linux waits a second, which would hide when the first answer can come."""
 
 CLONE_NEWNET = 0x40000000  # unshare(2)
 TUNSETIFF = 0x400454CA  # linux/if_tun.h

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Whom a file's access control lists let write, beside its owner, its group and everybody.
+"""Users and groups that a file's access control lists let write, besides its owner, its group and all others.
 
 Sources: acl(5), <linux/posix_acl_xattr.h>.  With such a list a file's group bits are its mask, which chmod(1) changes.
 """

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Where what can be made again is kept."""
+"""The folder of this program's cache: files that can be made again."""
 
 from __future__ import annotations
 

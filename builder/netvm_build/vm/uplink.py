@@ -120,7 +120,7 @@ def _single(uplink: UplinkBackend, link: LinkInfo) -> str:
 
 
 def _more(uplink: UplinkBackend, tap: links.Tap, count: int) -> list[int]:
-    """So many more queues of a multi_queue tap."""
+    """Descriptors of `count` more queues of a multi_queue tap."""
     with _told(uplink, LinkInfo(tap.link.name, "", up=True, mtu=links.MTU)):
         return [links.open_tap(tap.link.name, links.open_tun(), multi_queue=True).descriptor for _ in range(count)]
 

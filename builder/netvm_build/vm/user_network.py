@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Who serves the user network of an uplink that leads nowhere else: passt, or else QEMU itself by its libslirp."""
+"""What serves the user network of an uplink that is on no tap or bridge: passt, or else QEMU's own libslirp."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from netvm_build.util.errors import LaunchError
 VHOST = Path("/dev/vhost-net")
 AUTO, ON, OFF = "auto", "on", "off"
 VIRTIO = "virtio-net"
-"""How the names of NICs begin that have all of it."""
+"""The names of NICs that have all of it begin so."""
 
 RING = 256
 """QEMU's own rx_queue_size and tx_queue_size."""
@@ -35,13 +35,13 @@ OFFLOADS = (
     *("guest_tso4", "guest_tso6", "guest_ecn", "guest_ufo"),
 )
 USO = ("host_uso", "guest_uso4", "guest_uso6")
-"""UDP's segments, since QEMU 8.1 (its changelog)."""
+"""UDP segmentation, since QEMU 8.1 (its changelog)."""
 USO_SINCE = (8, 1)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of the above: its value, and why it is that."""
+    """A choice: vhost, queues, offloads or rx_queue_size, with its value and the reason."""
 
     name: str
     value: str
@@ -165,7 +165,7 @@ def _hint(obstacle: str) -> str:
 
 
 def open_vhost(count: int, device: Path = VHOST) -> tuple[int, ...]:
-    """Open it so many times.  Raises OSError, with nothing left open."""
+    """Open /dev/vhost-net `count` times.  Raises OSError, with nothing left open."""
     opened: list[int] = []
     try:
         for _ in range(count):
