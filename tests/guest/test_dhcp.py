@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from dhcp_server import (
+    ACK,
     CLIENT_ID,
     DNS,
     HOST_NAME,
@@ -28,6 +29,7 @@ from dhcp_server import (
     MICROSOFT_ROUTES,
     MTU,
     OVERLOAD,
+    REQUEST,
     REQUESTED,
     ROUTER,
     ROUTES,
@@ -352,6 +354,26 @@ def test_an_answer_in_fragments_is_refused_and_said(lan: Lan) -> None:
         lan.answers.mtu = 65535
     lan.answers.answer = USUAL
     lan.leased(mark)
+
+
+def test_an_answer_whose_checksum_comes_to_zero(lan: Lan) -> None:
+    """One in 65536, and then each time it is asked for again."""
+    assert lan.leases(replace(USUAL, sum_is_zero=True))["address"] == "10.0.2.15/24"
+
+
+@pytest.mark.long
+def test_a_server_that_offers_and_never_acknowledges(lan_of: Callable[..., Lan]) -> None:
+    """ConnMan gives up, and begins anew after a minute; it lives, and takes the lease that comes at last."""
+    lan = lan_of(Uplink(), None)
+    del lan.answers.kinds[REQUEST]
+    lan.answers.answer = USUAL
+    mark = len(lan.world.events)
+    lan.world.wait(lambda event: event.get("error") == "dhcp-failed", 60, mark)
+    heard = len(lan.answers.heard)
+    lan.eventually(lambda: len(lan.answers.heard), lambda found: found > heard, 120)
+    lan.answers.kinds[REQUEST] = ACK
+    lan.leased(mark)
+    assert not [event for event in lan.world.events if event.get("state") == "exited"]
 
 
 def test_options_in_overloaded_fields(lan: Lan) -> None:

@@ -93,8 +93,9 @@ CONNMAND: Calls = {
     # <linux/sockios.h>.  Names, indexes, addresses and flags of interfaces (SIOCGIFNAME, SIOCGIFCONF, SIOCGIFFLAGS,
     # SIOCSIFFLAGS, SIOCGIFADDR, SIOCSIFADDR, SIOCGIFNETMASK, SIOCGIFHWADDR, SIOCGIFINDEX, SIOCGIFMTU,
     # SIOCSIFMTU), routes (SIOCADDRT, SIOCDELRT), what kind of card it is (SIOCETHTOOL, SIOCSIFVLAN, SIOCGIWNAME).
+    # TCGETS, and getpeername below: how GLib finds out, before it writes a warning, where standard error leads.
     "ioctl": (16, (((argument(1, 0x8910, 0x8927, 0x8913, 0x8983, 0x8946, 0x8B01, 0x890B, 0x8914, 0x8912, 0x8916,
-                              0x8933, 0x891B, 0x8915, 0x890C, 0x8921, 0x8922),), ALLOW),)),
+                              0x8933, 0x891B, 0x8915, 0x890C, 0x8921, 0x8922, 0x5401),), ALLOW),)),
     # SO_REUSEADDR, SO_SNDBUF, SO_RCVBUF, SO_BINDTODEVICE, SO_ATTACH_FILTER, SO_TIMESTAMP; IP_TOS.
     "setsockopt": (54, (
         ((argument(1, SOL_SOCKET), argument(2, 7, 8, 25, 26, 2, 29)), ALLOW),
@@ -103,6 +104,7 @@ CONNMAND: Calls = {
     # Its crash handler forks to run addr2line, which isn't there: it goes on without.
     "clone": (56, (((argument(0, FORK),), ERROR | EAGAIN),)),
     "connect": 42, "sendto": 44, "recvfrom": 45, "recvmsg": 47, "bind": 49, "getsockname": 51,
+    "getpeername": 52,
     "poll": 7, "ppoll": 271, "eventfd2": 290, "signalfd4": 289, "timerfd_create": 283, "timerfd_settime": 286,
     # What it knows of each uplink, in /var/lib/connman, and resolv.conf.
     "mkdir": 83, "rename": 82, "unlink": 87, "rmdir": 84, "fsync": 74, "ftruncate": 77, "fallocate": 285, "fchmod": 91,

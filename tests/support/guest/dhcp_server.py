@@ -51,6 +51,8 @@ class Answer:
     server: str = "10.0.2.2"
     whole: bytes | None = None
     """In place of all options but the message type, where it is set."""
+    sum_is_zero: bool = False
+    """The UDP checksum comes to zero, which is sent as all ones (RFC 768); else there is none."""
 
     def options(self, kind: int) -> bytes:
         """The field of options."""
@@ -137,13 +139,14 @@ class Server(Listener):
         self.macs: list[str] = []
         self.mtu = 65535
         self.make: Callable[[], Answer | None] = lambda: self.answer
+        self.kinds = {DISCOVER: OFFER, REQUEST: ACK}
         super().__init__(namespace, interface)
 
     def answers(self, frame: bytes) -> Iterable[bytes]:
         asked = options_of(frame[42:])
         self.heard.append(asked)
         self.macs.append(frame[6:12].hex(":").upper())
-        kind = {DISCOVER: OFFER, REQUEST: ACK}.get(asked.get(KIND, b"\0")[0])
+        kind = self.kinds.get(asked.get(KIND, b"\0")[0])
         answer = self.make()
         return fragments(self._frame(frame[42:], kind, answer), self.mtu) if kind and answer else ()
 
@@ -152,6 +155,12 @@ class Server(Listener):
         head = b"\2\1\6\0" + asked[4:8] + bytes(4) + bytes(4) + address + bytes(8) + asked[28:44]
         body = head + answer.sname.ljust(64, b"\0") + answer.file.ljust(128, b"\0") + COOKIE + answer.options(kind)
         udp = struct.pack("!HHHH", 67, 68, 8 + len(body), 0)
+        if answer.sum_is_zero:
+            pseudo = octets(answer.server) + b"\xff" * 4 + struct.pack("!HH", 17, 8 + len(body))
+            filler = struct.pack("!H", checksum(pseudo + udp + body))  # the end of `file`, which is at an even place
+            body = body[:234] + filler + body[236:]
+            assert checksum(pseudo + udp + body) == 0
+            udp = udp[:6] + b"\xff\xff"
         ip = bytearray(
             struct.pack("!BBHHHBBH4s4s", 69, 0, 28 + len(body), 0, 0, 64, 17, 0, octets(answer.server), b"\xff" * 4)
         )
