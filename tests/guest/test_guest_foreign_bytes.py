@@ -179,7 +179,8 @@ def test_a_service_s_output_is_cut_into_bounded_lines(data: bytes) -> None:
 
 
 def test_a_service_may_give_itself_any_name() -> None:
-    code = "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'\\xff:\\xfe\\n', 0, 0, 0); print(); sys.stdin.read()"
+    code = "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'\\xff:\\xfe\\n', 0, 0, 0)"
+    code += "\nprint(flush=True)\nsys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
