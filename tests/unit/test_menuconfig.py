@@ -44,14 +44,14 @@ sys.exit(main(["kernel", "menuconfig", "--name", "chosen"]))
 class Menus:
     """`kernel menuconfig` on a terminal of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, term: str) -> None:
         self.here, self.there = pty.openpty()
         fcntl.ioctl(self.there, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
         self.before = termios.tcgetattr(self.there)
         self.seen = b""
         self.child = subprocess.Popen(
             [sys.executable, "-c", COMMAND, str(folder / "made")], cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT / "builder"), "TERM": "vt100", "CC": "false"},
+            env={**os.environ, "PYTHONPATH": str(ROOT / "builder"), "TERM": term, "CC": "false"},
             stdin=self.there, stdout=self.there, stderr=self.there, start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )  # fmt: skip
@@ -93,7 +93,7 @@ class Menus:
 
 
 @pytest.fixture
-def menus(tmp_path: Path, kconfiglib: None) -> Iterator[Callable[[], Menus]]:
+def menus(tmp_path: Path, kconfiglib: None) -> Iterator[Callable[..., Menus]]:
     (tmp_path / "netvm.yaml").write_text(SPEC)
     (tmp_path / "kernel-configs").mkdir()
     (tmp_path / "kernel-configs/mine.yaml").write_text(MINE)
@@ -108,8 +108,8 @@ def menus(tmp_path: Path, kconfiglib: None) -> Iterator[Callable[[], Menus]]:
         shutil.copy(str(found.origin), tmp_path / "made/python" / f"{name}.py")
     made: list[Menus] = []
 
-    def start() -> Menus:
-        made.append(Menus(tmp_path))
+    def start(term: str = "vt100") -> Menus:
+        made.append(Menus(tmp_path, term))
         return made[-1]
 
     yield start
@@ -150,6 +150,14 @@ def test_interrupted_the_terminal_is_as_before(menus: Callable[[], Menus], tmp_p
     os.write(terminal.here, b"\x03")
     assert terminal.ended()[0] == 130
     assert sorted(path.name for path in (tmp_path / "kernel-configs").iterdir()) == ["mine.yaml"]
+
+
+@pytest.mark.parametrize("term", ["dumb", "no-such-terminal", ""])
+def test_a_terminal_that_shows_no_menus(menus: Callable[..., Menus], term: str) -> None:
+    status, said = menus(term).ended()
+    assert status == 1
+    assert f"TERM is '{term}', which isn't a terminal that can show menus" in said
+    assert "export TERM=xterm" in said
 
 
 def test_without_a_terminal_or_with_a_fragment_of_that_name(

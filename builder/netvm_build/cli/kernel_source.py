@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -65,8 +66,7 @@ def menuconfig(screen: Screen, name: str, spec: str) -> None:
     target = fragment_path(loaded.path, name, "")
     if target.exists():
         raise NetvmError(f"{target} is there already", hint="name another: --name NAME, or remove it")
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise NetvmError("menus need a terminal", hint="run it in one; in a script, write kernel.config instead")
+    _require_menus()
     changes = _changes(_read(screen, loaded), loaded)
     if changes.fragment:
         from netvm_build.kconfig import written
@@ -76,15 +76,31 @@ def menuconfig(screen: Screen, name: str, spec: str) -> None:
     _say_what_is_next(screen, target, changes)
 
 
+def _require_menus() -> None:
+    """Raises NetvmError where no menus can be shown, before the source is read for them."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise NetvmError("menus need a terminal", hint="run it in one; in a script, write kernel.config instead")
+    try:
+        import curses
+
+        curses.setupterm()
+        found = curses.tigetstr("cup")  # moves the cursor: terminfo(5)
+    except ImportError as error:
+        raise NetvmError(f"this Python has no curses: {error}", hint="use your distribution's python3") from error
+    except curses.error:
+        found = None
+    if found is None:
+        name = os.environ.get("TERM", "")
+        hint = "name one that is: export TERM=xterm, or vt100 on a serial line"
+        raise NetvmError(f"TERM is {name!r}, which isn't a terminal that can show menus", hint=hint)
+
+
 def _changes(made: Path, loaded: Loaded) -> Changes:
     from netvm_build.kconfig import menus
 
     asked = {option.name: option for option in loaded.kernel.options}
     with tempfile.TemporaryDirectory(prefix="netvm-menuconfig-") as folder:
-        try:
-            return menus.edit(made, asked, Path(folder, ".config"))
-        except ImportError as error:
-            raise NetvmError(f"this Python has no curses: {error}", hint="use your distribution's python3") from error
+        return menus.edit(made, asked, Path(folder, ".config"))
 
 
 def _say_what_is_next(screen: Screen, target: Path, changes: Changes) -> None:
