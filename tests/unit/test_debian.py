@@ -428,6 +428,18 @@ def test_apts_list_of_files(tmp_path: Path) -> None:
             dict(apt._files(wrong))
 
 
+def test_the_lists_of_a_mirror_with_an_odd_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes a lock chooses its mirrors' URLs, of any printable characters."""
+    base, file = "http://m.example/a|b/debian", tmp_path / "a list"
+
+    def listed(self: Apt, *arguments: str) -> str:
+        fields = {"REPO_URI": f"{base}/", "RELEASE": "sid", "METAKEY": "main/source/Sources", "FILENAME": str(file)}
+        return re.sub(r"\$\((\w+)\)", lambda match: fields[match[1]], arguments[-1]) + "\n"
+
+    monkeypatch.setattr(Apt, "_run", listed)
+    assert Apt(tmp_path, {"debian": base}).targets() == ((base, "sid", "main/source/Sources", file),)
+
+
 def test_busybox_comes_out_of_its_package(tmp_path: Path) -> None:
     assert bootstrap.busybox_of(a_deb()) == b"\x7fELF busybox"
     expected = bootstrap.nar_sha256(b"\x7fELF busybox")

@@ -92,8 +92,8 @@ class Apt:
 
     def targets(self) -> tuple[tuple[str, str, str, Path], ...]:
         """Each list that was fetched: its tree's URL, suite, key (such as main/source/Sources) and file."""
-        form = "$(REPO_URI)|$(RELEASE)|$(METAKEY)|$(FILENAME)"
-        rows = [line.split("|") for line in self._run("indextargets", "--format", form).splitlines()]
+        form = "$(REPO_URI) $(RELEASE) $(METAKEY) $(FILENAME)"  # only the last can have blanks
+        rows = [line.split(" ", 3) for line in self._run("indextargets", "--format", form).splitlines()]
         wanted = (row for row in rows if row[2].endswith(("/Packages", "/Sources")))
         return tuple((uri.rstrip("/"), suite, key, Path(file)) for uri, suite, key, file in wanted)
 
