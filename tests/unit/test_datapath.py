@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 from netvm_build import spec
 from netvm_build.util.errors import LaunchError, SpecError
+from netvm_build.vm import uplink
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import backends
 from netvm_build.vmm.qemu.datapath import PLAIN, Datapath, Way, Wish, choose, queues
 from netvm_build.vmm.qemu.machine import ClientNic, VirtualMachine
 from netvm_build.vmm.qemu.pcie import PciSlot
+
+from tests.unit.test_qemu import IMAGE
 
 VIRTIO = "virtio-net-pci"
 TAP = Way()
@@ -155,6 +158,23 @@ def test_check_says_what_does_not_fit(text: str, said: str, hint: str) -> None:
     found = problems(text)
     assert said in found
     assert hint in found
+
+
+@pytest.mark.parametrize(
+    ("where", "nic", "said"),
+    [
+        ("user", VIRTIO, "the uplink is on a user network"),
+        ("slirp", VIRTIO, "the uplink is on a user network"),
+        ("router:front", VIRTIO, "the uplink is a socket of another router"),
+        ("user", "e1000e", "the uplink is on a user network"),
+        ("bridge:br0", "e1000e", "e1000e .*virtio card"),
+    ],
+)
+def test_vhost_that_is_asked_for_is_judged_before_a_build(where: str, nic: str, said: str) -> None:
+    machine = replace(IMAGE.manifest.machine, nic=VIRTIO, vhost="on")
+    image = replace(IMAGE, manifest=replace(IMAGE.manifest, machine=machine))
+    with pytest.raises(LaunchError, match=f"machine.vhost is on: {said}"):
+        uplink.check(uplink.parse(where), image, nic)
 
 
 def test_the_keys_are_read_and_shown_again() -> None:

@@ -194,7 +194,7 @@ def check(image: Image, program: qemu.Qemu | None, wanted: RunOptions, *, detach
     if wanted.cards:
         vfio.check(Host(), wanted.cards, wanted.consent, image.manifest.machine.memory_mib)
     else:
-        check_uplink(wanted.uplink, image)
+        check_uplink(wanted.uplink, image, wanted.nic or image.manifest.machine.nic)
     _check_room(image, wanted)
     if detach and not may_write(log := log_file(name)):
         hint = "let this user write there, or set XDG_STATE_HOME to another folder"

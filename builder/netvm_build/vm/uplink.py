@@ -99,18 +99,23 @@ def plug(uplink: UplinkBackend, image: Image, program: qemu.Qemu, nic: str, acce
     """
     wish = wished(image)
     if uplink.kind == ROUTER:
-        path = choose(wish, nic, accelerator, Way("the uplink is a socket of another router"), 1)
+        path = choose(wish, nic, accelerator, _without_tap(uplink), 1)
         netdev, folder, socket = outer.join(uplink.name, image, program)
         return Plugged(netdev, (folder,), socket, path=path)
     way = _way(uplink)
     if way is None:
-        return Plugged(path=choose(wish, nic, accelerator, Way("the uplink is on a user network"), 1))
+        return Plugged(path=choose(wish, nic, accelerator, _without_tap(uplink), 1))
     leads = Way(single=_single(uplink, way.link))
     count, _ = queues(wish, nic, leads)
     tap = _opened(uplink, way.link) if uplink.kind == TAP else _port(uplink, way.link, multi_queue=count > 1)
     path = choose(wish, nic, accelerator, leads, count)
     opened = (tap.descriptor, *_more(uplink, tap, count - 1))
     return Plugged(backends.tap(*opened, vhost=path.vhost), (*opened, *path.vhost), mtu=way.mtu, path=path)
+
+
+def _without_tap(uplink: UplinkBackend) -> Way:
+    """The way of an uplink that is no tap of this host."""
+    return Way(f"the uplink is {'a socket of another router' if uplink.kind == ROUTER else 'on a user network'}")
 
 
 def _single(uplink: UplinkBackend, link: LinkInfo) -> str:
@@ -125,14 +130,15 @@ def _more(uplink: UplinkBackend, tap: links.Tap, count: int) -> list[int]:
         return [links.open_tap(tap.link.name, links.open_tun(), multi_queue=True).descriptor for _ in range(count)]
 
 
-def check(uplink: UplinkBackend, image: Image) -> None:
+def check(uplink: UplinkBackend, image: Image, nic: str) -> None:
     """Raises what `plug` would, and opens the tap, or makes one, only to let it go again.
 
     `image` need not be built yet.
     """
     wish = wished(image)
     if wish.vhost == ON:
-        choose(wish, image.manifest.machine.nic, KVM, Way(), 1).close()
+        leads = Way() if uplink.kind in (TAP, BRIDGE) else _without_tap(uplink)
+        choose(wish, nic, KVM, leads, 1).close()
     if uplink.kind == ROUTER:
         outer.free_socket(uplink.name, image)
     way = _way(uplink)
