@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -75,6 +76,28 @@ class TestWhatAPatchChanges:
     def test_why_one_is_refused(self, text: str, why: str) -> None:
         with pytest.raises(ValueError, match=re.escape(why)):
             changed_files(text)
+
+    def test_a_patch_of_many_hunks_is_read_once(self) -> None:
+        """One of 8 MiB can have half a million."""
+        copied = 0
+
+        class Lines(list[str]):
+            def __getitem__(self, at: Any) -> Any:
+                nonlocal copied
+                copied += len(range(*at.indices(len(self)))) if isinstance(at, slice) else 1
+                return super().__getitem__(at)
+
+        class Text(str):
+            def removesuffix(self, suffix: str, /) -> Text:
+                return Text(super().removesuffix(suffix))
+
+            def split(self, *arguments: Any) -> Any:
+                return Lines(super().split(*arguments))
+
+        hunks = 500
+        text = Text("--- a/x.c\n+++ b/x.c\n" + "@@ -1 +1 @@\n-a\n+b\n" * hunks)
+        assert changed_files(text) == ("x.c",)
+        assert copied < 10 * 3 * hunks
 
     def test_files_that_are_made_removed_or_renamed(self) -> None:
         renamed = "diff --git a/old.c b/new.c\nsimilarity index 100%\nrename from old.c\nrename to new.c\n"

@@ -75,8 +75,8 @@ def _hunks(lines: list[str], number: int) -> int:
 
 def _kinds(lines: list[str], start: int) -> Iterator[str]:
     """What begins each line of a hunk, up to a line that can't be of one."""
-    for line in lines[start:]:
-        kind = line[:1] or " "  # mailers strip the blank of an empty line
+    for number in range(start, len(lines)):  # a slice would be copied for each hunk
+        kind = lines[number][:1] or " "  # mailers strip the blank of an empty line
         if kind not in " +-\\":
             return
         yield kind
