@@ -10,19 +10,24 @@ import ctypes
 import json
 import os
 import socket
+import subprocess
 import tempfile
 import threading
 from ipaddress import IPv4Address
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
-from netvm_build.measure import flood, host, load, peers, report, wires
+from netvm_build.measure import engine, flood, host, load, peers, report, wires
 from netvm_build.measure.endpoints import Endpoints
 from netvm_build.measure.host import HostFacts
 from netvm_build.measure.unmeasured import Unmeasured
 from netvm_build.measure.values import KINDS, Figure, Report, Sample, Subject
 from netvm_build.measure.wires import Wire
 from netvm_build.model.address import Pair
+from netvm_build.smoke.vm import Vm
+from netvm_build.util.errors import BootError, NetvmError, QmpLost
 from netvm_build.vmm.qemu.datapath import Choice
 
 from tests.support.other_user import ALICE, AS_ROOT, as_user
@@ -108,6 +113,18 @@ def test_what_a_qemu_took_includes_its_vhost_workers(tmp_path: Path) -> None:
     process(43, "vhost-42", 0, 25)
     process(44, "vhost-420", 999, 999)
     assert host.cpu_seconds(42, tmp_path) == pytest.approx(175 / host.TICKS)
+
+
+@pytest.mark.parametrize(("died", "kind"), [("was killed by signal 9", QmpLost), (None, BootError)])
+def test_a_qemu_that_ends_as_its_time_is_read_is_told(died: str | None, kind: type[NetvmError]) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    vm = SimpleNamespace(
+        pid=ended.pid, machine=SimpleNamespace(name="netvm", accelerator="tcg"), log=Path("qemu.log"), unwritten=None,
+        console_tail=[], died=lambda: died, printed=list,
+    )  # fmt: skip
+    with pytest.raises(kind, match="QEMU \\(netvm\\) was killed" if died else "the router's machine stopped"):
+        engine.cpu_seconds(cast("Vm", vm))
 
 
 def test_the_facts_name_neither_machine_nor_user(tmp_path: Path) -> None:

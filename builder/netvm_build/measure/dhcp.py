@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The least DHCP server that a router's uplink needs (RFC 2131): one address, for an hour, to any client."""
+"""The least DHCP server that a router's uplink needs (RFC 2131): one address, for ten hours, to any client."""
 
 from __future__ import annotations
 

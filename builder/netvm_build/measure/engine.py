@@ -188,7 +188,7 @@ async def _boot(
         secrets=secrets,
     )
     await stack.enter_async_context(vm)
-    before = host.cpu_seconds(vm.pid)
+    before = cpu_seconds(vm)
     await vm.power_on()
     limit_s = READY_S * wanted.accelerator.patience
     try:
@@ -196,7 +196,7 @@ async def _boot(
             await _unless_lost(_up(heard, client=ends is not None), vm, heard.lost)
     except TimeoutError:
         raise _not_up(f"the router was not ready within {limit_s:g} s", vm) from None
-    cpus = (host.cpu_seconds(vm.pid) - before) / vm.elapsed_s
+    cpus = (cpu_seconds(vm) - before) / vm.elapsed_s
     ready_at = next(one.at for one in heard.heard if isinstance(one.event, guest.Ready))
     tally.add("boot", Sample(ready_at - vm.powered_at, cpus))
     return vm, heard.lost
@@ -226,6 +226,15 @@ async def _unless_lost(work: Awaitable[T], vm: Vm, lost: asyncio.Future[str]) ->
         raise _not_up(lost.result() if lost.done() else "the router's machine stopped", vm)
     finally:
         await interrupts.ended(doing, ended)
+
+
+def cpu_seconds(vm: Vm) -> float:
+    """Processor time of a router's QEMU so far.  Raises QmpLost or BootError once it has ended."""
+    try:
+        return host.cpu_seconds(vm.pid)
+    except OSError:
+        demand_well((vm,))
+        raise _not_up("the router's machine stopped", vm) from None
 
 
 def _not_up(what: str, vm: Vm) -> BootError:
@@ -277,6 +286,6 @@ class _Bench:
 
     async def _watched(self, work: Awaitable[T]) -> tuple[T, float]:
         """What work comes to, and how many CPUs QEMU kept busy meanwhile."""
-        before, started = host.cpu_seconds(self._vm.pid), time.monotonic()
+        before, started = cpu_seconds(self._vm), time.monotonic()
         result = await _unless_lost(work, self._vm, self._lost)
-        return result, (host.cpu_seconds(self._vm.pid) - before) / (time.monotonic() - started)
+        return result, (cpu_seconds(self._vm) - before) / (time.monotonic() - started)

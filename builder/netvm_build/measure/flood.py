@@ -3,7 +3,7 @@
 
 """As many small datagrams as this host can send from one wire, and how many come out at another.
 
-A call of sendmmsg(2) takes a thousand datagrams, since one for each would make Python the slowest part.  The kernel's
+A call of sendmmsg(2) takes hundreds of datagrams, since one for each would make Python the slowest part.  The kernel's
 counters of the far wire tell what arrived, so that nothing needs to read it.
 """
 
