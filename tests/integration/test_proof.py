@@ -241,6 +241,9 @@ def test_a_host_without_apt_builds_and_says_so(site: Site, monkeypatch: pytest.M
     monkeypatch.setenv("PATH", "/nowhere")
     locking.prove_once(loaded, pins, tmp_path / "none", site.events.append)
     assert "it isn't verified: apt-get is not installed" in site.notes
+    site.events.clear()
+    locking.prove_once(loaded, pins, tmp_path / "netvm.lock", site.events.append)  # as the next build does
+    assert "it isn't verified: apt-get is not installed" in site.notes
     with pytest.raises(ToolMissing):
         locking.verify(loaded, site.events.append)
 

@@ -57,7 +57,8 @@ def prove_once(loaded: Loaded, pins: debian.Lock, last: Path, sink: Sink) -> Non
     mark = _mark(pins)
     if mark.exists() and is_ours(mark):
         return
-    if _is_that(pins, last):
+    unproven = mark.with_suffix(".unproven")
+    if not unproven.exists() and _is_that(pins, last):
         remember(pins)
         return
     sink(Note(f"{shown(loaded.lock_path)} wasn't made on this machine: it is checked against Debian's signatures"))
@@ -65,13 +66,17 @@ def prove_once(loaded: Loaded, pins: debian.Lock, last: Path, sink: Sink) -> Non
         debian.prove(pins, debian.where_of(loaded.router), sink)
     except ToolMissing as error:  # Nix needs no apt, and whoever gave us the lock doesn't decide what is installed here
         sink(Note(f"it isn't verified: {error.message}; where apt is, run netvm-build lock --verify"))
+        _touch(unproven)
         return
     remember(pins)
 
 
 def remember(pins: debian.Lock) -> None:
     """Don't have a lock proven (again): it was made here, is proven, or the user says so."""
-    mark = _mark(pins)
+    _touch(_mark(pins))
+
+
+def _touch(mark: Path) -> None:
     with suppress(OSError, Untrusted):  # nothing can be kept; then it is proven each time
         private_folder(mark.parent)
         mark.touch(mode=0o600)
