@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import re
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
@@ -218,6 +219,19 @@ def test_the_machines_archive_of_old_versions(
     else:
         machine(file, text)
     assert places.machine_snapshot() == "http://old.example/archive"
+
+
+def test_sources_that_cannot_be_read_name_no_archive(
+    machine: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(self: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    machine("sources.list.d/debian.sources", "Types: deb\n")
+    os.mkfifo(tmp_path / "etc/apt/sources.list.d/pipe.sources")
+    assert places.machine_snapshot() is None
+    monkeypatch.setattr(Path, "iterdir", closed)
+    assert places.machine_snapshot() is None
 
 
 def test_an_archive_with_a_password_is_not_used(machine: Callable[[str, str], None]) -> None:

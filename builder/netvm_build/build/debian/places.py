@@ -21,6 +21,7 @@ from netvm_build.build.debian.mirrors import MAIN, SECURITY, USABLE, choose_mirr
 from netvm_build.model import Router
 from netvm_build.util import process
 from netvm_build.util.errors import CommandError, LockError, ToolMissing
+from netvm_build.util.files import read_plain
 
 MOST_BYTES = 1 << 20  # of a file of sources
 
@@ -114,12 +115,13 @@ def machine_snapshot() -> str | None:
         return None
     texts = [dumped]
     for path in paths:
-        texts += [_text(file) for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+        with suppress(OSError):
+            texts += [_text(file) for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     found = (match for form in (_SET_UP, _NAMED) for text in texts for match in form.findall(text))
     return next((base for base in found if USABLE.match(f"{base}/")), None)
 
 
 def _text(path: Path) -> str:
-    with suppress(OSError), path.open("rb") as file:
-        return file.read(MOST_BYTES).decode(errors="replace")
+    with suppress(OSError):
+        return read_plain(path, MOST_BYTES).decode(errors="replace")
     return ""
