@@ -441,6 +441,21 @@ def test_a_state_folder_of_another_user_is_no_way_out(shared: Path, monkeypatch:
 
 
 @AS_ROOT
+def test_a_user_without_a_home_has_a_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that was started as a number."""
+
+    def look() -> None:
+        assert root_folder() == Path(f"/tmp/netvm-{ALICE}")
+        for kept in (lambda: engine.log_file("router"), lambda: Journal(state_folder()).pending()):
+            with pytest.raises(Untrusted, match="/dev/null/netvm-build"):
+                kept()
+
+    for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    as_user(ALICE, look)
+
+
+@AS_ROOT
 def test_a_journal_of_another_user_is_not_undone(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def use() -> None:
         monkeypatch.setenv("XDG_STATE_HOME", str(shared / "state"))

@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
+from netvm_build.util.cache import own_folder
 from netvm_build.util.decode import DecodeError, decode, read_json
 from netvm_build.util.errors import NetvmError
 from netvm_build.util.process import started
@@ -106,8 +107,7 @@ def state_folder() -> Path:
     """
     if os.geteuid() == 0:
         return Path("/run/netvm-build")
-    base = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "netvm-build"
+    return own_folder("XDG_STATE_HOME", ".local/state")
 
 
 class Journal:

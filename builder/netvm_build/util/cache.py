@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The folder of this program's cache: files that can be made again."""
+"""Folders of a user's own, by the XDG Base Directory Specification."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """$XDG_CACHE_HOME/netvm-build, or ~/.cache/netvm-build (XDG Base Directory Specification).
+    """For what can be made again: $XDG_CACHE_HOME/netvm-build, or ~/.cache/netvm-build."""
+    return own_folder("XDG_CACHE_HOME", ".cache")
+
+
+def own_folder(variable: str, below_home: str) -> Path:
+    """The folder netvm-build in the one that a variable names, or in one below the home.
 
     Nothing can be kept there for a user who has no home.
     """
-    base = os.environ.get("XDG_CACHE_HOME", "")
+    base = os.environ.get(variable, "")
     if not base.startswith("/"):
-        base = os.path.expanduser("~/.cache")  # noqa: PTH111  # it leaves the ~ where Path.home() raises
+        base = os.path.expanduser(f"~/{below_home}")  # noqa: PTH111  # it leaves the ~ where Path.home() raises
     return Path(base if base.startswith("/") else os.devnull) / "netvm-build"

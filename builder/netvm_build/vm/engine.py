@@ -22,6 +22,7 @@ from netvm_build.host.journal import Journal, state_folder
 from netvm_build.host.steps import Host
 from netvm_build.image.manifest import Image
 from netvm_build.util import interrupts, process
+from netvm_build.util.cache import own_folder
 from netvm_build.util.errors import BootError, LaunchError, NetvmError
 from netvm_build.util.files import may_write
 from netvm_build.util.process import detach, remove_empty
@@ -172,8 +173,7 @@ def log_file(name: str) -> Path:
     Raises BootError for a name that is no VM's, Untrusted where others can write.
     """
     registry.check_grammar(name)
-    base = os.environ.get("XDG_STATE_HOME", "")
-    folder = (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "netvm-build"
+    folder = own_folder("XDG_STATE_HOME", ".local/state")
     private_folder(folder)
     return folder / f"{name}.log"
 
