@@ -9,6 +9,7 @@ import fcntl
 import importlib.util
 import os
 import pty
+import resource
 import runpy
 import select
 import shutil
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import pytest
 from netvm_build.cli import main
+from netvm_build.cli.kernel_exchange import write_fragment
 from netvm_build.util import resources
 
 from tests.unit.test_check_config import SCRIPT, TREE, kconfiglib
@@ -134,6 +136,30 @@ def test_what_was_changed_becomes_a_fragment(menus: Callable[[], Menus], tmp_pat
     assert "next: add `chosen` to kernel.fragments" in said
     text = (tmp_path / "kernel-configs/chosen.yaml").read_text()
     assert text == 'description: "Chosen in menuconfig"\noptions:\n  FAST: yes\n'
+
+
+def test_what_cannot_be_written_is_printed(menus: Callable[..., Menus], tmp_path: Path) -> None:
+    terminal = menus()
+    terminal.until(b"Fake/x86 6.12.7")
+    terminal.toggle(b"FAST")
+    terminal.save()
+    (tmp_path / "kernel-configs/chosen.yaml").write_text(MINE)  # by somebody else, meanwhile
+    terminal.type(b"q", b"is there already")
+    status, said = terminal.ended()
+    assert status == 1
+    assert "FAST: yes" in said
+    assert (tmp_path / "kernel-configs/chosen.yaml").read_text() == MINE
+
+
+def test_a_full_disk_leaves_no_half_of_a_fragment(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))  # Python ignores SIGXFSZ
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_fragment(tmp_path / "kernel-configs/lab.yaml", MINE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "kernel-configs").iterdir()) == []
 
 
 def test_leaving_without_saving_writes_nothing(menus: Callable[[], Menus], tmp_path: Path) -> None:

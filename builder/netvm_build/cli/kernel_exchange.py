@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,13 +113,17 @@ def _fragment_name(name: str, file: str) -> str:
 
 
 def write_fragment(target: Path, text: str) -> None:
-    """Write a new fragment.  Raises NetvmError if there is one of that name."""
+    """Write a new fragment, whole or not at all.  Raises NetvmError if there is one of that name, or OSError."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError as error:
         raise NetvmError(f"{target} is there already", hint="name another: --name NAME, or remove it") from error
+    except OSError:
+        with suppress(OSError):
+            target.unlink()
+        raise
 
 
 def _say_left_out(screen: Screen, left_out: Sequence[LeftOut]) -> None:

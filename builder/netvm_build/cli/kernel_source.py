@@ -71,7 +71,12 @@ def menuconfig(screen: Screen, name: str, spec: str) -> None:
     if changes.fragment:
         from netvm_build.kconfig import written
 
-        write_fragment(target, written.fragment("Chosen in menuconfig", changes.fragment))
+        text = written.fragment("Chosen in menuconfig", changes.fragment)
+        try:
+            write_fragment(target, text)
+        except (NetvmError, OSError):
+            screen.result(text.rstrip("\n"))  # else it would be lost
+            raise
         screen.result(str(target))
     _say_what_is_next(screen, target, changes)
 
