@@ -71,6 +71,8 @@ test_packages() {
     have systemd-analyze || echo systemd
     have veritysetup || echo cryptsetup-bin
     have gpg || echo gnupg
+    have patch || echo patch
+    have cc || echo gcc libc6-dev
 }
 
 # What makes a Debian on which nothing is installed.

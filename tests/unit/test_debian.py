@@ -279,6 +279,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
     (tmp_path / "var/lib/dpkg/status").touch()
     (tmp_path / "apt.conf").write_text(
         f'Dir "{tmp_path}";\nDir::State::status "{tmp_path}/var/lib/dpkg/status";\nAPT::Architecture "amd64";\n'
+        "#clear Acquire::Snapshots;\n"  # apt 3 knows Debian's own
     )
     monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
 
