@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import json
 import os
 import socket
@@ -19,6 +20,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from netvm_build.cli import main, targets
 from netvm_build.measure import engine, flood, host, load, peers, report, wires
 from netvm_build.measure.endpoints import Endpoints
 from netvm_build.measure.host import HostFacts
@@ -27,7 +29,9 @@ from netvm_build.measure.values import KINDS, Figure, Report, Sample, Subject
 from netvm_build.measure.wires import Wire
 from netvm_build.model.address import Pair
 from netvm_build.smoke.vm import Vm
+from netvm_build.util import files
 from netvm_build.util.errors import BootError, NetvmError, QmpLost
+from netvm_build.vmm.qemu import accelerator
 from netvm_build.vmm.qemu.datapath import Choice
 
 from tests.support.other_user import ALICE, AS_ROOT, as_user
@@ -98,6 +102,24 @@ def test_the_json_has_the_members_that_are_documented() -> None:
     names |= set(document["path"][0]) | set(document["figures"][0]) | {kind.id for kind in KINDS}
     assert {name for name in names if f"`{name}`" not in section} == set()
     json.dumps(document, allow_nan=False)
+
+
+def test_figures_that_cannot_be_written_are_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    target = SimpleNamespace(qemu=None, secrets=None)
+    monkeypatch.setattr(targets, "find", lambda *_: target)
+    monkeypatch.setattr(targets, "ready", lambda *_: (SimpleNamespace(kernel=None), None))
+    monkeypatch.setattr(accelerator, "choose", lambda *_, **__: None)
+    monkeypatch.setattr(engine, "bench", lambda *_: made())
+    monkeypatch.setattr(files, "replace_file", full)
+    assert main(["bench", "--out", str(tmp_path / "figures.json")]) == 1
+    shown = capsys.readouterr()
+    assert "no space left on the disk" in shown.err
+    assert "power-on to ready" in shown.out
 
 
 # ---- the host

@@ -73,10 +73,10 @@ def bench(
         wanted = engine.Wanted(image, qemu, chosen, target.secrets, nic or engine.NIC, runs, seconds)
         found = engine.bench(wanted, sink)
     document = report.to_dict(found)
-    if out is not None:
-        replace_file(out, (json.dumps(document, indent=2) + "\n").encode())
     if as_json:
         screen.result_json(document)
     else:
         screen.result(report.text(found, screen.width))
+    if out is not None:  # last: a disk that is full by now must not cost the figures
+        replace_file(out, (json.dumps(document, indent=2) + "\n").encode())
     context.exit(0 if found.complete else 1)
