@@ -101,6 +101,7 @@ def test_the_tree_and_what_its_commands_printed_serve_elsewhere(made: Path) -> N
         ("HIDDEN_AWAY", {"HIDDEN_AWAY": "y"}, "needs EXPERT: yes"),
         ("NR_CPUS", {"NR_CPUS": "1000"}, "must be 2 to 512, not 1000"),
         ("NR_CPUS", {"NR_CPUS": "010"}, "is a number without zeros before it"),
+        ("NR_CPUS", {"NR_CPUS": "0" * 5000 + "10"}, "is a number without zeros before it"),
         ("NR_CPUS", {"NR_CPUS": "many"}, "is a number, not 'many'"),
         ("NR_CPUS", {"NR_CPUS": "y"}, "is a number, not yes"),
         ("HOSTNAME", {"HOSTNAME": "n"}, "is a text, not no"),

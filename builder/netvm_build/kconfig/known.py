@@ -188,8 +188,8 @@ class _Look:
 
 def _not_a_number(symbol: Symbol, text: str) -> _Fault | None:
     if symbol.kind == "int" and not re.fullmatch(r"-?(0|[1-9][0-9]*)", text):
-        if re.fullmatch(r"-?[0-9]+", text):
-            return _Fault("is a number without zeros before it", f"write {int(text)}")
+        if match := re.fullmatch(r"(-?)0*([0-9]+)", text):  # not by int(), which takes 4300 digits
+            return _Fault("is a number without zeros before it", f"write {match[1]}{match[2]}")
         return _Fault(f"is a number, not {text!r}", f"write {_SPELLED['int']}")
     if symbol.kind == "hex" and not re.fullmatch(r"(0[xX])?[0-9a-fA-F]+", text):
         return _Fault(f"is a hexadecimal number, not {text!r}", f"write {_SPELLED['hex']}")
