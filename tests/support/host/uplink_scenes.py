@@ -44,7 +44,7 @@ def refusal(where: str) -> list[str]:
     """What `plug` refuses with, and its hint; "plugged" where it does not.  `check` has said the same before."""
     before = interfaces()
     try:
-        check(parse(where), image())
+        check(parse(where), image(), VIRTIO)
         early = None
     except LaunchError as error:
         early = [error.message, error.hint or ""]
