@@ -109,6 +109,7 @@ def test_there_may_be_no_lock_yet(tmp_path: Path) -> None:
         lambda text: json.dumps(json.loads(text) | {"request": {}}),
         lambda text: json.dumps(json.loads(text) | {"bootstrap": {"nar_sha256": None}}),
         lambda text: text.replace("1.37", "\ud800"),
+        lambda text: text.replace('"debian"', '"other"'),
     ],
 )
 def test_a_corrupt_lock_is_told_and_kept(damage, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

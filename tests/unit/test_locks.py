@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from netvm_build.build import debian, loading, locking, pipeline
+from netvm_build.build import debian, fetching, loading, locking, pipeline
 from netvm_build.build.nix import command as nix
 from netvm_build.cli import main
 from netvm_build.util.errors import LockError
@@ -154,6 +154,21 @@ def test_the_image_of_another_spec_is_named_before_it_is_replaced(here: Path, mo
     assert notes_of("a.yaml", "elsewhere") == ["nix"]
     Path("b.yaml").rename("c.yaml")
     assert notes_of("c.yaml")[0] == "nix"
+
+
+def test_a_mirror_of_a_lock_that_is_no_url_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pins, asked = a_lock(), []
+
+    def fetch_many(files: list[tuple[str, str, str]], *_: object, **__: object) -> tuple[set[str], bool]:
+        asked.append([url.partition("/pool")[0] for url, _, _ in files])
+        return ({name for _, _, name in files}, False) if len(asked) == 1 else (set(), True)
+
+    names = tuple(map(fetching.store_name, pins.files()))
+    monkeypatch.setattr(nix, "plan", lambda *_: nix.Planned(names, 0))
+    monkeypatch.setattr(nix, "fetch_many", fetch_many)
+    places = [{"debian": "http://[a.example"}, {"debian": "http://b.example"}]
+    assert fetching.fetch_missing(tmp_path / "tree", ["image"], pins, places, discard)
+    assert asked == [["http://[a.example"] * 2, ["http://b.example"] * 2]
 
 
 def test_hints_about_locks_name_the_spec(here: Path) -> None:

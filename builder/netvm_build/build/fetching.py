@@ -42,6 +42,14 @@ def first(places: Iterable[Place], file: debian.Package, fetch: Callable[[str], 
     raise failed or LockError(f"there is no place to take {file.path} from")
 
 
+def _server(url: str) -> str:
+    """The server that a URL names; the URL itself if it is none, as a lock's may be."""
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return url
+
+
 def fetch_missing(
     tree: Path, attributes: Sequence[str], lock: debian.Lock, places: Iterable[Place], sink: Sink
 ) -> bool:
@@ -55,7 +63,7 @@ def fetch_missing(
         wanted = [
             (url, missing[name].sha256, name)
             for name, url in urls.items()
-            if url not in tried and urlsplit(url).netloc not in silent
+            if url not in tried and _server(url) not in silent
         ]
         if not wanted:
             continue
@@ -63,7 +71,7 @@ def fetch_missing(
         left, answered = nix.fetch_many(wanted, tree.with_name("fetch.nix"), sink, stage=stage)
         tried.update(url for url, _, _ in wanted)
         if not answered:
-            silent.update(urlsplit(url).netloc for url, _, name in wanted if name in left)
+            silent.update(_server(url) for url, _, name in wanted if name in left)
         done = {name for _, _, name in wanted} - left
         missing = {name: file for name, file in missing.items() if name not in done}
         if not missing:

@@ -23,6 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
+from netvm_build.build.debian.mirrors import MAIN
 from netvm_build.build.debian.packages import VERSIONS, Request, without_optional
 from netvm_build.util.decode import DecodeError, decode_version, matching
 from netvm_build.util.errors import LockError
@@ -144,6 +145,7 @@ def from_json(text: str | bytes) -> Lock:
 
 def _hold_together(lock: Lock) -> None:
     """All that was asked for must be there.  Raises ValueError."""
+    _demand(MAIN in lock.mirrors, f"the mirror {MAIN} is missing")
     for file in lock.files():
         _demand(file.mirror in lock.mirrors, f"{file.path} is on no mirror of the lock")
     for members in lock.sets.values():
