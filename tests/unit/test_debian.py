@@ -195,6 +195,13 @@ def test_places_are_tried_in_this_order(monkeypatch: pytest.MonkeyPatch) -> None
     ]  # fmt: skip
 
 
+def test_mirrors_are_tried_with_those_of_security_updates() -> None:
+    assert Where().pairs() == ((None, None),)
+    assert Where(security=("s", "t")).pairs() == ((None, "s"), (None, "t"))
+    assert Where(("a", "b"), ("s",)).pairs() == (("a", "s"), ("b", None))
+    assert Where(("a",), ("s", "t")).pairs() == (("a", "s"), ("a", "t"))
+
+
 def test_a_mirror_of_security_updates_only() -> None:
     first = next(places.places_of(a_lock(), places.Where(security=("http://s.example/sec",))))
     assert first == {"debian": "http://mirror.example/debian", "security": "http://s.example/sec"}

@@ -38,10 +38,14 @@ class Where:
     snapshot: str | None = None
 
     def pairs(self) -> tuple[tuple[str | None, str | None], ...]:
-        """Each mirror to try with that of its security updates; None: the machine's own, or the one beside."""
+        """Each mirror to try with that of its security updates; None: the machine's own, or the one beside.
+
+        Further mirrors of security updates are tried with the last mirror.
+        """
         if not self.mirrors:
             return tuple((None, security) for security in self.security) or ((None, None),)
-        return tuple(zip_longest(self.mirrors, self.security[: len(self.mirrors)]))
+        further = (self.mirrors[-1],) * (len(self.security) - len(self.mirrors))
+        return tuple(zip_longest((*self.mirrors, *further), self.security))
 
 
 ANYWHERE = Where()
