@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from importlib import import_module
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,16 @@ class Parsed(click.ParamType):  # type: ignore[type-arg, unused-ignore]
             return self._parse(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Number(click.FloatRange):
+    """A number of a range.  Python reads nan and inf as numbers, too, and nan is in every range."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))  # type: ignore[arg-type, unused-ignore]
+        if not isfinite(number):
+            self.fail(f"{value!r} is not a number of finite size.", param, ctx)
+        return number
 
 
 # What options that name a place take.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netvm_build.cli import proposals
-from netvm_build.cli.app import FILE, netvm_build
+from netvm_build.cli.app import FILE, Number, netvm_build
 from netvm_build.cli.boot_options import ACCEL, QEMU, SECRET, EmulatedCard
 from netvm_build.cli.draw import drawing
 from netvm_build.cli.left_behind import put_right
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 @click.argument("what", metavar="[SPEC|IMAGE]", default="netvm.yaml", shell_complete=proposals.files)
 @click.option("--nic", metavar="MODEL", type=EmulatedCard(), help="The uplink.  [default: virtio-net-pci]")
 @click.option("--runs", metavar="N", type=click.IntRange(1, 100), default=3, help="Boots.  [default: 3]")
-@click.option(
-    "--seconds", metavar="N", type=click.FloatRange(0.2, 3600), default=3.0, help="Of each load.  [default: 3]"
-)
+@click.option("--seconds", metavar="N", type=Number(0.2, 3600), default=3.0, help="Of each load.  [default: 3]")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.option("--out", metavar="FILE", type=FILE, help="Write them there as JSON.")
 @ACCEL

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netvm_build.cli import left_behind
-from netvm_build.cli.app import Word, netvm_build
+from netvm_build.cli.app import Number, Word, netvm_build
 from netvm_build.cli.escape import escape
 from netvm_build.cli.screen import Screen
 from netvm_build.cli.vm_commands import VM
@@ -50,7 +50,7 @@ def client() -> None:
 @click.option("--socket", is_flag=True, help="By a socket, which only QEMU can join: needs no privileges.")
 @click.option("--owner", metavar="USER", help="Who may open the client's tap.  [default: you]")
 @click.option("--vmm", type=Word(VMM_NAMES), help="Print only this VMM's options.")
-@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(0), default=60.0, show_default=True)
+@click.option("--timeout", metavar="SECONDS", type=Number(0), default=60.0, show_default=True)
 @click.option("--dry-run", is_flag=True, help="Print every change; make none.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj

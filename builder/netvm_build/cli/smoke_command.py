@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netvm_build.cli import proposals
-from netvm_build.cli.app import FILE, FOLDER, netvm_build
+from netvm_build.cli.app import FILE, FOLDER, Number, netvm_build
 from netvm_build.cli.boot_options import ACCEL, QEMU, SECRET, EmulatedCard
 from netvm_build.cli.draw import drawing
 from netvm_build.cli.left_behind import put_right
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @QEMU
 @SECRET
 @click.option("--out", metavar="DIR", type=FOLDER, help="Keep the report's files here.")
-@click.option("--patience", metavar="N", type=click.FloatRange(1), default=1.0, help="Wait N times as long.")
+@click.option("--patience", metavar="N", type=Number(1), default=1.0, help="Wait N times as long.")
 @click.pass_context
 def smoke(
     context: click.Context,

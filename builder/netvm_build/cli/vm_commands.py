@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netvm_build.cli import proposals
-from netvm_build.cli.app import netvm_build
+from netvm_build.cli.app import Number, netvm_build
 from netvm_build.cli.escape import escape
 from netvm_build.cli.screen import Screen
 from netvm_build.util import resources
@@ -37,7 +37,7 @@ VM = proposals.VmName()
 @click.argument("name", metavar="[NAME]", required=False, type=VM)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--watch", is_flag=True, help="Go on until Ctrl-C: a live table, or in a log one after another.")
-@click.option("--every", metavar="SECONDS", type=click.FloatRange(0.2, 3600), default=EVERY_S, show_default=True)
+@click.option("--every", metavar="SECONDS", type=Number(0.2, 3600), default=EVERY_S, show_default=True)
 @click.option("--networks", is_flag=True, help="Show how other VMs join the clients' networks.")
 @click.pass_obj
 def status(screen: Screen, name: str | None, as_json: bool, watch: bool, every: float, networks: bool) -> None:
@@ -178,7 +178,7 @@ The events are listed in
     help="Go on until this event; exit with 1 if the VM ends before.",
     shell_complete=proposals.event_names,
 )
-@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(0), help="Wait no longer for --until.")
+@click.option("--timeout", metavar="SECONDS", type=Number(0), help="Wait no longer for --until.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @click.pass_context
 def events(
@@ -252,7 +252,7 @@ def console(screen: Screen, name: str | None, read_only: bool, raw: bool) -> Non
 
 @netvm_build.command(epilog="Example: netvm-build stop netvm")
 @click.argument("name", metavar="[NAME]", required=False, type=VM)
-@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(0, 110), default=STOP_S, show_default=True)
+@click.option("--timeout", metavar="SECONDS", type=Number(0, 110), default=STOP_S, show_default=True)
 @click.option("--now", is_flag=True, help="Do not ask the router: end it at once.")
 @click.pass_obj
 def stop(screen: Screen, name: str | None, timeout: float, now: bool) -> None:
