@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from netvm_build.util import process
 from netvm_build.util.errors import LaunchError
 from netvm_build.vm import passts
 from netvm_build.vm.passts import NOBODY, Network, Passts
@@ -138,6 +139,31 @@ def test_a_passt_is_started_again_once_that_is_possible(scene: Scene) -> None:
         f"passt was killed by signal 9; it can't be started again: {log}: Is a directory",
         "passt was killed by signal 9: started again; connections that were open are lost",
     ]
+
+
+def test_a_change_of_resolver_concerns_those_that_run(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    signalled: list[int] = []
+
+    def signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> bool:
+        signalled.append(child.pid)
+        child.send_signal(number)
+        return True
+
+    scene.listen()
+    scene.passts.start()
+    monkeypatch.setattr(passts, "AGAIN_S", 600.0)  # the first one waits
+    monkeypatch.setattr(passts, "RESOLVER_S", 0.01)
+
+    async def scenes() -> None:
+        scene.started[0].kill()
+        await until(lambda: scene.started[0].returncode is not None)
+        with monkeypatch.context() as changed:
+            changed.setattr(process, "signal_group", signal_group)
+            changed.setattr(passt, "host_resolver", lambda: IPv4Address("192.0.2.53"))
+            await until(lambda: len(scene.started) == 3)
+
+    scene.kept(scenes)
+    assert signalled == [scene.started[1].pid]
 
 
 def test_a_record_that_cannot_be_written_ends_no_network(scene: Scene) -> None:

@@ -150,8 +150,9 @@ class Passts:
         self._resolver = found
         self._tell(f"this host's resolver is now {found}: passt is started again; connections that were open are lost")
         for number, child in self._running.items():
-            self._replaced.add(number)
-            process.signal_group(child, signal.SIGTERM)
+            if child.poll() is None:  # else its number may be another process's by now
+                self._replaced.add(number)
+                process.signal_group(child, signal.SIGTERM)
 
     async def close(self) -> None:
         """End them, and start none again.  May be called twice."""
