@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from netvm_build import spec
-from netvm_build.build import loading, locking, pipeline
+from netvm_build.build import kernel_index, loading, locking, pipeline
 from netvm_build.build.nix import command as nix
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
@@ -77,6 +77,13 @@ def test_a_truncated_image_is_mended_by_the_next_build(image: Image, loaded: loa
     assert image.rootfs.read_bytes() == whole
 
 
+@pytest.fixture
+def without_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the options are is not looked up before the build, as where no index can be made."""
+    monkeypatch.setattr(kernel_index, "is_possible", lambda _: False)
+
+
+@pytest.mark.usefixtures("without_index")
 def test_a_misspelt_option_fails_with_the_table(
     image: Image, variant: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
@@ -89,6 +96,7 @@ def test_a_misspelt_option_fails_with_the_table(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("without_index")
 def test_a_missing_dependency_is_named_with_its_line(
     image: Image, variant: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
