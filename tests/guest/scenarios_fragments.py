@@ -207,6 +207,20 @@ def one_lost_fragment_of_a_large_datagram_costs_no_other(bench: Bench) -> None:
 
 
 @shown()
+def large_datagrams_leave_their_places(bench: Bench) -> None:
+    """As many as have a place by their number, with their fragments in turn; then as many again."""
+    laptop, upstream = bench.laptop, bench.upstream
+    port = opened(bench, 4400)
+    for wire, target, source, out, data, many in (
+        (laptop, SERVER, "", upstream, udp(4400, 443, 5000), LARGE // 2),
+        (upstream, UPLINK, SERVER, laptop, udp(443, port, 5000), LARGE // 4),
+    ):
+        for _ in range(10):
+            datagrams = [pieces(wire, target, number, data, source=source) for number in fresh(many)]
+            arrive(bench, wire, out, [piece for turn in zip(*datagrams, strict=True) for piece in turn], many)
+
+
+@shown()
 def a_large_datagram_arrives(bench: Bench) -> None:
     """The largest that there is, in fragments of an MTU of 1280."""
     laptop = bench.laptop
