@@ -130,7 +130,7 @@ def plain_masquerade() -> Iterator[tuple[Namespace, Namespace]]:
             for namespace, address, interface in ((router, ours, name), (other, near, theirs)):
                 namespace.ip("addr", "add", address, "dev", interface)
                 namespace.ip("link", "set", interface, "up")
-        router.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        router.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
         router.run("nft", MASQUERADE)
         client.ip("route", "add", "default", "via", "100.115.92.0")
         server = far.spawn(sys.executable, "-c", TICKS)
