@@ -481,6 +481,7 @@ def test_a_home_or_a_folder_for_temporary_files_that_is_not_there(
     listed = netvm_build("doctor", cwd=unbuilt, env=changed)
     assert listed.returncode in (0, 1)
     assert "Traceback" not in listed.stderr
+    assert not Path("/nonexistent").exists()
 
 
 def test_the_machines_nix_and_apt_stay_as_they_are(good: Path, unbuilt: Path) -> None:

@@ -17,9 +17,11 @@ def cache_dir() -> Path:
 def own_folder(variable: str, below_home: str) -> Path:
     """The folder netvm-build in the one that a variable names, or in one below the home.
 
-    Nothing can be kept there for a user who has no home.
+    Nothing can be kept there for a user who has no home, or one that isn't there: we make no home.
     """
     base = os.environ.get(variable, "")
     if not base.startswith("/"):
-        base = os.path.expanduser(f"~/{below_home}")  # noqa: PTH111  # it leaves the ~ where Path.home() raises
-    return Path(base if base.startswith("/") else os.devnull) / "netvm-build"
+        home = os.path.expanduser("~")  # noqa: PTH111  # it leaves the ~ where Path.home() raises
+        is_there = home.startswith("/") and os.path.isdir(home)  # noqa: PTH112
+        base = os.path.join(home, below_home) if is_there else os.devnull  # noqa: PTH118
+    return Path(base) / "netvm-build"
