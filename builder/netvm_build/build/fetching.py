@@ -3,7 +3,7 @@
 
 """A lock's files from wherever they are: a mirror that lacks one, or alters it, doesn't end a build.
 
-The store path of a file follows from its hash and name, so whoever needs it doesn't notice where it came from.
+The store path of a file follows from its hash and name, so it makes no difference where the file came from.
 """
 
 from __future__ import annotations

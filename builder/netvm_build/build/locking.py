@@ -64,7 +64,7 @@ def prove_once(loaded: Loaded, pins: debian.Lock, last: Path, sink: Sink) -> Non
     sink(Note(f"{shown(loaded.lock_path)} wasn't made on this machine: it is checked against Debian's signatures"))
     try:
         debian.prove(pins, debian.where_of(loaded.router), sink)
-    except ToolMissing as error:  # Nix needs no apt, and whoever gave us the lock doesn't decide what is installed here
+    except ToolMissing as error:  # Nix needs no apt, and the lock's author doesn't decide what is installed here
         sink(Note(f"it isn't verified: {error.message}; where apt is, run netvm-build lock --verify"))
         _touch(unproven)
         return

@@ -68,8 +68,8 @@ class Qmp:
     async def give_by_number(self, descriptor: int) -> int:
         """Hand over an open file; the number it has in QEMU.  Raises Refused, or QmpLost.
 
-        Whoever uses the number closes it.  QEMU's list of such files keeps it: remove-fd would close what has it then,
-        and so would QEMU before 9.1 if nobody had a connection to it.
+        The command that uses the number closes it.  QEMU's list of such files keeps it: remove-fd would close the file
+        that has it by then, and so would QEMU before 9.1 if nobody had a connection to it.
         """
         self._send(descriptor)
         added = await self.execute("add-fd")

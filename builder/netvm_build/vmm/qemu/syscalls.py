@@ -39,7 +39,7 @@ NEW_NAMESPACES = 0x7E020000  # all CLONE_NEW… flags that clone(2) takes
 PR_SCHED_CORE = 62
 F_SETOWN, F_SETSIG, F_SETOWN_EX, F_NOTIFY = 8, 10, 15, 1026  # signals to other processes; fcntl(2)
 FIOSETOWN, SIOCSPGRP = 0x8901, 0x8902  # the same
-TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # input for whoever reads a terminal
+TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # input for the reader of a terminal
 FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR = 0x40086602, 0x401C5820  # attributes of files
 
 
