@@ -22,6 +22,7 @@ from netvm_build.vm.uplink import parse
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import passt, passt_trial
 from netvm_build.vmm.qemu.machine import Served, Trunk
+from netvm_build.vmm.qemu.resolver import host_resolver
 
 from tests.unit.test_qemu import IMAGE, PROGRAM
 
@@ -86,9 +87,9 @@ def test_each_uplink_has_the_network_that_it_would_have_of_qemu() -> None:
 )
 def test_the_host_s_resolver(tmp_path: Path, text: str, resolver: str | None) -> None:
     (tmp_path / "resolv.conf").write_bytes(text.encode("latin-1"))
-    found = passt.host_resolver(tmp_path / "resolv.conf")
+    found = host_resolver(tmp_path / "resolv.conf")
     assert found == (None if resolver is None else IPv4Address(resolver))
-    assert passt.host_resolver(tmp_path / "none") is None
+    assert host_resolver(tmp_path / "none") is None
 
 
 def test_without_passt_qemu_serves_and_clients_reach_the_loopback(monkeypatch: pytest.MonkeyPatch) -> None:

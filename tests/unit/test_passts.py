@@ -21,7 +21,7 @@ from netvm_build.util import process
 from netvm_build.util.errors import LaunchError
 from netvm_build.vm import passts
 from netvm_build.vm.passts import NOBODY, Network, Passts
-from netvm_build.vmm.qemu import passt
+from netvm_build.vmm.qemu import passt, resolver
 
 PROGRAM = passt.Passt(Path("/bin/sleep"))
 
@@ -159,7 +159,7 @@ def test_a_change_of_resolver_concerns_those_that_run(scene: Scene, monkeypatch:
         await until(lambda: scene.started[0].returncode is not None)
         with monkeypatch.context() as changed:
             changed.setattr(process, "signal_group", signal_group)
-            changed.setattr(passt, "host_resolver", lambda: IPv4Address("192.0.2.53"))
+            changed.setattr(resolver, "host_resolver", lambda: IPv4Address("192.0.2.53"))
             await until(lambda: len(scene.started) == 3)
 
     scene.kept(scenes)

@@ -36,6 +36,7 @@ from netvm_build.util.events import Event, Progress, StageEnded, StageStarted
 from netvm_build.util.process import end_group, spawn
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import accelerator
+from netvm_build.vmm.qemu.resolver import host_resolver
 
 from tests.unit.test_manifest import folder
 from tests.unit.test_qemu import FAKE
@@ -327,10 +328,10 @@ def test_the_hosts_resolver(tmp_path: Path) -> None:
     file.write_text(
         "# nameserver 192.0.2.9\nsearch x\nnameserver fe80::1\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n"
     )
-    assert upstream.host_resolver(file) == "192.0.2.1"
+    assert str(host_resolver(file)) == "192.0.2.1"
     file.write_text("")
-    assert upstream.host_resolver(file) is None
-    assert upstream.host_resolver(tmp_path / "none") is None
+    assert host_resolver(file) is None
+    assert host_resolver(tmp_path / "none") is None
 
 
 # ------------------------------------------------------------------ clients

@@ -9,12 +9,12 @@ lines, since a line that moves must not rebuild a kernel.  Those are put in here
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from netvm_build.kconfig.announced import announced
 from netvm_build.kconfig.resolve import KernelConfig
 from netvm_build.util.errors import KernelConfigError, OptionMismatch
 
@@ -28,14 +28,7 @@ _SELECTED = re.compile(r"is selected by (\w+(?:, \w+)*)")
 def mismatches_in(log: str) -> tuple[OptionMismatch, ...]:
     """The mismatches a build's log announces, each once and in its order; lines that cannot be read are none."""
     found: dict[str, OptionMismatch] = {}
-    for line in log.splitlines():
-        _, prefix, text = line.partition(MISMATCH_PREFIX)
-        if not prefix:
-            continue
-        try:
-            entry = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
+    for entry in announced(log, MISMATCH_PREFIX):
         match entry:
             case {"option": str(option), "wanted": str(wanted), "got": str(got), "because": str(because)}:
                 found[option] = OptionMismatch(option, wanted, got, because)

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import json
-
+from netvm_build.kconfig.announced import announced
 from netvm_build.util.errors import PatchFailure
 
 PREFIX = "netvm-patch-failed: "
@@ -15,14 +14,7 @@ PREFIX = "netvm-patch-failed: "
 def patch_failures_in(log: str) -> tuple[PatchFailure, ...]:
     """The failures that a build's log announces, each once and in its order; lines that cannot be read are none."""
     found: dict[PatchFailure, None] = {}
-    for line in log.splitlines():
-        _, prefix, text = line.partition(PREFIX)
-        if not prefix:
-            continue
-        try:
-            entry = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
+    for entry in announced(log, PREFIX):
         match entry:
             case {
                 "patch": int(patch),

@@ -15,6 +15,7 @@ from netvm_build.smoke import upstream
 from netvm_build.smoke.clients import ClientVm
 from netvm_build.smoke.lab import CheckFailed, Lab, NotApplicable
 from netvm_build.vmm.interface import Release
+from netvm_build.vmm.qemu.resolver import host_resolver
 
 ECHO_PORT = 7
 
@@ -110,10 +111,10 @@ async def _resolver_behind(lab: Lab) -> str:
             raise NotApplicable(f"the spec's resolver {one} does not answer this host")
     if beyond and len(beyond) == len(first.nameservers):
         return ", ".join(map(str, beyond))
-    resolver = upstream.host_resolver()
+    resolver = host_resolver()
     if resolver is None:
         raise NotApplicable("this host names no IPv4 resolver in /etc/resolv.conf")
-    if not await upstream.resolver_answers(resolver):
+    if not await upstream.resolver_answers(str(resolver)):
         raise NotApplicable(f"this host's own resolver {resolver} does not answer")
     return f"{network.resolver} → this host's resolver"
 

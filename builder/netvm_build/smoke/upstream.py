@@ -17,7 +17,6 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from pathlib import Path
 from types import TracebackType
 from typing import cast
 
@@ -188,19 +187,6 @@ def address_in(message: bytes, number: int, name: str) -> IPv4Address | None:
         return None
     record = message[12 + len(encode_name(name)) + 4 :]
     return IPv4Address(record[12:16]) if len(record) >= 16 and record[2:4] == b"\0\1" else None
-
-
-def host_resolver(file: Path = Path("/etc/resolv.conf")) -> str | None:
-    """The host's first IPv4 resolver, to which QEMU's user network leads its own."""
-    try:
-        lines = file.read_text(errors="replace").splitlines()
-    except OSError:
-        return None
-    for words in (line.split() for line in lines):
-        if len(words) > 1 and words[0] == "nameserver":
-            with suppress(ValueError):
-                return str(IPv4Address(words[1]))
-    return None
 
 
 async def resolver_answers(address: str, deadline_s: float = 1.5) -> bool:

@@ -3,9 +3,9 @@
 
 """The passts of a running VM: one for each user network, started again when it ends or this host's resolver changes.
 
-QEMU waits on a socket for whoever serves a network, so another passt can take the place of one that ended: the guest
-keeps its link and its lease, and loses its open connections.  A passt ends when its connection does: QEMU holds the
-other end, and QEMU dies with the keeper.
+QEMU listens on a socket for the program that serves a network, so another passt can take the place of one that ended:
+the guest keeps its link and its lease, and loses its open connections.  A passt ends when its connection does: QEMU
+holds the other end, and QEMU dies with the keeper.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from subprocess import Popen
 from netvm_build.util import interrupts, process
 from netvm_build.util.errors import LaunchError, NetvmError
 from netvm_build.vm.registry import Helper
-from netvm_build.vmm.qemu import passt
+from netvm_build.vmm.qemu import passt, resolver
 from netvm_build.vmm.qemu.program import how_it_ended
 
 AGAIN_S, LONGEST_S = 0.2, 30.0
@@ -44,7 +44,7 @@ class Network:
 
 
 class Passts:
-    """`tell` gets a line for whoever reads the VM's events, `changed` is called when `helpers` has changed.
+    """`tell` gets a line for the readers of the VM's events, `changed` is called when `helpers` has changed.
 
     `changed` may raise OSError.
     """
@@ -58,7 +58,7 @@ class Passts:
         self._log = log
         self._tell = tell
         self._changed = changed
-        self._resolver = passt.host_resolver()
+        self._resolver = resolver.host_resolver()
         self._running: dict[int, Popen[bytes]] = {}
         self._replaced: set[int] = set()
         self._closed = False
@@ -142,7 +142,7 @@ class Passts:
         """Start them again when this host's resolver has changed: they read it only when they start."""
         while True:
             await asyncio.sleep(RESOLVER_S)
-            found = passt.host_resolver()
+            found = resolver.host_resolver()
             if found not in (None, self._resolver):
                 self._follow(found)
 

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from netvm_build.vmm.qemu.command import argv, by_hand
-from netvm_build.vmm.qemu.devices import VIRTIO_NET, card_id, card_properties, nic_id, nic_properties
+from netvm_build.vmm.qemu.devices import card_id, card_properties, nic_id, nic_properties
 from netvm_build.vmm.qemu.machine import EVENTS_PORT, UPLINK_MAC, Channels, ClientNic, Trunk, VirtualMachine, router
 from netvm_build.vmm.qemu.networks import UserNetwork, uplink_id, user_networks
-from netvm_build.vmm.qemu.options import quote
+from netvm_build.vmm.qemu.options import VIRTIO_NET, quote
 from netvm_build.vmm.qemu.program import OLDEST, PACKAGE, PROGRAM, Qemu, find, identify, require_nic
 
 __all__ = [

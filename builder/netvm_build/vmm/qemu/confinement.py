@@ -23,6 +23,7 @@ from netvm_build.util.errors import CommandError
 from netvm_build.util.process import end_group, spawn
 from netvm_build.vmm.qemu import in_force, jailer, syscalls
 from netvm_build.vmm.qemu.in_force import InForce
+from netvm_build.vmm.qemu.resolver import RESOLVER
 
 MAY_NOT = "QEMU isn't root: name one that every user may run, or whom it becomes with --user"
 JAILER = Path(jailer.__file__)
@@ -30,7 +31,6 @@ REFUSED = 126
 """The jailer's exit status where it didn't start the program."""
 
 UNCONFINED = "NETVM_QEMU_UNCONFINED"
-RESOLVER = Path("/etc/resolv.conf")
 STORES = (Path("/nix/store"), Path("/gnu/store"))
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives")
 INSTALLED = ("lib", "lib64", "libexec", "share/qemu")

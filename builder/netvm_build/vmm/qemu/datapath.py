@@ -6,7 +6,7 @@
 vhost    The host's kernel moves packets between tap and guest, not QEMU.  QEMU gets /dev/vhost-net by descriptor, one
          for each queue, since its own user may open nothing.
 queues   Pairs of rings, so that each CPU of the router has its own.  The tap must be a multi_queue one.
-offloads Checksums and segments of up to 64 KiB are left to whoever needs them: a physical card, or its driver.
+offloads Checksums and segments of up to 64 KiB are left to a physical card, or its driver.
 ring     How many packets the router's card may have waiting (rx_queue_size).  tx_queue_size stays 256, because
          QEMU takes more only with vhost-user and vDPA (virtio_net_max_tx_queue_size of hw/net/virtio-net.c).
 
@@ -21,11 +21,10 @@ from pathlib import Path
 
 from netvm_build.image.manifest import Image
 from netvm_build.util.errors import LaunchError
+from netvm_build.vmm.qemu.options import VIRTIO_NET
 
 VHOST = Path("/dev/vhost-net")
 AUTO, ON, OFF = "auto", "on", "off"
-VIRTIO = "virtio-net"
-"""The names of NICs that have all of it begin so."""
 
 RING = 256
 """QEMU's own rx_queue_size and tx_queue_size."""
@@ -89,7 +88,7 @@ class Datapath:
 
     def properties(self, nic: str, release: tuple[int, ...]) -> dict[str, str | int | bool]:
         """What -device gets beside the card's own."""
-        if not nic.startswith(VIRTIO):
+        if not nic.startswith(VIRTIO_NET):
             return {}
         found: dict[str, str | int | bool] = {}
         if self.queues > 1:
@@ -113,7 +112,7 @@ def wished(image: Image) -> Wish:
 
 def queues(wish: Wish, nic: str, way: Way) -> tuple[int, str]:
     """How many queues, and why."""
-    if not nic.startswith(VIRTIO):
+    if not nic.startswith(VIRTIO_NET):
         return 1, f"{nic} has one"
     if way.tap or way.single:
         return 1, way.tap or way.single
@@ -126,7 +125,7 @@ def choose(wish: Wish, nic: str, accelerator: str, way: Way, count: int, device:
     """What a card of `count` queues gets.  Opens /dev/vhost-net.  Raises LaunchError if the spec's vhost can't be."""
     number, why = queues(wish, nic, way)
     descriptors, vhost_why = _vhost(wish, nic, accelerator, way, count, device)
-    virtio = nic.startswith(VIRTIO)
+    virtio = nic.startswith(VIRTIO_NET)
     offloads = virtio and wish.offloads and not way.tap
     ring = wish.rx_queue_size if virtio and wish.rx_queue_size else RING
     told = "machine.offloads asks for it" if virtio and not way.tap else way.tap or f"{nic} is left as QEMU makes it"
@@ -143,7 +142,7 @@ def _vhost(wish: Wish, nic: str, accelerator: str, way: Way, count: int, device:
     """Descriptors of /dev/vhost-net, none where it isn't used, and why."""
     if wish.vhost == OFF:
         return (), "machine.vhost asks for it"
-    obstacle = way.tap or ("" if nic.startswith(VIRTIO) else f"{nic} isn't a virtio card")
+    obstacle = way.tap or ("" if nic.startswith(VIRTIO_NET) else f"{nic} isn't a virtio card")
     if not obstacle and wish.vhost == AUTO and not accelerator.startswith("kvm"):
         obstacle = f"{accelerator.upper()} emulates the card's interrupts in QEMU anyway"
     if not obstacle:

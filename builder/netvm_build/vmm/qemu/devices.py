@@ -14,9 +14,6 @@ from netvm_build.vmm.qemu.pcie import PciSlot, card_port
 USB_NICS = frozenset(model.name for model in NIC_MODELS.values() if model.bus == "usb")
 """NICs that are no PCI devices: they need a controller, and have no boot ROM to leave out."""
 
-VIRTIO_NET = "virtio-net"
-"""How the names of NICs begin that a host can tell an MTU (virtio 1.2, 5.1.3: VIRTIO_NET_F_MTU)."""
-
 USB_CONTROLLER = "qemu-xhci,id=usb"
 
 

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+VIRTIO_NET = "virtio-net"
+"""How the names of virtio's NICs begin, which a host can tell an MTU, and which can have several queues and offloads
+(virtio 1.2, 5.1.3)."""
+
 
 def quote(value: str) -> str:
     """A value inside one of QEMU's option lists."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
@@ -29,8 +28,6 @@ from netvm_build.vmm.qemu.networks import DEFAULT, user_networks
 from netvm_build.vmm.qemu.program import in_store
 
 PROGRAM = PACKAGE = "passt"
-RESOLVER = Path("/etc/resolv.conf")
-RESOLVER_BYTES = 64 << 10
 DHCP_HOST = 15
 """The host number that a client of DHCP gets, as QEMU gives it: 10.0.2.15."""
 
@@ -90,18 +87,6 @@ def find(built: Path | None = None) -> tuple[Passt, ...]:
     if not there:
         raise ToolMissing(PROGRAM, PACKAGE, "or build the image again, which brings it")
     return tuple(there)
-
-
-def host_resolver(file: Path = RESOLVER) -> IPv4Address | None:
-    """The host's first resolver with an IPv4 address; None without.  resolv.conf(5)."""
-    with suppress(OSError), file.open("rb") as text:
-        for line in text.read(RESOLVER_BYTES).decode(errors="replace").splitlines():
-            words = line.split()
-            if len(words) > 1 and words[0] == "nameserver":
-                with suppress(ValueError):
-                    found = IPv4Address(words[1])
-                    return found if int(found) else IPv4Address("127.0.0.1")
-    return None
 
 
 def argv(program: Passt, side: GuestSide, descriptor: int, resolver: IPv4Address | None) -> list[str]:
