@@ -53,7 +53,7 @@ def read_config(path: str = CONFIG) -> Config:
         raise Failure(f"{path} cannot be used: {error}") from None
 
 
-def prepare(config: Config, voice: protocol.Voice) -> None:
+def prepare(config: Config, events: protocol.EventWriter) -> None:
     """Mounts, folders, host name and the limits that all children inherit.  Raises Failure."""
     try:
         mounts.mount_all()
@@ -63,10 +63,10 @@ def prepare(config: Config, voice: protocol.Voice) -> None:
         raise Failure(str(error)) from None
     native.sethostname(config.hostname)
     native.forbid_new_privileges()
-    voice.emit("mounts")
+    events.emit("mounts")
 
 
-def _services(config: Config, voice: protocol.Voice) -> Sequence[Service]:
+def _services(config: Config, events: protocol.EventWriter) -> Sequence[Service]:
     """What this image runs: with Wi-Fi, iwd too."""
     if config.sets_clock:
         connmand = SERVICES[-1]
@@ -75,14 +75,14 @@ def _services(config: Config, voice: protocol.Voice) -> Sequence[Service]:
         return SERVICES
     from init.net import iwd_failures, wireless
 
-    wireless.IWD.prepare = lambda: wireless.prepare(config.wifi, voice)
-    wireless.IWD.hears = iwd_failures.IwdFailures(config.wifi, voice).hear
+    wireless.IWD.prepare = lambda: wireless.prepare(config.wifi, events)
+    wireless.IWD.hears = iwd_failures.IwdFailures(config.wifi, events).hear
     if any(network.eap is not None and network.eap.needs_keys for network in config.wifi):
         wireless.IWD.program = wireless.with_keys(wireless.IWD.program)
     return (*SERVICES, wireless.IWD)
 
 
-def tell_crash(error: BaseException, voice: protocol.Voice) -> None:
+def tell_crash(error: BaseException, events: protocol.EventWriter) -> None:
     """Say why PID 1 cannot go on: a known failure in a sentence, anything else with its traceback."""
     if isinstance(error, Failure):
         reason = str(error)
@@ -90,26 +90,26 @@ def tell_crash(error: BaseException, voice: protocol.Voice) -> None:
         from traceback import format_exception
 
         reason = f"PID 1 crashed: {type(error).__name__}: {error}"
-        if voice.console is not None:
+        if events.console is not None:
             for line in "".join(format_exception(error)).splitlines():
-                voice.console.put(line.encode(errors="replace") + b"\n")
-    voice.emit("failed", reason=reason[:1000])
+                events.console.put(line.encode(errors="replace") + b"\n")
+    events.emit("failed", reason=reason[:1000])
 
 
 def main() -> None:
     """Run the machine from the first mount to power-off.  Whatever happens, it is said before the machine stops."""
-    voice = protocol.Voice(open_console())
+    events = protocol.EventWriter(open_console())
     try:
         config = read_config()
         release, version = os.uname().release, sys.version.split()[0]
-        voice.emit("init", name=config.name, kernel=release, python=version)
-        prepare(config, voice)
-        router = Router(config, voice, _services(config, voice))
+        events.emit("init", name=config.name, kernel=release, python=version)
+        prepare(config, events)
+        router = Router(config, events, _services(config, events))
         router.start()
         router.loop.run()
     except BaseException as error:  # the kernel would panic if PID 1 ended
-        tell_crash(error, voice)
-    voice.drain(LAST_WORDS_S)
+        tell_crash(error, events)
+    events.drain(LAST_WORDS_S)
     end_machine()
 
 

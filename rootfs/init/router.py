@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from init.core.bounded_writer import BoundedWriter
     from init.core.config import Config
-    from init.core.protocol import Voice
+    from init.core.protocol import EventWriter
     from init.core.services import Service
     from init.host.requests import RequestHandler as HostRequests
     from init.kernel.modules import Loader
@@ -54,29 +54,29 @@ class Failure(Exception):
 class Router:
     """The running router: everything there is, and how one thing leads to another."""
 
-    def __init__(self, config: Config, voice: Voice, services: Sequence[Service]) -> None:
+    def __init__(self, config: Config, events: EventWriter, services: Sequence[Service]) -> None:
         self.config = config
-        self.voice = voice
-        self.modules = load_modules(voice)  # first: even the sockets below may need one
+        self.events = events
+        self.modules = load_modules(events)  # first: even the sockets below may need one
         self.loop = Loop()
         self.watchdog = Watchdog(self.loop)
         self.children = Children(self.loop)
-        self.supervisor = Supervisor(self.loop, self.children, voice, services, self._check_ready)
+        self.supervisor = Supervisor(self.loop, self.children, events, services, self._check_ready)
         self.firewall = firewall.Firewall(self.loop, self._firewall_fell_behind)
         requests = LinkRequests()
-        self.clients = Clients(requests, self.firewall, voice)
+        self.clients = Clients(requests, self.firewall, events)
         claims = Claims(config.pool, self.clients)
         self.network = NetworkState(self._link_came, self._link_went, self._network_changed)
         routing = Routing(requests, self.network, config.pool, self.clients.addresses)
         self.uplinks = Uplinks(
-            self.loop, requests, voice, config.uplinks, claims.problem, routing, _forget_uplink, wifi=bool(config.wifi)
+            self.loop, requests, events, config.uplinks, claims.problem, routing, _forget_uplink, wifi=bool(config.wifi)
         )
-        self.port = EventPort(self.loop, voice, self._asked)
+        self.port = EventPort(self.loop, events, self._asked)
         self._answers: HostRequests | None = None
         self._cpus = sorted(os.sched_getaffinity(0))
         self._steered = 0
         self.state = RouterState(
-            self.loop, voice, self.firewall, self.supervisor, self.uplinks, self.clients, self._lock_modules
+            self.loop, events, self.firewall, self.supervisor, self.uplinks, self.clients, self._lock_modules
         )
         self.egress = Egress(
             self.loop, self.firewall, self.network, self.uplinks, self._log, self._check_ready, config.dns
@@ -84,8 +84,8 @@ class Router:
         self._ending = ""
         for number in (native.SIGTERM, native.SIGINT, native.SIGPWR, native.SIGUSR1, native.SIGUSR2):
             self.loop.on_signal(number, lambda number=number: self.power_off(f"signal {number}"))  # type: ignore[misc]
-        if voice.console is not None:
-            self._serve_console(voice.console)
+        if events.console is not None:
+            self._serve_console(events.console)
 
     def start(self) -> None:
         """Begin; the rest follows from what happens."""
@@ -106,7 +106,7 @@ class Router:
         try:
             self.watchdog.arm(self.config.watchdog_s)
         except OSError as error:
-            self.voice.emit("degraded", reason=f"the watchdog could not be armed: {error.strerror or error}")
+            self.events.emit("degraded", reason=f"the watchdog could not be armed: {error.strerror or error}")
 
     def _stay_in_memory(self) -> None:
         """Short of memory the kernel drops code to read it again: PID 1 would wait for the disk at each step."""
@@ -125,7 +125,7 @@ class Router:
         self.supervisor.stop(self._services_stopped)
 
     def _services_stopped(self, clean: bool) -> None:
-        self.voice.emit("shutdown", reason=self._ending, clean=clean)
+        self.events.emit("shutdown", reason=self._ending, clean=clean)
         self.loop.running = False
 
     def _raise_firewall(self) -> None:
@@ -133,12 +133,12 @@ class Router:
             self.firewall.load()
         except OSError as error:
             raise Failure(f"the firewall could not be loaded: {error.strerror or error}") from None
-        self.voice.emit("firewall", loaded=True)
+        self.events.emit("firewall", loaded=True)
         self._tell_refused(sysctl.apply((*sysctl.EVERYWHERE, *self.config.settings)))
         firewall.forward_packets()
 
     def _firewall_fell_behind(self, problem: str) -> None:
-        self.voice.emit("degraded", reason=f"the firewall fell behind: {problem}")
+        self.events.emit("degraded", reason=f"the firewall fell behind: {problem}")
 
     def _link_came(self, link: Link) -> None:
         if link.kind != ARPHRD_ETHER:
@@ -172,7 +172,7 @@ class Router:
         self.egress.follow()
 
     def _log(self, text: str) -> None:
-        self.voice.emit("log", source="init", text=text)
+        self.events.emit("log", source="init", text=text)
 
     def _check_ready(self) -> None:
         self.state.check()
@@ -193,7 +193,7 @@ class Router:
             from init.host.requests import RequestHandler as HostRequests
 
             self._answers = HostRequests(
-                self.voice,
+                self.events,
                 self.supervisor,
                 self.firewall,
                 self.uplinks,
@@ -210,7 +210,7 @@ class Router:
 
     def _tell_refused(self, refused: Sequence[str]) -> None:
         if refused:
-            self.voice.emit("log", source="init", text=f"settings refused by the kernel: {', '.join(refused)}")
+            self.events.emit("log", source="init", text=f"settings refused by the kernel: {', '.join(refused)}")
 
     def _follow_uevents(self) -> None:
         """Power buttons, a port or any device plugged in later: all can wait until the services start."""
@@ -221,9 +221,9 @@ class Router:
         uevents = UeventSocket()
 
         def something_came() -> None:
-            events = uevents.receive()
-            subsystems = {event.subsystem for event in events}
-            if self.modules is not None and any(e.action == "add" and "MODALIAS" in e.variables for e in events):
+            received = uevents.receive()
+            subsystems = {event.subsystem for event in received}
+            if self.modules is not None and any(e.action == "add" and "MODALIAS" in e.variables for e in received):
                 self.modules.look()
             if "virtio-ports" in subsystems:
                 self.port.look()
@@ -245,12 +245,12 @@ def _forget_uplink(address: str) -> str:
     return forget_uplink(address)
 
 
-def load_modules(voice: Voice) -> Loader | None:
+def load_modules(events: EventWriter) -> Loader | None:
     """Drivers and the firewall's parts, where the kernel has them as modules."""
     if not native.exists(MODULES):
         return None
     from init.kernel.modules import Drivers, Loader
 
-    loader = Loader(voice, Drivers(MODULES))
+    loader = Loader(events, Drivers(MODULES))
     loader.start()
     return loader

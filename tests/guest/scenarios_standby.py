@@ -16,7 +16,7 @@ from functools import partial
 
 from init.core.config import WantedUplink
 from init.core.loop import Loop
-from init.core.protocol import Voice
+from init.core.protocol import EventWriter
 from init.kernel import sysctl
 from init.net import firewall
 from init.net.active import Active
@@ -71,7 +71,7 @@ class Pair:
         self.network = bench.network()
         ends = {end for pair in bench.pairs.values() for end in (pair.router, pair.client)}
         self.routing = Routing(bench.requests, self.network, str(DEFAULT_POOL), ends)
-        self.active = Active(bench.requests, self.routing, Voice(None))
+        self.active = Active(bench.requests, self.routing, EventWriter(None))
         with inside(bench.router):
             self.routing.begin()
         self.use(self.first)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from init.core.config import WantedUplink
-from init.core.protocol import Voice
+from init.core.protocol import EventWriter
 from init.kernel.rtnetlink import Link
 from init.net.claims import Claims, conflict
 from init.net.leases import REFUSED_S
@@ -125,13 +125,13 @@ class Routing:
         return
 
 
-class Said(Voice):
+class Said(EventWriter):
     def __init__(self) -> None:
         super().__init__(None)
-        self.events: list[dict[str, Any]] = []
+        self.said: list[dict[str, Any]] = []
 
     def emit(self, event: str, **fields: object) -> None:
-        self.events.append(json.loads(json.dumps({"event": event, **fields})))
+        self.said.append(json.loads(json.dumps({"event": event, **fields})))
 
 
 class Network:
@@ -149,20 +149,20 @@ class Network:
 
 
 def test_a_refused_uplink_goes_down_is_no_lease_and_is_tried_again() -> None:
-    loop, requests, voice, network = Loop(), Requests(), Said(), Network()
-    uplinks = Uplinks(loop, requests, voice, (WantedUplink(),), CLAIMS.problem, Routing())  # type: ignore[arg-type]
+    loop, requests, events, network = Loop(), Requests(), Said(), Network()
+    uplinks = Uplinks(loop, requests, events, (WantedUplink(),), CLAIMS.problem, Routing())  # type: ignore[arg-type]
     uplinks.attach(Link(2, "eth0", "52:54:00:12:34:56", 0, 1))
 
     def compare() -> list[str]:
-        said = len(voice.events)
+        said = len(events.said)
         uplinks.leases.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
-        return [event["state"] for event in voice.events[said:]]
+        return [event["state"] for event in events.said[said:]]
 
     network.address = ("10.0.2.15", 24)
     assert compare() == ["lease"]
     network.address = ("100.115.92.1", 24)
     assert compare() == ["refused", "lost"]
-    event = voice.events[-2]
+    event = events.said[-2]
     assert (event["address"], event["gateway"]) == ("100.115.92.1/24", "10.0.2.2")
     assert "another clients.pool than 100.115.92.0/24" in event["reason"]
     assert requests.made[-1] == ("down", 2)
@@ -180,8 +180,8 @@ def test_a_refused_uplink_goes_down_is_no_lease_and_is_tried_again() -> None:
 
 def test_an_address_of_last_resort_is_no_lease() -> None:
     """ConnMan takes one, and makes a route to everywhere by it, where no DHCP server answers."""
-    network, voice = Network(), Said()
-    uplinks = Uplinks(Loop(), Requests(), voice, (WantedUplink(),), CLAIMS.problem, Routing())  # type: ignore[arg-type]
+    network, events = Network(), Said()
+    uplinks = Uplinks(Loop(), Requests(), events, (WantedUplink(),), CLAIMS.problem, Routing())  # type: ignore[arg-type]
     uplinks.attach(Link(2, "eth0", "52:54:00:12:34:56", 0, 1))
     network.address, network.gateway = ("169.254.75.114", 16), None
     uplinks.leases.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
@@ -189,12 +189,12 @@ def test_an_address_of_last_resort_is_no_lease() -> None:
     network.gateway = "169.254.1.1"  # a server gave it, or the spec
     uplinks.leases.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
     assert uplinks.active is not None
-    assert [event["state"] for event in voice.events] == ["found", "lease"]
+    assert [event["state"] for event in events.said] == ["found", "lease"]
 
 
 def test_an_uplink_that_is_gone_is_not_tried_again() -> None:
-    loop, requests, voice, network = Loop(), Requests(), Said(), Network()
-    uplinks = Uplinks(loop, requests, voice, (WantedUplink(),), CLAIMS.problem, Routing())  # type: ignore[arg-type]
+    loop, requests, events, network = Loop(), Requests(), Said(), Network()
+    uplinks = Uplinks(loop, requests, events, (WantedUplink(),), CLAIMS.problem, Routing())  # type: ignore[arg-type]
     uplinks.attach(Link(2, "eth0", "52:54:00:12:34:56", 0, 1))
     network.address = ("127.0.0.1", 8)
     uplinks.leases.compare(network, lambda _: (), 0.0)  # type: ignore[arg-type]
@@ -205,18 +205,18 @@ def test_an_uplink_that_is_gone_is_not_tried_again() -> None:
 
 
 def test_an_uplink_with_another_s_mac_waits_until_that_is_gone() -> None:
-    requests, voice = Requests(), Said()
-    uplinks = Uplinks(Loop(), requests, voice, (WantedUplink(),), CLAIMS.problem, Routing())  # type: ignore[arg-type]
+    requests, events = Requests(), Said()
+    uplinks = Uplinks(Loop(), requests, events, (WantedUplink(),), CLAIMS.problem, Routing())  # type: ignore[arg-type]
     for index in (2, 3, 4):
         uplinks.attach(Link(index, f"eth{index}", "52:54:00:12:34:56", 0, 1))
-    assert [(event["state"], event["interface"]) for event in voice.events] == [
+    assert [(event["state"], event["interface"]) for event in events.said] == [
         ("found", "up0"),
         ("refused", "eth3"),
         ("refused", "eth4"),
     ]
-    assert voice.events[1]["reason"] == "duplicate: up0 has the same MAC"
+    assert events.said[1]["reason"] == "duplicate: up0 has the same MAC"
     assert {made[1] for made in requests.made} == {2}
     uplinks.detach(3)
     uplinks.detach(2)
-    assert [(event["state"], event["interface"]) for event in voice.events[3:]] == [("gone", "up0"), ("found", "up0")]
+    assert [(event["state"], event["interface"]) for event in events.said[3:]] == [("gone", "up0"), ("found", "up0")]
     assert ("rename", 4, "up0") in requests.made

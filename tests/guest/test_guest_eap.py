@@ -20,7 +20,7 @@ TLS = Eap("tls", "router", ca="/etc/netvm/wifi/1.pem", servers=["lab"])
 
 
 class Heard:
-    """A voice that keeps what is said."""
+    """An event writer that keeps what is written."""
 
     def __init__(self) -> None:
         self.reasons: list[str] = []
@@ -124,12 +124,12 @@ CHAIN = f"{HANDSHAKE}Peer certchain verification failed consistency check or aga
     ],
 )
 def test_why_a_server_is_not_joined_is_told(lines: tuple[str, ...], meaning: str, words: str, key: str) -> None:
-    voice = Heard()
-    listener = iwd_failures.IwdFailures((WifiNetwork("campus", "eap", False, PEAP),), voice)  # type: ignore[arg-type]
+    events = Heard()
+    listener = iwd_failures.IwdFailures((WifiNetwork("campus", "eap", False, PEAP),), events)  # type: ignore[arg-type]
     for _ in range(iwd_failures.TIMES):
         for line in (TRYING, *lines, *OVER):
             listener.hear(line)
-    (reason,) = voice.reasons
+    (reason,) = events.reasons
     assert reason.startswith(f"the Wi-Fi network 'campus' cannot be joined: {meaning} (iwd: {words}")
     assert reason.endswith(f"): check wifi.networks[0].{key}")
 
@@ -140,12 +140,12 @@ def test_with_a_certificate_of_ours_that_is_what_to_look_at() -> None:
 
 
 def test_a_key_that_iwd_cannot_use_is_told_once_though_nothing_is_tried() -> None:
-    voice = Heard()
+    events = Heard()
     networks = (WifiNetwork("x", "open"), WifiNetwork("lab", "eap", False, TLS))
-    listener = iwd_failures.IwdFailures(networks, voice)  # type: ignore[arg-type]
+    listener = iwd_failures.IwdFailures(networks, events)  # type: ignore[arg-type]
     for number in (1, 1, 7):
         listener.hear(f"Error loading encrypted client private key embed:networks.{number}.key")
-    (reason,) = voice.reasons
+    (reason,) = events.reasons
     assert reason.startswith(
         "the Wi-Fi network 'lab' cannot be joined: its certificate or key is of no use (iwd: Error"
     )

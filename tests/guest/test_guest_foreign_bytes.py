@@ -26,7 +26,7 @@ from init.core.config import Config, Eap, WifiNetwork
 from init.core.config import parse as parse_config
 from init.core.jsontext import decode, encode
 from init.core.loop import Loop
-from init.core.protocol import BadRequest, LineReader, Voice, parse_request
+from init.core.protocol import BadRequest, EventWriter, LineReader, parse_request
 from init.host import power
 from init.host.ports import find
 from init.host.requests import RequestHandler
@@ -54,12 +54,12 @@ def test_any_request_is_answered_or_passed_over(line: bytes) -> None:
         parse_request(line)
     except BadRequest as bad:
         encode(bad.number)
-    voice = Voice(None)
-    requests = RequestHandler(voice, SimpleNamespace(kill=kill), *[None] * 5)  # type: ignore[arg-type]
+    events = EventWriter(None)
+    requests = RequestHandler(events, SimpleNamespace(kill=kill), *[None] * 5)  # type: ignore[arg-type]
     requests._table = {name: requests._table[name] for name in ("ping", "kill")}
     for text in line.split(b"\n"):
         requests.answer(text)
-    for reply in voice._early:
+    for reply in events._early:
         assert json.loads(reply)["event"] == "reply"
 
 
@@ -73,11 +73,11 @@ def deep(opening: str, closing: str, depth: int) -> str:
 
 @pytest.mark.parametrize("depth", range(880, 1000, 7))
 def test_a_service_s_name_is_a_text_however_deep_something_else_is(depth: int) -> None:
-    voice = Voice(None)
-    requests = RequestHandler(voice, SimpleNamespace(kill=kill), *[None] * 5)  # type: ignore[arg-type]
+    events = EventWriter(None)
+    requests = RequestHandler(events, SimpleNamespace(kill=kill), *[None] * 5)  # type: ignore[arg-type]
     for nested in (deep("[", "]", depth), deep('{"a":', "}", depth).replace(":}", ":1}", 1)):
         requests.answer(b'{"v": 1, "id": 1, "request": "kill", "service": ' + nested.encode() + b"}")
-    assert all("error" in json.loads(line) for line in voice._early)
+    assert all("error" in json.loads(line) for line in events._early)
 
 
 @given(st.text() | JSON.map(json.dumps))
@@ -141,11 +141,11 @@ WORDS = st.sampled_from(
 @example(["embed:networks.².certificate"])
 @example(["embed:networks." + "9" * 5000 + ".key"])
 def test_any_line_of_iwd_s_is_heard(lines: list[str]) -> None:
-    voice = Voice(None)
-    listener = IwdFailures(NETWORKS, voice)
+    events = EventWriter(None)
+    listener = IwdFailures(NETWORKS, events)
     for line in lines:
         listener.hear(line[:MAX_LINE_BYTES].encode(errors="replace").decode())
-    for event in voice._early:
+    for event in events._early:
         assert len(json.loads(event)["reason"]) < 600
 
 
@@ -274,14 +274,14 @@ def test_buttons_and_modules_of_any_kind_are_judged(data: bytes, text: str) -> N
 def test_events_for_a_host_that_never_reads_take_bounded_memory() -> None:
     read, write = os.pipe()
     os.set_blocking(write, False)
-    voice = Voice(None)
+    events = EventWriter(None)
 
     def emit() -> None:
         for number in range(2000):
-            voice.emit("log", source="x", text="y" * 300, number=number)
-        voice.connect(BoundedWriter(write))
+            events.emit("log", source="x", text="y" * 300, number=number)
+        events.connect(BoundedWriter(write))
         for number in range(5000):
-            voice.emit("log", source="x", text="y" * 300, number=number)
+            events.emit("log", source="x", text="y" * 300, number=number)
 
     assert peak_mib(emit) < 2
     os.close(read)

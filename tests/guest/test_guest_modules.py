@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from init.core import native
 from init.core.bounded_writer import BoundedWriter
-from init.core.protocol import Voice
+from init.core.protocol import EventWriter
 from init.kernel import modules
 
 E1000E = "pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00"
@@ -99,9 +99,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 def said(drivers: modules.Drivers, tmp_path: Path) -> list[dict[str, Any]]:
     """What is said at boot."""
     file = os.open(tmp_path / "said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    voice = Voice(BoundedWriter(file))
-    modules.Loader(voice, drivers).start()
-    voice.drain(1)
+    events = EventWriter(BoundedWriter(file))
+    modules.Loader(events, drivers).start()
+    events.drain(1)
     os.close(file)
     lines = (tmp_path / "said").read_text().splitlines()
     return [json.loads(line.removeprefix("netvm: ")) for line in lines]

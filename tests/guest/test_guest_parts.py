@@ -21,7 +21,7 @@ import pytest
 from init.core.bounded_writer import BoundedWriter
 from init.core.config import parse
 from init.core.loop import Loop
-from init.core.protocol import Voice
+from init.core.protocol import EventWriter
 from init.host import ports, power
 from init.host.ports import EventPort
 from init.kernel import conntrack, mounts, netlink, nftables, sysctl
@@ -272,22 +272,22 @@ def test_the_port_is_found_by_its_name(tmp_path: Path) -> None:
 
 def test_the_port_hands_on_lines_and_survives_its_end() -> None:
     loop, lines = Loop(), list[bytes]()
-    voice = Voice(None)
-    port = EventPort(loop, voice, lines.append)
+    events = EventWriter(None)
+    port = EventPort(loop, events, lines.append)
     host, guest = socket.socketpair()
     guest.setblocking(False)
     port.serve(os.dup(guest.fileno()))
     guest.close()
     host.sendall(b"\x03\x03\none\n")
-    voice.emit("mounts")
+    events.emit("mounts")
     loop.step(1)
     assert lines == [b"\x03\x03", b"one"]
     assert json.loads(host.recv(1000))["event"] == "mounts"
     host.close()
-    voice.emit("mounts")  # to nobody: the port breaks, and is closed
+    events.emit("mounts")  # to nobody: the port breaks, and is closed
     loop.step(0.1)
-    assert voice.port is None
-    voice.emit("firewall", loaded=True)
+    assert events.port is None
+    events.emit("firewall", loaded=True)
 
 
 def imports(file: Path) -> set[str]:

@@ -15,7 +15,7 @@ import pytest
 from init.core.bounded_writer import BoundedWriter
 from init.core.config import WantedUplink
 from init.core.jsontext import decode, decode_object, encode
-from init.core.protocol import CONSOLE_PREFIX, BadRequest, LineReader, Voice, event_line, parse_request
+from init.core.protocol import CONSOLE_PREFIX, BadRequest, EventWriter, LineReader, event_line, parse_request
 from init.net.uplink import Uplink
 
 ROOT = Path(__file__).parents[2]
@@ -186,11 +186,11 @@ def test_draining_ends_in_time_when_nobody_reads() -> None:
 def test_a_port_that_comes_late_gets_the_boot_from_its_start() -> None:
     console_read, console_write = nonblocking_pipe()
     port_read, port_write = nonblocking_pipe()
-    voice = Voice(BoundedWriter(console_write))
-    voice.emit("mounts")
-    voice.connect(BoundedWriter(port_write))
-    voice.emit("firewall", loaded=True)
-    voice.reply(4, {"pid": 1})
+    events = EventWriter(BoundedWriter(console_write))
+    events.emit("mounts")
+    events.connect(BoundedWriter(port_write))
+    events.emit("firewall", loaded=True)
+    events.reply(4, {"pid": 1})
     on_port = [json.loads(line) for line in os.read(port_read, 10000).splitlines()]
     assert [event["event"] for event in on_port] == ["mounts", "firewall", "reply"]
     on_console = os.read(console_read, 10000).splitlines()
@@ -201,12 +201,12 @@ def test_a_port_that_comes_late_gets_the_boot_from_its_start() -> None:
 def test_dropped_lines_are_told_once_there_is_room() -> None:
     read, write = nonblocking_pipe()
     filler = os.write(write, b"." * 10_000_000)
-    voice = Voice(None)
-    voice.connect(BoundedWriter(write, max_lines=4))
+    events = EventWriter(None)
+    events.connect(BoundedWriter(write, max_lines=4))
     for _ in range(6):
-        voice.emit("mounts")
+        events.emit("mounts")
     os.read(read, filler)
-    voice.emit("firewall", loaded=True)
+    events.emit("firewall", loaded=True)
     lines = [json.loads(line) for line in os.read(read, 10000).splitlines()]
     assert any(line["event"] == "log" and "dropped" in line["text"] for line in lines)
     assert lines[-1]["event"] == "firewall"

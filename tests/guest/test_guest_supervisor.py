@@ -84,7 +84,7 @@ class FakeChildren:
         self.on_exit.pop(pid)(status)
 
 
-class FakeVoice:
+class FakeEventWriter:
     def __init__(self) -> None:
         self.said: list[dict[str, Any]] = []
 
@@ -97,7 +97,7 @@ class FakeVoice:
 
 class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, table: Sequence[Service]) -> None:
-        self.loop, self.children, self.voice = FakeLoop(), FakeChildren(), FakeVoice()
+        self.loop, self.children, self.events = FakeLoop(), FakeChildren(), FakeEventWriter()
         self.ready = 0
         self.killed: list[tuple[int, int]] = []
         self.starved: set[int] = set()
@@ -105,7 +105,7 @@ class World:
         monkeypatch.setattr("init.core.supervisor.lowmemory.killed", lambda pid: pid in self.starved)
         monkeypatch.setattr("init.core.supervisor.lowmemory.meminfo", lambda: {"available_kib": self.available_kib})
         monkeypatch.setattr("init.core.supervisor.os.kill", lambda pid, number: self.killed.append((pid, number)))
-        self.supervisor = Supervisor(self.loop, self.children, self.voice, table, self.became_ready)  # type: ignore[arg-type]
+        self.supervisor = Supervisor(self.loop, self.children, self.events, table, self.became_ready)  # type: ignore[arg-type]
 
     def became_ready(self) -> None:
         self.ready += 1
@@ -155,7 +155,7 @@ def test_a_killed_service_is_back_in_a_moment(world: World) -> None:
     run_both(world)
     world.loop.pass_time(60)
     world.children.end(101, -9)
-    assert world.voice.said[-2:] == [
+    assert world.events.said[-2:] == [
         {"event": "service", "name": "user", "state": "exited", "pid": 101, "restarts": 0, "status": -9},
         {"event": "service", "name": "user", "state": "backing-off", "restarts": 1, "delay_s": 0.1},
     ]
@@ -168,11 +168,11 @@ def test_one_that_is_killed_for_its_memory_is_told_of_so(world: World) -> None:
     run_both(world)
     world.starved.add(101)
     world.children.end(101, -15)
-    assert "reason" not in world.voice.said[-2]  # by somebody else's signal
+    assert "reason" not in world.events.said[-2]  # by somebody else's signal
     world.loop.pass_time(1)
     world.starved.add(102)
     world.children.end(102, -9)
-    assert (world.voice.said[-2]["state"], world.voice.said[-2]["reason"]) == ("exited", "out of memory")
+    assert (world.events.said[-2]["state"], world.events.said[-2]["reason"]) == ("exited", "out of memory")
 
 
 def test_one_that_was_killed_for_its_memory_waits_for_memory(world: World) -> None:
@@ -183,12 +183,12 @@ def test_one_that_was_killed_for_its_memory_waits_for_memory(world: World) -> No
     world.children.end(101, -9)
     world.loop.pass_time(3600)
     assert len(world.children.started) == 2
-    assert world.voice.count("degraded", reason="user is not started: there is no memory for it") == 1
+    assert world.events.count("degraded", reason="user is not started: there is no memory for it") == 1
     world.available_kib = lowmemory.ENOUGH_KIB
     world.loop.pass_time(0.5)
     assert len(world.children.started) == 3
     world.loop.pass_time(HEALTHY_S)
-    assert world.voice.count("recovered", name="user") == 1
+    assert world.events.count("recovered", name="user") == 1
 
 
 def test_one_that_ended_by_itself_waits_for_no_memory(world: World) -> None:
@@ -210,12 +210,12 @@ def test_one_that_made_a_call_it_may_not_is_told_of_so(world: World) -> None:
     world.children.on_violation[101]("system call mount (165) is not allowed: mount(0x0, ...)")
     world.starved.add(101)
     world.children.end(101, -9)
-    ended = world.voice.said[-2]
+    ended = world.events.said[-2]
     assert (ended["state"], ended["status"]) == ("exited", -9)
     assert ended["reason"] == "killed: system call mount (165) is not allowed: mount(0x0, ...)"
     world.loop.pass_time(1)
     world.children.end(102, 1)
-    assert "reason" not in world.voice.said[-2]  # it was the former process's
+    assert "reason" not in world.events.said[-2]  # it was the former process's
     bus, user = world.supervisor.states
     assert (bus.violation, user.violation) == ("", "system call mount (165) is not allowed: mount(0x0, ...)")
 
@@ -256,35 +256,35 @@ def test_one_that_keeps_dying_is_told_once_and_tried_for_ever(world: World) -> N
     run_both(world)
     for _ in range(KEEPS_DYING + 10):
         world.children.end(world.children.started[-1][0], 1)
-        world.loop.pass_time([one["delay_s"] for one in world.voice.said if "delay_s" in one][-1])
-    assert world.voice.count("degraded") == 1
+        world.loop.pass_time([one["delay_s"] for one in world.events.said if "delay_s" in one][-1])
+    assert world.events.count("degraded") == 1
     assert len(world.children.started) == 2 + KEEPS_DYING + 10
 
 
 def die(world: World, times: int) -> None:
     for _ in range(times):
         world.children.end(world.children.started[-1][0], 1)
-        world.loop.pass_time([one["delay_s"] for one in world.voice.said if "delay_s" in one][-1])
+        world.loop.pass_time([one["delay_s"] for one in world.events.said if "delay_s" in one][-1])
 
 
 def test_one_that_kept_dying_and_runs_again_is_told_once(world: World) -> None:
     run_both(world)
     die(world, KEEPS_DYING + 2)
     world.loop.pass_time(HEALTHY_S - 1)
-    assert world.voice.count("recovered") == 0
+    assert world.events.count("recovered") == 0
     world.loop.pass_time(2)
-    assert world.voice.said[-1] == {"event": "recovered", "reason": "user has run for 10 s", "name": "user"}
+    assert world.events.said[-1] == {"event": "recovered", "reason": "user has run for 10 s", "name": "user"}
     world.loop.pass_time(100)
-    assert world.voice.count("recovered") == 1
+    assert world.events.count("recovered") == 1
     die(world, KEEPS_DYING)
-    assert world.voice.count("degraded") == 2  # it is news again
+    assert world.events.count("degraded") == 2  # it is news again
 
 
 def test_one_that_dies_once_has_nothing_to_recover_from(world: World) -> None:
     run_both(world)
     die(world, 1)
     world.loop.pass_time(60)
-    assert world.voice.count("recovered") == 0
+    assert world.events.count("recovered") == 0
 
 
 def test_one_that_dies_before_it_is_well_is_not_told_to_be(world: World) -> None:
@@ -293,17 +293,17 @@ def test_one_that_dies_before_it_is_well_is_not_told_to_be(world: World) -> None
     world.loop.pass_time(HEALTHY_S - 1)
     die(world, 1)
     world.loop.pass_time(2)
-    assert world.voice.count("recovered") == 0
-    assert world.voice.count("degraded") == 1
+    assert world.events.count("recovered") == 0
+    assert world.events.count("degraded") == 1
 
 
 def test_one_that_cannot_be_started_backs_off(world: World) -> None:
     world.children.impossible = True
     world.supervisor.start()
-    assert world.voice.count("service", name="bus", state="backing-off") == 1
+    assert world.events.count("service", name="bus", state="backing-off") == 1
     world.children.impossible = False
     world.loop.pass_time(1)
-    assert world.voice.count("service", name="bus", state="started") == 1
+    assert world.events.count("service", name="bus", state="started") == 1
 
 
 def test_the_delay_doubles_to_its_bound_and_begins_anew_after_health() -> None:
@@ -353,15 +353,15 @@ def test_lines_worth_showing_are_shown_at_a_bounded_rate(world: World) -> None:
     run_both(world)
     for _ in range(100):
         world.children.on_line[101]("mere chatter of it")
-    assert world.voice.count("log") == 0
+    assert world.events.count("log") == 0
     for _ in range(100):
         world.children.on_line[101]("x" * 5000)
-    logs = [one for one in world.voice.said if one["event"] == "log"]
+    logs = [one for one in world.events.said if one["event"] == "log"]
     assert len(logs) == 21
     assert max(len(one["text"]) for one in logs) == 300
     world.loop.pass_time(11)
     world.children.on_line[101]("again")
-    assert world.voice.said[-1]["text"] == "again"
+    assert world.events.said[-1]["text"] == "again"
 
 
 def test_the_rate_limit_counts_what_it_holds() -> None:
@@ -415,7 +415,7 @@ def test_a_service_starts_once_its_devices_are_there(radio: Radio) -> None:
     radio.supervisor.start()
     assert radio.started() == ["/other"]
     paths = [str(radio.switch), str(radio.files)]
-    assert radio.voice.count("service", name="radio", state="waiting", awaits=paths) == 1
+    assert radio.events.count("service", name="radio", state="waiting", awaits=paths) == 1
     radio.switch.touch()
     radio.supervisor.look()
     assert radio.started() == ["/other"]
@@ -425,7 +425,7 @@ def test_a_service_starts_once_its_devices_are_there(radio: Radio) -> None:
     assert radio.started() == ["/other", "/radio"]
     assert (radio.supervisor.all_ready, radio.prepared, radio.ready) == (True, [True], 1)
     radio.loop.pass_time(PATIENCE_S)
-    assert (radio.voice.count("service", state="waiting"), radio.voice.count("degraded")) == (1, 0)
+    assert (radio.events.count("service", state="waiting"), radio.events.count("degraded")) == (1, 0)
 
 
 def test_a_service_is_prepared_once_however_often_it_ends(radio: Radio) -> None:
@@ -435,7 +435,7 @@ def test_a_service_is_prepared_once_however_often_it_ends(radio: Radio) -> None:
     radio.children.end(101, 1)
     radio.loop.pass_time(1)
     assert (radio.started().count("/radio"), radio.prepared) == (2, [True])
-    assert radio.voice.count("service", state="waiting") == 0
+    assert radio.events.count("service", state="waiting") == 0
 
 
 def test_an_optional_device_is_waited_for_a_while(radio: Radio) -> None:
@@ -443,7 +443,7 @@ def test_an_optional_device_is_waited_for_a_while(radio: Radio) -> None:
     radio.supervisor.start()
     radio.loop.pass_time(PATIENCE_S)
     assert (radio.started(), radio.prepared) == (["/other", "/radio"], [False])
-    assert radio.voice.count("degraded") == 0
+    assert radio.events.count("degraded") == 0
 
 
 def test_a_device_that_does_not_come_is_told_and_may_come_late(radio: Radio) -> None:
@@ -451,12 +451,12 @@ def test_a_device_that_does_not_come_is_told_and_may_come_late(radio: Radio) -> 
     assert radio.ready == 0
     radio.loop.pass_time(PATIENCE_S)
     reason = f"radio cannot run: {radio.switch} is not there after 10 s: the driver"
-    assert radio.voice.count("degraded", reason=reason) == 1
+    assert radio.events.count("degraded", reason=reason) == 1
     assert (radio.started(), radio.ready, radio.supervisor.all_ready) == (["/other"], 1, True)
     radio.switch.touch()
     radio.supervisor.look()
     assert radio.started() == ["/other", "/radio"]
-    assert radio.voice.count("recovered", name="radio") == 1
+    assert radio.events.count("recovered", name="radio") == 1
 
 
 def test_no_device_is_waited_for_once_the_machine_stops(radio: Radio) -> None:
@@ -466,4 +466,4 @@ def test_no_device_is_waited_for_once_the_machine_stops(radio: Radio) -> None:
     radio.files.touch()
     radio.supervisor.look()
     radio.loop.pass_time(PATIENCE_S)
-    assert (radio.started(), radio.voice.count("degraded")) == (["/other"], 0)
+    assert (radio.started(), radio.events.count("degraded")) == (["/other"], 0)

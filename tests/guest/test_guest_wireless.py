@@ -20,7 +20,7 @@ SECRETS: list[str | None] = [" two  spaces\\", "another secret", None]
 
 
 class Heard:
-    """A voice that keeps what is said."""
+    """An event writer that keeps what is written."""
 
     def __init__(self) -> None:
         self.said: list[tuple[str, dict[str, Any]]] = []
@@ -84,8 +84,8 @@ def test_only_iwd_can_read_a_networks_file(tmp_path: Path) -> None:
 
 
 def test_a_network_that_refuses_is_told_once_with_iwds_words_and_the_key() -> None:
-    voice = Heard()
-    listener = iwd_failures.IwdFailures(NETWORKS, voice)  # type: ignore[arg-type]
+    events = Heard()
+    listener = iwd_failures.IwdFailures(NETWORKS, events)  # type: ignore[arg-type]
     listener.hear("event: connect-failed, status: 1")  # of no network that we know
 
     def fail(ssid: str, *words: str) -> None:
@@ -100,10 +100,10 @@ def test_a_network_that_refuses_is_told_once_with_iwds_words_and_the_key() -> No
     listener.hear("event: connect-info, ssid: home net_1-, bss: 02:00:00:00:01:00, signal: -30, load: 0/255")
     listener.hear("event: state, old: connecting (auto), new: connected")
     fail("home net_1-")
-    assert voice.said == []
+    assert events.said == []
     for _ in range(3):
         fail("über: all", "4-Way handshake failed for ifindex: 3, reason: 15")
-    ((event, fields),) = voice.said
+    ((event, fields),) = events.said
     assert event == "degraded"
     assert "'über: all'" in fields["reason"]
     assert "iwd: 4-Way handshake failed for ifindex: 3, reason: 15" in fields["reason"]
@@ -112,8 +112,8 @@ def test_a_network_that_refuses_is_told_once_with_iwds_words_and_the_key() -> No
 
 def test_an_access_point_that_sends_us_away_refuses_only_where_we_had_not_joined() -> None:
     """A wrong passphrase of WPA2 as iwd 3.8 tells it; the same words while joined are an access point that leaves."""
-    voice = Heard()
-    listener = iwd_failures.IwdFailures(NETWORKS, voice)  # type: ignore[arg-type]
+    events = Heard()
+    listener = iwd_failures.IwdFailures(NETWORKS, events)  # type: ignore[arg-type]
     away = ("Received Deauthentication event, reason: 15, from_ap: true", "event: disconnect-info, reason: 15")
     trying = "event: connect-info, ssid: home net_1-, bss: 02:00:00:00:01:00, signal: -30, load: 0/255"
     for _ in range(3):
@@ -121,10 +121,10 @@ def test_an_access_point_that_sends_us_away_refuses_only_where_we_had_not_joined
             listener.hear(line)
     for line in (trying, *away, *away):  # one attempt
         listener.hear(line)
-    assert voice.said == []
+    assert events.said == []
     for line in (trying, *away):
         listener.hear(line)
-    ((event, fields),) = voice.said
+    ((event, fields),) = events.said
     assert event == "degraded"
     assert f"(iwd: {away[0]}): check wifi.networks[0].secret" in fields["reason"]
 

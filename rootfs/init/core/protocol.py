@@ -29,8 +29,8 @@ def event_line(name: str, at: float, fields: dict[str, object]) -> bytes:
     return (encode({"v": VERSION, "t": at, "event": name} | fields) + "\n").encode()
 
 
-class Voice:
-    """Says events: on the console with a prefix, and on the host's port when there is one.
+class EventWriter:
+    """Writes events to the console, with a prefix, and to the host's port once there is one.
 
     Until the port appears its lines are kept (the queue is the port's own bound), so that a host which connects late
     still reads the boot from its start.  Replies go only to the port.
@@ -42,7 +42,7 @@ class Voice:
         self._early: list[bytes] = []
 
     def emit(self, event: str, **fields: object) -> None:
-        """Say an event.  Fields are JSON-able; their order is kept."""
+        """Write an event.  Fields are JSON-able; their order is kept."""
         line = event_line(event, boot_time(), fields)
         if self.console is not None:
             self.console.put(CONSOLE_PREFIX + line)
@@ -53,7 +53,7 @@ class Voice:
         self._to_port(event_line("reply", boot_time(), {"id": number} | answer))
 
     def connect(self, port: BoundedWriter) -> None:
-        """From now on lines also go to this port, beginning with those said before."""
+        """From now on lines also go to this port, beginning with those written before."""
         self.port = port
         for line in self._early:
             port.put(line)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from init.core.loop import Loop, Timer
-    from init.core.protocol import Voice
+    from init.core.protocol import EventWriter
     from init.core.services import Service
 
     Callback = Callable[[], None]
@@ -30,10 +30,10 @@ class Waiting:
     the service; it starts when the path appears after all.  An optional one is not waited for any longer.
     """
 
-    def __init__(self, service: Service, loop: Loop, voice: Voice, changed: Callback) -> None:
+    def __init__(self, service: Service, loop: Loop, events: EventWriter, changed: Callback) -> None:
         self._service = service
         self._loop = loop
-        self._voice = voice
+        self._events = events
         self._changed = changed
         self._timer: Timer | None = None
         self._over = False
@@ -54,7 +54,7 @@ class Waiting:
             if self._timer is None and not self._late:
                 self._timer = self._loop.later(PATIENCE_S, self._lose_patience)
                 paths = [one.path for one in missing]
-                self._voice.emit("service", name=self._service.name, state="waiting", restarts=0, awaits=paths)
+                self._events.emit("service", name=self._service.name, state="waiting", restarts=0, awaits=paths)
             return False
         self._finish()
         return True
@@ -71,7 +71,7 @@ class Waiting:
         self.gave_up = bool(missing)
         for one in missing:
             what = f"{self._service.name} cannot run: {one.path} is not there after {PATIENCE_S:g} s: {one.why}"
-            self._voice.emit("degraded", reason=what)
+            self._events.emit("degraded", reason=what)
         self._changed()
 
     def _finish(self) -> None:
@@ -80,6 +80,6 @@ class Waiting:
         if self.gave_up:
             self.gave_up = False
             name = self._service.name
-            self._voice.emit("recovered", reason=f"what {name} waited for is there", name=name)
+            self._events.emit("recovered", reason=f"what {name} waited for is there", name=name)
         if self._service.prepare is not None:
             self._service.prepare()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from init.core.children import Children, Program
     from init.core.loop import Loop, Timer
-    from init.core.protocol import Voice
+    from init.core.protocol import EventWriter
     from init.core.services import Service
 
     Callback = Callable[[], None]
@@ -90,13 +90,13 @@ class Supervisor:
     """Starts each service of a table when what it needs is ready, and again when it ends."""
 
     def __init__(
-        self, loop: Loop, children: Children, voice: Voice, table: Sequence[Service], on_ready: Callback
+        self, loop: Loop, children: Children, events: EventWriter, table: Sequence[Service], on_ready: Callback
     ) -> None:
         self._loop = loop
         self._children = children
-        self._voice = voice
+        self._events = events
         self._on_ready = on_ready
-        self._running = {one.name: Running(one, Waiting(one, loop, voice, self._wait_ended)) for one in table}
+        self._running = {one.name: Running(one, Waiting(one, loop, events, self._wait_ended)) for one in table}
         self._stopping = False
         self._on_stopped: Callable[[bool], None] | None = None
         self._killed = False
@@ -172,13 +172,13 @@ class Supervisor:
                 on_violation=lambda reason: self._violated(running, reason),
             )
         except OSError as error:
-            self._voice.emit("log", source=service.name, text=f"could not be started: {error}"[:MAX_TEXT])
+            self._events.emit("log", source=service.name, text=f"could not be started: {error}"[:MAX_TEXT])
             self._back_off(running)
             return
         finally:
             if telling >= 0:
                 os.close(telling)
-        self._voice.emit("service", name=service.name, state="started", pid=running.pid, restarts=running.restarts)
+        self._events.emit("service", name=service.name, state="started", pid=running.pid, restarts=running.restarts)
         if service.tells_when_ready:
             self._loop.watch(told, lambda: self._told(running, told))
         else:
@@ -208,9 +208,9 @@ class Supervisor:
         if any(text in line for text in service.harmless) or self._stopping:
             return
         if running.limit.allows(self._loop.clock()):
-            self._voice.emit("log", source=service.name, text=line[:MAX_TEXT])
+            self._events.emit("log", source=service.name, text=line[:MAX_TEXT])
         elif running.limit.held == 1:
-            self._voice.emit("log", source=service.name, text="says too much: further lines are not shown for a while")
+            self._events.emit("log", source=service.name, text="says too much: further lines are not shown for a while")
 
     def _violated(self, running: Running, reason: str) -> None:
         """The service made a system call that it may not make, and has been killed."""
@@ -225,7 +225,9 @@ class Supervisor:
             why["reason"], running.ending = f"killed: {running.ending}", ""
         elif status == -native.SIGKILL and lowmemory.killed(pid):
             why["reason"], running.starved = OUT_OF_MEMORY, True
-        self._voice.emit("service", name=name, state="exited", pid=pid, restarts=running.restarts, status=status, **why)
+        self._events.emit(
+            "service", name=name, state="exited", pid=pid, restarts=running.restarts, status=status, **why
+        )
         if self._stopping:
             self._killed = self._killed or status == -native.SIGKILL
             self._stop_next()
@@ -247,14 +249,14 @@ class Supervisor:
             self.start()
 
         running.timer = self._loop.later(delay, again)
-        self._voice.emit("service", name=name, state="backing-off", restarts=running.restarts, delay_s=delay)
+        self._events.emit("service", name=name, state="backing-off", restarts=running.restarts, delay_s=delay)
         if running.backoff.failures >= KEEPS_DYING:
             self._degrade(running, f"{name} keeps dying: it is started again at most every 30 s")
 
     def _degrade(self, running: Running, reason: str) -> None:
         if not running.degraded:
             running.degraded = True
-            self._voice.emit("degraded", reason=reason)
+            self._events.emit("degraded", reason=reason)
 
     def _recovers(self, running: Running, pid: int) -> Callback:
         """What to say of a service that kept dying, if the same process still runs by then."""
@@ -263,7 +265,7 @@ class Supervisor:
             if running.degraded and running.pid == pid and not self._stopping:
                 running.degraded = False
                 name = running.service.name
-                self._voice.emit("recovered", reason=f"{name} has run for {HEALTHY_S:g} s", name=name)
+                self._events.emit("recovered", reason=f"{name} has run for {HEALTHY_S:g} s", name=name)
 
         return healthy
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from init.core.loop import Loop
-    from init.core.protocol import Voice
+    from init.core.protocol import EventWriter
 
     OnLine = Callable[[bytes], None]
 
@@ -43,9 +43,9 @@ def find(name: str = PORT_NAME, sysfs: str = SYSFS) -> str | None:
 class EventPort:
     """The port while it is open.  Edge-triggered: with no host at the other end it would be ready to read for ever."""
 
-    def __init__(self, loop: Loop, voice: Voice, on_line: OnLine) -> None:
+    def __init__(self, loop: Loop, events: EventWriter, on_line: OnLine) -> None:
         self._loop = loop
-        self._voice = voice
+        self._events = events
         self._on_line = on_line
         self._writer: BoundedWriter | None = None
         self._reader = LineReader()
@@ -66,7 +66,7 @@ class EventPort:
         self._reader = LineReader()
         self._writer = BoundedWriter(descriptor)
         self._loop.watch(descriptor, self._ready, READ | WRITE | EDGE)
-        self._voice.connect(self._writer)
+        self._events.connect(self._writer)
 
     def _ready(self) -> None:
         writer = self._writer
@@ -94,4 +94,4 @@ class EventPort:
         self._loop.unwatch(writer.descriptor)
         os.close(writer.descriptor)
         self._writer = None
-        self._voice.disconnect()
+        self._events.disconnect()

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from init.core.protocol import Voice
+    from init.core.protocol import EventWriter
     from init.core.supervisor import Running, Supervisor
     from init.host.watchdog import Watchdog
     from init.net.clients import Clients
@@ -40,7 +40,7 @@ class RequestHandler:
 
     def __init__(
         self,
-        voice: Voice,
+        events: EventWriter,
         supervisor: Supervisor,
         firewall: Firewall,
         uplinks: Uplinks,
@@ -49,7 +49,7 @@ class RequestHandler:
         router_state: RouterState,
         settings: Sequence[tuple[str, str]] = (),
     ) -> None:
-        self._voice = voice
+        self._events = events
         self._supervisor = supervisor
         self._firewall = firewall
         self._uplinks = uplinks
@@ -73,12 +73,12 @@ class RequestHandler:
         try:
             request = parse_request(line)
         except BadRequest as bad:
-            self._voice.reply(bad.number, {"error": str(bad)})
+            self._events.reply(bad.number, {"error": str(bad)})
             return
         try:
-            self._voice.reply(request.number, self._table.get(request.name, self._unknown)(request))
+            self._events.reply(request.number, self._table.get(request.name, self._unknown)(request))
         except Unanswerable as no:
-            self._voice.reply(request.number, {"error": str(no)})
+            self._events.reply(request.number, {"error": str(no)})
 
     def _unknown(self, request: Request) -> Answer:
         raise Unanswerable(f"unknown request {request.name[:64]!r}; known: {', '.join(self._table)}")

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from init.core.protocol import Voice
+    from init.core.protocol import EventWriter
 
     Aliases = dict[str, dict[str, list[tuple[str, str]]]]
 
@@ -253,8 +253,8 @@ class Drivers:
 class Loader:
     """The drivers, and what is said of them: a `modules` event at boot, and one whenever something was loaded since."""
 
-    def __init__(self, voice: Voice, drivers: Drivers) -> None:
-        self._voice = voice
+    def __init__(self, events: EventWriter, drivers: Drivers) -> None:
+        self._events = events
         self._drivers = drivers
 
     def start(self) -> None:
@@ -272,12 +272,12 @@ class Loader:
     def lock(self) -> None:
         """Let nothing be loaded any more."""
         if not self._drivers.lock():
-            self._voice.emit("log", source="init", text="the kernel refused to lock its modules")
+            self._events.emit("log", source="init", text="the kernel refused to lock its modules")
         self._tell(self._drivers.tried, [])
 
     def _tell(self, known: int, missing: list[tuple[str, str]]) -> None:
         good, bad = self._drivers.news(known)
-        self._voice.emit(
+        self._events.emit(
             "modules",
             loaded=good,
             failed=[f"{name}: {reason}" for name, reason in bad],

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from init.core.protocol import Voice
+    from init.core.protocol import EventWriter
     from init.kernel.interfaces import LinkRequests
     from init.net.routing import Routing
     from init.net.uplink import Uplink
@@ -24,10 +24,10 @@ ENODEV = 19
 class Active:
     """Which uplink clients go out by, in the kernel too."""
 
-    def __init__(self, requests: LinkRequests, routing: Routing, voice: Voice) -> None:
+    def __init__(self, requests: LinkRequests, routing: Routing, events: EventWriter) -> None:
         self._requests = requests
         self._routing = routing
-        self._voice = voice
+        self._events = events
         self._troubles: dict[str, str] = {}
         self.uplink: Uplink | None = None
 
@@ -77,9 +77,9 @@ class Active:
         """Say once what the kernel refuses."""
         if self._troubles.get(about) != trouble:
             self._troubles[about] = trouble
-            self._voice.emit("degraded", reason=trouble)
+            self._events.emit("degraded", reason=trouble)
 
     def _recover(self, about: str, reason: str) -> None:
         """Say that the kernel no longer refuses what it did."""
         if self._troubles.pop(about, None) is not None:
-            self._voice.emit("recovered", reason=reason)
+            self._events.emit("recovered", reason=reason)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from init.core.config import WantedUplink
-    from init.core.protocol import Voice
+    from init.core.protocol import EventWriter
     from init.kernel.interfaces import LinkRequests
     from init.kernel.rtnetlink import Link
     from init.net.uplink import Uplink
@@ -69,9 +69,9 @@ def vlan_mtu(wanted: WantedUplink, every: Iterable[WantedUplink]) -> int | None:
 class Cards:
     """Sets it, and says what could not be set."""
 
-    def __init__(self, requests: LinkRequests, voice: Voice) -> None:
+    def __init__(self, requests: LinkRequests, events: EventWriter) -> None:
         self._requests = requests
-        self._voice = voice
+        self._events = events
         self._routed: dict[int, tuple[str, int] | None] = {}
         self._refused: dict[tuple[int, str, int], str] = {}
         """Static routes that the kernel doesn't take: (index, destination, length), and why."""
@@ -116,4 +116,4 @@ class Cards:
             self._refused[key] = trouble
 
     def _log(self, text: str) -> None:
-        self._voice.emit("log", source="init", text=text)
+        self._events.emit("log", source="init", text=text)

@@ -11,7 +11,7 @@ from init.net.firewall import CLIENT_GROUP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from init.core.protocol import Voice
+    from init.core.protocol import EventWriter
     from init.kernel.interfaces import LinkRequests
     from init.kernel.rtnetlink import Link
     from init.net.address import Pair
@@ -42,10 +42,10 @@ class Client:
 class Clients:
     """The clients there are, by the index of their interface."""
 
-    def __init__(self, requests: LinkRequests, firewall: Firewall, voice: Voice) -> None:
+    def __init__(self, requests: LinkRequests, firewall: Firewall, events: EventWriter) -> None:
         self._requests = requests
         self._firewall = firewall
-        self._voice = voice
+        self._events = events
         self._clients: dict[int, Client] = {}
         self._by_mac: dict[str, Client] = {}
         self._duplicates: dict[int, Link] = {}
@@ -87,7 +87,7 @@ class Clients:
             return
         self._clients[link.index] = self._by_mac[link.mac] = client
         self.addresses.update((pair.router, pair.client))
-        self._voice.emit("client", **client.fields)
+        self._events.emit("client", **client.fields)
 
     def detach(self, index: int) -> None:
         """An interface was removed; if it was a client's, a duplicate that waited takes its place."""
@@ -99,7 +99,7 @@ class Clients:
         self.addresses.difference_update((client.pair.router, client.pair.client))
         self._firewall.remove(client.index, client.pair)
         self._forget_connections(client)
-        self._voice.emit("client-gone", **client.fields)
+        self._events.emit("client-gone", **client.fields)
         for link in list(self._duplicates.values()):
             if link.mac == client.mac:
                 del self._duplicates[link.index]
@@ -119,7 +119,7 @@ class Clients:
 
         problem = forget_client(client.pair.client)
         if problem:
-            self._voice.emit("log", source="init", text=problem)
+            self._events.emit("log", source="init", text=problem)
 
     def _refuse(self, link: Link, reason: str) -> None:
-        self._voice.emit("client-refused", interface=link.name, mac=link.mac, reason=reason)
+        self._events.emit("client-refused", interface=link.name, mac=link.mac, reason=reason)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from init.core.config import WifiNetwork
-    from init.core.protocol import Voice
+    from init.core.protocol import EventWriter
 
 JOINING, JOINED = "event: connect-info, ssid: ", "new: connected"
 FAILED = ("event: connect-failed", "event: disconnect-info")
@@ -50,9 +50,9 @@ UNUSABLE = "embed:networks."
 class IwdFailures:
     """Follows iwd's log lines.  A network that fails TIMES times is reported once, until it is joined."""
 
-    def __init__(self, networks: Sequence[WifiNetwork], voice: Voice) -> None:
+    def __init__(self, networks: Sequence[WifiNetwork], events: EventWriter) -> None:
         self._networks = networks
-        self._voice = voice
+        self._events = events
         self._trying = ""
         self._words = ""
         self._cause = len(CAUSES)
@@ -90,7 +90,7 @@ class IwdFailures:
             if network.ssid == self._trying:
                 times = self._failures[network.ssid] = self._failures.get(network.ssid, 0) + 1
                 if times == TIMES:
-                    self._voice.emit("degraded", reason=describe(number, network, self._words, self._cause))
+                    self._events.emit("degraded", reason=describe(number, network, self._words, self._cause))
         self._trying = ""
 
     def _tell_unusable(self, line: str) -> None:
@@ -100,7 +100,7 @@ class IwdFailures:
                 self._unusable.add(number)
                 reason = f"the Wi-Fi network {network.ssid!r} cannot be joined: its certificate or key is of no use"
                 words = line.strip()[:LONGEST]
-                self._voice.emit("degraded", reason=f"{reason} (iwd: {words}): check wifi.networks[{number}].eap")
+                self._events.emit("degraded", reason=f"{reason} (iwd: {words}): check wifi.networks[{number}].eap")
 
 
 def describe(number: int, network: WifiNetwork, words: str, cause: int = len(CAUSES)) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from init.core.loop import Loop
-    from init.core.protocol import Voice
+    from init.core.protocol import EventWriter
     from init.kernel.interfaces import LinkRequests
     from init.kernel.network import NetworkState
     from init.net.active import Active
@@ -43,7 +43,7 @@ class Leases:
         self,
         loop: Loop,
         requests: LinkRequests,
-        voice: Voice,
+        events: EventWriter,
         cards: Cards,
         active: Active,
         uplinks: Mapping[int, Uplink],
@@ -53,7 +53,7 @@ class Leases:
     ) -> None:
         self._loop = loop
         self._requests = requests
-        self._voice = voice
+        self._events = events
         self._cards = cards
         self._active = active
         self._uplinks = uplinks
@@ -125,9 +125,9 @@ class Leases:
         before, uplink.lease = uplink.lease, lease
         if lease is None:
             if before is not None:
-                self._voice.emit("uplink", state="lost", **uplink.fields)
+                self._events.emit("uplink", state="lost", **uplink.fields)
         elif before is None or before.fields != lease.fields:
-            self._voice.emit("uplink", state="lease", **(uplink.fields | lease.fields))
+            self._events.emit("uplink", state="lease", **(uplink.fields | lease.fields))
         if before is not None and (lease is None or before.address != lease.address):
             self.forget(before)
 
@@ -139,7 +139,7 @@ class Leases:
             return
         if before is not None and before.lease is not None:
             self.forget(before.lease, shared=True)  # their packets would leave by the other, as nobody's
-        self._voice.emit("route", **({"interface": None} if used is None else used.fields))
+        self._events.emit("route", **({"interface": None} if used is None else used.fields))
 
     def forget(self, lease: Lease | None, *, shared: bool = False) -> None:
         """Forget what goes by an address; one that the uplink in use has too only if it is `shared` by intent."""
@@ -151,12 +151,12 @@ class Leases:
             return
         problem = self._forget(lease.ip)
         if problem:
-            self._voice.emit("log", source="init", text=problem)
+            self._events.emit("log", source="init", text=problem)
 
     def _refuse(self, uplink: Uplink, address: str, gateway: str | None, reason: str) -> None:
         """Take an uplink down whose lease cannot be used; ConnMan asks for another when it is up again."""
         uplink.refused = True
-        self._voice.emit("uplink", state="refused", **uplink.fields, address=address, gateway=gateway, reason=reason)
+        self._events.emit("uplink", state="refused", **uplink.fields, address=address, gateway=gateway, reason=reason)
         self._set_up(uplink, False)
 
         def again() -> None:
@@ -171,4 +171,4 @@ class Leases:
             self._requests.set_up(uplink.index, up)
         except OSError as error:
             text = f"{uplink.name} could not be taken {'up' if up else 'down'}: {error.strerror}"
-            self._voice.emit("log", source="init", text=text)
+            self._events.emit("log", source="init", text=text)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from init.core.loop import Loop
-    from init.core.protocol import Voice
+    from init.core.protocol import EventWriter
     from init.core.supervisor import Supervisor
     from init.net.clients import Clients
     from init.net.firewall import Firewall
@@ -29,7 +29,7 @@ class RouterState:
     def __init__(
         self,
         loop: Loop,
-        voice: Voice,
+        events: EventWriter,
         firewall: Firewall,
         supervisor: Supervisor,
         uplinks: Uplinks,
@@ -37,7 +37,7 @@ class RouterState:
         on_ready: Callable[[], None],
     ) -> None:
         self._loop = loop
-        self._voice = voice
+        self._events = events
         self._firewall = firewall
         self._supervisor = supervisor
         self._uplinks = uplinks
@@ -68,10 +68,10 @@ class RouterState:
         if not self._was_ready and not self.missing:
             self._was_ready = True
             self._on_ready()
-            self._voice.emit("ready", uplinks=len(self._uplinks.all), clients=len(self._clients.all))
+            self._events.emit("ready", uplinks=len(self._uplinks.all), clients=len(self._clients.all))
         if self._told and self._uplinks.active is not None:
             self._told = ""
-            self._voice.emit("recovered", reason=f"clients can go out by {self._uplinks.active.name}")
+            self._events.emit("recovered", reason=f"clients can go out by {self._uplinks.active.name}")
         elif self._pathless and not self._waits:
             self._waits = True
             self._loop.later(NO_WAY_OUT_S, self._tell)
@@ -83,7 +83,7 @@ class RouterState:
             return
         names = ", ".join([f"{uplink.name} ({uplink.driver})" for uplink in self._uplinks.all])
         where = f"on {names}" if names else "and no uplink: no physical interface has a driver in this kernel"
-        self._voice.emit("degraded", reason=f"no lease in {seconds:g} s {where}")
+        self._events.emit("degraded", reason=f"no lease in {seconds:g} s {where}")
 
     @property
     def _pathless(self) -> str:
@@ -98,7 +98,7 @@ class RouterState:
         if reason and reason != self._told:
             self._told = reason
             self._is_due = True
-            self._voice.emit("degraded", reason=reason)
+            self._events.emit("degraded", reason=reason)
 
 
 def _lack(uplink: Uplink) -> str:

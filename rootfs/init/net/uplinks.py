@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from init.core.loop import Loop
-    from init.core.protocol import Voice
+    from init.core.protocol import EventWriter
     from init.kernel.interfaces import LinkRequests
     from init.kernel.network import NetworkState
     from init.kernel.rtnetlink import Link
@@ -42,7 +42,7 @@ class Uplinks:
         self,
         loop: Loop,
         requests: LinkRequests,
-        voice: Voice,
+        events: EventWriter,
         wanted: Sequence[WantedUplink],
         problem: Problem,
         routing: Routing,
@@ -52,15 +52,15 @@ class Uplinks:
     ) -> None:
         self._wifi = wifi
         self._requests = requests
-        self._cards = cards.Cards(requests, voice)
-        self._voice = voice
+        self._cards = cards.Cards(requests, events)
+        self._events = events
         self._wanted = wanted
         self._uplinks: dict[int, Uplink] = {}
         self._expected: dict[str, tuple[WantedUplink, str]] = {}
         self._duplicates: dict[int, tuple[Link, str]] = {}
-        self._active = Active(requests, routing, voice)
+        self._active = Active(requests, routing, events)
         self.leases = Leases(
-            loop, requests, voice, self._cards, self._active, self._uplinks, problem, lambda: self.several, forget
+            loop, requests, events, self._cards, self._active, self._uplinks, problem, lambda: self.several, forget
         )
 
     @property
@@ -92,18 +92,20 @@ class Uplinks:
         if not here:
             macs = ", ".join(dict.fromkeys([str(wanted.mac) for wanted in self._wanted]))
             text = f"{link.name} ({link.mac}, {driver}) is left alone: the uplink is to be {macs}"
-            self._voice.emit("log", source="init", text=text)
+            self._events.emit("log", source="init", text=text)
             return
         sends = cards.sent_mac(link.mac, here)
         other = self._of_mac(sends)
         if other is not None:  # ConnMan tells them by their MAC, and would lose both with either
             self._duplicates[link.index] = link, sends
             reason = f"duplicate: {other.name} has the same MAC"
-            self._voice.emit("uplink", state="refused", interface=link.name, mac=link.mac, driver=driver, reason=reason)
+            self._events.emit(
+                "uplink", state="refused", interface=link.name, mac=link.mac, driver=driver, reason=reason
+            )
             return
         if (self.several or self._uplinks) and (problem := self._active.keep_apart(self.all)):
             fields = {"interface": link.name, "mac": link.mac, "driver": driver}
-            self._voice.emit("uplink", state="refused", **fields, reason=problem)
+            self._events.emit("uplink", state="refused", **fields, reason=problem)
             return
         plain = next((wanted for wanted in here if wanted.vlan is None), None)
         names = [self._free(wanted) for wanted in here]
@@ -119,7 +121,7 @@ class Uplinks:
                     self._requests.add_vlan(link.index, vlan_name, wanted.vlan)
         except OSError as error:
             text = f"{link.name} ({link.mac}, {driver}) could not be set up: {error.strerror}"
-            self._voice.emit("log", source="init", text=text)
+            self._events.emit("log", source="init", text=text)
             return
         if plain is not None:
             self._found(Uplink(link.index, name, link.mac, driver, plain, sends))
@@ -141,7 +143,7 @@ class Uplinks:
             self._requests.rename(link.index, link.name, STANDBY_GROUP)
             take_up(self._requests, link.index)
         except OSError as error:
-            self._voice.emit("log", source="init", text=f"{link.name} could not be set up: {error.strerror}")
+            self._events.emit("log", source="init", text=f"{link.name} could not be set up: {error.strerror}")
             return
         self._found(Uplink(link.index, link.name, wanted.mac or link.mac, driver, wanted, link.mac))
 
@@ -158,7 +160,7 @@ class Uplinks:
 
     def _found(self, uplink: Uplink) -> None:
         self._uplinks[uplink.index] = uplink
-        self._voice.emit("uplink", state="found", **uplink.fields)
+        self._events.emit("uplink", state="found", **uplink.fields)
 
     def detach(self, index: int) -> None:
         """An interface was removed; a duplicate that waited takes its place."""
@@ -166,7 +168,7 @@ class Uplinks:
         uplink = self._uplinks.pop(index, None)
         if uplink is None:
             return
-        self._voice.emit("uplink", state="gone", **uplink.fields)
+        self._events.emit("uplink", state="gone", **uplink.fields)
         self.leases.forget(uplink.lease)
         waiting = next((link for link, sends in self._duplicates.values() if sends == uplink.sends), None)
         if waiting is not None and self._of_mac(uplink.sends) is None:  # a card's VLANs go one by one
@@ -178,5 +180,5 @@ class Uplinks:
         for uplink in self._uplinks.values():
             error = error_of(uplink.name)
             if error and error != uplink.error:
-                self._voice.emit("uplink-error", **(uplink.fields | {"error": error}))
+                self._events.emit("uplink-error", **(uplink.fields | {"error": error}))
             uplink.error = error

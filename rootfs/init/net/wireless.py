@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from init.core.config import WifiNetwork
-    from init.core.protocol import Voice
+    from init.core.protocol import EventWriter
 
     Secret = str | dict[str, str] | None  # a passphrase; with EAP its parts by name; nothing for an open network
 
@@ -163,22 +163,22 @@ def escaped(secret: str) -> str:
     return secret.replace("\\", "\\\\").replace(" ", "\\s")
 
 
-def prepare(networks: Sequence[WifiNetwork], voice: Voice, reload: Callable[[], None] | None = None) -> None:
+def prepare(networks: Sequence[WifiNetwork], events: EventWriter, reload: Callable[[], None] | None = None) -> None:
     """All that iwd needs before it starts.  What cannot be had is told; the router goes on with its other uplinks."""
     try:
         (reload or reload_regulatory_database)()
     except OSError as error:
         text = f"the kernel has no list of what each country allows, so that Wi-Fi is slow and quiet: {error.strerror}"
-        voice.emit("log", source="init", text=text)
+        events.emit("log", source="init", text=text)
     try:
         os.chown(RADIO_SWITCH, IWD_USER, IWD_USER)  # iwd does not run without it
         os.mkdir(STATE, 0o700)
         os.chown(STATE, IWD_USER, IWD_USER)
         write_networks(networks, secrets(networks))
     except CredentialsRefused as problem:
-        voice.emit("degraded", reason=str(problem))
+        events.emit("degraded", reason=str(problem))
     except OSError as error:
-        voice.emit("degraded", reason=f"Wi-Fi cannot run: {error.filename}: {error.strerror}")
+        events.emit("degraded", reason=f"Wi-Fi cannot run: {error.filename}: {error.strerror}")
 
 
 # ---- the kernel's list of what each country allows
