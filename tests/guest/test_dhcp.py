@@ -176,6 +176,19 @@ def test_an_even_address_of_a_pair_by_dhcp(lan: Lan) -> None:
     assert client.pings("10.0.2.2")  # behind the gateway
 
 
+def test_an_address_alone_by_dhcp_has_a_router_elsewhere(lan: Lan) -> None:
+    """Option 3 only, as providers of virtual machines give it: the router is in no network of the uplink's own."""
+    lan.world.upstream.ip("addr", "add", "10.9.1.1/32", "dev", "lan0")
+    lan.world.upstream.ip("route", "add", "10.9.0.7/32", "dev", "lan0")
+    lease = lan.leases(Answer("10.9.0.7/32", "10.9.1.1", None, server="10.9.1.1"))
+    assert (lease["address"], lease["gateway"]) == ("10.9.0.7/32", "10.9.1.1")
+    assert lan.routes["default"] == "10.9.1.1"
+    assert lan.uplink["active"] is True
+    client = lan.world.client(0x14)
+    lan.world.wait_for("client", router="100.115.92.20")
+    assert client.pings("10.0.2.2")  # behind the gateway
+
+
 @pytest.mark.parametrize("prefix", [31, 32])
 def test_a_static_address_of_a_pair_or_alone(lan_of: Callable[..., Lan], prefix: int) -> None:
     static = Uplink(
