@@ -245,7 +245,7 @@ def test_a_full_disk_under_the_report(size_kib: int, good: Path, qemu: Qemu) -> 
         ("404", "this mirror lacks that suite: set platform.mirror"),
         ("cut", "the mirror broke off or did not answer: run netvm-build lock again, or set platform.mirror"),
         ("hang", "the mirror broke off or did not answer: run netvm-build lock again, or set platform.mirror"),
-        ("portal", "what came is not signed by Debian: set platform.mirror"),
+        ("portal", "open {url}/dists/trixie/InRelease in a browser and log in, then run the same command again"),
     ],
 )
 def test_a_lock_from_a_mirror_that_fails(fault: str, hint: str, good: Path) -> None:
@@ -256,7 +256,7 @@ def test_a_lock_from_a_mirror_that_fails(fault: str, hint: str, good: Path) -> N
         env = {"APT_CONFIG": str(good / "apt.conf"), **LOOPBACK}
         done = netvm_build("lock", cwd=good, env=env, timeout_s=60)
     assert done.returncode == 5, done.stderr
-    assert f"hint: {hint}" in done.stderr
+    assert f"hint: {hint.format(url=mirror.url)}" in done.stderr
     assert mirror.url in done.stderr
     assert (good / "netvm.lock").read_bytes() == before
 
@@ -267,7 +267,7 @@ def test_a_lock_from_a_mirror_that_fails(fault: str, hint: str, good: Path) -> N
         ("404", "the lock is stale: the mirror no longer has ", "pin those with: netvm-build lock"),
         ("cut", "could not be downloaded: ", "run the same command again"),
         ("hang", "could not be downloaded: Timeout was reached", "run the same command again"),
-        ("portal", "hash mismatch in fixed-output derivation", "not the one that was locked: netvm-build lock"),
+        ("portal", "a page for a browser came instead of dbus-daemon_", "in a browser and log in, then run the same"),
     ],
 )
 def test_a_build_from_a_mirror_that_fails(fault: str, message: str, hint: str, good: Path) -> None:

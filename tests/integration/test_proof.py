@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 from netvm_build.build import debian, loading, locking
-from netvm_build.build.debian import apt, packages, places
+from netvm_build.build.debian import apt, packages, places, settings
+from netvm_build.build.debian.settings import Settings
 from netvm_build.cli import main
 from netvm_build.model import Router
 from netvm_build.util.errors import LockError, ToolMissing
@@ -65,7 +66,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         need(tool)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(apt, "_machine_settings", lambda: CHECKED)
+    monkeypatch.setattr(settings, "machine_settings", lambda: Settings(CHECKED))
     monkeypatch.setattr(places, "machine_targets", lambda: ())
     monkeypatch.setattr(places, "machine_snapshot", lambda: None)
     with served() as archive, signing_key(tmp_path) as key:
@@ -115,7 +116,7 @@ def test_a_mirror_that_stands_still(site: Site, monkeypatch: pytest.MonkeyPatch)
     site.publish(Suite("trixie-security", "stable-security", date=made), "/debian-security")
     with pytest.raises(LockError, match="expired"):
         site.resolve()
-    monkeypatch.setattr(apt, "_machine_settings", lambda: UNCHECKED)
+    monkeypatch.setattr(settings, "machine_settings", lambda: Settings(UNCHECKED))
     lock = site.resolve()
     assert f"the index of trixie-security at {site.archive.url}/debian-security expired 23 days ago" in site.notes
     (index,) = (one for one in lock.indexes if one.suite == "trixie-security")

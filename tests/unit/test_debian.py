@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 from netvm_build.build.debian import bootstrap, lock, mirrors, packages, places
-from netvm_build.build.debian.apt import Apt, configuration, sources
+from netvm_build.build.debian.apt import Apt, sources
 from netvm_build.build.debian.places import Where
+from netvm_build.build.debian.settings import configuration
 from netvm_build.model import Kernel, Platform, Router
 from netvm_build.util.errors import LockError
 from netvm_build.util.events import discard

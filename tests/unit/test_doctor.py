@@ -16,6 +16,7 @@ from typing import Any
 import jsonschema
 import pytest
 from netvm_build.build.debian import mirrors
+from netvm_build.build.nix import sandbox
 from netvm_build.cli import doctor, main
 from netvm_build.cli.doctor import Finding, State
 from netvm_build.util import process
@@ -160,7 +161,7 @@ def test_how_a_store_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 )
 def test_a_sandbox_that_cannot_be(monkeypatch: pytest.MonkeyPatch, switch: str, value: str, hint: str) -> None:
     runs(monkeypatch, unshare=CommandError("unshare failed", tail="unshare: unshare failed: Operation not permitted"))
-    monkeypatch.setattr(doctor, "read", lambda file: value if switch in file else "")
+    monkeypatch.setattr(sandbox, "read", lambda file: value if switch in file else "")
     finding = doctor.check_sandbox()
     assert finding.state is State.MISSING
     assert "Operation not permitted" in finding.found

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from netvm_build.build import debian, fetching, loading, locking, pipeline
+from netvm_build.build.debian.settings import Settings
 from netvm_build.build.nix import command as nix
 from netvm_build.cli import main
 from netvm_build.util.errors import LockError
@@ -159,15 +160,17 @@ def test_the_image_of_another_spec_is_named_before_it_is_replaced(here: Path, mo
 def test_a_mirror_of_a_lock_that_is_no_url_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pins, asked = a_lock(), []
 
-    def fetch_many(files: list[tuple[str, str, str]], *_: object, **__: object) -> tuple[set[str], bool]:
+    def fetch_many(files: list[tuple[str, str, str]], *_: object, **__: object) -> tuple[set[str], LockError | None]:
         asked.append([url.partition("/pool")[0] for url, _, _ in files])
-        return ({name for _, _, name in files}, False) if len(asked) == 1 else (set(), True)
+        if len(asked) > 1:
+            return set(), None
+        return {name for _, _, name in files}, LockError("a.deb could not be downloaded: no such server")
 
     names = tuple(map(fetching.store_name, pins.files()))
     monkeypatch.setattr(nix, "plan", lambda *_: nix.Planned(names, 0))
     monkeypatch.setattr(nix, "fetch_many", fetch_many)
     places = [{"debian": "http://[a.example"}, {"debian": "http://b.example"}]
-    assert fetching.fetch_missing(tmp_path / "tree", ["image"], pins, places, discard)
+    assert fetching.fetch_missing(tmp_path / "tree", ["image"], pins, places, Settings(), discard) is None
     assert asked == [["http://[a.example"] * 2, ["http://b.example"] * 2]
 
 

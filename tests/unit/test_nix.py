@@ -39,7 +39,8 @@ def test_a_platform_without_a_lock_has_the_machines_own_caches(monkeypatch: pyte
     text = nix.settings(root=True, locked=False)
     assert "substituters" not in text
     assert "max-jobs" not in text
-    assert "sandbox = true" in text
+    assert "sandbox =" not in text, "the user may switch it off"
+    assert "sandbox-fallback = false" in text
     monkeypatch.setenv("NIX_CONFIG", "substituters = https://cache.example")
     assert nix.environment(locked=False)["NIX_CONFIG"].count("substituters") == 1
 

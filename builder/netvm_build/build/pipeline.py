@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from netvm_build import kconfig
 from netvm_build.build import debian, fetching, indexing, kernel_index, patching
 from netvm_build.build import render as rendering
+from netvm_build.build.debian.settings import settings_here
 from netvm_build.build.loading import LOCK_NAME, Loaded, render
 from netvm_build.build.locking import locked, naming_the_spec, prove_once, refuse_unlocked
 from netvm_build.build.nix import command as nix
@@ -37,7 +38,7 @@ from netvm_build.util.errors import (
     SpecError,
 )
 from netvm_build.util.events import Note, Sink
-from netvm_build.util.files import claim, new_folder, replace_file
+from netvm_build.util.files import claim, may_write, new_folder, replace_file
 from netvm_build.util.paths import shown
 from netvm_build.util.trust import private_folder, real_path, require
 
@@ -81,7 +82,7 @@ def prepare(loaded: Loaded, work: Path, sink: Sink, *, update_lock: bool = False
     if not debian.has_bootstrap(tree / "bootstrap", pins.bootstrap.nar_sha256):
         (name,) = pins.sets["bootstrap"]
         package = pins.packages[name]
-        fetch = partial(nix.fetch, sha256=package.sha256, name="busybox-static.deb", sink=sink)
+        fetch = partial(fetching.fetch, sha256=package.sha256, name="busybox-static.deb", folder=work, sink=sink)
         deb = fetching.first(places(), package, fetch)
         debian.write_bootstrap(tree / "bootstrap", deb.read_bytes(), pins.bootstrap.nar_sha256)
     return tree
@@ -98,6 +99,13 @@ def _own_work_folder(loaded: Loaded, out: Path) -> Path:
     router = loaded.router
     require(loaded.path, loaded.lock_path, *router.kernel.fragment_dirs, *router.host_files)
     work = work_folder(out)
+    folder = next(parent for parent in work.parents if parent.exists())
+    if folder.is_dir() and not may_write(folder):
+        lock = [] if loaded.lock_file is None else ["--lock", shown(loaded.lock_file)]
+        command = shlex.join(["netvm-build", "build", shown(loaded.path), *lock])
+        raise NetvmError(
+            f"the image can't be written: {folder} is read-only", hint=f"name another place: {command} -o FOLDER"
+        )
     private_folder(work.parent)
     return work
 
@@ -163,7 +171,9 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
 def _from_anywhere(
     loaded: Loaded, tree: Path, attributes: Sequence[str], build: Callable[..., tuple[Path, ...]], sink: Sink
 ) -> tuple[Path, ...]:
-    """The result of a build, with files from other places if its mirror doesn't have them all."""
+    """The result of a build, with files from other places if its mirror doesn't have them all, or by apt."""
+    if loaded.locked:
+        _fetch_by_apt(loaded, tree, attributes, sink)
     try:
         return build(locked=loaded.locked)
     except LockError as error:
@@ -171,11 +181,21 @@ def _from_anywhere(
             raise
         sink(Note(f"{error.message}: trying other places"))
         pins = locked(loaded, sink, update=False)
-        if not fetching.fetch_missing(
-            tree, attributes, pins, debian.places_of(pins, debian.where_of(loaded.router)), sink
-        ):
+        places = debian.places_of(pins, debian.where_of(loaded.router))
+        if fetching.fetch_missing(tree, attributes, pins, places, settings_here(), sink) is not None:
             raise
     return build(locked=loaded.locked)
+
+
+def _fetch_by_apt(loaded: Loaded, tree: Path, attributes: Sequence[str], sink: Sink) -> None:
+    """Download what is missing by the machine's apt, if only that knows how to reach the mirror.  Raises LockError."""
+    settings = settings_here()
+    pins = locked(loaded, sink, update=False)
+    where = debian.where_of(loaded.router)
+    if fetching.is_for_apt(next(debian.places_of(pins, where)), settings):
+        failed = fetching.fetch_missing(tree, attributes, pins, debian.places_of(pins, where), settings, sink)
+        if failed is not None:
+            raise failed
 
 
 def _tell_other_spec(loaded: Loaded, work: Path, out: Path, sink: Sink) -> None:

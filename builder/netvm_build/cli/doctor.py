@@ -9,7 +9,6 @@ import fcntl
 import os
 import shutil
 import struct
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,11 +17,12 @@ from pathlib import Path
 
 from netvm_build.build.debian import mirrors, request_for
 from netvm_build.build.nix import command as nix
+from netvm_build.build.nix import sandbox
 from netvm_build.host import access
 from netvm_build.host.pci import Bus
 from netvm_build.model import Router
-from netvm_build.util import process, resources
-from netvm_build.util.errors import CommandError, NetvmError
+from netvm_build.util import process
+from netvm_build.util.errors import CommandError, NetvmError, ToolMissing
 from netvm_build.util.owners import Untrusted
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import accelerator, confinement, passt_trial
@@ -88,56 +88,26 @@ def _user() -> str:
     return os.environ.get("USER") or str(os.getuid())
 
 
-# Nix also names its sandbox's machine, which the seccomp filter of a container may forbid.
-_SET_HOST_NAME = (sys.executable, "-ISc", "import socket; socket.sethostname('localhost')")
-SANDBOX_TRIAL = ("-U", "-r", "-m", "-p", "-n", "-i", "-u", "-f", "--mount-proc", *_SET_HOST_NAME)
-
-_NAMESPACE_SWITCHES = (
-    ("/proc/sys/user/max_user_namespaces", "0", "sudo sysctl user.max_user_namespaces=15000"),
-    ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sudo sysctl kernel.unprivileged_userns_clone=1"),
-    (
-        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-        "1",
-        "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0",
-    ),
-)
-
-
 def check_sandbox() -> Finding:
-    """All the namespaces that Nix's sandbox and our build scripts enter (user_namespaces(7))."""
+    """All the namespaces that Nix's sandbox and our build scripts enter."""
     try:
-        process.run([process.find_tool("unshare", "util-linux"), *SANDBOX_TRIAL])
+        sandbox.trial()
     except CommandError as error:
-        reason = error.tail.strip().splitlines()
-        found = f"namespaces cannot be made: {reason[-1] if reason else error.message}"
-        return Finding("sandbox", State.MISSING, found, _allow_namespaces())
+        return Finding("sandbox", State.MISSING, sandbox.refused(error), sandbox.allow_namespaces())
     except NetvmError as error:
         return Finding("sandbox", State.MISSING, error.message, error.hint or "")
     return Finding("sandbox", State.OK, "user, mount, process and network namespaces")
-
-
-def _allow_namespaces() -> str:
-    for file, bad, hint in _NAMESPACE_SWITCHES:
-        if read(file) == bad:
-            return hint
-    return (
-        "a container needs --security-opt seccomp=unconfined and, with podman, --security-opt unmask=ALL, with docker"
-        f" --security-opt systempaths=unconfined: {resources.document('how-to/containers-and-ci.md')}"
-    )
-
-
-def read(file: str) -> str:
-    """A file of /proc or /sys, or nothing where it is not there."""
-    try:
-        return Path(file).read_text().strip()
-    except OSError:
-        return ""
 
 
 def check_packages() -> Finding:
     """apt, Debian's keys, and the mirror that packages would come from."""
     try:
         process.find_tool("apt-get", "apt")
+    except ToolMissing:
+        found = "no apt: a build from a lock works, making or verifying a lock doesn't"
+        hint = "run `netvm-build lock` on a Debian or in a container of it, and keep NAME.lock beside NAME.yaml here"
+        return Finding("packages", State.WARN, found, hint)
+    try:
         chosen = mirrors.choose_mirrors(request_for(Router()), mirrors.machine_targets())
     except NetvmError as error:
         return Finding("packages", State.MISSING, error.message, error.hint or "")
@@ -221,7 +191,7 @@ def check_confinement() -> Finding:
     except CommandError as error:
         return Finding("confinement", State.MISSING, error.message, error.hint or "")
     hints = [] if found.landlock else ["Landlock needs Linux 5.13 or later, and `landlock` in its parameter lsm="]
-    hints += [] if found.own_network else [f"a network namespace: {_allow_namespaces()}"]
+    hints += [] if found.own_network else [f"a network namespace: {sandbox.allow_namespaces()}"]
     hints += [] if seccomp else ["QEMU's own seccomp filter: use the QEMU that `build` brings"]
     if seccomp:  # the program of the trial had only ours
         found = replace(found, seccomp="filter", filters=None if found.filters is None else found.filters + 1)
@@ -274,7 +244,7 @@ def check_disk(store: Path = Path("/nix/store")) -> Finding:
 
 def check_memory(file: str = "/proc/meminfo") -> Finding:
     """Room for the compiler and for the VMs of a smoke boot."""
-    sizes = dict(line.split(":", 1) for line in read(file).splitlines() if ":" in line)
+    sizes = dict(line.split(":", 1) for line in sandbox.read(file).splitlines() if ":" in line)
     available_mib = int(sizes.get("MemAvailable", "0 kB").split()[0]) // 1024
     found = f"{available_mib} MiB available"
     if available_mib < 512:

@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from netvm_build.build import unreachable
+from netvm_build.build.debian import settings
 from netvm_build.build.debian.indexes import read_index
 from netvm_build.build.debian.lock import Index, Package
 from netvm_build.build.debian.mirrors import KEYRING, MAIN, SECURITY
 from netvm_build.build.debian.packages import BACKPORTS
-from netvm_build.model.architecture import X86_64
 from netvm_build.util import process
 from netvm_build.util.errors import CommandError, LockError, ToolMissing
 from netvm_build.util.files import scratch
@@ -28,9 +29,6 @@ SOURCES = "etc/apt/sources.list.d/netvm.sources"
 NEEDS_MIB = 256  # the indexes of two suites, uncompressed
 
 _URI = re.compile(r"'([^']+)' (\S+) ([0-9]{1,12}) SHA256:([0-9a-f]{64})")
-
-# How this machine reaches its mirrors (proxies, retries, dates it accepts) is up to its owner.
-_INHERITED = re.compile(r'Acquire::(?!IndexTargets|Allow|GzipIndexes|Languages|By-Hash)[\w:/.\[\]-]+ "[^"]*";')
 
 
 @dataclass(frozen=True)
@@ -151,13 +149,9 @@ def private_apt(
             hint="free some space there, or set TMPDIR to another folder",
         )
     with scratch(temporary, ".netvm-apt-") as root:
-        for folder in ("etc/apt/preferences.d", "etc/apt/apt.conf.d", "etc/apt/sources.list.d", "etc/apt/trusted.gpg.d",
-                       "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg"):  # fmt: skip
-            (root / folder).mkdir(parents=True)
-        (root / "var/lib/dpkg/status").touch()
-        (root / SOURCES).write_text(sources(suite, source_suites, mirrors, components, backports=backports))
         past = ('Acquire::Check-Valid-Until "false";',) if dated else ()
-        (root / "apt.conf").write_text(configuration(root, (*_machine_settings(), *past)))
+        settings.write_root(root, (*settings.machine_settings().lines, *past))
+        (root / SOURCES).write_text(sources(suite, source_suites, mirrors, components, backports=backports))
         apt = Apt(root, mirrors)
         apt.update()
         yield apt
@@ -194,29 +188,6 @@ def _asked(text: str) -> Iterator[tuple[str, str]]:
             yield fields["URIs"], suite
 
 
-def configuration(root: Path, inherited: tuple[str, ...]) -> str:
-    """apt.conf(5) of a private root."""
-    own = (
-        f'Dir "{root}";',
-        f'Dir::State::status "{root}/var/lib/dpkg/status";',
-        f'APT::Architecture "{X86_64.debian}";',
-        f'APT::Architectures {{ "{X86_64.debian}"; }};',
-        'APT::Sandbox::User "root";',  # only we may write to the private root, so _apt couldn't
-        'Acquire::Languages "none";',
-        'Acquire::ForceHash "SHA256";',
-        'Acquire::Retries "1";',
-        # A mirror that hangs is reported within three minutes: apt waits four times for each of four indexes.
-        'Acquire::http::Timeout "10";',
-        'Acquire::https::Timeout "10";',
-    )
-    return "\n".join((*own, *inherited)) + "\n"
-
-
-def _machine_settings() -> tuple[str, ...]:
-    dumped = process.run([process.find_tool("apt-config", "apt"), "dump"]).stdout
-    return tuple(line for line in dumped.splitlines() if _INHERITED.fullmatch(line))
-
-
 # What apt says → what to do about it; the first that fits.
 _HINTS = (
     (
@@ -250,6 +221,8 @@ def _explained(error: CommandError, mirrors: Mapping[str, str]) -> LockError:
     """What apt said, with what to do about it."""
     lines = [line.removeprefix("E: ").rstrip(".") for line in error.tail.splitlines() if line.startswith("E: ")]
     said = [line for line in lines if not line.startswith(_FOLLOWS)] or [error.message]
+    if (refused := unreachable.explained(error.tail)) is not None:
+        return LockError(refused[0], argv=error.argv, status=error.status, tail=error.tail, hint=refused[1])
     message = said[0] + (f" (and {len(said) - 1} more)" if len(said) > 1 else "")
     hint = next((hint for pattern, hint in _HINTS if re.search(pattern, error.tail)), _OTHERWISE)
     hint = hint.format(mirrors=", ".join(mirrors.values()))

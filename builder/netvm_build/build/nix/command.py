@@ -10,15 +10,20 @@ host is in sight.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import os
 import re
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from netvm_build.build import unreachable
+from netvm_build.build.nix import sandbox
 from netvm_build.build.nix.literal import Raw, literal
 from netvm_build.build.nix.log import NixLog
 from netvm_build.kconfig import mismatch_error, mismatches_in, patch_failures_in
@@ -43,22 +48,32 @@ def settings(*, root: bool, cores: int = 0, locked: bool = True) -> str:
     """What NIX_CONFIG adds to the machine's own settings (nix.conf(5)); `cores` 0: all of them.
 
     `locked`: every input is in a lock, and no binary cache has anything made of it, so none is asked.  Otherwise the
-    machine's own caches and number of jobs stand.
+    machine's own caches, number of jobs and `sandbox` stand.
     """
     lines = ["experimental-features = nix-command"]
     if locked:
         lines += ["substituters =", f"max-jobs = {_MAX_JOBS}", f"cores = {cores}"]
     if root:
         # No daemon: root builds by itself, in the sandbox, and needs no build users for it.
-        lines += ["build-users-group =", "sandbox = true", "sandbox-fallback = false"]
+        lines += ["build-users-group =", "sandbox-fallback = false"]
+        lines += ["sandbox = true"] if locked else []
     return "\n".join(lines)
+
+
+def builds_by_itself() -> bool:
+    """Whether Nix builds without a daemon here, as it does for root."""
+    return os.geteuid() == 0 and os.environ.get("NIX_REMOTE", "") in ("", "auto", "local")
+
+
+def _given() -> str:
+    """The settings that our own caller gives to Nix."""
+    return os.environ.get("NIX_CONFIG", "")
 
 
 def environment(*, locked: bool = True) -> dict[str, str]:
     """The environment of every call to Nix; `locked` as for `settings`."""
-    given = os.environ.get("NIX_CONFIG", "")
-    by_itself = os.geteuid() == 0 and os.environ.get("NIX_REMOTE", "") in ("", "auto", "local")
-    config = "\n".join(filter(None, (*_PATIENCE, given, settings(root=by_itself, locked=locked))))
+    own = settings(root=builds_by_itself(), locked=locked)
+    config = "\n".join(filter(None, (*_PATIENCE, _given(), own)))
     # Nix stops if TMPDIR doesn't exist; everything else uses /tmp then.
     return {"NIX_CONFIG": config, "TMPDIR": tempfile.gettempdir()}
 
@@ -107,8 +122,8 @@ def build(
 
 def fetch_many(
     files: Sequence[tuple[str, str, str]], expression: Path, sink: Sink, *, stage: str
-) -> tuple[set[str], bool]:
-    """Download files given as (URL, SHA-256, name), as many as can be; the names of the rest, and whether all answered.
+) -> tuple[set[str], CommandError | None]:
+    """Download files given as (URL, SHA-256, name), as many as can be; the names of the rest, and why one didn't come.
 
     `expression` is a file to write.  The store path of a file depends on its hash and name, not on its URL.
     """
@@ -122,14 +137,29 @@ def fetch_many(
         argv = build_argv(nix, expression, list(fetched), out_link=None)
         _run([*argv, "--keep-going"], sink, stage=stage)
     except CommandError as error:
-        return set(plan(expression, *fetched).derivations), "could not be downloaded" not in error.message
-    return set(), True
+        return set(plan(expression, *fetched).derivations), error
+    return set(), None
 
 
 def fetch(url: str, sha256: str, name: str, sink: Sink) -> Path:
     """The store path of one downloaded file."""
     nix = process.find_tool("nix", PACKAGE)
     return _run(fetch_argv(nix, url, sha256, name), sink, stage=f"fetch {name}")[0]
+
+
+def path_of(sha256: str, name: str) -> Path:
+    """The store path of a file that has a hash."""
+    argv = [process.find_tool("nix-store", PACKAGE), "--print-fixed-path", "sha256", sha256, name]
+    return Path(process.run(argv, env=environment()).stdout.strip())
+
+
+def add_files(files: Sequence[Path]) -> list[Path]:
+    """Add files to the store as a derivation with their SHA-256 would have; their store paths."""
+    if not files:
+        return []
+    nix_store = process.find_tool("nix-store", PACKAGE)
+    argv = [nix_store, "--add-fixed", "sha256", *map(str, files)]
+    return [Path(line) for line in process.run(argv, env=environment()).stdout.splitlines()]
 
 
 @dataclass(frozen=True)
@@ -159,6 +189,8 @@ def plan(tree: Path, *attributes: str, locked: bool = True) -> Planned:
 
 
 def _run(argv: list[str], sink: Sink, *, stage: str, log: Path | None = None, locked: bool = True) -> tuple[Path, ...]:
+    if locked:
+        sandbox.require_switched_on(_given())
     started = time.monotonic()
     sink(StageStarted(stage))
     reader = NixLog(stage, sink)
@@ -189,37 +221,51 @@ def explained(error: CommandError, reader: NixLog, log: Path | None, *, locked: 
     tail = "\n".join(list(reader.lines)[-process.TAIL_LINES :])
     common = {"argv": error.argv, "status": error.status, "tail": tail, "log": log}
     everything = f"{said}\n{text}"
-    file = _file_error(everything, message, locked=locked)
+    forbidden = sandbox.explained(said, by_itself=False, locked=locked)
+    file = _file_error(everything, message, locked=locked) if forbidden is None else None
     if file is not None:
         kind, message, hint = file
         common["tail"] = "\n".join(line for line in tail.splitlines() if line.startswith("error: "))  # not the HTML
         return kind(message, hint=hint, **common)  # type: ignore[arg-type]
+    forbidden = forbidden or sandbox.explained(everything, by_itself=builds_by_itself(), locked=locked)
+    if forbidden is not None:
+        return NixBuildError(forbidden[0], hint=forbidden[1], **common)  # type: ignore[arg-type]
     kind = NixBuildError if reader.lines and ("builder for" in said or "differ" in said) else NixEvalError
     return kind(message, hint=_hint(everything, log), **common)  # type: ignore[arg-type]
 
 
 def _file_error(text: str, message: str, *, locked: bool) -> tuple[type[CommandError], str, str] | None:
     """What went wrong with a file from the network: the kind of error, its message and hint."""
+    kind = LockError if locked else NixBuildError
+    if (refused := unreachable.explained(text)) is not None:
+        return kind, *refused
     gone = re.search(r"unable to download '([^']+)': (.*?)(?:; retrying in .*)?$", text, re.MULTILINE)
     if gone is not None:
         url, reason = gone.groups()
-        name = url.rsplit("/", 1)[-1]
         if not locked:
             hint = "check the network, and platform.nixpkgs if it is a URL; a binary cache saves most of the downloads"
-            return NixBuildError, f"{url} could not be downloaded: {reason}", hint
-        if "404" in reason:
-            hint = (
-                "a mirror keeps only current versions: set platform.snapshot to an archive of old ones, or"
-                " pin those with: netvm-build lock"
-            )
-            return LockError, f"the lock is stale: the mirror no longer has {name}", hint
-        hint = "check the network and run the same command again: what is downloaded stays"
-        return LockError, f"{name} could not be downloaded: {reason}", hint
+            return kind, f"{url} {unreachable.DIDNT_COME}{reason}", hint
+        return kind, *unreachable.not_downloaded(url, reason)
     if "hash mismatch in fixed-output derivation" in text:
+        name, came = _instead(text)
+        if unreachable.is_page(came):
+            return kind, *unreachable.login_page("", name)
         if locked:
-            return LockError, message, "the file is not the one that was locked: netvm-build lock"
-        return NixBuildError, message, "the file is not the one that this nixpkgs was made for: try a newer nixpkgs"
+            return kind, message, "the file is not the one that was locked: netvm-build lock"
+        return kind, message, "the file is not the one that this nixpkgs was made for: try a newer nixpkgs"
     return None
+
+
+# Later versions tell the URL between the two lines.
+_MISMATCH = re.compile(r"derivation '/nix/store/[a-z0-9]{32}-(.+)\.drv':(?:\n.*){1,3}?\n\s+got: +sha256-(\S+)")
+
+
+def _instead(text: str) -> tuple[str, Path]:
+    """The name of a file with another hash than it must have, and what came: the store keeps that by its own hash."""
+    if (found := _MISMATCH.search(text)) is not None:
+        with suppress(binascii.Error, CommandError):
+            return found[1], path_of(base64.b64decode(found[2], validate=True).hex(), found[1])
+    return "", Path(os.devnull)
 
 
 def _first_line(said: str) -> str:
