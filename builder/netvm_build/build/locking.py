@@ -103,6 +103,11 @@ def naming_the_spec(loaded: Loaded) -> Iterator[None]:
     """Have the hints of lock errors name the spec, which what raises them doesn't know."""
     try:
         yield
+    except ToolMissing as error:
+        if error.package == "apt":
+            where = "on a Debian, or in a container of it"
+            error.hint = f"make the lock {where}: {loaded.lock_command}; then put it here: {shown(loaded.lock_path)}"
+        raise
     except LockError as error:
         if error.hint is not None and loaded.lock_command not in error.hint:
             error.hint = error.hint.replace(LOCK_COMMAND, loaded.lock_command)
