@@ -55,7 +55,7 @@ let
   } // (if router ? firmware then { own = router.firmware; } else { })
     // (if moduleNames == null then { } else { names = moduleNames; }));
 
-  rootfs = platform.buildRootfs {
+  rootfs = platform.buildRootfs ({
     tree = ./rootfs;
     inherit ruleset drivers;
     inherit (router) verity;
@@ -63,7 +63,7 @@ let
     programs = [ "usr/bin/python3" "usr/bin/dbus-daemon" "usr/sbin/connmand" ] ++ router.programs or [ ];
     # What a client VM of the smoke boot imports beside what init does.
     modules = [ "base64" "ctypes" "fcntl" "gzip" "hashlib" "json" "select" "selectors" "socket" "struct" "traceback" ];
-  };
+  } // (if router ? extras then { inherit (router) extras packaged; } else { }));
 
   image = platform.assemble {
     inherit kernel rootfs drivers;

@@ -30,7 +30,10 @@ def test_a_spec_is_in_order_and_its_tree_is_rendered(documented: Documented, tmp
 
 
 def write_host_files(text: str, folder: Path) -> None:
-    """Put a patch, a driver or firmware where a spec names one."""
+    """Put a patch, a driver, firmware or any file where a spec names one."""
+    for path in (folder / one for one in re.findall(r"\bsource: ([\w./-]+)", text)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("text\n")
     for key, paths in re.findall(r"^  (patches|extra_modules|firmware_files): \[(.*?)\]", text, re.MULTILINE):
         for path in (folder / one.strip() for one in paths.split(",")):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -103,7 +103,14 @@ COMMON = {
         ],
     },
     "machine": {"memory_mib": 128, "cpus": 2, "nic": "e1000e", "watchdog_s": 30},
-    "image": {"verity": False},
+    "image": {
+        "verity": False,
+        "files": [
+            {"source": "own.fw", "target": "/etc/own", "mode": "0644"},
+            {"source": "other/own.fw", "target": "/usr/bin/own", "mode": "0755"},
+        ],
+        "packages": ["dnsmasq-base", "tzdata"],
+    },
 }
 SHORT = COMMON | {"uplink": STATIC | {"mac": "52:54:00:12:34:56"}}
 SEVERAL = COMMON | {
@@ -232,6 +239,7 @@ def of_both() -> Iterator[Mistake]:
     yield rule(("platform", "suite"), "bookworm", "platform.kind")
     yield rule(("kernel", "extra_modules"), ["r8125", "other/r8125"])
     yield rule(("kernel", "firmware_files"), ["own.fw", "other/own.fw"])
+    yield rule(("image", "files", 1, "target"), "/etc/own", "image.files[0].target")
 
 
 def of_one() -> Iterator[Mistake]:

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Router → the files of the user's in its rendered tree: patches, sources of drivers, firmware."""
+"""Router → the files of the user's in its rendered tree: patches, sources of drivers, firmware, files of the root."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,17 @@ from netvm_build.model import Router
 
 FIRMWARE = "usr/lib/firmware"
 
-_KEYS = ("kernel.backports", "kernel.patches", "kernel.extra_modules", "kernel.firmware_files")
+EXTRAS = "extras"
+"""The folder of a tree with what a spec adds to the root: `files`, by their targets, and `extras.json` about them."""
+
+_KEYS = (
+    "kernel.backports",
+    "kernel.patches",
+    "kernel.extra_modules",
+    "kernel.firmware_files",
+    "image.files",
+    "image.packages",
+)
 
 
 def files(router: Router) -> Mapping[str, bytes]:
@@ -27,7 +38,17 @@ def files(router: Router) -> Mapping[str, bytes]:
     for file in kernel.firmware_files:
         # Once for the root, whether a driver says that it needs the file or not, and once to win over a package's.
         found |= dict.fromkeys((f"{at}/{FIRMWARE}/{file.firmware_name}" for at in ("rootfs", "firmware")), file.content)
-    return found
+    return found | _extras(router)
+
+
+def _extras(router: Router) -> dict[str, bytes]:
+    """What templates/platforms/shared/add_extras.py reads; nothing where a spec adds nothing."""
+    image = router.image
+    if not (image.files or image.packages):
+        return {}
+    about = {"modes": {file.target: f"{file.mode:04o}" for file in image.files}}
+    found = {f"{EXTRAS}/files{file.target}": file.source.content for file in image.files}
+    return found | {f"{EXTRAS}/extras.json": json.dumps(about, indent=1, sort_keys=True).encode() + b"\n"}
 
 
 def leave_out(spec: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ Rules about one value live with the reader of the spec, rules that span fields i
 """
 
 from netvm_build.model.clients import DEFAULT_POOL, HELPERS, AllowedPair, Clients, Dns, Forward, NamedClient
+from netvm_build.model.extras import ImageFile, RootImage
 from netvm_build.model.files import HostFile, HostFolder
 from netvm_build.model.nics import FAMILIES, NIC_FAMILIES, NIC_MODELS, NICS, NicFamily, NicModel
 from netvm_build.model.router import (
@@ -23,7 +24,6 @@ from netvm_build.model.router import (
     Platform,
     PlatformKind,
     RequestedOption,
-    RootImage,
     Route,
     Router,
     Source,
@@ -56,6 +56,7 @@ __all__ = [
     "Forward",
     "HostFile",
     "HostFolder",
+    "ImageFile",
     "Kernel",
     "Machine",
     "NamedClient",

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 from netvm_build.model.clients import Clients
+from netvm_build.model.extras import RootImage
 from netvm_build.model.files import HostFile, HostFolder
 from netvm_build.model.versions import EVERY_VERSION, Versions
 from netvm_build.model.wireless import Wifi
@@ -203,13 +204,6 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class RootImage:
-    """With `verity` the kernel holds every block of the root against a hash on its command line (dm-verity)."""
-
-    verity: bool = False
-
-
-@dataclass(frozen=True)
 class Router:
     """A whole router VM.  `name` is also its host name and the image's name.
 
@@ -225,7 +219,7 @@ class Router:
     clients: Clients = field(default_factory=Clients)
     wifi: Wifi = field(default_factory=Wifi)
     machine: Machine = Machine()
-    image: RootImage = RootImage()
+    image: RootImage = field(default_factory=RootImage)
 
     @property
     def all_uplinks(self) -> tuple[Uplink, ...]:
@@ -236,7 +230,8 @@ class Router:
     def host_files(self) -> tuple[Path, ...]:
         """The files and folders of the user's that become part of the image."""
         kernel = self.kernel
-        files = (file.path for file in (*kernel.patches, *kernel.firmware_files))
+        own = (file.source for file in self.image.files)
+        files = (file.path for file in (*kernel.patches, *kernel.firmware_files, *own))
         folders = (folder.path for folder in kernel.extra_modules)
         return (*files, *folders, *(folder.path / name for folder in kernel.extra_modules for name, _ in folder.files))
 

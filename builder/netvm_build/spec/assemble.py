@@ -61,7 +61,7 @@ def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
     values = _Values(entries, log)
     take = values.take
     _version(values)
-    verity, uplink, uplinks = take(keys.machine.VERITY), _uplink(values), take(keys.router.UPLINKS)
+    verity, uplink, uplinks = take(keys.image.VERITY), _uplink(values), take(keys.router.UPLINKS)
     clients = _clients(values)
     stock, memory_mib = take(keys.kernel.STOCK), take(keys.machine.MEMORY_MIB)
     if stock and keys.machine.MEMORY_MIB.path not in values.entries:
@@ -92,7 +92,11 @@ def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
             memory_mib=memory_mib,
             **{key.path.rpartition(".")[2]: take(key) for key in keys.machine.AS_READ},
         ),
-        image=model.RootImage(verity=verity),
+        image=model.RootImage(
+            verity=verity,
+            files=take(keys.image.FILES),
+            packages=take(keys.image.PACKAGES),
+        ),
     )
 
 

@@ -98,7 +98,7 @@ def _section(section: Section, defaults: Mapping[str, Json]) -> dict[str, Json]:
 def _example(key: Key[Any]) -> Json:
     """The example as JSON, by way of the reader that the spec itself is read with."""
     example = yaml_nodes.compose(key.example, "").root or yaml_nodes.Invalid(0)
-    return key.reader.dump(key.reader.read(example, At(Log("", Path("/")), key.path, 1)))
+    return key.reader.dump(key.reader.read(example, At(Log("", Path("/"), stored=True), key.path, 1)))
 
 
 def _plain(doc: str) -> str:

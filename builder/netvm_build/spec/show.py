@@ -16,6 +16,8 @@ from netvm_build.spec.load import Loaded
 from netvm_build.spec.yaml_nodes import joined, written
 
 COMMENT_COLUMN = 40
+_ENTRIES = frozenset({"uplinks", "clients.named", "clients.forwards", "wifi.networks", "image.files"})
+"""Lists with an item on each line."""
 _PLAIN_OPTION = re.compile(r"yes|no|[0-9]+|0x[0-9a-f]+")  # as a kernel option's value these need no quotes
 
 
@@ -57,7 +59,7 @@ def _lines(value: dict[str, Json], path: str) -> Iterator[tuple[str, str]]:
 
 
 def _value(start: str, value: Json, path: str, indent: str) -> Iterator[tuple[str, str]]:
-    if path in ("uplinks", "clients.named", "clients.forwards", "wifi.networks") and value:
+    if path in _ENTRIES and value:
         yield start, ""
         for number, item in enumerate(value):
             yield f"{indent}  - {flow(item)}", f"{path}[{number}]"

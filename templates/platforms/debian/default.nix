@@ -141,7 +141,8 @@ rec {
   # The guest's root as a file system image: what `tree` holds with the ruleset, and the programs it runs with the
   # libraries they need.
   # With verity, the hash tree follows it, and a file `verity` tells the kernel of both.
-  buildRootfs = { tree, ruleset, programs, modules, verity, drivers }: packages.runIn {
+  # `extras` is what the spec adds, with `packaged` also programs of the lock's set `extra`.
+  buildRootfs = { tree, ruleset, programs, modules, verity, drivers, extras ? null, packaged ? false }: packages.runIn ({
     name = "rootfs";
     root = packages.root "imager";
     script = ../shared/rootfs.sh;
@@ -151,7 +152,11 @@ rec {
     inherit tree ruleset programs modules verity drivers;
     # Debian's alternatives would choose between its signature and upstream's, whose key every kernel has.
     regdb = if wireless then "${packages.root "guest"}/usr/lib/firmware/regulatory.db" else "";
-  };
+  } // (if extras == null then { } else {
+    inherit extras;
+    adder = ../shared/add_extras.py;
+    added = if packaged then [ (packages.root "extra") (packages.root "extra-libraries") ] else [ ];
+  }));
 
   # → { manifest.json, kernel, kernel.config, rootfs.img }, and initrd if the kernel is stock; it names `qemu`,
   # so whatever keeps the image from the garbage collector keeps that too.

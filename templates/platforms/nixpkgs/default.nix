@@ -75,14 +75,19 @@ in
   # The guest's root as a file system image: what `tree` holds with the ruleset, and the programs it runs with the
   # libraries they need.
   # With verity, the hash tree follows it, and a file `verity` tells the kernel of both.
-  buildRootfs = { tree, ruleset, programs, modules, verity, drivers }: pkgs.runCommand "rootfs"
-    {
+  # `extras` is what the spec adds: files, and no packages.
+  buildRootfs = { tree, ruleset, programs, modules, verity, drivers, extras ? null, packaged ? false }:
+    pkgs.runCommand "rootfs" ({
       nativeBuildInputs = [ python pkgs.buildPackages.erofs-utils ];
       maker = ../shared/make_rootfs.py;
       verityMaker = ../shared/make_verity.py;
       parts = [ guest ];
       inherit tree ruleset programs modules verity drivers;
-    } ". ${../shared/rootfs.sh}";
+    } // (if extras == null then { } else {
+      inherit extras;
+      adder = ../shared/add_extras.py;
+      added = [ ];
+    })) ". ${../shared/rootfs.sh}";
 
   # → { manifest.json, kernel, kernel.config, rootfs.img }.  The manifest names `qemu`, so whatever keeps the image from
   # the garbage collector keeps that too.

@@ -37,6 +37,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PATH = re.compile(r"(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9._+~%-]+(/[A-Za-z0-9._+~%-]+)*")
 _MIRROR = r"https?://[!-~]+"
 _NAME = r"[a-z][a-z0-9-]*"
+_PART = r"[a-z0-9][a-z0-9+.-]*"
 _PACKAGE = r"[a-z0-9][a-z0-9+.-]+_[A-Za-z0-9.+~:-]+_[a-z0-9]+"
 _VERSION = r"[A-Za-z0-9][A-Za-z0-9.+~:-]*"
 _SUITE = r"[a-z][a-z0-9./-]*"
@@ -115,7 +116,8 @@ class Lock:
     packages: Mapping[Annotated[str, matching(_PACKAGE, "name_version_architecture of a package")], Package]
     sources: Mapping[Annotated[str, matching(_NAME, "the name of a part")], SourcePackage]
     versions: Mapping[
-        Annotated[str, matching(_NAME, "the name of a part")], Annotated[str, matching(_VERSION, "a version")]
+        Annotated[str, matching(_PART, "the name of a part or package")],
+        Annotated[str, matching(_VERSION, "a version")],
     ]
     bootstrap: Bootstrap
     made: Annotated[str, matching(f"|{_DATE}", "a time such as 2026-01-31T10:30:00Z, or empty")] = ""

@@ -66,8 +66,11 @@ WIFI_SETS: Mapping[str, tuple[str, ...]] = {
     "guest": ("iwd", "wireless-regdb"),
 }
 
+# What a spec adds to the root: its packages, whose files are in the root, and all that their programs may load.
+EXTRA, EXTRA_LIBRARIES = "extra", "extra-libraries"
+
 # Sets of which only the named packages are wanted, not what they depend on.
-WITHOUT_DEPENDENCIES = frozenset({"bootstrap", "linux", FIRMWARE})
+WITHOUT_DEPENDENCIES = frozenset({"bootstrap", "linux", FIRMWARE, EXTRA})
 
 # Sets of which only the packages of such a name are wanted: linux-image-amd64 stands for the one of today.
 ONLY: Mapping[str, str] = {"stock": r"linux-image-[0-9].*"}
@@ -145,9 +148,11 @@ def request_for(router: Router) -> Request:
         sets |= {name: tuple(f"{package}{of}" for package in asked) for name, asked in STOCK.items()}
     if kernel.firmware:
         sets[FIRMWARE] = tuple(f"firmware-{name}" for name in kernel.firmware)
+    if router.image.packages:
+        sets[EXTRA] = sets[EXTRA_LIBRARIES] = router.image.packages
     return Request(
         suite=router.platform.suite,
-        sets={name: tuple(p.format(kernel=kernel.version) for p in asked) for name, asked in sets.items()},
+        sets={name: tuple(p.replace("{kernel}", kernel.version) for p in asked) for name, asked in sets.items()},
         sources=dict(SOURCES),
         backports=kernel.backports,
     )

@@ -17,6 +17,7 @@ from netvm_build.build.debian.indexes import expired
 from netvm_build.build.debian.lock import DATE, Bootstrap, Lock, Package, SourcePackage
 from netvm_build.build.debian.mirrors import MAIN, choose_mirrors, machine_targets
 from netvm_build.build.debian.packages import (
+    EXTRA,
     FIRMWARE,
     FIRMWARE_COMPONENT,
     ONLY,
@@ -95,6 +96,8 @@ def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) ->
         except LockError as error:
             if f"locate package {SOURCE_PACKAGE}" in error.message:
                 error.hint = _another_series(request, apt)
+            elif name == EXTRA:
+                error.hint = f"look at image.packages: packages.debian.org shows what {request.suite} has in main"
             raise
         if name in ONLY:
             found = {package: file for package, file in found.items() if re.fullmatch(ONLY[name], package)}
@@ -112,6 +115,8 @@ def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) ->
     present = {part: prefix for part, prefix in WIFI_VERSIONS.items() if any(n.startswith(prefix) for n in packages)}
     versions |= {part: version_of(packages, prefix) for part, prefix in present.items()}
     versions |= {part: upstream(source.version) for part, source in sources.items()}
+    # Those of the spec are named in the manifest too, each by its own name.
+    versions = {name: version_of(packages, f"{re.escape(name)}_") for name in request.sets.get(EXTRA, ())} | versions
     return Lock(
         request,
         mirrors,

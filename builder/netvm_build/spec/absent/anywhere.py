@@ -103,10 +103,10 @@ ABSENT_ANYWHERE = (
         "the network before the router is `uplink`, or a list of `uplinks`",
     ),
     Absent(
-        "programs in the guest",
-        ("ssh", "sshd", "users", "packages", "services", "password", "root_password", "authorized_keys"),
+        "logins",
+        ("ssh", "sshd", "users", "password", "root_password", "authorized_keys"),
         (TOP,),
-        "nobody logs in to the router, and nothing can be added to it: see what it does with `netvm-build status`,"
-        " `events` and `console`",
+        "nobody logs in to the router: see what it does with `netvm-build status`, `events` and `console`; programs are"
+        " added by `image.packages` and `image.files`",
     ),
 )

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""Readers of files of the user's that become part of the image: patches, sources of drivers, firmware."""
+"""Readers of files of the user's that become part of the image: patches, sources of drivers, firmware, any others."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from netvm_build.util import patches, paths
 
 MOST_PATCH = 8 << 20  # bytes
 MOST_FIRMWARE = 64 << 20
+MOST_FILE = 64 << 20
 MOST_SOURCE = 64 << 20  # bytes of a driver's source, in
 MOST_SOURCES = 4000  # files
 
@@ -95,8 +96,13 @@ def _judge_firmware(path: Path, content: bytes) -> None:
         raise ReadError(f"{name!r} is not the name of firmware", hint)
 
 
+def _judge_nothing(_path: Path, _content: bytes) -> None:
+    """Any file will do."""
+
+
 PATCH = _file("a patch", MOST_PATCH, _judge_patch)
 FIRMWARE_FILE = _file("a file of firmware", MOST_FIRMWARE, _judge_firmware)
+ANY_FILE = _file("a file", MOST_FILE, _judge_nothing)
 
 
 def _read_source(node: Node, at: At) -> HostFolder:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from netvm_build.spec.keys import clients, kernel, machine, platform, router, uplink, wifi
+from netvm_build.spec.keys import clients, image, kernel, machine, platform, router, uplink, wifi
 from netvm_build.spec.keys.key import Key, Section
 from netvm_build.spec.keys.router import VERSION_READ
 
@@ -36,4 +36,5 @@ KEYS: tuple[Key[Any], ...] = (
     *clients.KEYS,
     *wifi.KEYS,
     *machine.KEYS,
+    *image.KEYS,
 )

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The virtual machine, and the image itself."""
+"""The virtual machine."""
 
 from __future__ import annotations
 
@@ -82,16 +82,7 @@ RX_QUEUE_SIZE = Key(
     "0",
 )
 
-VERITY = Key(
-    "image.verity",
-    names.BOOLEAN,
-    lambda r: r.image.verity,
-    "Whether the kernel holds every block of the root against a hash on its command line (dm-verity), and panics at the"
-    " first that differs. Selects the fragment `verity`.",
-    "true",
-)
-
 AS_READ: tuple[Key[Any], ...] = (CPUS, NIC, WATCHDOG, VHOST, QUEUES, OFFLOADS, RX_QUEUE_SIZE)
 """Each is the field of its name of `model.Machine`."""
 
-KEYS: tuple[Key[Any], ...] = (MEMORY_MIB, *AS_READ, VERITY)
+KEYS: tuple[Key[Any], ...] = (MEMORY_MIB, *AS_READ)
