@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import struct
 import time
+from dataclasses import replace
 from itertools import count, islice
 
 from fuzz import checksum, octets
-from netvm_build.spec.rules.fragments import FEW, LARGE, MANY, WAITING
-from shows import QUIET, opened, shown
+from netvm_build.spec.rules.fragments import FEW, LARGE, MANY, REMEMBERED_MS, WAITING
+from shows import DEFAULT, QUIET, opened, shown
 from wires import GATEWAY, IP, SERVER, UDP, UPLINK, Wire
 from workbench import Bench
 
@@ -121,6 +122,22 @@ def a_client_has_so_many_incomplete_datagrams(bench: Bench) -> None:
     bench.refused(upstream, *lone(upstream, laptop.address, 3), by="from_uplink")
     frames = [frame for number in fresh(10) for frame in pieces(printer, SERVER, number, udp(7, 9, WHOLE))]
     arrive(bench, printer, upstream, frames, 10)
+
+
+ASKED, PLACES = 50, 64
+"""What a spec asks for, and the power of two that it fits in."""
+
+
+@shown(replace(DEFAULT, clients=replace(DEFAULT.clients, fragments=ASKED)))
+def a_client_has_as_many_incomplete_datagrams_as_the_spec_says(bench: Bench) -> None:
+    """And each part of the outside half as many; what arrives whole is not counted."""
+    laptop, printer, upstream = bench.laptop, bench.printer, bench.upstream
+    assert PLACES * 0.98 < accepted(bench, laptop, lone(laptop, SERVER, 16 * PLACES)) <= PLACES
+    assert PLACES * 0.47 < accepted(bench, upstream, lone(upstream, UPLINK, 16 * PLACES, SERVER)) <= PLACES / 2
+    for wire in (printer, laptop):  # of the other client, and of this one once the kernel has given its own up
+        frames = [frame for number in fresh(MORE) for frame in pieces(wire, SERVER, number, udp(7, 9, WHOLE))]
+        arrive(bench, wire, upstream, frames, MORE)
+        time.sleep(REMEMBERED_MS / 1000)
 
 
 @shown()

@@ -61,7 +61,8 @@ SILENT = (
 )
 
 
-NUMBERS = re.compile(r"over \d+ ")  # the limit of connections differs from spec to spec
+NUMBERS = re.compile(r"(?<= over )\d+(?= )|(?<= meta mark & 0x)[0-9a-f]+?(?=(?:0000)?\b)")
+"""Limits that differ from spec to spec: of connections, and of places for incomplete datagrams."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def rules(text: str) -> dict[int, Rule]:
         elif line == "\t}":
             chain = ""
         elif chain and line.strip() and not line.strip().startswith(("type ", "#")):
-            said = NUMBERS.sub("over n ", line.strip())
+            said = NUMBERS.sub("n", line.strip())
             same = [one for one in found.values() if (one.table, one.chain, one.text) == (table, chain, said)]
             found[number] = Rule(table, chain, said, len(same))
     return found

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 import yaml
 from netvm_build import kconfig
-from netvm_build.model import FAMILIES, NIC_FAMILIES, NIC_MODELS, Kernel
+from netvm_build.build import loading
+from netvm_build.model import FAMILIES, NIC_FAMILIES, NIC_MODELS, Kernel, OptionKind
 from netvm_build.model.nics import read_families
 from netvm_build.smoke.checks import CHECKS
 from netvm_build.smoke.report import CheckResult, NicReport, Status
@@ -30,6 +31,26 @@ ROOT = Path(__file__).resolve().parents[2]
 FRAGMENTS = kconfig.load_fragments([resources.folder("kernel-configs")])
 ETHERNET = json.loads((ROOT / "tests/golden/kernel/ethernet.json").read_text())
 VENDOR_OF = {driver: vendor for vendor, fields in ETHERNET.items() for driver in fields["drivers"]}
+
+
+def drivers(spec: str) -> set[str]:
+    """The fragments with drivers for real hardware that an example's kernel has; it has only what is asked for."""
+    kernel = loading.load(ROOT / "examples" / "two-tier" / spec).kernel
+    asked = {one.name for one in kernel.options if one.value.kind is not OptionKind.NO}
+    assert {"VIRTIO_NET", "NF_TABLES"} <= asked
+    found = set()
+    for path in (ROOT / "kernel-configs").glob("*.yaml"):
+        fragment = yaml.safe_load(path.read_text(encoding="utf-8"))
+        own = set(fragment.get("modules", {})) - {"VIRTIO_NET", "VIRTIO_BALLOON"}
+        if ("nics" in fragment or path.stem == "wifi") and own & asked:
+            found.add(path.stem)
+    return found
+
+
+def test_the_firewall_vm_has_no_driver_for_real_hardware() -> None:
+    """The driver VM has, or this would show nothing."""
+    assert drivers("driver.yaml") == {"intel", "realtek", "vmware"}
+    assert drivers("firewall.yaml") == set()
 
 
 def needed(driver: str) -> set[str]:
