@@ -8,12 +8,12 @@ Sources: ip-link(8) with -json -details; the kernel's Documentation/networking/b
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from netvm_build.host.links import IPROUTE2, SYSCTL
+from netvm_build.util.decode import decode_fitting, read_json
 from netvm_build.util.errors import CommandError
 from netvm_build.util.process import find_tool, run
 
@@ -57,25 +57,48 @@ class LinkInfo:
         return f"a {kind} device" if kind else "a network card"
 
 
+@dataclass(frozen=True)
+class _Driver:
+    """The member `linkinfo` of a link."""
+
+    info_kind: str = ""
+    info_data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A link as ip(8) has it."""
+
+    flags: tuple[str, ...] = ()
+    mtu: int = 0
+    link_type: str = ""
+    master: str = ""
+    group: str = ""
+    linkinfo: _Driver = field(default_factory=_Driver)
+
+
 def inspect(name: str) -> LinkInfo | None:
-    """A link of this network namespace; None if there is none of this name.  Raises ToolMissing without iproute2."""
+    """A link of this network namespace; None if there is none of this name.
+
+    Raises ToolMissing without iproute2, and DecodeError for what it can't have printed.
+    """
     try:
         shown = run([find_tool("ip", IPROUTE2), "-json", "-details", "link", "show", "dev", name]).stdout
     except CommandError:
         return None
-    entries = [entry for entry in json.loads(shown) if entry]
+    listed = read_json(shown)
+    entries = [entry for entry in listed if entry] if isinstance(listed, list) else []
     if not entries:
         return None
-    entry = entries[0]
-    driver = entry.get("linkinfo", {})
+    entry = decode_fitting(_Entry, entries[0])
     return LinkInfo(
         name=name,
-        kind=driver.get("info_kind", "loopback" if entry.get("link_type") == "loopback" else ""),
-        up="UP" in entry["flags"],
-        mtu=entry["mtu"],
-        master=entry.get("master", ""),
-        data=driver.get("info_data", {}),
-        group=str(entry.get("group", "")),
+        kind=entry.linkinfo.info_kind or ("loopback" if entry.link_type == "loopback" else ""),
+        up="UP" in entry.flags,
+        mtu=entry.mtu,
+        master=entry.master,
+        data=entry.linkinfo.info_data,
+        group=entry.group,
     )
 
 
