@@ -20,6 +20,7 @@ from netvm_build.model.address import Pair, allocate
 from netvm_build.smoke.guest import Guest
 from netvm_build.smoke.vm import Vm
 from netvm_build.vmm import qemu
+from netvm_build.vmm.qemu import backends
 
 from bench import boot
 from bench.values import Subject, Unmeasured
@@ -93,7 +94,7 @@ class Routed:
                 nic=UPLINK_NIC,
                 memory_mib=self.shape.memory_mib,
             ),
-            uplink_net=self.upstream.netdev,
+            uplink_net=backends.tap(self.upstream.tap),
             nics=tuple(self._nic(number, pair) for number, pair in enumerate(self.pairs)),
         )
         many = machine.slots.bridged and not self.shape.at_boot
@@ -136,7 +137,7 @@ class Routed:
 
     def _nic(self, number: int, pair: Pair) -> qemu.ClientNic:
         """One client's is the wire; the others' are hubs with nobody else at them."""
-        netdev = self.client.netdev if number == self._wired else f"hubport,hubid={number}"
+        netdev = backends.tap(self.client.tap) if number == self._wired else f"hubport,hubid={number}"
         return qemu.ClientNic(f"c{number}", str(pair.router_mac), netdev)
 
     async def halt(self) -> None:

@@ -254,6 +254,33 @@ def test_no_coroutine_blocks_to_wait_for_a_program() -> None:
     assert {path: calls for path, calls in found.items() if calls} == {}
 
 
+# What only QEMU's command line and its monitor are told.
+OF_QEMU = re.compile(
+    r"(?<!\w)-(netdev|device|chardev|object|drive) \w|\b(netdev|device)_(add|del)\b|\b(tap|stream),\w+="
+)
+
+
+def in_words_of_qemu(source: str) -> list[str]:
+    """The texts of a file that are options or commands of QEMU, or a part of one."""
+    texts = (node.value for node in walked(source) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return [text for text in texts if OF_QEMU.search(text)]
+
+
+def test_the_words_of_qemu_are_in_its_package() -> None:
+    package = ROOT / "builder" / "netvm_build"
+    others = [path for path in modules(package) if not path.is_relative_to(package / "vmm" / "qemu")]
+    found = {path.relative_to(package): in_words_of_qemu(path.read_text(encoding="utf-8")) for path in others}
+    assert {path: texts for path, texts in found.items() if texts} == {}
+    own = [path for path in modules(package / "vmm" / "qemu") if in_words_of_qemu(path.read_text(encoding="utf-8"))]
+    assert len(own) > 3
+
+
+@pytest.mark.parametrize("source", ["f'-netdev user,id={x}'", "'device_add nic'", "f'tap,fd={x}'", "'-device x'"])
+def test_words_of_qemu_are_seen(source: str) -> None:
+    assert in_words_of_qemu(source)
+    assert not in_words_of_qemu("'a tap, or a stream of devices'")
+
+
 def test_the_guest_knows_nothing_but_the_standard_library() -> None:
     package = ROOT / "rootfs" / "init"
     for path in modules(package):

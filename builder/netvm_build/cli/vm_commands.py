@@ -109,7 +109,7 @@ def _networks(screen: Screen, record: VmState, *, as_json: bool) -> None:
         screen.result(escape(joined(client)))
     if record.ports:
         ports = " ".join(record.ports)
-        screen.result(f"{len(record.ports)} spare ports at the boot, for device_add on {record.monitor}: {ports}")
+        screen.result(f"{len(record.ports)} spare ports at the boot, for QMP on {record.monitor}: {ports}")
 
 
 def _snapshot(record: VmState, conversation: EventClient) -> Snapshot:

@@ -66,11 +66,6 @@ class Wire:
         """The first queue, or the only one."""
         return self.taps[0]
 
-    @property
-    def netdev(self) -> str:
-        """The rest of a -netdev option."""
-        return f"tap,fd={self.tap},vhost=off"
-
     def __enter__(self) -> Wire:
         try:
             self._open()

@@ -29,7 +29,6 @@ from netvm_build.util.process import detach, remove_empty
 from netvm_build.util.trust import private_folder
 from netvm_build.vm import clients, registry, user_network
 from netvm_build.vm.clients import changes
-from netvm_build.vm.clients.vmm import joining
 from netvm_build.vm.keeper import STOP_S, Keeper
 from netvm_build.vm.launch import Launch, qemu_user
 from netvm_build.vm.networks import machine, networks, spare_ports
@@ -37,7 +36,7 @@ from netvm_build.vm.terminal import IN_RUN, Left, attach
 from netvm_build.vm.uplink import ON_USER_NETWORK, USER_NETWORK, UplinkBackend, plug, told_mtu
 from netvm_build.vm.uplink import check as check_uplink
 from netvm_build.vmm import qemu
-from netvm_build.vmm.qemu import accelerator, credentials
+from netvm_build.vmm.qemu import accelerator, credentials, joining
 from netvm_build.vmm.qemu.secret_sources import Sources
 
 WAIT_S = 20.0
@@ -227,9 +226,9 @@ def _launch(
     if described.uplink is not None:
         plugged = plug(wanted.uplink, image, program, described.uplink, chosen.kind)
     mtu = told_mtu(image, described.uplink or "", plugged.mtu)
-    elsewhere = plugged.netdev is not None
+    elsewhere = plugged.backend is not None
     served = user_network.served(wanted.backend, image, place.folder, first_elsewhere=elsewhere)
-    described = replace(described, uplink_net=plugged.netdev, uplink_mtu=mtu, uplink_path=plugged.path, served=served)
+    described = replace(described, uplink_net=plugged.backend, uplink_mtu=mtu, uplink_path=plugged.path, served=served)
     secrets = credentials.wifi(image, wanted.secrets)
     user = None if wanted.user is None else qemu_user(wanted.user)
     return Launch(image, program, chosen, described, offered, place, log, plugged, secrets, user, wanted.backend)
@@ -258,7 +257,7 @@ def greeting(record: registry.VmState) -> list[str]:
 
 def joined(client: registry.ClientNetwork) -> str:
     """A client's network in a line, with the options by which another QEMU joins it."""
-    options = joining(client.name, client.client_mac, client.socket)
+    options = joining.by_socket(client.name, client.client_mac, client.socket)
     return f"{client.name}: {client.client} via {client.router}: {options}"
 
 

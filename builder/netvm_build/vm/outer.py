@@ -68,7 +68,7 @@ def uplink_address(image: Image) -> IPv4Address | None:
 
 
 def join(outer: str, image: Image, program: qemu.Qemu) -> tuple[str, int, str]:
-    """(the uplink as -netdev takes it without an id, the descriptor in it, the socket) of an image behind a router.
+    """(the uplink as a backend of QEMU's, the descriptor in it, the socket) of an image behind a router.
 
     The descriptor is the folder of all VMs, by which QEMU finds the socket again when that router is started again.
     Raises as `free_socket` does.

@@ -66,14 +66,14 @@ def _kind_by_name(name: str) -> str | None:
 
 @dataclass(frozen=True)
 class Plugged:
-    """The uplink as -netdev takes it without an id, the descriptors that QEMU inherits for it, and the largest packet
-    that the network behind it carries, in bytes, if that is known.
+    """The uplink as a backend of the VMM's, the descriptors that the VMM inherits for it, and the largest packet that
+    the network behind it carries, in bytes, if that is known.
 
-    Without a `netdev` it is on the user network that fits the spec.  `socket` is that of another router's
+    Without a `backend` it is on the user network that fits the spec.  `socket` is that of another router's
     client network, where the uplink is there.  `path` is what moves its packets.
     """
 
-    netdev: str | None = None
+    backend: str | None = None
     descriptors: tuple[int, ...] = ()
     socket: str = ""
     mtu: int | None = None
@@ -100,8 +100,8 @@ def plug(uplink: UplinkBackend, image: Image, program: qemu.Qemu, nic: str, acce
     wish = wished(image)
     if uplink.kind == ROUTER:
         path = choose(wish, nic, accelerator, _without_tap(uplink), 1)
-        netdev, folder, socket = outer.join(uplink.name, image, program)
-        return Plugged(netdev, (folder,), socket, path=path)
+        backend, folder, socket = outer.join(uplink.name, image, program)
+        return Plugged(backend, (folder,), socket, path=path)
     way = _way(uplink)
     if way is None:
         return Plugged(path=choose(wish, nic, accelerator, _without_tap(uplink), 1))

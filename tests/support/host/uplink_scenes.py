@@ -59,8 +59,8 @@ def refusal(where: str) -> list[str]:
     assert plugged.descriptors
     for descriptor in plugged.descriptors:
         os.close(descriptor)
-    assert plugged.netdev is not None
-    return ["plugged", plugged.netdev.partition("=")[0]]
+    assert plugged.backend is not None
+    return ["plugged", plugged.backend.partition("=")[0]]
 
 
 def devices() -> dict[str, object]:

@@ -39,7 +39,7 @@ from netvm_build.vm.clients.changes import (
 from netvm_build.vm.clients.plan import SOCKET, TAP, Attachment, ClientError
 from netvm_build.vm.registry import VmState
 from netvm_build.vmm.interface import Refused
-from netvm_build.vmm.qemu.monitor import Monitor
+from netvm_build.vmm.qemu.monitor import Monitor, plugging, unplugging
 
 WAIT_S = 60.0
 STATUS_S = 5.0
@@ -106,7 +106,7 @@ def _choose(record: VmState, wanted: AttachOptions, book: Journal, monitor: Moni
 def _words(one: Attachment) -> Iterator[str]:
     """Every change in a line: what is typed by hand, or what is asked of QEMU."""
     if one.takes:
-        yield f"QMP: device_del nic-{one.takes}, netdev_del {one.takes}: the socket since the boot"
+        yield f"{unplugging(one.takes)}: the socket since the boot"
     if one.transport == TAP:
         bridge, mine, theirs = Link(one.bridge, "MAC"), Link(one.router_tap, ""), Link(one.tap, "")
         for command in links.bridge_commands(bridge):
@@ -119,7 +119,7 @@ def _words(one: Attachment) -> Iterator[str]:
             yield f"sysctl net.ipv6.conf.{link.name}.disable_ipv6=1 net.ipv6.conf.{link.name}.addr_gen_mode=1"
             if link is not bridge:
                 yield from (" ".join(command) for command in links.port_commands(link, bridge))
-    yield f"QMP: netdev_add {one.nic}, device_add nic-{one.nic} {one.pair.router_mac} in {one.slot}"
+    yield plugging(one.nic, one.pair.router_mac, one.slot)
 
 
 class _Making:

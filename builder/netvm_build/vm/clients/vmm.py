@@ -15,20 +15,13 @@ from collections.abc import Callable, Mapping
 from xml.sax.saxutils import quoteattr
 
 from netvm_build.vm.clients.plan import SOCKET, Attachment, ClientError
-from netvm_build.vmm.qemu import quote
-
-
-def joining(name: str, client_mac: str, socket: str) -> str:
-    """The options by which another QEMU joins a client's network over its socket."""
-    netdev = f"-netdev stream,id={name},server=off,addr.type=unix,addr.path={quote(socket)}"
-    return f"{netdev} -device virtio-net-pci,netdev={name},mac={client_mac}"
+from netvm_build.vmm.qemu import joining
 
 
 def _qemu(one: Attachment) -> str:
     if one.transport == SOCKET:
-        return joining(one.name, one.pair.client_mac, one.socket)
-    netdev = f"-netdev tap,id={one.name},ifname={one.tap},script=no,downscript=no"
-    return f"{netdev} -device virtio-net-pci,netdev={one.name},mac={one.pair.client_mac}"
+        return joining.by_socket(one.name, one.pair.client_mac, one.socket)
+    return joining.by_tap(one.name, one.pair.client_mac, one.tap)
 
 
 def _cloud_hypervisor(one: Attachment) -> str:

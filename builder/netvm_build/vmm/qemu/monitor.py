@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from netvm_build.util.errors import QmpLost
 from netvm_build.util.interrupts import run_in
 from netvm_build.vmm.interface import Refused, Release
+from netvm_build.vmm.qemu.devices import nic_id
 from netvm_build.vmm.qemu.opened import listening
 from netvm_build.vmm.qemu.pcie import PciSlot
 from netvm_build.vmm.qemu.qmp import ANSWER_S, PLUG_S, UNPLUG_S, Qmp
@@ -38,6 +39,16 @@ def slots_in(reply: Any) -> frozenset[PciSlot]:
         raise QmpLost(
             "QEMU's reply to query-pci makes no sense", hint="is this a QEMU of version 7.2 or later?"
         ) from error
+
+
+def plugging(nic: str, mac: str, slot: str) -> str:
+    """The commands that plug in a client's NIC, in words."""
+    return f"QMP: netdev_add {nic}, device_add {nic_id(nic)} {mac} in {slot}"
+
+
+def unplugging(nic: str) -> str:
+    """The commands that unplug it, in words."""
+    return f"QMP: device_del {nic_id(nic)}, netdev_del {nic}"
 
 
 class Monitor:
