@@ -68,9 +68,15 @@ def test_the_tree_passes(argv: tuple[str, ...]) -> None:
     lint(*argv)
 
 
-def test_every_file_names_its_licence() -> None:
-    """In its first lines or in REUSE.toml: the REUSE Specification 3.3, https://reuse.software/spec-3.3/"""
-    lint("reuse", "lint-file", *(str(path) for path in files() if path.parts[0] != "LICENSES"))
+def test_every_file_names_its_licence_and_every_licence_is_there(tmp_path: Path) -> None:
+    """In its first lines or in REUSE.toml: the REUSE Specification 3.3, https://reuse.software/spec-3.3/
+
+    Of a copy without what is made here.  Licence texts that nothing names, or that are missing, are mistakes too.
+    """
+    for path in files():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, tmp_path / path)
+    lint("reuse", "--root", str(tmp_path), "lint")
 
 
 def test_mypy_reads_every_python_file() -> None:
