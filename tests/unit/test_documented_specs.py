@@ -13,6 +13,7 @@ import pytest
 from netvm_build.build import loading
 from netvm_build.util import pem
 
+from tests.support import linux_tarball
 from tests.support.documented import DOCUMENTS, SPECS, Documented, blocks, complete
 
 SOURCE = Path(__file__).parents[1] / "data" / "kernel-source"
@@ -30,10 +31,14 @@ def test_a_spec_is_in_order_and_its_tree_is_rendered(documented: Documented, tmp
 
 
 def write_host_files(text: str, folder: Path) -> None:
-    """Put a patch, a driver, firmware or any file where a spec names one."""
-    for path in (folder / one for one in re.findall(r"\bsource: ([\w./-]+)", text)):
+    """Put a patch, a driver, firmware, a kernel's source or any file where a spec names one."""
+    for name in re.findall(r"\bsource: ([\w./-]+)", text):
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("text\n")
+        if ".tar" in name:
+            linux_tarball.write(path, re.findall(r"[0-9.]+[0-9]", name)[0], "xz")
+        else:
+            path.write_text("text\n")
     for key, paths in re.findall(r"^  (patches|extra_modules|firmware_files): \[(.*?)\]", text, re.MULTILINE):
         for path in (folder / one.strip() for one in paths.split(",")):
             path.parent.mkdir(parents=True, exist_ok=True)

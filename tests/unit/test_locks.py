@@ -36,7 +36,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("a.yaml").write_text(A)
     Path("b.yaml").write_text(B)
 
-    def resolve(request: debian.Request, sink: Sink, where: debian.Where) -> debian.Lock:
+    def resolve(request: debian.Request, sink: Sink, where: debian.Where, archive: None) -> debian.Lock:
         lock = a_lock()
         return replace(lock, request=request, sets=dict.fromkeys(request.sets, lock.sets["bootstrap"]))
 

@@ -18,6 +18,7 @@ EXTRAS = "extras"
 
 _KEYS = (
     "kernel.backports",
+    "kernel.source",
     "kernel.patches",
     "kernel.extra_modules",
     "kernel.firmware_files",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,11 +37,18 @@ class _Package:
 
 
 @dataclass(frozen=True)
+class _Archive:
+    sha256: str
+    version: str
+
+
+@dataclass(frozen=True)
 class _Locked:
     """What the index is made of, as the lock has it."""
 
     sets: Mapping[str, tuple[str, ...]]
     packages: Mapping[str, _Package]
+    kernel_source: _Archive | None = None
 
 
 def is_possible(router: Router) -> bool:
@@ -84,13 +92,26 @@ def location(router: Router, lock: Path) -> Path | None:
         if len(raw) > _LOCK_BYTES:
             return None
         locked = decode_version(_Locked, raw, 1)
-        (source,) = locked.sets["linux"]
-        made_of = sorted(locked.packages[name].sha256 for name in (source, *locked.sets["toolchain"]))
+        source = _locked_source(router, locked)
+        made_of = sorted([source, *(locked.packages[name].sha256 for name in locked.sets["toolchain"])])
     except (OSError, DecodeError, KeyError, ValueError):
-        return None
-    if not source.startswith(f"linux-source-{router.kernel.version}_"):
         return None
     reader = (resources.folder("templates") / "kernel" / "read_kconfig.py").read_bytes()
     files = [hashlib.sha256(one).hexdigest() for one in (reader, *(patch.content for patch in router.kernel.patches))]
     key = hashlib.sha256(json.dumps([VERSION, made_of, files]).encode()).hexdigest()
     return cache_dir() / "kconfig" / f"{key}.index"
+
+
+def _locked_source(router: Router, locked: _Locked) -> str:
+    """The SHA-256 of the source of a router's kernel.  Raises KeyError or ValueError if the lock has another."""
+    version, asked, archive = router.kernel.version, router.kernel.source, locked.kernel_source
+    if asked is None:
+        (package,) = locked.sets["linux"]
+        name, sha256 = package, locked.packages[package].sha256
+    elif archive is not None and archive.sha256 == asked.sha256:
+        name, sha256 = f"linux-source-{'.'.join(re.findall('[0-9]+', archive.version)[:2])}_", archive.sha256
+    else:
+        raise ValueError("another source is locked")
+    if not name.startswith(f"linux-source-{version}_"):
+        raise ValueError(f"no source of Linux {version} is locked")
+    return sha256

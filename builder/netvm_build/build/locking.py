@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from netvm_build.build import debian
+from netvm_build.build import debian, kernel_source
 from netvm_build.build.loading import LOCK_COMMAND, LOCK_NAME, Loaded
 from netvm_build.util.decode import DecodeError
 from netvm_build.util.errors import LockError, Problem, SpecError, ToolMissing
@@ -28,7 +28,8 @@ def lock(loaded: Loaded, lock_path: Path, sink: Sink) -> debian.Lock:
     refuse_unlocked(loaded)
     with naming_the_spec(loaded):
         _refuse_unwritable(loaded, lock_path)
-        resolved = debian.resolve(debian.request_for(loaded.router), sink, debian.where_of(loaded.router))
+        request, where = debian.request_for(loaded.router), debian.where_of(loaded.router)
+        resolved = debian.resolve(request, sink, where, kernel_source.pinned(loaded, sink))
         debian.save_lock(resolved, lock_path)
     remember(resolved)
     return resolved
@@ -141,7 +142,9 @@ def _tell_former(loaded: Loaded, sink: Sink) -> None:
 
 
 def _of_that_series(loaded: Loaded, locked: debian.Lock) -> debian.Lock:
-    """The lock.  Raises SpecError where Debian's own kernel is of another series than the spec asks for."""
+    """The lock.  Raises SpecError where a kernel that apt didn't choose is of another series than the spec asks for."""
+    if locked.kernel_source is not None:
+        kernel_source.require_series(loaded, locked.kernel_source)
     kernel, linux = loaded.router.kernel, locked.versions["linux"]
     if kernel.stock and not f"{linux}.".startswith(f"{kernel.version}."):
         key = "kernel.version"

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netvm_build import kconfig
-from netvm_build.build import debian, fetching, indexing, kernel_index, patching
+from netvm_build.build import debian, fetching, indexing, kernel_index, kernel_source, patching
 from netvm_build.build import render as rendering
 from netvm_build.build.debian.settings import settings_here
 from netvm_build.build.loading import LOCK_NAME, Loaded, render
@@ -144,6 +144,7 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
     with claim(work), naming_the_spec(loaded):
         _tell_other_spec(loaded, work, out, sink)
         tree = prepare(loaded, work, sink, update_lock=update_lock)
+        kernel_source.fetch(loaded, sink)
         log = work / "build.log"
         try:
             if loaded.looked_up_in is None or update_lock:
@@ -229,6 +230,7 @@ def read_kconfig(loaded: Loaded, out: Path, sink: Sink) -> Path:
     work = _own_work_folder(loaded, out)
     with claim(work), naming_the_spec(loaded):
         tree = prepare(loaded, work, sink)
+        kernel_source.fetch(loaded, sink)
         try:
             return _read_kconfig(loaded, tree, work, sink)
         except KernelPatchError as error:
@@ -245,6 +247,8 @@ def plan(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False) ->
     size, wanted = planned.cached_bytes, set(planned.derivations)
     if pins is not None:
         size += sum(package.size for name, package in pins.packages.items() if f"{name}.deb" in wanted)
+        if pins.kernel_source is not None and kernel_source.STORE_NAME in wanted:
+            size += pins.kernel_source.size
     return Plan(planned.derivations, None if pins is None else loaded.lock_path, size)
 
 

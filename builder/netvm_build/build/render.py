@@ -100,6 +100,7 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
         "drivers": None if kernel.drivers is None else dataclasses.asdict(kernel.drivers),
         "machine": {"arch": X86_64.name, **spec["machine"]},
         "nixpkgs": _nixpkgs(router),
+        "kernel_source": _kernel_source(router),
         "uplinks": uplink_data.uplinks(router),
         "wifi": uplink_data.wifi(router),
         "wifi_daemon": wifi.DAEMON,
@@ -124,6 +125,16 @@ def _nixpkgs(router: Router) -> nixlit.Raw:
     if "://" in where:
         return nixlit.Raw(f"fetchTarball {nixlit.string(where)}")
     return nixlit.Raw(f"/. + {nixlit.string(str(Path(where).resolve()))}")
+
+
+def _kernel_source(router: Router) -> nixlit.Raw | None:
+    """Where the kernel's source is as Nix: a file of this machine, or a URL; None for Debian's."""
+    source = router.kernel.source
+    if source is None:
+        return None
+    if source.path is None:
+        return nixlit.Raw(f"{{ url = {nixlit.string(source.written)}; }}")
+    return nixlit.Raw(f"{{ file = /. + {nixlit.string(str(source.path))}; }}")
 
 
 def _collect(folder: Path, prefix: str, files: dict[str, bytes]) -> None:

@@ -8,7 +8,7 @@ Rules about one value live with the reader of the spec, rules that span fields i
 
 from netvm_build.model.clients import DEFAULT_POOL, HELPERS, AllowedPair, Clients, Dns, Forward, NamedClient
 from netvm_build.model.extras import ImageFile, RootImage
-from netvm_build.model.files import HostFile, HostFolder
+from netvm_build.model.files import HostFile, HostFolder, KernelSource
 from netvm_build.model.nics import FAMILIES, NIC_FAMILIES, NIC_MODELS, NICS, NicFamily, NicModel
 from netvm_build.model.router import (
     AUTO,
@@ -30,7 +30,7 @@ from netvm_build.model.router import (
     Uplink,
     Violation,
 )
-from netvm_build.model.versions import EVERY_VERSION, Versions, version_key
+from netvm_build.model.versions import EVERY_VERSION, OLDEST_LINUX, Versions, version_key
 from netvm_build.model.wireless import Authorities, Eap, EapMethod, Secret, Wifi, WifiNetwork, WifiSecurity
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "NIC_FAMILIES",
     "NIC_MODELS",
     "NO_HOST_NAME",
+    "OLDEST_LINUX",
     "RANDOM_MAC",
     "TECHNOLOGIES",
     "AllowedPair",
@@ -58,6 +59,7 @@ __all__ = [
     "HostFolder",
     "ImageFile",
     "Kernel",
+    "KernelSource",
     "Machine",
     "NamedClient",
     "NicFamily",

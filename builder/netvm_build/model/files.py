@@ -42,3 +42,21 @@ class HostFolder:
     @property
     def name(self) -> str:
         return self.path.name
+
+
+@dataclass(frozen=True)
+class KernelSource:
+    """An archive of Linux's source: `written` is its path as the spec has it, or its URL; `path` is None for a URL.
+
+    `linux` is its version, empty where it isn't known: of a URL's, which only the lock has, and in the spec of an image
+    that is built.
+    """
+
+    written: str
+    path: Path | None
+    sha256: str
+    linux: str = ""
+
+    @property
+    def is_remote(self) -> bool:
+        return self.path is None

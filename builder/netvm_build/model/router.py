@@ -12,7 +12,7 @@ from pathlib import Path
 
 from netvm_build.model.clients import Clients
 from netvm_build.model.extras import RootImage
-from netvm_build.model.files import HostFile, HostFolder
+from netvm_build.model.files import HostFile, HostFolder, KernelSource
 from netvm_build.model.versions import EVERY_VERSION, Versions
 from netvm_build.model.wireless import Wifi
 
@@ -109,7 +109,7 @@ class Kernel:
     once the router is ready. `stock` takes Debian's built kernel; `modules` may then name modules of it, too.
     `patches` are applied to its source in order; `extra_modules` are sources of drivers that are compiled for it.
     `firmware_files` have the name by which a driver asks for them.  With `backports` the kernel may be of the suite's
-    backports.
+    backports; `source` is in the place of Debian's source.
     """
 
     version: str = "6.12"
@@ -124,6 +124,7 @@ class Kernel:
     lock_modules: bool = False
     stock: bool = False
     backports: bool = False
+    source: KernelSource | None = None
     patches: tuple[HostFile, ...] = ()
     extra_modules: tuple[HostFolder, ...] = ()
     firmware_files: tuple[HostFile, ...] = ()
@@ -233,7 +234,9 @@ class Router:
         own = (file.source for file in self.image.files)
         files = (file.path for file in (*kernel.patches, *kernel.firmware_files, *own))
         folders = (folder.path for folder in kernel.extra_modules)
-        return (*files, *folders, *(folder.path / name for folder in kernel.extra_modules for name, _ in folder.files))
+        sources = (folder.path / name for folder in kernel.extra_modules for name, _ in folder.files)
+        archive = kernel.source.path if kernel.source is not None else None
+        return (*files, *folders, *sources, *([] if archive is None else [archive]))
 
     @property
     def hostname(self) -> str:

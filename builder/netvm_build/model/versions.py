@@ -30,6 +30,9 @@ class Versions:
 
 EVERY_VERSION = Versions()
 
+OLDEST_LINUX = "6.12"
+"""The first series that has all options of our fragments."""
+
 
 def version_key(version: str) -> tuple[int, ...]:
     """What versions are compared by: 6.9 is older than 6.12, and 6.12 is 6.12.0."""

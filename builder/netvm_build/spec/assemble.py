@@ -121,6 +121,7 @@ def _kernel(values: _Values, *, stock: bool, **implied_by: bool) -> model.Kernel
         lock_modules=take(keys.kernel.LOCK_MODULES),
         stock=stock,
         backports=take(keys.kernel.BACKPORTS),
+        source=take(keys.kernel.SOURCE),
         patches=take(keys.kernel.PATCHES),
         extra_modules=take(keys.kernel.EXTRA_MODULES),
         firmware_files=firmware_files,

@@ -2,22 +2,31 @@
 # SPDX-License-Identifier: MIT
 #
 # The debian platform: every part of the image from Debian's packages, pinned by the lock, built in Nix's sandbox.
-{ lock, system ? "x86_64-linux", wireless ? false }:
+# `linuxArchive` says where the archive of the kernel's source is that the lock has instead of Debian's: { file } or { url }.
+{ lock, system ? "x86_64-linux", wireless ? false, linuxArchive ? null }:
 let
   packages = import ./packages.nix { inherit lock system; };
   kernelRequests = import ../../kernel/requests.nix;
   source = part: file: packages.fetch lock.sources.${part}.files.${file};
 
-  # The package that has the kernel's source: Debian's, or one like it where there are patches.
+  # The package that has the kernel's source: Debian's, or one like it of another archive or where there are patches.
   linuxTarball = version: "linux-source-${version}.tar.xz";
+  archivedSource = version: "${packages.runIn {
+    name = "linux-source-${packages.version "linux"}";
+    root = packages.root "toolchain";
+    script = ./archived_source.sh;
+    archive = packages.archive linuxArchive lock.kernel_source.sha256;
+    linux = packages.version "linux";
+    linuxTarball = linuxTarball version;
+  }}/linux-source.deb";
   linuxSource = { version, patches }:
-    let debian = builtins.head (packages.debs "linux"); in
-    if patches == null then debian else "${packages.runIn {
+    let plain = if linuxArchive == null then builtins.head (packages.debs "linux") else archivedSource version; in
+    if patches == null then plain else "${packages.runIn {
       name = "linux-source-${packages.version "linux"}-patched";
       root = packages.root "toolchain";
       script = ./patched_source.sh;
       applier = ../../kernel/apply_patches.py;
-      linuxSource = debian;
+      linuxSource = plain;
       linuxTarball = linuxTarball version;
       inherit patches;
     }}/linux-source.deb";

@@ -27,6 +27,13 @@ let
     inherit (file) sha256;
   };
 
+  # A file of this machine or of a URL, by its hash.  Both have one name, so neither where it is nor what it is called
+  # makes a difference.
+  archive = { file ? null, url ? "" }: sha256:
+    let name = "linux-source"; in
+    if file == null then fetchurl { inherit name url sha256; }
+    else builtins.path { inherit name sha256; path = file; recursive = false; };
+
   # The packages of one of the lock's sets, as a list of .deb files.
   debs = set: map (name: fetch lock.packages.${name}) lock.sets.${set};
 
@@ -53,6 +60,6 @@ let
   } // builtins.removeAttrs arguments [ "script" "root" ]);
 in
 {
-  inherit fetch debs derive root runIn storeName;
+  inherit fetch archive debs derive root runIn storeName;
   version = name: lock.versions.${name};
 }

@@ -6,10 +6,12 @@
     {"version": 1, "request": {…}, "mirrors": {"debian": URL, "security": URL}, "sets": {SET: [PACKAGE, …]},
      "packages": {PACKAGE: {"mirror", "path", "sha256", "size"}}, "sources": {PART: {"version", "files": {ROLE: …}}},
      "versions": {PART: "6.12.117"}, "bootstrap": {"nar_sha256": HEX}, "made": TIME,
+     "kernel_source": {"sha256", "size", "version"},
      "indexes": [{"mirror", "suite", "codename", "date", "valid_until", "sha256", "files": {PATH: HEX}, "age_days"}, …]}
 
 PACKAGE is name_version_architecture, as the file is called.  `mirrors` is where the files were when the lock was made;
-they may be taken from any other place.  Locks of before have no `made` and no `indexes`.
+they may be taken from any other place.  Locks of before have no `made` and no `indexes`.  `kernel_source` is the
+archive that a spec names in the place of Debian's source; without one it isn't there, nor in the request.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ from pathlib import Path
 from typing import Annotated
 
 from netvm_build.build.debian.mirrors import MAIN
-from netvm_build.build.debian.packages import VERSIONS, Request, without_optional
-from netvm_build.util.decode import DecodeError, decode_version, matching
+from netvm_build.build.debian.packages import LINUX, VERSIONS, Request, without_optional
+from netvm_build.util.decode import DecodeError, at_least, decode_version, matching
 from netvm_build.util.errors import LockError
 from netvm_build.util.files import read_plain, replace_file
 
@@ -69,6 +71,15 @@ class SourcePackage:
 
     version: Annotated[str, matching(_VERSION, "a version")]
     files: Mapping[str, Package]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The kernel's source that a spec names: its bytes, and the version of Linux in it."""
+
+    sha256: Annotated[str, matching("[0-9a-f]{64}", "a SHA-256 in lower case")]
+    size: Annotated[int, at_least(1)]
+    version: Annotated[str, matching(_VERSION, "a version")]
 
 
 @dataclass(frozen=True)
@@ -122,6 +133,7 @@ class Lock:
     bootstrap: Bootstrap
     made: Annotated[str, matching(f"|{_DATE}", "a time such as 2026-01-31T10:30:00Z, or empty")] = ""
     indexes: tuple[Index, ...] = ()
+    kernel_source: Archive | None = None
 
     @property
     def download_bytes(self) -> int:
@@ -135,7 +147,10 @@ class Lock:
 
 def to_json(lock: Lock) -> str:
     """The lock as its file's text; the same lock always gives the same text."""
-    return json.dumps({"version": LOCK_VERSION, **dataclasses.asdict(lock)}, indent=1, sort_keys=True) + "\n"
+    document = {"version": LOCK_VERSION, **dataclasses.asdict(lock)}
+    if lock.kernel_source is None:  # a lock without it is as it was before there was such a key
+        del document["kernel_source"], document["request"]["kernel_source"]
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 def from_json(text: str | bytes) -> Lock:
@@ -157,6 +172,10 @@ def _hold_together(lock: Lock) -> None:
         _demand(lock.sets.get(name), f"the set {name} is empty")
     for name in (*lock.request.sources, *VERSIONS):
         _demand(name in lock.versions, f"{name} has no version")
+    archive = lock.kernel_source
+    asked = lock.request.kernel_source
+    _demand(asked == ("" if archive is None else archive.sha256), "the kernel's source isn't the one asked for")
+    _demand(archive is None or archive.version == lock.versions[LINUX], "the kernel's source has another version")
     _demand(len(lock.sets.get(_BOOTSTRAP, ())) == 1, f"the set {_BOOTSTRAP} is not one package")
 
 

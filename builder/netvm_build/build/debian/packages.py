@@ -30,6 +30,8 @@ _SHELL = (
 )
 _COMPILER = ("binutils", "gcc", "libc6-dev", "make", "patch", "perl")
 
+LINUX = "linux"
+
 # Set of packages → what is asked of apt; each set becomes one root.  "{kernel}" is the series the spec names.
 SETS: Mapping[str, tuple[str, ...]] = {
     "bootstrap": ("busybox-static",),
@@ -37,7 +39,7 @@ SETS: Mapping[str, tuple[str, ...]] = {
         *_SHELL, *_COMPILER, "bc", "bison", "dpkg", "flex", "hostname", "libelf-dev", "lz4", "python3-kconfiglib",
         "python3-minimal", "zstd",
     ),
-    "linux": ("linux-source-{kernel}",),
+    LINUX: ("linux-source-{kernel}",),
     "connman-dev": (
         *_SHELL, *_COMPILER, "file", "libdbus-1-dev", "libglib2.0-dev", "libmnl-dev", "libnftnl-dev", "libpcre2-dev",
         "libsysprof-capture-4-dev", "pkgconf",
@@ -51,7 +53,7 @@ SETS: Mapping[str, tuple[str, ...]] = {
 OPTIONAL = frozenset({"passt"})
 
 # A kernel that Debian built replaces a compiler and the kernel's source.
-BUILT_HERE = frozenset({"toolchain", "linux"})
+BUILT_HERE = frozenset({"toolchain", LINUX})
 STOCK: Mapping[str, tuple[str, ...]] = {"stock": (f"linux-image-{X86_64.debian}",)}
 
 BACKPORTS = "backports"
@@ -90,7 +92,7 @@ SOURCES: Mapping[str, str] = {"connman": "sid"}
 
 # Part → how the name begins of the package whose version the manifest states (an expression).
 VERSIONS: Mapping[str, str] = {
-    "linux": r"linux-(source|image)-[0-9]",
+    LINUX: r"linux-(source|image)-[0-9]",
     "python": "libpython3",
     "dbus": "dbus-daemon",
     "nftables": "nftables",
@@ -121,13 +123,15 @@ ADVISORIES = (
 class Request:
     """What a lock was made for.  A lock whose request is not today's is stale.
 
-    Where files come from is no part of it.
+    Where files come from is no part of it.  `kernel_source` is the SHA-256 of an archive in the place of Debian's
+    source of the kernel, empty without one.
     """
 
     suite: str
     sets: Mapping[str, tuple[str, ...]]
     sources: Mapping[str, str]
     backports: bool = False
+    kernel_source: str = ""
 
 
 def without_optional(request: Request) -> Request:
@@ -139,7 +143,8 @@ def without_optional(request: Request) -> Request:
 def request_for(router: Router) -> Request:
     """What a router's image asks of the archive."""
     kernel = router.kernel
-    sets = {name: asked for name, asked in SETS.items() if not (kernel.stock and name in BUILT_HERE)}
+    left_out = BUILT_HERE if kernel.stock else {LINUX} if kernel.source else frozenset()
+    sets = {name: asked for name, asked in SETS.items() if name not in left_out}
     if router.wifi.networks:
         sets = {name: (*asked, *WIFI_SETS.get(name, ())) for name, asked in sets.items()}
     if kernel.stock:
@@ -155,6 +160,7 @@ def request_for(router: Router) -> Request:
         sets={name: tuple(p.replace("{kernel}", kernel.version) for p in asked) for name, asked in sets.items()},
         sources=dict(SOURCES),
         backports=kernel.backports,
+        kernel_source=kernel.source.sha256 if kernel.source else "",
     )
 
 

@@ -9,17 +9,19 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from netvm_build.build.debian.apt import SOURCE_PACKAGE, Apt, private_apt
 from netvm_build.build.debian.bootstrap import busybox_of, nar_sha256
 from netvm_build.build.debian.indexes import expired
-from netvm_build.build.debian.lock import DATE, Bootstrap, Lock, Package, SourcePackage
+from netvm_build.build.debian.lock import DATE, Archive, Bootstrap, Lock, Package, SourcePackage
 from netvm_build.build.debian.mirrors import MAIN, choose_mirrors, machine_targets
 from netvm_build.build.debian.packages import (
     EXTRA,
     FIRMWARE,
     FIRMWARE_COMPONENT,
+    LINUX,
     ONLY,
     VERSIONS,
     WIFI_VERSIONS,
@@ -36,21 +38,29 @@ from netvm_build.util.events import Note, Progress, Sink, StageEnded, StageStart
 STAGE = "lock packages"
 
 
-def resolve(request: Request, sink: Sink, where: Where = ANYWHERE) -> Lock:
+def resolve(request: Request, sink: Sink, where: Where = ANYWHERE, archive: Archive | None = None) -> Lock:
     """Resolve a request against the first mirror that answers.  Takes seconds, and the network.
 
+    `archive` is the kernel's source that the request has the hash of.
     Raises LockError and ToolMissing.
     """
     started = time.monotonic()
     sink(StageStarted(STAGE))
     try:
-        lock = _first_that_answers(request, where, sink)
+        lock = with_archive(_first_that_answers(request, where, sink), archive)
     except BaseException:
         sink(StageEnded(STAGE, ok=False, seconds=time.monotonic() - started))
         raise
     note = f"{len(lock.packages)} packages, {lock.download_bytes / 1e6:.0f} MB"
     sink(StageEnded(STAGE, ok=True, seconds=time.monotonic() - started, note=note))
     return lock
+
+
+def with_archive(lock: Lock, archive: Archive | None) -> Lock:
+    """A lock with the kernel's source that its request asks for."""
+    if archive is None:
+        return lock
+    return replace(lock, kernel_source=archive, versions={**lock.versions, LINUX: archive.version})
 
 
 def _first_that_answers(request: Request, where: Where, sink: Sink) -> Lock:
@@ -111,7 +121,11 @@ def _lock(request: Request, mirrors: Mapping[str, str], apt: Apt, sink: Sink) ->
         refuse_vulnerable(part, version)
         sources[part] = SourcePackage(version, files)
     busybox = busybox_of(apt.download("busybox-static"))
-    versions = {part: version_of(packages, prefix) for part, prefix in VERSIONS.items()}
+    versions = {
+        part: version_of(packages, prefix)
+        for part, prefix in VERSIONS.items()
+        if part != LINUX or not request.kernel_source
+    }
     present = {part: prefix for part, prefix in WIFI_VERSIONS.items() if any(n.startswith(prefix) for n in packages)}
     versions |= {part: version_of(packages, prefix) for part, prefix in present.items()}
     versions |= {part: upstream(source.version) for part, source in sources.items()}
@@ -134,6 +148,7 @@ def _another_series(request: Request, apt: Apt) -> str:
     """What to do where a suite hasn't the series of Linux that is asked for."""
     there = ", ".join(f"'{series}'" for series in apt.kernel_series()) or "none"
     more = "" if request.backports else "; kernel.backports may bring another"
+    more += "; kernel.source takes any"
     return f"set kernel.version to a series that {request.suite} has: {there}{more}"
 
 

@@ -23,7 +23,7 @@ MOST_FILE = 64 << 20
 MOST_SOURCE = 64 << 20  # bytes of a driver's source, in
 MOST_SOURCES = 4000  # files
 
-_SCHEMA: dict[str, Json] = {"type": "string", "minLength": 1, "maxLength": 1024}
+PATH_SCHEMA: dict[str, Json] = {"type": "string", "minLength": 1, "maxLength": 1024}
 _FOLDER_NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}"
 _FIRMWARE_NAME = r"(?!.*(?:^|/)\.)[A-Za-z0-9._,+@:-]+(?:/[A-Za-z0-9._,+@:-]+)*"
 
@@ -37,7 +37,7 @@ _OBJECTS = re.compile(r"(?m)^\s*obj-(?:m|\$[({]CONFIG_\w+[)}])\s*[:+?]*=")
 _START = "write a path; it starts from the spec's folder"
 
 
-def _located(node: Node, at: At, kind: str) -> tuple[str, Path]:
+def located(node: Node, at: At, kind: str) -> tuple[str, Path]:
     """A path as the spec has it, and the absolute one; a relative one starts from the spec's folder."""
     if is_null(node):
         raise ReadError("has no value", f"write the path of {kind}")
@@ -70,14 +70,14 @@ def _file(kind: str, most: int, judge: Callable[[Path, bytes], None]) -> Reader[
     """A reader of a file; `judge` raises ReadError for one that can't be used."""
 
     def read(node: Node, at: At) -> HostFile:
-        written, path = _located(node, at, kind)
+        written, path = located(node, at, kind)
         if at.log.stored:
             return HostFile(written, path)
         content = _content(path, most)
         judge(path, content)
         return HostFile(written, path, content)
 
-    return Reader(f"the path of {kind}", _SCHEMA, read, lambda file: file.written)
+    return Reader(f"the path of {kind}", PATH_SCHEMA, read, lambda file: file.written)
 
 
 def _judge_patch(path: Path, content: bytes) -> None:
@@ -106,7 +106,7 @@ ANY_FILE = _file("a file", MOST_FILE, _judge_nothing)
 
 
 def _read_source(node: Node, at: At) -> HostFolder:
-    written, path = _located(node, at, "a folder with a driver's source")
+    written, path = located(node, at, "a folder with a driver's source")
     if at.log.stored:
         return HostFolder(written, path)
     if not re.fullmatch(_FOLDER_NAME, path.name):
@@ -164,5 +164,5 @@ def _refuse_link(path: Path, folder: Path) -> str:
 
 
 SOURCE_FOLDER: Reader[HostFolder] = Reader(
-    "the path of a folder with a Kbuild", _SCHEMA, _read_source, lambda folder: folder.written
+    "the path of a folder with a Kbuild", PATH_SCHEMA, _read_source, lambda folder: folder.written
 )

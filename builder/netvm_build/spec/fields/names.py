@@ -82,8 +82,8 @@ PARAMETER = pattern(
 
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 _PATH = r"(?:/[A-Za-z0-9._~%+:,=-]*)*"
-_WEB = rf"https?://{_HOST}{_PATH}"
-_URL = rf"(?:{_WEB}|file://{_PATH})"
+WEB = rf"https?://{_HOST}{_PATH}"
+_URL = rf"(?:{WEB}|file://{_PATH})"
 
 
 def _boolean_schema() -> dict[str, Json]:
@@ -118,7 +118,7 @@ def _parse_time_server(node: Scalar) -> str:
 TIME_SERVER = scalar("a host name or an IPv4 address", _parse_time_server, {"type": "string", "maxLength": 253})
 
 
-def _parse_url(value: str, pattern: str, kind: str, hint: str) -> str:
+def parse_url(value: str, pattern: str, kind: str, hint: str) -> str:
     """A URL that fits a pattern, without a trailing slash."""
     if re.match(r"[a-z]+://[^/]*@", value):
         leave = "leave them out: what is in the spec ends up readable in the image and in the Nix store"
@@ -131,10 +131,10 @@ def _parse_url(value: str, pattern: str, kind: str, hint: str) -> str:
 def _parse_mirror(node: Scalar) -> str:
     """Of http or https: Nix downloads in its sandbox, where no other file of this machine is."""
     hint = "write an http or https URL, such as http://mirror.example/debian"
-    return _parse_url(text(node), _WEB, "the URL of a mirror", hint)
+    return parse_url(text(node), WEB, "the URL of a mirror", hint)
 
 
-MIRROR = scalar("an http or https URL", _parse_mirror, {"type": "string", "pattern": f"^{_WEB}$", "maxLength": 1024})
+MIRROR = scalar("an http or https URL", _parse_mirror, {"type": "string", "pattern": f"^{WEB}$", "maxLength": 1024})
 
 _NIXPKGS = "the path of a nixpkgs tree or the URL of its tarball"
 
@@ -146,7 +146,7 @@ def _read_nixpkgs(node: Node, at: At) -> str:
     value = text(node)
     if re.match(r"[A-Za-z+]+://", value):
         hint = "write an http, https or file URL, such as https://mirror.example/nixpkgs.tar.gz"
-        return _parse_url(value, _URL, _NIXPKGS, hint)
+        return parse_url(value, _URL, _NIXPKGS, hint)
     if not value.startswith(("/", "./", "../")) or len(value) > 1024 or not value.isprintable():
         hint = "write an absolute path, one that begins with ./ or ../ and starts from the spec's folder, or a URL"
         raise ReadError(f"{shown(value)} is not {_NIXPKGS}", hint)

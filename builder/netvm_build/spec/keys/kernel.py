@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from netvm_build.spec.fields import hardware, host_files, names
+from netvm_build.spec.fields import hardware, host_files, kernel_source, names
 from netvm_build.spec.fields.readers import list_of
 from netvm_build.spec.keys.key import Key
 
@@ -98,6 +98,17 @@ BACKPORTS = Key(
     "true",
 )
 
+SOURCE = Key(
+    "kernel.source",
+    kernel_source.SOURCE,
+    lambda r: r.kernel.source,
+    "The kernel's source, if not Debian's: the path of a tarball or of a `git archive` (a relative one starts from the"
+    " spec's folder), or `{url: URL, sha256: HEX}`. `kernel.version` must be its series: see"
+    " [a source of your own](../how-to/patches-and-drivers.md#a-source-of-your-own). A `file` may have a `sha256` too;"
+    " without one, the lock keeps it.",
+    "linux-6.12.58.tar.xz",
+)
+
 PATCHES = Key(
     "kernel.patches",
     list_of(host_files.PATCH, unique=True),
@@ -136,6 +147,7 @@ KEYS: tuple[Key[Any], ...] = (
     FIRMWARE,
     STOCK,
     BACKPORTS,
+    SOURCE,
     PATCHES,
     EXTRA_MODULES,
     FIRMWARE_FILES,
