@@ -24,6 +24,8 @@ from netvm_build.build import loading
 from netvm_build.spec.keys import KEYS, SECTIONS
 from netvm_build.util.errors import SpecError
 
+from tests.support import linux_tarball
+
 Json = Any
 Steps = tuple[str | int, ...]
 
@@ -54,6 +56,7 @@ COMMON = {
         "lock_modules": True,
         "stock": False,
         "backports": False,
+        "source": "linux.tar",
         "patches": ["fix.patch"],
         "extra_modules": ["r8125"],
         "firmware_files": ["own.fw"],
@@ -240,6 +243,7 @@ def of_both() -> Iterator[Mistake]:
     yield rule(("kernel", "extra_modules"), ["r8125", "other/r8125"])
     yield rule(("kernel", "firmware_files"), ["own.fw", "other/own.fw"])
     yield rule(("image", "files", 1, "target"), "/etc/own", "image.files[0].target")
+    yield rule(("kernel", "backports"), True, "kernel.source", "platform.suite")
 
 
 def of_one() -> Iterator[Mistake]:
@@ -290,6 +294,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("r8125", "other/r8125"):
         (made / name).mkdir(parents=True)
         (made / name / "Kbuild").write_text("obj-m := r8125.o\n")
+    linux_tarball.write(made / "linux.tar", compression="")
     for name in ("own.fw", "other/own.fw"):
         (made / name).write_text("x")
     return made

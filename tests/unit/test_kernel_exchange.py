@@ -200,6 +200,8 @@ def test_a_nixos_module() -> None:
         "{ lib, ... }: { boot.kernelPatches = lib.mkForce [ { extraStructuredConfig.TUN = lib.kernel.yes; } ]; }",
         "{ version, lib, stdenv, features ? {} }: with lib.kernel.whenHelpers version;"
         ' { TUN = lib.mkIf (lib.versionAtLeast version "6.1") lib.kernel.yes; }',
+        "{ lib, ... }: let inherit (lib.attrsets) mapAttrs; inherit (lib.modules) mkForce; in"
+        " { boot.kernelPatches = [ { extraStructuredConfig = mapAttrs (_: mkForce) { TUN = lib.kernel.yes; }; } ]; }",
     ],
 )
 def test_the_places_where_structured_config_is_written(text: str) -> None:

@@ -21,7 +21,7 @@ from netvm_build.kconfig import known
 from netvm_build.kconfig.bounds import Bounds
 from netvm_build.kconfig.choices import rivals
 from netvm_build.kconfig.fragment import Fragment
-from netvm_build.kconfig.index import BadIndex, Index
+from netvm_build.kconfig.index import VERSION, BadIndex, Index
 from netvm_build.model import HostFile, Kernel, OptionKind, OptionValue, RequestedOption, Router, Source
 from netvm_build.util import resources
 from netvm_build.util.errors import LockError
@@ -169,17 +169,26 @@ def test_what_is_no_index(content: bytes) -> None:
         ("BONDNG", "BONDING"),
         ("IP_NF_NATT", "IP_NF_NAT"),
         ("RETPOLINE", "MITIGATION_RETPOLINE"),
+        ("BONIDNG", "BONDING"),
+        ("BONDINF", "BONDING"),
+        ("BOND_ING", "BONDING"),
         ("NF_LOG_COMMON", None),
+        ("PAGE_MAPCOUNT", None),
+        ("CRYPTO_CFB", None),
+        ("CRYPTO_STATS", None),
+        ("NF_NAT_IPV4", None),
+        ("ACPI_MRRM", None),
     ],
 )
 def test_the_option_that_is_meant(name: str, near: str | None) -> None:
-    rows = "".join(
-        f'{one}\t{{"type":"bool"}}\n' for one in ("BONDING", "IP_NF_NAT", "MITIGATION_RETPOLINE", "NFS_COMMON")
+    """Beside those that are near only in their letters, found in what others have in their kernels."""
+    names = (
+        *("ACPI_PRMT", "BONDING", "CRYPTO_DEV_IAA_CRYPTO_STATS", "CRYPTO_ECB", "IP_NF_NAT", "MITIGATION_RETPOLINE"),
+        *("NFS_COMMON", "NF_NAT_IPV6", "PAGE_COUNTER"),
     )
-    assert (
-        Index(f'{{"version":1,"linux":"6.12.1","modules":"MODULES","options":4}}\n{rows}'.encode()).nearest(name)
-        == near
-    )
+    rows = "".join(f'{one}\t{{"type":"bool"}}\n' for one in names)
+    head = f'{{"version":{VERSION},"linux":"6.12.1","modules":"MODULES","options":{len(names)}}}\n'
+    assert Index(f"{head}{rows}".encode()).nearest(name) == near
 
 
 @pytest.fixture

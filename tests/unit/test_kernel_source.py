@@ -368,6 +368,13 @@ def test_explain_works_without_the_file(here: Path, capsys: pytest.CaptureFixtur
     assert "the spec has mistakes" in said.err
 
 
+def test_ipv6_of_a_fragment_is_not_blamed_on_the_spec(here: Path) -> None:
+    (here / "kernel-configs").mkdir()
+    (here / "kernel-configs/six.yaml").write_text("description: d\noptions: {IPV6: yes}\n")
+    found = problems("", "  fragments: [virtio, six]\n")
+    assert "or remove IPV6 from options" in found
+
+
 @pytest.fixture
 def script() -> str:
     return (resources.folder("templates") / "platforms/debian/archived_source.sh").read_text()

@@ -9,8 +9,8 @@ asks for its option, because few of the 17,000 are asked for.
 
 from __future__ import annotations
 
-import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,22 +89,42 @@ class Index:
     def nearest(self, name: str) -> str | None:
         """The option that a misspelt name means, or the new name of one that got a prefix; None if none is near.
 
-        A typing error is within one word, so all others must be the same: NFS_COMMON is not near NF_LOG_COMMON.
+        A typing error is within one word, so all others must be the same: NFS_COMMON is not near NF_LOG_COMMON, nor
+        PAGE_COUNTER near PAGE_MAPCOUNT.
         """
-        renamed = [other for other in self.names if other.endswith(f"_{name}")]
+        renamed = [other for other in self.names if re.fullmatch(f"[A-Z0-9]+_{re.escape(name)}", other)]
         if len(renamed) == 1:
             return renamed[0]
         words = name.split("_")
-        alike = [other for other in self.names if _one_word_off(words, other.split("_"))]
-        near = difflib.get_close_matches(name, alike, 1, 0.75)
-        return near[0] if near else None
+        alike = [other for other in self.names if _is_mistyped(words, other.split("_"))]
+        return alike[0] if len(alike) == 1 else None
 
 
-def _one_word_off(words: list[str], others: list[str]) -> bool:
-    """Whether all words but one are the same, or the same letters are divided otherwise."""
+def _is_mistyped(words: list[str], others: list[str]) -> bool:
+    """Whether one word has a typing error and the others are the same, or the same letters are divided otherwise."""
     if len(words) != len(others):
         return "".join(words) == "".join(others)
-    return sum(map(str.__ne__, words, others)) == 1
+    different = [(word, other) for word, other in zip(words, others, strict=True) if word != other]
+    return len(different) == 1 and _one_slip(*different[0])
+
+
+def _one_slip(word: str, meant: str) -> bool:
+    """Whether a letter is too many, missing, wrong, or in its neighbour's place.
+
+    Other digits are another thing, and so are short words with another letter: CFB, ECB and OFB.
+    """
+    if re.sub(r"\D", "", word) != re.sub(r"\D", "", meant):
+        return False
+    short, long = sorted((word, meant), key=len)
+    if len(long) - len(short) == 1:
+        return any(long[:at] + long[at + 1 :] == short for at in range(len(long)))
+    wrong = [at for at, (one, other) in enumerate(zip(word, meant, strict=False)) if one != other]
+    if len(word) != len(meant) or len(wrong) > 2:
+        return False
+    if len(wrong) == 1:
+        return len(word) > 4
+    first, second = wrong
+    return second == first + 1 and (word[first], word[second]) == (meant[second], meant[first])
 
 
 def _symbol(name: str, text: str) -> Symbol:

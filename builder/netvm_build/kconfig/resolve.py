@@ -118,7 +118,7 @@ def attempt(
         problems += [*without_loading(options, kernel, origins), *disagreements(options)]
     drivers = drivers_of(options, selected, kernel)
     if not problems:  # else what is missing may be what was misspelt
-        problems = [*without_modules(kernel, drivers, origins), *_ipv6_is_kept_out(options)]
+        problems = [*without_modules(kernel, drivers, origins), *_ipv6_is_kept_out(options, own)]
     config = KernelConfig(
         version=kernel.version,
         options=tuple(options[name] for name in sorted(options)),
@@ -165,13 +165,14 @@ def _unknown(kernel: Kernel, fragments: Mapping[str, Fragment]) -> Iterator[tupl
             yield number, f"there is no fragment {name!r}", hint
 
 
-def _ipv6_is_kept_out(options: Mapping[str, RequestedOption]) -> Iterator[Problem]:
+def _ipv6_is_kept_out(options: Mapping[str, RequestedOption], own: Collection[str]) -> Iterator[Problem]:
     """A kernel with IPv6 needs that side of the firewall."""
     ipv6, firewall = options.get("IPV6"), options.get("NF_TABLES_IPV6")
     if ipv6 is not None and str(ipv6.value) != "n" and (firewall is None or str(firewall.value) != "y"):
-        hint = "add `ipv6` to kernel.fragments, or remove IPV6 from kernel.config"
+        where = "kernel.config" if "IPV6" in own else "options"
+        hint = f"add `ipv6` to kernel.fragments, or remove IPV6 from {where}"
         message = "the kernel has IPv6, and its firewall has not (NF_TABLES_IPV6)"
-        yield Problem(ipv6.source.file, ipv6.source.line, "kernel.config.IPV6", message, hint)
+        yield Problem(ipv6.source.file, ipv6.source.line, f"{where}.IPV6", message, hint)
 
 
 def _select(kernel: Kernel, fragments: Mapping[str, Fragment]) -> dict[str, str]:

@@ -42,8 +42,15 @@ let
     mkBefore = value: value;
     mkAfter = value: value;
   };
-  lib = builtins // modules // when // rec {
+  # nixpkgs has each function in lib and in one of its parts.
+  lib = functions // {
     inherit kernel modules;
+    attrsets = functions;
+    lists = functions;
+    strings = functions;
+    trivial = functions;
+  };
+  functions = builtins // modules // when // rec {
     versionOlder = one: other: builtins.compareVersions one other < 0;
     versionAtLeast = one: other: !versionOlder one other;
     optional = condition: value: if condition then [ value ] else [ ];
@@ -53,6 +60,9 @@ let
     genAttrs = names: value: listToAttrs (map (name: { inherit name; value = value name; }) names);
     mapAttrs' = change: values: listToAttrs (map (name: change name values.${name}) (attrNames values));
     nameValuePair = name: value: { inherit name value; };
+    mapAttrsToList = change: values: map (name: change name values.${name}) (attrNames values);
+    filterAttrs = keep: values: removeAttrs values (builtins.filter (name: !keep name values.${name}) (attrNames values));
+    singleton = value: [ value ];
     flip = change: one: other: change other one;
     const = value: _: value;
     id = value: value;
