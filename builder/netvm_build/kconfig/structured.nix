@@ -61,7 +61,8 @@ let
     mapAttrs' = change: values: listToAttrs (map (name: change name values.${name}) (attrNames values));
     nameValuePair = name: value: { inherit name value; };
     mapAttrsToList = change: values: map (name: change name values.${name}) (attrNames values);
-    filterAttrs = keep: values: removeAttrs values (builtins.filter (name: !keep name values.${name}) (attrNames values));
+    filterAttrs = keep: values:
+      removeAttrs values (builtins.filter (name: !keep name values.${name}) (attrNames values));
     singleton = value: [ value ];
     flip = change: one: other: change other one;
     const = value: _: value;

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # The debian platform: every part of the image from Debian's packages, pinned by the lock, built in Nix's sandbox.
-# `linuxArchive` says where the archive of the kernel's source is that the lock has instead of Debian's: { file } or { url }.
+# `linuxArchive` is where the archive is that the lock has in the place of Debian's kernel source: { file } or { url }.
 { lock, system ? "x86_64-linux", wireless ? false, linuxArchive ? null }:
 let
   packages = import ./packages.nix { inherit lock system; };
