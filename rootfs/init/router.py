@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from init.host.requests import RequestHandler as HostRequests
     from init.kernel.modules import Loader
 
+CMDLINE = "/proc/cmdline"
 MODULES = "/usr/lib/netvm/modules.bin"
 ROOMY = 48 << 20
 """What PID 1 would keep for itself is 6 MiB, which a machine of less than this needs to run at all."""
@@ -133,9 +134,25 @@ class Router:
             self.firewall.load()
         except OSError as error:
             raise Failure(f"the firewall could not be loaded: {error.strerror or error}") from None
-        self.events.emit("firewall", loaded=True)
+        closed = self._close_host_networks()
+        self.events.emit("firewall", loaded=True, host_networks=closed)
         self._tell_refused(sysctl.apply((*sysctl.EVERYWHERE, *self.config.settings)))
         firewall.forward_packets()
+
+    def _close_host_networks(self) -> list[str]:
+        """Close to clients what the host says leads to its loopback; what it said of it.  Raises Failure."""
+        try:
+            with open(CMDLINE) as file:
+                told = file.read()
+            if "netvm.host_network=" not in told:
+                return []
+            from init.net import host_networks
+
+            networks = host_networks.parse(told)
+            self.firewall.close(host_networks.close(networks))
+        except (OSError, ValueError) as error:
+            raise Failure(f"the host's loopback could not be closed to clients: {error}") from None
+        return [network.text for network in networks]
 
     def _firewall_fell_behind(self, problem: str) -> None:
         self.events.emit("degraded", reason=f"the firewall fell behind: {problem}")

@@ -9,6 +9,7 @@ import scenarios_clients
 import scenarios_forwards
 import scenarios_fragments
 import scenarios_helpers
+import scenarios_host
 import scenarios_names
 import scenarios_options
 import scenarios_ports
@@ -25,6 +26,7 @@ __all__ = [
     "scenarios_forwards",
     "scenarios_fragments",
     "scenarios_helpers",
+    "scenarios_host",
     "scenarios_names",
     "scenarios_options",
     "scenarios_ports",

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 netvm-build contributors
 # SPDX-License-Identifier: MIT
 
-"""The user network of a router that runs: what its clients reach by passt, and what they reached by QEMU's own."""
+"""The user network of a router that runs: what its clients reach by passt and by QEMU's own, and what they would."""
 
 from __future__ import annotations
 
@@ -58,18 +58,30 @@ def scene(image: Image, qemu: Qemu, tmp_path_factory: pytest.TempPathFactory) ->
         yield json.loads(shown.stdout)
 
 
-def test_clients_reach_the_host_s_loopback_by_slirp_and_not_by_default(scene: dict[str, Any]) -> None:
-    before, now = scene["slirp"], scene["user"]
-    assert (before["backend"], now["backend"]) == ("slirp", "passt")
-    assert before["loopback"] == {"tcp": "SA", "udp": "answer"}
-    assert before["arrived"] == {"tcp": 1, "udp": 1}
-    assert now["loopback"]["tcp"] != "SA"
-    assert now["loopback"]["udp"] != "answer"
-    assert now["arrived"] == {"tcp": 0, "udp": 0}
+def test_clients_reach_the_host_s_loopback_neither_by_slirp_nor_by_default(scene: dict[str, Any]) -> None:
+    """They would by slirp, if the router weren't told to close it."""
+    untold, slirp, user = scene["untold"], scene["slirp"], scene["user"]
+    assert [one["backend"] for one in (untold, slirp, user)] == ["slirp", "slirp", "passt"]
+    assert untold["loopback"] == {"tcp": "SA", "udp": "answer"}
+    assert untold["arrived"] == {"tcp": 1, "udp": 1}
+    assert slirp["loopback"] == {"tcp": "", "udp": ""}
+    assert user["loopback"]["tcp"] != "SA"
+    assert user["loopback"]["udp"] != "answer"
+    for closed in (slirp, user):
+        assert closed["arrived"] == {"tcp": 0, "udp": 0}
+        assert "SA" not in closed["by the resolver's"]["tcp"]
+        assert closed["by the resolver's"]["udp"] != "answer"
+        assert closed["arrived beside the resolver"] == {"tcp": 0, "udp": 0}
+    assert [one["dropped"] > 0 for one in (untold, slirp, user)] == [False, True, False]
+
+
+def test_the_record_says_who_closes_the_loopback(scene: dict[str, Any]) -> None:
+    found = {name: scene[name]["told of the loopback"] for name in ("untold", "slirp", "user")}
+    assert found == {"untold": "", "slirp": "closed by the router", "user": "closed"}
 
 
 def test_no_client_reaches_it_by_its_own_address(scene: dict[str, Any]) -> None:
-    for where in ("slirp", "user"):
+    for where in ("untold", "slirp", "user"):
         assert set(scene[where]["by its address"].values()) <= {"", "unreachable"}
 
 
@@ -77,6 +89,7 @@ def test_no_client_reaches_it_by_its_own_address(scene: dict[str, Any]) -> None:
 def test_the_outside_and_names_are_reached_by_both(scene: dict[str, Any], where: str) -> None:
     assert scene[where]["outside"] == {"tcp": "SA", "udp": "answer"}
     assert scene[where]["name"] == "answer"
+    assert scene[where]["name by the resolver's address"] == "answer"
     assert scene[where]["asked the host's resolver"]
 
 

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from netvm_build import guest as console
 from netvm_build.cli import vm_commands
 from netvm_build.cli.status_view import lines as shown
-from netvm_build.guest import PATTERNS, TROUBLE, History, Lines, escape, from_console, parse, privileges
+from netvm_build.guest import PATTERNS, TROUBLE, Firewall, History, Lines, escape, from_console, parse, privileges
 from netvm_build.guest.client import EventClient, ReceivedEvent, Unanswered
 from netvm_build.guest.history import KEPT_NOTES
 from netvm_build.util.errors import BootError
@@ -35,6 +35,8 @@ from netvm_build.vm.broker.pace import LONGEST_S
 from netvm_build.vm.console_log import ConsoleLog
 from netvm_build.vm.keeper import Keeper
 from netvm_build.vm.notify import of_event
+from netvm_build.vm.user_network import TOO_OLD
+from netvm_build.vmm.qemu.networks import DEFAULT
 
 from tests.support.foreign import JSON, mutations, peak_mib, replaced
 from tests.support.standin_guest import StandIn, line
@@ -233,6 +235,33 @@ def test_a_mistake_in_what_the_keeper_does_is_told_and_logged_with_its_place(tmp
     logged = (tmp_path / "log").read_text()
     assert "OverflowError: too large" in logged
     assert "in mistaken" in logged
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "loopback"),
+    [((), "open"), (("10.0.3.0/24,10.0.3.3",), "open"), ((DEFAULT.closed, "more"), "closed by the router")],
+)
+def test_an_image_that_closes_nothing_is_told_of(tmp_path: Path, confirmed: tuple[str, ...], loopback: str) -> None:
+    """An old one boots all the same, and answers nothing about the networks that it was told to close."""
+    published: list[registry.VmState] = []
+    said: list[str] = []
+
+    async def hear() -> None:
+        machine, place = SimpleNamespace(closed=(DEFAULT,)), SimpleNamespace(publish=published.append)
+        launch = SimpleNamespace(log=tmp_path / "log", place=place, machine=machine)
+        keeper = Keeper(launch, lambda _: None)  # type: ignore[arg-type]
+        keeper._record = registry.VmState(
+            "router", 1, 2, 3, "", "", "", "", "", 96, detached=True, events="", console="", monitor=""
+        )
+        keeper._brokers = {registry.EVENTS: SimpleNamespace(tell=said.append)}  # type: ignore[dict-item]
+        for _ in range(2):  # a guest may say it again
+            keeper._heard(Firewall(1.0, loaded=True, host_networks=confirmed))
+
+    asyncio.run(hear())
+    assert [one.loopback for one in published] == [loopback]
+    warnings = [f"warning: {TOO_OLD}"] * (loopback == "open")
+    assert said == warnings
+    assert (tmp_path / "log").read_text().splitlines() == warnings
 
 
 def test_a_guest_can_t_speak_as_the_host(guest: StandIn) -> None:

@@ -10,10 +10,12 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 import pytest
+from init.net import host_networks
 from netvm_build.model import Clients, NamedClient, Router, Uplink
 from netvm_build.model.address import Pair
+from netvm_build.util.errors import LaunchError
 from netvm_build.vmm import qemu
-from netvm_build.vmm.qemu.networks import imitate, user_networks
+from netvm_build.vmm.qemu.networks import DEFAULT, close, dhcp_network, imitate, user_networks
 
 from tests.unit.test_qemu import IMAGE, PROGRAM
 
@@ -94,6 +96,27 @@ def test_qemu_takes_whatever_comes_out(prefix: int) -> None:
         assert found.resolver in found.network
         assert len({found.host, found.resolver, address.ip}) == 3
         assert gateway in (found.host, found.resolver)
+
+
+@pytest.mark.parametrize("prefix", range(1, 33))
+def test_the_router_understands_which_networks_to_close(prefix: int) -> None:
+    """Both halves: what the host writes on the kernel's command line is what the guest reads there."""
+    address = IPv4Interface(f"192.168.37.138/{prefix}")
+    found = imitate(address, IPv4Address("172.20.0.1") if prefix == 32 else address.ip + 1, [])
+    line = close("root=/dev/vda quiet -- -ISB start.pyc", [DEFAULT, found])
+    assert line.startswith("root=/dev/vda quiet netvm.host_network=10.0.2.0/24,10.0.2.3 netvm.host_network=")
+    assert line.endswith(" -- -ISB start.pyc")
+    closed = host_networks.parse(line)
+    assert [one.text for one in closed] == [DEFAULT.closed, found.closed]
+    assert (closed[1].first, closed[1].end - 1) == (int(found.network[0]), int(found.network[-1]))
+    assert closed[1].resolver == str(found.resolver)
+
+
+def test_no_command_line_gets_too_long_for_the_kernel() -> None:
+    assert len(close("x" * 2000, [DEFAULT])) == 2040
+    with pytest.raises(LaunchError, match="the kernel's command line would have 2080 characters"):
+        close("x" * 2000, [DEFAULT, dhcp_network(IPv4Network("10.0.3.0/24"))])
+    assert close("x" * 2047, []) == "x" * 2047
 
 
 def test_the_command_lines_have_it() -> None:

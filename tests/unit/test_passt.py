@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import pytest
+from init.net import host_networks
 from netvm_build.image.manifest import Image
 from netvm_build.model import Router, Uplink
 from netvm_build.util import process
@@ -92,19 +93,19 @@ def test_the_host_s_resolver(tmp_path: Path, text: str, resolver: str | None) ->
     assert host_resolver(tmp_path / "none") is None
 
 
-def test_without_passt_qemu_serves_and_clients_reach_the_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_passt_qemu_serves_and_the_router_closes_the_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     found = user_network.choose("user", image(Uplink()))
     assert found == user_network.Backend("slirp", "passt is not installed")
-    said = user_network.told(found, image(Uplink()))
-    assert said.startswith("warning: clients reach what listens on this host's loopback, by 10.0.2.2: QEMU serves")
-    assert "(passt is not installed); to prevent it, make passt work (--uplink passt says how)" in said
+    said = user_network.told(found)
+    assert said.startswith("user network: by slirp, passt is not installed; the router closes this host's loopback")
+    assert said.endswith("and reaches it itself: --uplink passt says how to prevent that")
     with pytest.raises(LaunchError, match="--uplink passt: passt is not installed") as raised:
         user_network.choose("passt", image(Uplink()))
     assert "apt-get install passt" in str(raised.value.hint)
     asked = user_network.choose("slirp", image(Uplink()))
     assert asked == user_network.Backend("slirp", "asked for")
-    assert "to prevent it, use --uplink user" in user_network.told(asked, image(Uplink()))
+    assert user_network.told(asked).endswith(": --uplink user prevents that")
 
 
 def test_a_passt_that_does_not_work_here_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -188,6 +189,17 @@ def test_qemu_has_no_network_of_its_own_where_passt_serves(tmp_path: Path) -> No
         "stream,id=uplink-user1,server=on,addr.type=fd,addr.str=1",
         "stream,id=uplink1,server=on,addr.type=fd,addr.str=2",
     ]
+
+
+def test_qemu_tells_the_router_of_the_networks_that_it_serves_itself() -> None:
+    several = image(CABLE, TAGGED, BACKUP)
+    slirp = user_network.Backend("slirp", "")
+    served = user_network.Backend("passt", "", passt.Passt(Path("/bin/passt")))
+    every = [f"10.0.{number}.0/24,10.0.{number}.3" for number in (2, 3, 4)]
+    for backend, elsewhere, expected in ((slirp, False, every), (slirp, True, every[2:]), (served, False, [])):
+        closed = user_network.closed(backend, several, first_elsewhere=elsewhere)
+        line = qemu.argv(PROGRAM, replace(qemu.router(several, "tcg"), closed=closed))
+        assert [one.text for one in host_networks.parse(line[line.index("-append") + 1])] == expected
 
 
 def test_passt_and_slirp_are_asked_for_by_name() -> None:

@@ -163,7 +163,7 @@ def _ready(screen: Screen, image: Image, qemu: Qemu, wanted: RunOptions) -> RunO
     if not wanted.cards:
         wanted = replace(wanted, backend=user_network.choose(wanted.uplink.kind, image))
         if wanted.backend is not None:
-            screen.say(user_network.told(wanted.backend, image))
+            screen.say(user_network.told(wanted.backend))
         for line in uplink.cautions(wanted.uplink, image, wanted.nic or image.manifest.machine.nic):
             screen.say(line)
     return wanted

@@ -163,7 +163,8 @@ def _modules(now: Snapshot, width: int | None) -> list[str]:
 def _user_network(now: Snapshot, width: int | None) -> list[str]:
     """Who serves its user networks, and why."""
     processes = f" ({now.helpers} process{'es' * (now.helpers != 1)})" if now.helpers else ""
-    shown = f"{now.backend}{processes}: {escape(now.backend_reason)[:LINE]}"
+    loopback = f"; the host's loopback is {escape(now.loopback)}" if now.loopback else ""
+    shown = f"{now.backend}{processes}: {escape(now.backend_reason)[:LINE]}{loopback}"
     return hanging("user net", shown, LABEL, width) if now.backend else []
 
 

@@ -33,9 +33,10 @@ class Mounts(GuestEvent):
 
 @dataclass(frozen=True)
 class Firewall(GuestEvent):
-    """The ruleset is in the kernel."""
+    """The ruleset is in the kernel.  `host_networks` are those of the host's that it has closed to clients."""
 
     loaded: bool = False
+    host_networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

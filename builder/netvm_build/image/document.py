@@ -19,7 +19,9 @@ VERSION = 1
 
 _STORE_PATH = r"/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+"
 _OPTION = r"[A-Z0-9][A-Za-z0-9_]*"
-_CMDLINE = r"[^\x00-\x1f\x7f-\x9f]{1,2047}"  # COMMAND_LINE_SIZE of x86 is 2048 with the final NUL
+CMDLINE_CHARACTERS = 2047
+"""The longest command line that x86 Linux takes: COMMAND_LINE_SIZE is 2048 with the final NUL."""
+_CMDLINE = rf"[^\x00-\x1f\x7f-\x9f]{{1,{CMDLINE_CHARACTERS}}}"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,9 @@ class _Document:
     kernel: Part
     rootfs: Part
     config: Part
-    cmdline: Annotated[str, matching(_CMDLINE, "a line of at most 2047 characters, which x86 Linux takes")]
+    cmdline: Annotated[
+        str, matching(_CMDLINE, f"a line of at most {CMDLINE_CHARACTERS} characters, which x86 Linux takes")
+    ]
     versions: Mapping[str, str]
     options: Mapping[Annotated[str, matching(_OPTION, "the name of a kernel option")], str]
     spec: Mapping[str, Any]

@@ -52,6 +52,11 @@ REFUSALS: Mapping[str, Refusal] = {
     "no_host": Refusal(
         "ip", "to an invalid address", "a client sent it to an address that no host can have (0.0.0.0/8, 127.0.0.0/8)"
     ),
+    "to_host": Refusal(
+        "ip",
+        "to the host's loopback",
+        "it was for the user network that QEMU itself serves, which leads to the host's loopback, and no DNS or ping",
+    ),
     "needs_helper": Refusal(
         "ip",
         "no helper expected it",

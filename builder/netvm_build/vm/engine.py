@@ -228,7 +228,9 @@ def _launch(
     mtu = told_mtu(image, described.uplink or "", plugged.mtu)
     elsewhere = plugged.backend is not None
     served = user_network.served(wanted.backend, image, place.folder, first_elsewhere=elsewhere)
-    described = replace(described, uplink_net=plugged.backend, uplink_mtu=mtu, uplink_path=plugged.path, served=served)
+    closed = user_network.closed(wanted.backend, image, first_elsewhere=elsewhere)
+    described = replace(described, uplink_net=plugged.backend, uplink_mtu=mtu, uplink_path=plugged.path)
+    described = replace(described, served=served, closed=closed)
     secrets = credentials.wifi(image, wanted.secrets)
     user = None if wanted.user is None else qemu_user(wanted.user)
     return Launch(image, program, chosen, described, offered, place, log, plugged, secrets, user, wanted.backend)

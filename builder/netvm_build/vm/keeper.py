@@ -21,7 +21,7 @@ from typing import Any
 from netvm_build.guest import Firewall, GuestEvent, escape
 from netvm_build.util import interrupts
 from netvm_build.util.errors import BootError, LaunchError, QmpLost
-from netvm_build.vm import registry
+from netvm_build.vm import registry, user_network
 from netvm_build.vm.broker import ConsoleBroker, EventBroker, open_socket
 from netvm_build.vm.console_log import ConsoleLog
 from netvm_build.vm.launch import Launch, describe, log_of, passt_log_of, start, trim, vmm
@@ -59,6 +59,7 @@ class Keeper:
         self._tasks: list[asyncio.Task[None]] = []
         self._brokers: dict[str, EventBroker | ConsoleBroker] = {}
         self._passts: Passts | None = None
+        self._record: registry.VmState  # once QEMU runs
         self._lasting = AsyncExitStack()
 
     def leave(self) -> None:
@@ -110,33 +111,36 @@ class Keeper:
         for name, serve in ((registry.EVENTS, events.serve), (registry.CONSOLE, console.serve)):
             stack.callback((await open_socket(launch.place.folder / name, serve)).close)
         self._attend("the watchdog", self._hear_watchdog(vm, events), events.tell)
-        record = self._serve(describe(launch, vm), events)
-        launch.place.publish(record)
-        self._on_up(record)
+        self._record = describe(launch, vm)
+        self._serve(events)
+        self._on_up(self._publish())
         with suppress(QmpLost):  # its end is seen elsewhere
             await vm.resume()
         if launch.machine.slots.bridged:
             self._attend("clients to plug in", self._plug(vm, events), events.tell)
         return vm
 
-    def _serve(self, record: registry.VmState, events: EventBroker) -> registry.VmState:
-        """Start what serves the VM's user networks; its record with that.  Raises LaunchError or CommandError."""
+    def _publish(self, **changes: Any) -> registry.VmState:
+        """Tell everyone what runs here, with what has changed."""
+        self._record = replace(self._record, **changes)
+        self._launch.place.publish(self._record)
+        return self._record
+
+    def _serve(self, events: EventBroker) -> None:
+        """Start what serves the VM's user networks.  Raises LaunchError or CommandError."""
         launch = self._launch
         if launch.backend is None or launch.backend.program is None:
-            return record
-
-        def running() -> registry.VmState:
-            return replace(record, helpers=passts.helpers)
+            return
 
         def changed() -> None:
-            launch.place.publish(running())
+            self._publish(helpers=passts.helpers)
 
         networks, log = launch.user_networks, passt_log_of(launch)
         passts = self._passts = Passts(launch.backend.program, networks, log, events.tell, changed)
         with suppress(*NOBODY):  # QEMU has ended, which is seen elsewhere
             passts.start()
         self._attend("the user network", passts.keep(), events.tell)
-        return running()
+        changed()
 
     async def _started(self, vm: Vmm) -> bool:
         """Start QEMU; False if we are told to stop before it answers.  Raises LaunchError or CommandError."""
@@ -182,10 +186,21 @@ class Keeper:
         self._log.write(f"{HUNG}\n".encode())
 
     def _heard(self, event: GuestEvent) -> None:
-        if isinstance(event, Firewall):
+        if isinstance(event, Firewall) and not self._firewall.is_set():
             self._firewall.set()
+            self._hear_closed(event.host_networks)
         if (message := of_event(event)) is not None:
             notify(message)
+
+    def _hear_closed(self, networks: tuple[str, ...]) -> None:
+        """Which networks the router has closed to its clients: an old image knows nothing of it."""
+        told = {one.closed for one in self._launch.machine.closed}
+        if told:
+            closed = told <= set(networks)
+            self._publish(loopback=user_network.BY_ROUTER if closed else user_network.OPEN)
+            if not closed:
+                self._brokers[registry.EVENTS].tell(f"warning: {user_network.TOO_OLD}")
+                self._log.write(f"warning: {user_network.TOO_OLD}\n".encode())
 
     async def _plug(self, vm: Vmm, events: EventBroker) -> None:
         """Plug in many clients once the router can take them.

@@ -21,7 +21,7 @@ from netvm_build.vm import registry
 from netvm_build.vm.networks import OfferedNetwork
 from netvm_build.vm.passts import Network
 from netvm_build.vm.uplink import ON_USER_NETWORK, Plugged
-from netvm_build.vm.user_network import Backend
+from netvm_build.vm.user_network import CLOSED, Backend
 from netvm_build.vmm import qemu
 from netvm_build.vmm.interface import Vmm
 from netvm_build.vmm.qemu.accelerator import Accelerator
@@ -165,4 +165,5 @@ def describe(launch: Launch, vm: Vmm) -> registry.VmState:
         path=launch.uplink.path.choices,
         backend="" if launch.backend is None else launch.backend.kind,
         backend_reason="" if launch.backend is None else launch.backend.reason,
+        loopback=CLOSED if launch.user_networks else "",
     )

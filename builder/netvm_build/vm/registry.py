@@ -82,7 +82,8 @@ class VmState:
     started from (`manifest.identity`); empty for a VM that an older version started.  `landlock` is the version of
     its ABI that restricts QEMU, 0 without.  `path` says what moves the packets of an emulated uplink, and why.
     `backend` serves its user networks, if it has any: passt or slirp, for
-    `backend_reason`; `helpers` are the processes that do.
+    `backend_reason`; `helpers` are the processes that do, and `loopback` says whether clients reach the host's, empty
+    before the router has said so.
     """
 
     name: str
@@ -109,6 +110,7 @@ class VmState:
     backend: str = ""
     backend_reason: str = ""
     helpers: tuple[Helper, ...] = ()
+    loopback: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return {"version": VERSION, **asdict(self)}

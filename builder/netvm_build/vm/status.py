@@ -134,6 +134,7 @@ class Snapshot:
     backend: str = ""
     backend_reason: str = ""
     helpers: int = 0
+    loopback: str = ""
 
     @property
     def used_kib(self) -> int:
@@ -179,6 +180,7 @@ def snapshot(
         backend=record.backend,
         backend_reason=record.backend_reason,
         helpers=len(record.helpers),
+        loopback=record.loopback,
         kernel_drops=tuple(KernelDrop(one.name, brief_of_kernel(one.name), one.packets) for one in counted.kernel),
     )
 
@@ -222,7 +224,12 @@ def _user_network(record: VmState) -> dict[str, Any] | None:
     if not record.backend:
         return None
     pids = [helper.pid for helper in record.helpers]
-    return {"backend": record.backend, "reason": record.backend_reason, "pids": pids}
+    return {
+        "backend": record.backend,
+        "reason": record.backend_reason,
+        "pids": pids,
+        "loopback": record.loopback or None,
+    }
 
 
 def _flat(one: UplinkStatus | ClientStatus) -> dict[str, Any]:

@@ -15,10 +15,16 @@ from netvm_build.util.trust import Standing
 from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import backends, passt, passt_trial
 from netvm_build.vmm.qemu.machine import Served
+from netvm_build.vmm.qemu.networks import UserNetwork
 
 PASST, SLIRP = "passt", "slirp"
 AUTOMATIC = "user"
 ON_USER = (AUTOMATIC, PASST, SLIRP)
+ASKED_FOR = "asked for"
+CLOSED, BY_ROUTER, OPEN = "closed", "closed by the router", "open"
+"""This host's loopback to the clients of a router that has user networks."""
+
+TOO_OLD = "clients reach what listens on this host's loopback: the image is too old to close it; build it again"
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ def choose(uplink: str, image: Image) -> Backend | None:
 
 def _choose(wanted: str, image: Image) -> Backend:
     if wanted == SLIRP:
-        return Backend(SLIRP, "asked for")
+        return Backend(SLIRP, ASKED_FOR)
     try:
         built = image.manifest.qemu if standing(image) is Standing.OURS else None
         program = _working(passt.find(built), passt.guest_sides(image.manifest)[0])
@@ -83,13 +89,20 @@ def served(backend: Backend | None, image: Image, folder: Path, *, first_elsewhe
     return {place: Served(socket, backends.listening(socket)) for place, socket in sockets.items()}
 
 
-def told(backend: Backend, image: Image) -> str:
+def closed(backend: Backend | None, image: Image, *, first_elsewhere: bool) -> tuple[UserNetwork, ...]:
+    """The networks that QEMU itself serves, which the router is told to close to its clients."""
+    if backend is None or backend.kind != SLIRP:
+        return ()
+    networks = qemu.user_networks(image.manifest)
+    return tuple(networks[place] for place in places(image, first_elsewhere=first_elsewhere))
+
+
+def told(backend: Backend) -> str:
     """What `run` says of it: which it is, and what clients reach by it."""
     if backend.kind == PASST:
         return f"user network: by {backend}; this host's loopback is out of reach"
-    hosts = ", ".join(str(network.host) for network in qemu.user_networks(image.manifest))
-    instead = "use --uplink user" if backend.reason == "asked for" else "make passt work (--uplink passt says how)"
+    better = "--uplink user prevents that" if backend.reason == ASKED_FOR else "--uplink passt says how to prevent that"
     return (
-        f"warning: clients reach what listens on this host's loopback, by {hosts}: QEMU serves the user network"
-        f" ({backend.reason}); to prevent it, {instead}, or run with --uplink bridge:NAME"
+        f"user network: by {backend}; the router closes this host's loopback to its clients, and reaches it itself:"
+        f" {better}"
     )

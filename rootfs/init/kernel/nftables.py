@@ -34,14 +34,20 @@ BATCH_BEGIN, BATCH_END = 0x10, 0x11
 NEWSETELEM, DELSETELEM = SUBSYSTEM << 8 | 12, SUBSYSTEM << 8 | 14
 NESTED = 0x8000
 LIST_TABLE, LIST_SET, LIST_ELEMENTS, LIST_ELEM = 1, 2, 3, 1
-ELEM_KEY, ELEM_DATA, DATA_VALUE = 1, 2, 1
+ELEM_KEY, ELEM_DATA, ELEM_FLAGS, DATA_VALUE = 1, 2, 3, 1
+INTERVAL_END = b"\0\0\0\1"  # NFT_SET_ELEM_INTERVAL_END
 IP, ARP = 2, 3  # NFPROTO_IPV4, NFPROTO_ARP
 
 Message = tuple[int, int, bytes]
 """(type, flags, payload)"""
 
 Element = tuple[bytes, bytes]
-"""(key, data): data is empty in a set."""
+"""(key, data): data is empty in a set, and INTERVAL_END where a key is the first one behind an interval."""
+
+
+def interval(first: bytes, end: bytes | None) -> list[Element]:
+    """The elements of an interval of a set, from its first key to the first one behind it; None where there is none."""
+    return [(first, b""), *([] if end is None else [(end, INTERVAL_END)])]
 
 
 def add(family: int, name: str, elements: Sequence[Element]) -> Message:
@@ -70,6 +76,8 @@ def _elements(family: int, name: str, elements: Sequence[Element]) -> bytes:
 
 def _element(key: bytes, data: bytes) -> bytes:
     packed = attribute(NESTED | ELEM_KEY, attribute(DATA_VALUE, key))
+    if data is INTERVAL_END:
+        return packed + attribute(ELEM_FLAGS, data)
     return packed + attribute(NESTED | ELEM_DATA, attribute(DATA_VALUE, data)) if data else packed
 
 

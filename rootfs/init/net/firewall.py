@@ -120,6 +120,10 @@ class Firewall:
             self._tables.commit(file.read())
         self.loaded = True
 
+    def close(self, messages: Sequence[Message]) -> None:
+        """Put what closes the host's networks to clients into the kernel (init.net.host_networks).  Raises OSError."""
+        self._tables.apply(messages)
+
     def allow(self, index: int, pair: Pair) -> None:
         """Let a client's interface send from its address.  Raises OSError."""
         self._tables.commit(ADD_CLIENT.fill(*fields(index, pair)))

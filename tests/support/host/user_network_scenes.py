@@ -5,8 +5,9 @@
 
     user_network_scenes.py IMAGE QEMU OUTSIDE HOST
 
-A real router is booted once for each backend.  Its client is this program, on the client's socket.  OUTSIDE is an
-address beside HOST, which answers TCP and UDP on port 8080.  Prints a JSON object.
+A real router is booted once for each backend, and once by QEMU's own without being told to close the loopback.  Its
+client is this program, on the client's socket.  OUTSIDE is an address beside HOST, which answers TCP and UDP on port
+8080.  Prints a JSON object.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ from scapy.packet import Packet
 
 conf.verb = 0
 PORT = 8080
-HOST_ADDRESS = "10.0.2.2"
-REFUSED = ("127.0.0.1",)  # by the router itself
+HOST_ADDRESS, RESOLVER = "10.0.2.2", "10.0.2.3"
+REFUSED = ["127.0.0.1"]  # by the router itself, without an answer
 SENT = 4  # a first packet may be lost while ARP is asked
 WAIT_S = 5.0
 
@@ -132,9 +133,9 @@ class Client:
             lambda frame: (UDP in frame and frame[UDP].dport == port_here) or ICMP in frame,
         )
 
-    def name(self) -> str:
-        """Whether a question to the router about a name is answered."""
-        return self.udp(self.network.router, 53, bytes(DNS(rd=1, qd=DNSQR(qname="netvm.example"))))
+    def name(self, server: str = "") -> str:
+        """Whether a question to the router, or to another server, about a name is answered."""
+        return self.udp(server or self.network.router, 53, bytes(DNS(rd=1, qd=DNSQR(qname="netvm.example"))))
 
 
 def ready(record: registry.VmState) -> None:
@@ -148,10 +149,12 @@ def ready(record: registry.VmState) -> None:
 def reached(client: Client, outside: str, own: str) -> dict[str, Any]:
     return {
         "loopback": {"tcp": client.tcp(HOST_ADDRESS), "udp": client.udp(HOST_ADDRESS)},
+        "by the resolver's": {"tcp": client.tcp(RESOLVER), "udp": client.udp(RESOLVER)},
         "by its address": {"tcp": client.tcp("127.0.0.1"), "udp": client.udp("127.0.0.1")},
         "outside": {"tcp": client.tcp(outside), "udp": client.udp(outside)},
         "host": {"tcp": client.tcp(own)},
         "name": client.name(),
+        "name by the resolver's address": client.name(RESOLVER),
     }
 
 
@@ -159,26 +162,41 @@ def main(folder: str, program: str, outside: str, own: str) -> None:
     image = manifest.load(Path(folder))
     qemu_program = qemu.identify(Path(program))
     service, resolver = Service("127.0.0.1"), Service("127.0.0.53", 53)
+    beside = Service("127.0.0.53")
     found: dict[str, Any] = {}
-    for where in ("slirp", "user"):
+    usual = user_network.closed
+    for scene, where in (("untold", "slirp"), ("slirp", "slirp"), ("user", "user")):
         before, asked = service.arrived, resolver.datagrams
+        user_network.closed = usual if scene != "untold" else lambda *_, **__: ()
+        REFUSED[1:] = [HOST_ADDRESS] if scene == "slirp" else []
         backend = user_network.choose(where, image)
         record = detached(image, qemu_program, RunOptions(accel="tcg", uplink=parse(where), backend=backend))
         try:
             ready(record)
             client = Client(record.clients[0])
-            entry = found[where] = {"backend": record.backend, "reason": record.backend_reason}
+            record = registry.find(record.name)
+            entry = found[scene] = {"backend": record.backend, "reason": record.backend_reason}
+            entry["told of the loopback"] = record.loopback
             entry |= reached(client, outside, own)
             entry["asked the host's resolver"] = resolver.datagrams > asked
             if record.helpers:
                 entry |= replaced(record, client, outside)
                 entry["asked the next resolver"] = followed(client)
+            entry["arrived beside the resolver"] = beside.arrived
+            entry["dropped"] = dropped(record)
             entry["arrived"] = {name: count - before[name] for name, count in service.arrived.items()}
         finally:
             stop(record)
         entry["left"] = [one.pid for one in record.helpers if not process.has_ended(one.pid, one.started, 5.0)]
     found["killed keeper"] = killed(image, qemu_program)
     print(json.dumps(found))
+
+
+def dropped(record: registry.VmState) -> int:
+    """The packets that the router refused because they were for this host's loopback."""
+    with EventClient(Path(record.events)) as talk:
+        counters = talk.ask("counters")
+    return int(next(one["packets"] for one in counters["drops"] if one["name"] == "to_host"))
 
 
 def killed(image: manifest.Image, program: qemu.Qemu) -> dict[str, Any]:

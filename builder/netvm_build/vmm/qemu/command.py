@@ -13,7 +13,7 @@ from netvm_build.model.architecture import X86_64
 from netvm_build.vmm.qemu import backends
 from netvm_build.vmm.qemu.devices import USB_CONTROLLER, USB_NICS, cards, client_nics, uplinks
 from netvm_build.vmm.qemu.machine import TERMINAL, Channels, VirtualMachine
-from netvm_build.vmm.qemu.networks import uplink_id, user_networks
+from netvm_build.vmm.qemu.networks import close, uplink_id, user_networks
 from netvm_build.vmm.qemu.options import descriptor_sets, quote, with_id
 from netvm_build.vmm.qemu.program import Qemu
 
@@ -34,7 +34,7 @@ def argv(qemu: Qemu, machine: VirtualMachine, channels: Channels = TERMINAL) -> 
     line += descriptor_sets(channels.sets)
     line += ["-accel", _accelerator(machine), "-cpu", _cpu(machine.accelerator)]
     line += ["-smp", str(machine.cpus), "-m", str(machine.memory_mib)]
-    line += ["-kernel", str(machine.kernel), "-append", machine.cmdline]
+    line += ["-kernel", str(machine.kernel), "-append", close(machine.cmdline, machine.closed)]
     line += _initrd(machine.initrd)
     for number, disk in enumerate((machine.rootfs, *machine.disks)):
         line += ["-drive", f"if=virtio,index={number},format=raw,readonly=on,file={quote(str(disk))}"]

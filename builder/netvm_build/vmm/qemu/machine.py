@@ -81,7 +81,7 @@ class VirtualMachine:
     uplinks) whose place is in `uplink_networks`, or, by the card's number, on one of `trunks`.  The first is on
     `uplink_net`, a -netdev without an id, if there is one, and has what `uplink_path` says; a virtio card is told
     `uplink_mtu`, in bytes.  `cards` are PCI addresses of this machine, bound to vfio-pci.  Those of `networks` with a
-    place in `served` aren't QEMU's own.
+    place in `served` aren't QEMU's own.  The guest is told to close those in `closed` to its clients.
 
     Client NICs sit where each can be unplugged, and `spare_ports` more can be plugged in; with `plug_later` none is
     there yet.  `capture` takes the first 96 bytes of every packet on the first uplink, in pcap format.
@@ -103,6 +103,7 @@ class VirtualMachine:
     uplink_networks: tuple[int, ...] = (0,)
     networks: tuple[UserNetwork, ...] = (DEFAULT,)
     served: Mapping[int, Served] = field(default_factory=dict)
+    closed: tuple[UserNetwork, ...] = ()
     trunks: Mapping[int, Trunk] = field(default_factory=dict)
     capture: Path | None = None
     nics: tuple[ClientNic, ...] = ()

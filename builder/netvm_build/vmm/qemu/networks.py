@@ -14,8 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
+from netvm_build.image.document import CMDLINE_CHARACTERS
 from netvm_build.image.manifest import Manifest
 from netvm_build.model import Uplink
+from netvm_build.util.errors import LaunchError
 from netvm_build.vmm.qemu.options import with_id
 
 USER_NETWORK = "user,ipv6=off"
@@ -25,6 +27,9 @@ beside the router and its gateway; QEMU itself refuses less than /4 (libslirp, s
 
 AROUND_GATEWAY = 24
 
+HOST_NETWORK = "netvm.host_network"
+"""The parameter that tells the router's init of a network (rootfs/init/net/host_networks.py)."""
+
 
 @dataclass(frozen=True)
 class UserNetwork:
@@ -33,6 +38,11 @@ class UserNetwork:
     network: IPv4Network
     host: IPv4Address
     resolver: IPv4Address
+
+    @property
+    def closed(self) -> str:
+        """As the router is told of it, so that clients reach only the resolver there, and as it says that it is so."""
+        return f"{self.network},{self.resolver}"
 
     @property
     def options(self) -> str:
@@ -116,6 +126,21 @@ def _free_networks(elsewhere: Sequence[IPv4Network], uplinks: int) -> list[IPv4N
     wanted = [one if one in able else None for one in candidates[:uplinks]]
     spare = (one for one in able if one not in wanted)
     return [one or next(spare) for one in wanted]
+
+
+def close(cmdline: str, networks: Sequence[UserNetwork]) -> str:
+    """A kernel's command line that has the router close these networks to its clients, but for the resolver's DNS.
+
+    Raises LaunchError where it gets too long for the kernel.
+    """
+    if not networks:
+        return cmdline
+    kernel, dashes, init = cmdline.partition(" -- ")
+    line = " ".join((kernel, *(f"{HOST_NETWORK}={one.closed}" for one in networks))) + dashes + init
+    if len(line) > CMDLINE_CHARACTERS:
+        hint = "make kernel.parameters shorter in the spec, or use passt or a bridge for the uplinks (--uplink)"
+        raise LaunchError(f"the kernel's command line would have {len(line)} characters", hint=hint)
+    return line
 
 
 def user_netdev(network: UserNetwork) -> str:
