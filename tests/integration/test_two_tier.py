@@ -36,7 +36,7 @@ OWN_KERNEL = "kernel:\n  fragments: [virtio]\n\n"
 CLIENT, CLIENT_MAC = "100.64.8.1", "0A:B3:EC:40:08:01"
 ROUTER, ROUTER_MAC = "100.64.8.0", "0A:B3:EC:40:08:00"
 HOST, BY_SLIRP = "10.0.2.2", ("--uplink", "slirp")
-"""A service on this host's loopback stands for the outside; passt keeps clients from it."""
+"""This host as QEMU's user network has it, which answers pings."""
 
 PATIENCE_S = 20.0
 
@@ -119,11 +119,18 @@ class Peer:
         self._socket.close()
 
 
+def own_address() -> str:
+    """The address of this host's card; clients don't reach its loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        any_socket.connect(("192.0.2.1", 9))  # sends nothing
+        return str(any_socket.getsockname()[0])
+
+
 @contextmanager
-def echo_server() -> Iterator[int]:
-    """A UDP server on this host's loopback, which QEMU's user network shows as 10.0.2.2; its port."""
+def echo_server(address: str) -> Iterator[int]:
+    """A UDP server of this host's; its port."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    server.bind(("127.0.0.1", 0))
+    server.bind((address, 0))
 
     def serve() -> None:
         while (got := server.recvfrom(2048))[0] != b"end":
@@ -154,10 +161,11 @@ def test_clients_reach_the_outside_through_both(command: Command, images: tuple[
     try:
         assert command("events", "driver", "--until", "ready", "--timeout", "120").returncode == 0
         ping(peer, 1)
-        with echo_server() as port:
+        host = own_address()
+        with echo_server(host) as port:
             datagram = UDP(sport=4000, dport=port) / b"an echo"
-            back = peer.ask(HOST, datagram, lambda one: bool(one.haslayer(UDP)) and one[UDP].sport == port)
-            assert (back[Raw].load, back[IP].src, back[IP].dst) == (b"an echo", HOST, CLIENT)
+            back = peer.ask(host, datagram, lambda one: bool(one.haslayer(UDP)) and one[UDP].sport == port)
+            assert (back[Raw].load, back[IP].src, back[IP].dst) == (b"an echo", host, CLIENT)
         now = json.loads(command("status", "driver", "--json").stdout)
         assert [(one["name"], one["client"]) for one in now["clients"]] == [("firewall", "100.64.0.1")]
         refused = {drop["reason"]: drop["packets"] for drop in now["drops"] if drop["packets"]}

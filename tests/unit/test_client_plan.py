@@ -37,7 +37,6 @@ from netvm_build.vm import notify, registry, uplink
 from netvm_build.vm.clients import Attachment, ClientError, changes, plan, vmm
 from netvm_build.vm.networks import spare_ports
 from netvm_build.vm.runtime_folder import root_folder
-from netvm_build.vmm.qemu import Qemu
 from netvm_build.vmm.qemu.datapath import PLAIN
 from netvm_build.vmm.qemu.pcie import PciSlot
 
@@ -321,14 +320,13 @@ def test_where_an_uplink_leads() -> None:
             uplink.parse(wrong)
 
 
-def test_an_uplink_that_is_not_there(image: Image) -> None:
-    program = Qemu(Path("qemu"), "10.0.2")
+def test_an_uplink_that_is_not_there(image: Image, tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match="there is no tap named nvt-none") as caught:
-        uplink.plug(uplink.parse("tap:nvt-none"), image, program, "e1000e", "tcg")
+        uplink.plug(uplink.parse("tap:nvt-none"), image, tmp_path, "e1000e", "tcg")
     assert "sudo ip tuntap add dev nvt-none mode tap user $USER" in str(caught.value.hint)
     with pytest.raises(LaunchError, match="there is no bridge named nvt-none"):
-        uplink.plug(uplink.parse("bridge:nvt-none"), image, program, "e1000e", "tcg")
-    plugged = uplink.plug(uplink.parse("user"), image, program, "e1000e", "tcg")
+        uplink.plug(uplink.parse("bridge:nvt-none"), image, tmp_path, "e1000e", "tcg")
+    plugged = uplink.plug(uplink.parse("user"), image, tmp_path, "e1000e", "tcg")
     assert replace(plugged, path=PLAIN) == uplink.ON_USER_NETWORK
     assert [choice.value for choice in plugged.path.choices] == ["off", "1", "off", "256"]
 

@@ -338,4 +338,3 @@ def test_a_kernel_without_user_namespaces_has_every_user(tmp_path: Path, monkeyp
 
     monkeypatch.setattr("builtins.open", opened)
     assert jailer.mapped(jailer.OWN_IDS + 1, "uid_map")
-    assert confinement.qemu_group() == jailer.OWN_IDS

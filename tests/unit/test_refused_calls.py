@@ -160,7 +160,6 @@ print(json.dumps([name for name in families if not outcome(lambda: socket.socket
     assert tried(script, access, tmp_path)[0] == []
     internet = tried(script, replace(access, network=True), tmp_path)[0]
     assert {"AF_INET"} <= set(internet) <= {"AF_INET", "AF_INET6"}
-    assert tried(script, replace(access, joins=True), tmp_path)[0] == ["AF_UNIX"]
 
 
 def test_a_socket_that_it_was_given_is_connected_to_nothing(neighbour: Neighbour, tmp_path: Path) -> None:
@@ -244,7 +243,7 @@ def test_the_kernel_counts_the_filter(neighbour: Neighbour, tmp_path: Path) -> N
 
 def test_the_numbers_are_those_of_the_guest_s_table() -> None:
     named = {**syscalls.REFUSED, "tkill": syscalls.TKILL, "connect": syscalls.CONNECT, "clone3": 435}
-    named |= {name: one.number for name, one in syscalls.judged(network=True, joins=True).items()}
+    named |= {name: one.number for name, one in syscalls.judged(network=True).items()}
     assert {number: guest_calls.name(number) for number in named.values()} == {
         number: name for name, number in named.items()
     }
@@ -262,7 +261,7 @@ def test_both_assemblers_mean_the_same(name: str) -> None:
 
 
 def test_no_jump_leads_too_far() -> None:
-    code = syscalls.program(network=True, joins=True)
+    code = syscalls.program(network=True)
     for place, (_, jt, jf, _) in enumerate(code[:-1]):
         assert max(jt, jf) < 256
         assert place + 1 + max(jt, jf) < len(code)

@@ -17,7 +17,6 @@ from netvm_build.image.manifest import Image
 from netvm_build.model import Uplink
 from netvm_build.util.errors import LaunchError
 from netvm_build.vm import outer, registry, uplink
-from netvm_build.vmm.qemu import backends
 
 from tests.unit.test_cli_build import write_image
 
@@ -53,21 +52,6 @@ def test_an_uplink_that_fits_none_is_told_what_to_write(image: Image, given: dic
 def test_a_router_without_clients_has_nothing_behind_it(image: Image) -> None:
     with pytest.raises(LaunchError, match="driver offers no client network"):
         outer.choose(image, "driver", ())
-
-
-@pytest.mark.parametrize(
-    ("release", "options"),
-    [
-        ((7, 2, 0), ""),
-        ((8, 0, 0), ",reconnect=1"),
-        ((9, 2, 0), ",reconnect-ms=1000"),
-        ((10, 0, 13), ",reconnect-ms=1000"),
-    ],
-)
-def test_it_connects_again_where_qemu_can(release: tuple[int, ...], options: str) -> None:
-    assert (
-        backends.joining("/run/x,y/c0", release) == f"stream,server=off,addr.type=unix,addr.path=/run/x,,y/c0{options}"
-    )
 
 
 def test_a_router_is_a_place_for_an_uplink() -> None:

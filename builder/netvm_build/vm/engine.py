@@ -224,7 +224,7 @@ def _launch(
     described = machine(image, chosen.kind, wanted.nic, offered, spare_ports(len(offered), wanted.spare), wanted.cards)
     plugged = ON_USER_NETWORK
     if described.uplink is not None:
-        plugged = plug(wanted.uplink, image, program, described.uplink, chosen.kind)
+        plugged = plug(wanted.uplink, image, place.folder, described.uplink, chosen.kind)
     mtu = told_mtu(image, described.uplink or "", plugged.mtu)
     elsewhere = plugged.backend is not None
     served = user_network.served(wanted.backend, image, place.folder, first_elsewhere=elsewhere)

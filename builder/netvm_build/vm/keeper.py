@@ -27,6 +27,8 @@ from netvm_build.vm.console_log import ConsoleLog
 from netvm_build.vm.launch import Launch, describe, log_of, passt_log_of, start, trim, vmm
 from netvm_build.vm.notify import notify, of_event
 from netvm_build.vm.passts import NOBODY, Passts
+from netvm_build.vm.relay import Relay
+from netvm_build.vm.uplink import SOCKET
 from netvm_build.vmm.interface import Refused, Vmm
 from netvm_build.vmm.qemu.program import how_it_ended
 from netvm_build.vmm.qemu.trunk import Trunks
@@ -116,6 +118,9 @@ class Keeper:
         self._on_up(self._publish())
         with suppress(QmpLost):  # its end is seen elsewhere
             await vm.resume()
+        if launch.uplink.socket:
+            relay = Relay(Path(launch.uplink.socket), launch.place.folder / SOCKET)
+            self._attend("the way to the router in front", relay.keep(), events.tell)
         if launch.machine.slots.bridged:
             self._attend("clients to plug in", self._plug(vm, events), events.tell)
         return vm

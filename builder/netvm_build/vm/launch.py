@@ -25,7 +25,7 @@ from netvm_build.vm.user_network import CLOSED, Backend
 from netvm_build.vmm import qemu
 from netvm_build.vmm.interface import Vmm
 from netvm_build.vmm.qemu.accelerator import Accelerator
-from netvm_build.vmm.qemu.confinement import Access, User, qemu_group
+from netvm_build.vmm.qemu.confinement import Access, User
 from netvm_build.vmm.qemu.credentials import Credentials
 from netvm_build.vmm.qemu.passt import guest_sides
 from netvm_build.vmm.qemu.process import QemuVm, Wiring
@@ -90,12 +90,10 @@ def _access(launch: Launch) -> Access:
     bus, machine = Bus(), launch.machine
     cards = [device for address in machine.cards if (device := bus.device(address)) is not None]
     return Access(
-        joins=bool(launch.uplink.socket),
         cards=bool(cards or machine.slots.spare),
         own=access.files(bus, cards),
         memlock=access.lockable(machine.memory_mib) if cards else 0,
         user=launch.user,
-        groups=(qemu_group(),) if launch.uplink.socket and os.geteuid() == 0 else (),
     )
 
 

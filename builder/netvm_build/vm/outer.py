@@ -3,13 +3,13 @@
 
 """Another router's client network as an uplink: a router behind a router.
 
-Each client network that `run` offers is a Unix socket on which that router's QEMU listens; the uplink of the router
-behind it connects there.  Clients get no DHCP, so the uplink's static address says which network is meant.
+Each client network that `run` offers is a Unix socket on which that router's QEMU listens; the keeper of the router
+behind it connects there, for its uplink.  Clients get no DHCP, so the uplink's static address says which network is
+meant.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -19,9 +19,8 @@ from netvm_build.image.manifest import Image
 from netvm_build.util.errors import LaunchError
 from netvm_build.vm import registry
 from netvm_build.vm.networks import networks
-from netvm_build.vm.runtime_folder import root_folder
-from netvm_build.vmm import qemu
 from netvm_build.vmm.qemu import backends
+from netvm_build.vmm.qemu.opened import listening
 
 
 @dataclass(frozen=True)
@@ -67,17 +66,15 @@ def uplink_address(image: Image) -> IPv4Address | None:
     return None if address is None else address.ip
 
 
-def join(outer: str, image: Image, program: qemu.Qemu) -> tuple[str, int, str]:
+def join(outer: str, image: Image, ours: Path) -> tuple[str, int, str]:
     """(the uplink as a backend of QEMU's, the descriptor in it, the socket) of an image behind a router.
 
-    The descriptor is the folder of all VMs, by which QEMU finds the socket again when that router is started again.
-    Raises as `free_socket` does.
+    The descriptor is a socket at the path `ours`, on which QEMU listens: the keeper joins both (`relay`).  Raises as
+    `free_socket` does, and OSError.
     """
     socket = free_socket(outer, image)
-    root = root_folder()
-    folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    path = f"/proc/self/fd/{folder}/{Path(socket).relative_to(root)}"
-    return backends.joining(path, program.release), folder, socket
+    descriptor = listening(ours).detach()
+    return backends.accepting(descriptor), descriptor, socket
 
 
 def free_socket(outer: str, image: Image) -> str:

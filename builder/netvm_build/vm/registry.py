@@ -28,7 +28,6 @@ from netvm_build.util.files import lock_folder
 from netvm_build.util.process import kill, remove_empty
 from netvm_build.util.trust import private_folder
 from netvm_build.vm.runtime_folder import root_folder
-from netvm_build.vmm.qemu.confinement import qemu_group
 from netvm_build.vmm.qemu.datapath import Choice
 
 VERSION = 1
@@ -156,7 +155,6 @@ def claim(name: str) -> RuntimeDir:
                 hint=f"end it with `netvm-build stop {name}`, or start another with --name {free}",
             )
         folder.mkdir(mode=0o700)
-        _let_qemu_through(folder)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return RuntimeDir(name, folder, descriptor)
@@ -233,7 +231,6 @@ def _above() -> Iterator[Path]:
     while True:
         with suppress(FileExistsError):
             root.mkdir(mode=0o700)
-            _let_qemu_through(root)
         try:
             descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:  # the last VM's end came between
@@ -242,8 +239,7 @@ def _above() -> Iterator[Path]:
             raise BootError(f"{root} cannot be used: {error.strerror}", hint=ELSEWHERE.format(root=root)) from error
         try:
             found = os.fstat(descriptor)
-            others = 0o067 if found.st_gid == qemu_group() else 0o077
-            if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & others:
+            if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
                 raise BootError(f"{root} is open to other users", hint=ELSEWHERE.format(root=root))
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             try:
@@ -255,17 +251,6 @@ def _above() -> Iterator[Path]:
                 return
         finally:
             os.close(descriptor)
-
-
-def _let_qemu_through(folder: Path) -> None:
-    """Let a QEMU of root's, which is another user, reach the sockets of client networks in a folder; not list it.
-
-    What is made in it has its group.
-    """
-    if os.geteuid() == 0:
-        with suppress(OSError):  # without such a group, no router of root's can be behind another
-            os.chown(folder, 0, qemu_group())
-            folder.chmod(0o2710)
 
 
 def _clean_if_dead(folder: Path) -> bool:

@@ -25,6 +25,9 @@ from netvm_build.vmm.qemu.accelerator import KVM
 from netvm_build.vmm.qemu.datapath import ON, PLAIN, Datapath, Way, choose, queues, wished
 
 USER, TAP, BRIDGE, ROUTER = AUTOMATIC, "tap", "bridge", "router"
+SOCKET = "uplink"
+"""Of the VM's folder: where the keeper joins the uplink to another router."""
+
 NET = Path("/sys/class/net")
 _NAME = re.compile(r"[^\s/,:%]{1,15}")
 
@@ -92,16 +95,17 @@ class _Way:
     mtu: int
 
 
-def plug(uplink: UplinkBackend, image: Image, program: qemu.Qemu, nic: str, accelerator: str) -> Plugged:
-    """Open the uplink of a card.  A bridge gets a tap of ours as a port, which is removed with the router.
+def plug(uplink: UplinkBackend, image: Image, folder: Path, nic: str, accelerator: str) -> Plugged:
+    """Open the uplink of a card.  A bridge gets a tap of ours as a port, which is removed with the router; for another
+    router QEMU listens on a socket in `folder`, the VM's.
 
     Raises LaunchError, with what is missing, or NoSuchVm for a router that isn't running.
     """
     wish = wished(image)
     if uplink.kind == ROUTER:
         path = choose(wish, nic, accelerator, _without_tap(uplink), 1)
-        backend, folder, socket = outer.join(uplink.name, image, program)
-        return Plugged(backend, (folder,), socket, path=path)
+        backend, descriptor, socket = outer.join(uplink.name, image, folder / SOCKET)
+        return Plugged(backend, (descriptor,), socket, path=path)
     way = _way(uplink)
     if way is None:
         return Plugged(path=choose(wish, nic, accelerator, _without_tap(uplink), 1))

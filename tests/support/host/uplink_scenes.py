@@ -17,10 +17,9 @@ from netvm_build.image.manifest import Card, Image, MachineRequirements, Manifes
 from netvm_build.model import Router, Uplink
 from netvm_build.util.errors import LaunchError
 from netvm_build.vm.uplink import Plugged, cautions, check, parse, plug, told_mtu
-from netvm_build.vmm.qemu import Qemu
 
 PART = Part("file", "0" * 64)
-QEMU = Qemu(Path("nowhere"), "10.0.2")
+HERE = Path()
 VIRTIO = "virtio-net-pci"
 NETFILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")  # on in every new namespace
 
@@ -50,7 +49,7 @@ def refusal(where: str) -> list[str]:
         early = [error.message, error.hint or ""]
     assert interfaces() == before
     try:
-        plugged = plug(parse(where), image(), QEMU, VIRTIO, "tcg")
+        plugged = plug(parse(where), image(), HERE, VIRTIO, "tcg")
     except LaunchError as error:
         said = [error.message, error.hint or ""]
         assert early == said
@@ -113,7 +112,7 @@ def mtu() -> dict[str, object]:
         tool(f"link add {port} mtu {size} type veth peer name far{number}")
         tool(f"link set {port} master {bridge} up")
         assert links.mtu_of(bridge) == size
-        entry = _mtus(bridge, plug(parse(f"bridge:{bridge}"), image(), QEMU, VIRTIO, "tcg"))
+        entry = _mtus(bridge, plug(parse(f"bridge:{bridge}"), image(), HERE, VIRTIO, "tcg"))
         for nic in ("e1000e", VIRTIO):
             for of_spec in (None, size, 1500):
                 key = f"{nic} {of_spec}"
@@ -125,7 +124,7 @@ def mtu() -> dict[str, object]:
     tool("link set mine mtu 9000")  # wider than what the bridge behind it carries
     tool("link set br1 mtu 1400")
     tool("link set mine master br1 up")
-    found["tap"] = [links.mtu_of("mine"), plug(parse("tap:mine"), image(), QEMU, VIRTIO, "tcg").mtu]
+    found["tap"] = [links.mtu_of("mine"), plug(parse("tap:mine"), image(), HERE, VIRTIO, "tcg").mtu]
     return found
 
 

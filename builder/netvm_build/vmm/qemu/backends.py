@@ -10,9 +10,6 @@ from pathlib import Path
 
 from netvm_build.vmm.qemu.options import quote
 
-RECONNECT_MS_SINCE, RECONNECT_SINCE = (9, 2), (8, 0)
-"""When -netdev stream learned `reconnect-ms` and, before it, `reconnect` in seconds (QEMU's changelogs)."""
-
 
 def connected(descriptor: int) -> str:
     """One end of a socket pair, which QEMU inherits."""
@@ -29,12 +26,9 @@ def accepting(descriptor: int) -> str:
     return f"stream,server=on,addr.type=fd,addr.str={descriptor}"
 
 
-def joining(path: str, release: tuple[int, ...]) -> str:
-    """A socket on which another QEMU listens.  QEMU of this release connects again when the other is started again."""
-    again = ""
-    if release >= RECONNECT_SINCE:
-        again = ",reconnect-ms=1000" if release >= RECONNECT_MS_SINCE else ",reconnect=1"
-    return f"stream,server=off,addr.type=unix,addr.path={quote(path)}{again}"
+def joining(path: str) -> str:
+    """A socket on which another QEMU listens."""
+    return f"stream,server=off,addr.type=unix,addr.path={quote(path)}"
 
 
 def tap(*queues: int, vhost: Sequence[int] = ()) -> str:

@@ -54,17 +54,15 @@ class User:
 class Access:
     """What a QEMU, or passt, needs beside the descriptors that it inherits.
 
-    `network`: the host's network, as the user network does.  `joins`: a Unix socket that it connects to by its path, of
-    another router.  `sandboxes_itself`: namespaces and mounts of its own, by which it sees no file at all, and a filter
-    of its own; Landlock and our filter would forbid them.  `cards`: the host's cards, now or later, and `own` the files
-    of theirs that are given to QEMU's user.  `memlock`: bytes of memory that it may lock; 0 to leave that as it is.
-    `largest_file`: bytes that a file may have that it writes, also by printing.  `read_only` and `writes` are
-    descriptors of files that it opens again by /proc/self/fd.  As root it becomes `user`, or one that no other process
-    is.
+    `network`: the host's network, as the user network does.  `sandboxes_itself`: namespaces and mounts of its own, by
+    which it sees no file at all, and a filter of its own; Landlock and our filter would forbid them.  `cards`: the
+    host's cards, now or later, and `own` the files of theirs that are given to QEMU's user.  `memlock`: bytes of memory
+    that it may lock; 0 to leave that as it is.  `largest_file`: bytes that a file may have that it writes, also by
+    printing.  `read_only` and `writes` are descriptors of files that it opens again by /proc/self/fd.  As root it
+    becomes `user`, or one that no other process is.
     """
 
     network: bool = False
-    joins: bool = False
     sandboxes_itself: bool = False
     cards: bool = False
     own: tuple[str, ...] = ()
@@ -134,11 +132,6 @@ class Started:
         if self._report is not None:
             os.close(self._report)
             self._report = None
-
-
-def qemu_group() -> int:
-    """The group of QEMUs that may join another router's client networks, all of root's; no user is in it."""
-    return jailer.OWN_IDS if jailer.mapped(jailer.OWN_IDS, "gid_map") else jailer.FEW_IDS
 
 
 def is_confined(environ: Mapping[str, str] = os.environ) -> bool:
@@ -218,7 +211,7 @@ def _filter(access: Access) -> tuple[syscalls.Instruction, ...]:
     if access.sandboxes_itself:
         return ()
     scoped = in_force.kernel_landlock() >= in_force.SCOPES_SIGNALS
-    return syscalls.program(network=access.network, joins=access.joins, scoped=scoped)
+    return syscalls.program(network=access.network, scoped=scoped)
 
 
 def programs(program: Path) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from netvm_build.vmm.qemu.options import quote, with_id
 
 def by_socket(name: str, mac: str, path: str) -> str:
     """Over a socket on which the router's QEMU listens."""
-    return _nic(name, mac, backends.joining(path, ()))
+    return _nic(name, mac, backends.joining(path))
 
 
 def by_tap(name: str, mac: str, tap: str) -> str:

@@ -97,7 +97,7 @@ class Monitor:
         QEMU listens in a thread, which knows no names of files, only numbers (net/stream.c; monitor_cur).
         """
         try:
-            with listening(Path(path), joined=True) as made:
+            with listening(Path(path)) as made:
                 number = self._run(self._qmp.give_by_number(made.fileno()))
         except OSError as error:
             raise Refused(f"no socket can be made at {path}: {error.strerror}") from error

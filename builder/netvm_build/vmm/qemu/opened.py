@@ -19,7 +19,7 @@ from pathlib import Path
 
 from netvm_build.util.files import open_plain
 from netvm_build.vmm.qemu import backends
-from netvm_build.vmm.qemu.confinement import LARGEST_CAPTURE, Access, qemu_group
+from netvm_build.vmm.qemu.confinement import LARGEST_CAPTURE, Access
 from netvm_build.vmm.qemu.machine import ClientNic, Served, VirtualMachine
 from netvm_build.vmm.qemu.program import Qemu
 
@@ -95,8 +95,7 @@ class Opener:
         """A client's NIC whose network, if it is a socket, is our descriptor.  Raises OSError."""
         if nic.socket is None:
             return nic
-        made = listening(nic.socket, joined=True)
-        return replace(nic, netdev=backends.accepting(self.inherited(made.detach())))
+        return replace(nic, netdev=backends.accepting(self.listener(nic.socket)))
 
 
 def by_descriptor(descriptor: int) -> Path:
@@ -104,18 +103,13 @@ def by_descriptor(descriptor: int) -> Path:
     return Path(f"/proc/self/fd/{descriptor}")
 
 
-def listening(path: Path, *, joined: bool = False) -> socket.socket:
-    """A socket of ours at a path, in the place of whatever is there.  Raises OSError.
-
-    With `joined` other QEMUs of ours may connect, which as root are other users.
-    """
+def listening(path: Path) -> socket.socket:
+    """A socket of ours at a path, in the place of whatever is there.  Raises OSError."""
     path.unlink(missing_ok=True)
     made = socket.socket(socket.AF_UNIX)
     try:
         made.bind(str(path))
         path.chmod(0o600)
-        if joined and os.geteuid() == 0 and path.stat().st_gid == qemu_group():  # as its folder has it
-            path.chmod(0o660)
     except BaseException:
         made.close()
         raise

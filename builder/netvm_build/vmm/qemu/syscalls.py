@@ -85,9 +85,9 @@ REFUSED = {
 TKILL, CONNECT = 200, 42
 
 
-def judged(*, network: bool, joins: bool) -> dict[str, Judged]:
+def judged(*, network: bool) -> dict[str, Judged]:
     """Calls that are refused with some arguments.  See `program`."""
-    families = (*((socket.AF_INET, socket.AF_INET6) if network else ()), *((socket.AF_UNIX,) if joins else ()))
+    families = (socket.AF_INET, socket.AF_INET6) if network else ()
     return {
         "ioctl": Judged(
             16, 1, (FIOSETOWN, SIOCSPGRP, TIOCSTI, TIOCLINUX, FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR), REFUSE, ALLOW
@@ -102,12 +102,12 @@ def judged(*, network: bool, joins: bool) -> dict[str, Judged]:
     }
 
 
-def program(*, network: bool = False, joins: bool = False, scoped: bool = False) -> tuple[Instruction, ...]:
+def program(*, network: bool = False, scoped: bool = False) -> tuple[Instruction, ...]:
     """The filter; empty on another machine than x86-64.
 
-    `network`: it makes sockets of the Internet.  `joins`: it connects to a Unix socket by its path.  `scoped`:
-    Landlock keeps its signals to itself, so that tkill(2), by which some C libraries wake a thread, can be allowed.
-    Without `network` and `joins` it connects no socket that it was handed over, either.
+    `network`: it makes sockets of the Internet.  `scoped`: Landlock keeps its signals to itself, so that tkill(2), by
+    which some C libraries wake a thread, can be allowed.  Without `network` it connects no socket that it was handed
+    over, either.
     A call by the i386 or x32 interface, which have numbers of their own, kills the process.
     """
     if os.uname().machine != X86_64.name:
@@ -125,9 +125,9 @@ def program(*, network: bool = False, joins: bool = False, scoped: bool = False)
         (EQUAL, 0, 1, 435),
         (RETURN, 0, 0, NOT_THERE),
     ]
-    for call in judged(network=network, joins=joins).values():
+    for call in judged(network=network).values():
         code += _block(call)
-    more = (*(() if scoped else (TKILL,)), *(() if network or joins else (CONNECT,)))
+    more = (*(() if scoped else (TKILL,)), *(() if network else (CONNECT,)))
     for number in (*REFUSED.values(), *more):
         code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSE)]
     return (*code, (RETURN, 0, 0, ALLOW))
