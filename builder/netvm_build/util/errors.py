@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 class NetvmError(Exception):
@@ -40,6 +41,16 @@ class NetvmError(Exception):
         self.message = message
         self.hint = hint
         self.details = details
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, for another process of ours, it is the same with all that it carries, whatever its class takes."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[NetvmError], arguments: tuple[Any, ...], carried: dict[str, Any]) -> NetvmError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(carried)
+    return error
 
 
 @dataclass(frozen=True, order=True)

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
+import pickle
 import select
 import signal
 import sys
@@ -110,20 +110,24 @@ def detached(image: Image, program: qemu.Qemu, wanted: RunOptions) -> registry.V
             try:
                 with _borrowed(image, wanted, _log) as borrowed:
                     launch = _launch(image, program, chosen, borrowed, place, log)
-                    return interrupts.run(_alone(launch, lambda record: tell(json.dumps(record.name).encode())))
+                    return interrupts.run(_alone(launch, lambda record: tell(pickle.dumps(record.name))))
             finally:
                 place.leave()
                 _give_back(lambda line: print(line, file=sys.stderr))
         except NetvmError as error:
-            tell(json.dumps([error.message, error.hint, error.details]).encode())  # unless it was up already
+            tell(pickle.dumps(error))  # unless it was up already
             return error.exit_code
+        except OSError as error:
+            tell(pickle.dumps(error))
+            raise
 
     registry.running()  # what a killed keeper left is cleaned up where errors can be seen
-    told = json.loads(detach(work, registry.error_file(log)) or "null")
+    said = detach(work, registry.error_file(log))
+    told = pickle.loads(said) if said else None  # noqa: S301  (a fork of ours said it, by our own pipe)
     if isinstance(told, str):
         return registry.find(told)
-    if isinstance(told, list):
-        raise BootError(str(told[0]), hint=told[1], details=told[2])
+    if isinstance(told, Exception):
+        raise told
     errors, details = registry.error_file(log), ""
     with suppress(OSError):
         details = errors.read_text(errors="replace")[-2000:]
