@@ -23,7 +23,7 @@ import pytest
 from netvm_build.util.errors import CommandError, LaunchError
 from netvm_build.util.process import end_group
 from netvm_build.vm import launch
-from netvm_build.vmm.qemu import confinement, in_force, jailer
+from netvm_build.vmm.qemu import confinement, in_force, jailer, syscalls
 from netvm_build.vmm.qemu.confinement import Access, Report, Started, User
 
 from tests.support.needs import ROOT
@@ -215,6 +215,24 @@ def test_what_keeps_it_from_starting_is_told(tmp_path: Path) -> None:
     assert started.child.wait(30) == 126
     assert (tmp_path / "said").read_text() == ""
     assert str(broken) in started.report().error
+
+
+def test_without_our_filter_it_isn_t_started_unless_the_user_says_so(ran: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel takes no filter that may end without a verdict."""
+    monkeypatch.setattr(syscalls, "program", lambda **_: ((syscalls.LOAD, 0, 0, 0),))
+    said, report = ran("echo begun")
+    assert (said, report.error.partition(" (as user")[0]) == (
+        "",
+        "the filter of system calls can't be installed: Invalid argument",
+    )
+    assert confinement.hint_for(report.error).endswith("run without this filter: NETVM_QEMU_UNFILTERED=1")
+    with pytest.raises(CommandError, match="no program can be confined: the filter of system calls") as raised:
+        confinement.trial()
+    assert "NETVM_QEMU_UNFILTERED=1" in str(raised.value.hint)
+    monkeypatch.setenv(confinement.UNFILTERED, "1")
+    said, report = ran("echo begun")
+    assert (said, report.error) == ("begun\n", "")
+    assert confinement.trial().filters == 0
 
 
 def test_programs_are_those_of_the_store_or_of_the_system_and_of_a_qemu_s_own(tmp_path: Path) -> None:

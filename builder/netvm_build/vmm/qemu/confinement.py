@@ -3,7 +3,8 @@
 
 """How QEMU is started: by `jailer`, with what it needs and nothing else.
 
-A QEMU that is debugged, or run from a build tree, can be started with all that we have: NETVM_QEMU_UNCONFINED=1.
+A QEMU that is debugged, or run from a build tree, can be started with all that we have: NETVM_QEMU_UNCONFINED=1.  With
+NETVM_QEMU_UNFILTERED=1 it is started though the kernel doesn't take our filter of system calls.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ REFUSED = 126
 """The jailer's exit status where it didn't start the program."""
 
 UNCONFINED = "NETVM_QEMU_UNCONFINED"
+UNFILTERED = "NETVM_QEMU_UNFILTERED"
 STORES = (Path("/nix/store"), Path("/gnu/store"))
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives")
 INSTALLED = ("lib", "lib64", "libexec", "share/qemu")
@@ -97,6 +99,7 @@ class Jail:
     read_only: tuple[int, ...]
     writes: tuple[int, ...]
     filter: tuple[syscalls.Instruction, ...]
+    needs_filter: bool
     environment: Mapping[str, str] = field(default_factory=lambda: {"PATH": os.defpath})
 
 
@@ -132,6 +135,13 @@ class Started:
         if self._report is not None:
             os.close(self._report)
             self._report = None
+
+
+def hint_for(failed: str) -> str:
+    """What to do about the jailer's error."""
+    if jailer.NO_FILTER in failed:
+        return f"use a kernel with CONFIG_SECCOMP_FILTER, or run without this filter: {UNFILTERED}=1"
+    return MAY_NOT
 
 
 def is_confined(environ: Mapping[str, str] = os.environ) -> bool:
@@ -179,7 +189,8 @@ def trial() -> InForce:
         report = started.report()  # ends when the program begins
         found = in_force.read(started.child.pid, report.landlock)
         if report.error or found is None:
-            raise CommandError(f"no program can be confined: {report.error or 'it ended at once'}")
+            hint = hint_for(report.error) if report.error else None
+            raise CommandError(f"no program can be confined: {report.error or 'it ended at once'}", hint=hint)
         return found
     finally:
         end_group(started.child, 0.1)
@@ -204,6 +215,7 @@ def _jail(program: Path, access: Access, report: int) -> Jail:
         read_only=access.read_only,
         writes=access.writes,
         filter=_filter(access),
+        needs_filter=not os.environ.get(UNFILTERED),
     )
 
 

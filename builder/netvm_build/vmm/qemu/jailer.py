@@ -6,8 +6,8 @@
     python -ISB jailer.py JAIL PROGRAM ARGUMENT…
 
 JAIL is the JSON of `confinement.Jail`.  What was done, or why it failed, is written to the descriptor `report`, which
-ends when PROGRAM begins.  A step that isn't possible here is reported; without no_new_privs, the core limit or, as
-root, another user, PROGRAM isn't started.
+ends when PROGRAM begins.  A step that isn't possible here is reported; without no_new_privs, the core limit, the filter
+of system calls that was asked for or, as root, another user, PROGRAM isn't started.
 
 Sources: prctl(2), keyctl(2), capabilities(7), landlock(7), <linux/landlock.h>, user_namespaces(7), getrlimit(2),
 seccomp(2), <linux/filter.h>.
@@ -34,6 +34,7 @@ OWN_IDS, FEW_IDS = 0x7F000000, 65533
 """The first plus QEMU's process id, which has 22 bits: a user that no other process on the machine is.  The second is
 for a container with 65536 ids.  Nobody allocates these numbers (systemd's UIDS-GIDS.md)."""
 
+NO_FILTER = "the filter of system calls can't be installed"
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 1, 24, 38, 47, 4
 CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x04000000, 0x08000000, 0x10000000, 0x40000000
@@ -192,17 +193,20 @@ class SockFprog(ctypes.Structure):
     _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
 
-def refuse_calls(instructions: list[tuple[int, int, int, int | None]]) -> None:
-    """Install a seccomp filter; see `syscalls`.  What a kernel without filters doesn't do, /proc/PID/status tells."""
+def refuse_calls(instructions: list[tuple[int, int, int, int | None]], *, needed: bool) -> None:
+    """Install a seccomp filter; see `syscalls`.  Raises OSError if it is `needed` and the kernel doesn't take it."""
     if not instructions:
         return
     code = b"".join(
         struct.pack("=HBBI", operation, jt, jf, os.getpid() if k is None else k)
         for operation, jt, jf, k in instructions
     )
-    with suppress(OSError):
+    try:
         filters = SockFprog(len(instructions), code)
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(filters))
+    except OSError as error:
+        if needed:
+            raise OSError(error.errno, f"{NO_FILTER}: {os.strerror(error.errno or 0)}") from None
 
 
 def confine(jail: dict[str, Any]) -> dict[str, int]:
@@ -221,7 +225,7 @@ def confine(jail: dict[str, Any]) -> dict[str, int]:
     if os.getppid() != jail["parent"]:
         os.kill(os.getpid(), signal.SIGKILL)
     os.chdir("/")
-    refuse_calls(jail["filter"])
+    refuse_calls(jail["filter"], needed=jail["needs_filter"])
     return {"landlock": abi}
 
 

@@ -25,7 +25,7 @@ from netvm_build.util import interrupts
 from netvm_build.util.errors import LaunchError, QmpLost
 from netvm_build.vmm.interface import Release
 from netvm_build.vmm.qemu.command import argv
-from netvm_build.vmm.qemu.confinement import MAY_NOT, NOTHING_MORE, Access, Started, start
+from netvm_build.vmm.qemu.confinement import NOTHING_MORE, Access, Started, hint_for, start
 from netvm_build.vmm.qemu.credentials import Credentials
 from netvm_build.vmm.qemu.devices import nic_id, nic_properties
 from netvm_build.vmm.qemu.machine import Channels, VirtualMachine
@@ -206,7 +206,7 @@ class QemuVm:
             message = f"QEMU {how_it_ended(status)} before it answered"
         return LaunchError(
             message,
-            hint=MAY_NOT if failed else f"the whole log is {self.log}" if self._lasts else None,
+            hint=hint_for(failed) if failed else f"the whole log is {self.log}" if self._lasts else None,
             details="\n".join([shlex.join(self._argv), *(self.printed() or ["(it printed nothing)"])]),
         )
 

@@ -21,7 +21,7 @@ from netvm_build.util.errors import CommandError, LaunchError, ToolMissing
 from netvm_build.util.owners import Untrusted
 from netvm_build.util.process import end_group, ends_within
 from netvm_build.util.trust import is_ours, require
-from netvm_build.vmm.qemu.confinement import MAY_NOT, REFUSED, Started, start
+from netvm_build.vmm.qemu.confinement import REFUSED, Started, hint_for, start
 
 PROGRAM = X86_64.qemu_program
 PACKAGE = X86_64.qemu_package
@@ -136,7 +136,8 @@ def _said(line: Sequence[str]) -> str:
         said, wrong = (_first(stream) for stream in (stdout, stderr))
     status = started.child.returncode
     if failed or status:
-        message, hint = f"{Path(line[0]).name} {failed or how_it_ended(status)}", MAY_NOT if status == REFUSED else None
+        message = f"{Path(line[0]).name} {failed or how_it_ended(status)}"
+        hint = hint_for(failed) if status == REFUSED else None
         raise CommandError(message, argv=line, status=status, tail=wrong, hint=hint)
     return said
 
