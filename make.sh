@@ -71,6 +71,9 @@ test_packages() {
     have systemd-analyze || echo systemd
     have veritysetup || echo cryptsetup-bin
     have gpg || echo gnupg
+    have minisign || echo minisign
+    have signify-openbsd || echo signify-openbsd
+    have ssh-keygen || echo openssh-client
     have patch || echo patch
     have cc || echo gcc libc6-dev
 }

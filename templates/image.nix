@@ -65,8 +65,14 @@ let
     modules = [ "base64" "ctypes" "fcntl" "gzip" "hashlib" "json" "select" "selectors" "socket" "struct" "traceback" ];
   } // (if router ? extras then { inherit (router) extras packaged; } else { }));
 
+  # Where each file of the root is from; nixpkgs' packages are listed by tools of their own.
+  contents = if platform ? listContents then platform.listContents ({
+    inherit rootfs;
+    tree = ./rootfs;
+  } // (if router ? extras then { inherit (router) extras; } else { })) else "";
+
   image = platform.assemble {
-    inherit kernel rootfs drivers;
+    inherit kernel rootfs drivers contents;
     inherit (platform) qemu;
     manifest = {
       version = 1;
@@ -75,6 +81,7 @@ let
   };
 in
 {
-  inherit image kernel kconfig rootfs ruleset drivers moduleNames;
+  inherit image kernel kconfig rootfs ruleset drivers moduleNames contents;
   inherit (platform) qemu;
+  connman = platform.connman or null;
 }

@@ -47,6 +47,9 @@ for package in "$@"; do
     systemd) cp "$FAKES/nix" "$BIN/systemd-analyze" ;;
     cryptsetup-bin) cp "$FAKES/nix" "$BIN/veritysetup" ;;
     gnupg) cp "$FAKES/nix" "$BIN/gpg" ;;
+    minisign) cp "$FAKES/nix" "$BIN/minisign" ;;
+    signify-openbsd) cp "$FAKES/nix" "$BIN/signify-openbsd" ;;
+    openssh-client) cp "$FAKES/nix" "$BIN/ssh-keygen" ;;
     debootstrap | git) cp "$FAKES/nix" "$BIN/$package" ;;
   esac
 done
@@ -357,6 +360,9 @@ def test_the_test_commands(command: str, options: str, computer: Computer) -> No
         "systemd",
         "cryptsetup-bin",
         "gnupg",
+        "minisign",
+        "signify-openbsd",
+        "openssh-client",
     }
     if command == "test-bare":
         wanted |= {"debootstrap", "git"}

@@ -28,6 +28,8 @@ COMMANDS = {
     "render": "build_commands",
     "lock": "build_commands",
     "build": "build_commands",
+    "verify": "verify_command",
+    "sign": "sign_command",
     "smoke": "smoke_command",
     "bench": "bench_command",
     "run": "run_command",
@@ -45,6 +47,8 @@ COMMANDS = {
 
 ALSO = {
     "lock": "pin packages",
+    "verify": "",
+    "sign": "",
     "vfio": "hand over cards",
     "detect": "drivers",
     "bench": "",

@@ -18,6 +18,7 @@ from netvm_build.util.errors import ManifestError, SpecError
 VERSION = 1
 
 _STORE_PATH = r"/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+"
+_TIME = r"|20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z"
 _OPTION = r"[A-Z0-9][A-Za-z0-9_]*"
 CMDLINE_CHARACTERS = 2047
 """The longest command line that x86 Linux takes: COMMAND_LINE_SIZE is 2048 with the final NUL."""
@@ -40,6 +41,9 @@ class _Document:
     spec: Mapping[str, Any]
     machine: MachineRequirements
     initrd: Part | None = None
+    lock: Part | None = None
+    contents: Part | None = None
+    locked: Annotated[str, matching(_TIME, "a time such as 2026-01-31T10:30:00Z, or empty")] = ""
     qemu: Annotated[str, matching(_STORE_PATH, "a path of the Nix store")] = ""
 
 

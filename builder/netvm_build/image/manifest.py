@@ -69,8 +69,7 @@ def load(folder: Path) -> Image:
 
 def standing(image: Image) -> Standing:
     """Who can change an image, whatever hashes its manifest has.  Raises Untrusted; OSError."""
-    parts = (image.kernel, image.rootfs, image.config, image.initrd)
-    return standing_of(image.folder, image.folder / FILE, *(part for part in parts if part is not None))
+    return standing_of(image.folder, image.folder / FILE, *(image.folder / part.path for part in image.manifest.parts))
 
 
 def identity(folder: Path) -> str | None:
@@ -90,8 +89,7 @@ def _read(file: Path) -> bytes:
 def verify(image: Image) -> None:
     """Hold every file against its SHA-256.  Raises ManifestError naming each that differs, expected and actual."""
     wrong = []
-    parts = (image.manifest.kernel, image.manifest.rootfs, image.manifest.config, image.manifest.initrd)
-    for part in (part for part in parts if part is not None):
+    for part in image.manifest.parts:
         path = image.folder / part.path
         try:
             with open(open_plain(path), "rb") as stream:

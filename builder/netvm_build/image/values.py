@@ -58,8 +58,9 @@ class Card:
 @dataclass(frozen=True)
 class Manifest:
     """Version 1 of manifest.json.  `options` maps kernel options (without CONFIG_) to what was asked: y, m, n or text.
-    `initrd` is there where the kernel needs one.  `qemu` is the store path of the QEMU that the build brought; older
-    images have none.
+    `initrd` is there where the kernel needs one, `lock` and `contents` where the image is made of locked packages;
+    `locked` is when that lock was made, or empty.  `qemu` is the store path of the QEMU that the build brought.  Images
+    of older versions have none of the last four.
     """
 
     name: str
@@ -72,7 +73,16 @@ class Manifest:
     router: Router
     machine: MachineRequirements
     initrd: Part | None = None
+    lock: Part | None = None
+    contents: Part | None = None
+    locked: str = ""
     qemu: Path | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The files beside the manifest."""
+        every = (self.kernel, self.rootfs, self.config, self.initrd, self.lock, self.contents)
+        return tuple(part for part in every if part is not None)
 
     @property
     def pool(self) -> IPv4Network:

@@ -108,7 +108,10 @@ class ToolMissing(NetvmError):
 
 
 class CommandError(NetvmError):
-    """A program we ran failed: `argv`, its exit `status`, the `tail` of its stderr, and where the whole `log` is."""
+    """A program we ran failed: `argv`, its exit `status`, the `tail` of its stderr, and where the whole `log` is.
+
+    `output` is what it wrote to stdout.
+    """
 
     exit_code = 5
 
@@ -121,8 +124,10 @@ class CommandError(NetvmError):
         tail: str = "",
         log: Path | None = None,
         hint: str | None = None,
+        output: str = "",
     ) -> None:
         super().__init__(message, hint=hint, details=tail or None)
+        self.output = output
         self.argv = tuple(argv)
         self.status = status
         self.tail = tail

@@ -190,6 +190,7 @@ def run(
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
     on_stderr: Callable[[str], None] | None = None,
     failure: type[CommandError] = CommandError,
     log: Path | None = None,
@@ -198,7 +199,7 @@ def run(
 
     Raises `failure` when its exit status isn't 0; ends it, with its descendants, when we are interrupted.
     """
-    child = spawn(argv, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = spawn(argv, cwd=cwd, env=env, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         stdout, stderr = _drain(child, on_stderr)
         status = child.wait()
@@ -211,7 +212,7 @@ def run(
         tail = "\n".join(stderr.splitlines()[-TAIL_LINES:])
         name = Path(argv[0]).name
         ended = f"was killed by signal {-status}" if status < 0 else f"failed with exit status {status}"
-        raise failure(f"{name} {ended}", argv=argv, status=status, tail=tail, log=log)
+        raise failure(f"{name} {ended}", argv=argv, status=status, tail=tail, log=log, output=stdout)
     return Completed(tuple(argv), stdout, stderr)
 
 

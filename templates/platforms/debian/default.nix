@@ -6,6 +6,7 @@
 { lock, system ? "x86_64-linux", wireless ? false, linuxArchive ? null }:
 let
   packages = import ./packages.nix { inherit lock system; };
+  lockFile = ../../netvm.lock;
   kernelRequests = import ../../kernel/requests.nix;
   source = part: file: packages.fetch lock.sources.${part}.files.${file};
 
@@ -167,14 +168,45 @@ rec {
     added = if packaged then [ (packages.root "extra") (packages.root "extra-libraries") ] else [ ];
   }));
 
-  # → { manifest.json, kernel, kernel.config, rootfs.img }, and initrd if the kernel is stock; it names `qemu`,
-  # so whatever keeps the image from the garbage collector keeps that too.
-  assemble = { manifest, kernel, rootfs, drivers, qemu }: packages.runIn {
+  # What connman.sh links in: static library → the package that has it
+  linked = {
+    "dbus-1" = "libdbus-1-dev";
+    "glib-2.0" = "libgio-2.0-dev";
+    "mnl" = "libmnl-dev";
+    "nftnl" = "libnftnl-dev";
+    "pcre2-8" = "libpcre2-dev";
+    "sysprof-capture-4" = "libsysprof-capture-4-dev";
+  };
+
+  # → contents.json: each file of the finished root with the package that it is from, and these packages
+  # `extras` is what the spec adds.
+  listContents = { rootfs, tree, extras ? "" }:
+    let
+      isLinked = name: builtins.elem (builtins.head (builtins.split "_" name)) (builtins.attrValues linked);
+      names = builtins.concatMap (set: lock.sets.${set} or [ ]) [ "guest" "linux" "stock" "firmware" "extra" "extra-libraries" ]
+        ++ builtins.filter isLinked lock.sets.connman-dev;
+    in
+    packages.runIn {
+      name = "contents.json";
+      root = packages.root "imager";
+      script = ./contents.sh;
+      lister = ./list_contents.py;
+      lock = lockFile;
+      inherit rootfs tree extras;
+      linked = builtins.toJSON linked;
+      sources = map (source "connman") [ "orig" "debian" ];
+      debs = map (name: packages.fetch lock.packages.${name}) names;
+    };
+
+  # → { manifest.json, kernel, kernel.config, rootfs.img, netvm.lock, contents.json }, and initrd if the kernel is
+  # stock; it names `qemu`, so whatever keeps the image from the garbage collector keeps that too.
+  assemble = { manifest, kernel, rootfs, drivers, contents, qemu }: packages.runIn {
     name = "image";
     root = packages.root "imager";
     script = ../shared/image.sh;
     maker = ../shared/make_image.py;
-    inherit kernel rootfs drivers qemu;
+    inherit kernel rootfs drivers contents qemu;
+    lock = lockFile;
     manifest = builtins.toFile "manifest.json" (builtins.toJSON (manifest // { inherit (lock) versions; } // dates));
   };
 

@@ -91,11 +91,12 @@ in
 
   # → { manifest.json, kernel, kernel.config, rootfs.img }.  The manifest names `qemu`, so whatever keeps the image from
   # the garbage collector keeps that too.
-  assemble = { manifest, kernel, rootfs, drivers, qemu }: pkgs.runCommand "image"
+  assemble = { manifest, kernel, rootfs, drivers, contents, qemu }: pkgs.runCommand "image"
     {
       nativeBuildInputs = [ python ];
       maker = ../shared/make_image.py;
-      inherit kernel rootfs drivers qemu;
+      inherit kernel rootfs drivers contents qemu;
+      lock = "";
       manifest = builtins.toFile "manifest.json" (builtins.toJSON
         (manifest // { versions = versions // { linux = kernel.version; }; }));
     } ". ${../shared/image.sh}";

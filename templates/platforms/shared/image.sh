@@ -5,4 +5,6 @@
 mkdir -p "$out"
 cp "$kernel/kernel" "$kernel/kernel.config" "$rootfs/rootfs.img" "$out/"
 [ ! -e "$drivers/initrd" ] || cp "$drivers/initrd" "$out/"
+[ -z "$lock" ] || cp "$lock" "$out/netvm.lock"
+[ -z "$contents" ] || cp "$contents" "$out/contents.json"
 python3 -I -B "$maker" "$manifest" "$rootfs" "$out" "$kernel/options.json" "$qemu"

@@ -15,8 +15,15 @@ import json
 import sys
 from pathlib import Path
 
-MAY_BE_MISSING = ("initrd",)
-FILES = {"kernel": "kernel", "rootfs": "rootfs.img", "config": "kernel.config", "initrd": "initrd"}
+MAY_BE_MISSING = ("initrd", "lock", "contents")
+FILES = {
+    "kernel": "kernel",
+    "rootfs": "rootfs.img",
+    "config": "kernel.config",
+    "initrd": "initrd",
+    "lock": "netvm.lock",
+    "contents": "contents.json",
+}
 
 
 def main(known: Path, rootfs: Path, folder: Path, options: Path, qemu: Path) -> None:
