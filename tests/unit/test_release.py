@@ -210,16 +210,18 @@ def test_a_root_hash_of_another_image_is_seen(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with keys of every kind: NAME.key is secret, NAME.pub is public; `locked` ones have a passphrase."""
+    """A folder with keys of every kind: NAME.key or NAME.sec is secret, NAME.pub is public; `locked` ones have a
+    passphrase.
+    """
     folder = tmp_path_factory.mktemp("keys")
     signify, minisign = "signify-openbsd", "minisign"
     for tool in (signify, minisign, "ssh-keygen", "sha256sum"):
         needs.need(tool)
     for name in ("minisign", "other"):
         subprocess.run([minisign, "-G", "-W", "-p", f"{name}.pub", "-s", f"{name}.key"], cwd=folder, check=True)
-    subprocess.run([signify, "-G", "-n", "-p", "signify.pub", "-s", "signify.key"], cwd=folder, check=True)
-    secret = {"cwd": folder, "check": True, "input": b"secret\nsecret\n"}
-    subprocess.run([signify, "-G", "-p", "signify-locked.pub", "-s", "signify-locked.key"], **secret)
+    subprocess.run([signify, "-G", "-n", "-p", "signify.pub", "-s", "signify.sec"], cwd=folder, check=True)
+    locked = [signify, "-G", "-p", "signify-locked.pub", "-s", "signify-locked.sec"]
+    subprocess.run(locked, cwd=folder, check=True, input=b"secret\nsecret\n")
     for name, passphrase in (("ssh", ""), ("ssh-locked", "secret")):
         generate = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", f"{name}.key"]
         subprocess.run(generate, cwd=folder, check=True)
@@ -230,16 +232,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 TOOLS = ("minisign", "signify", "ssh")
+SECRET = {"minisign": "minisign.key", "signify": "signify.sec", "ssh": "ssh.key"}
 
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_signature_holds_until_a_byte_changes(tmp_path: Path, made: Path, tool: str) -> None:
     image = write_image(tmp_path / "a")
-    assert sign(image, "--key", made / f"{tool}.key") == 0
+    assert sign(image, "--key", made / SECRET[tool]) == 0
     public = keys.public_key(made / f"{tool}.pub")
     assert results(image, public) == dict.fromkeys(("files", "sums", "signature"), Result.OK)
     change(image.folder / "SHA256SUMS", 2)
-    assert results(image, public)["signature"] is Result.FAILED
+    assert found(image, "signature", public).result is Result.FAILED
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -247,7 +250,7 @@ def test_files_that_the_signed_list_does_not_have_make_the_signature_worthless(
     tmp_path: Path, made: Path, tool: str
 ) -> None:
     image = write_image(tmp_path / "a")
-    sign(image, "--key", made / f"{tool}.key")
+    sign(image, "--key", made / SECRET[tool])
     change(image.kernel, 0)
     signature = found(image, "signature", keys.public_key(made / f"{tool}.pub"))
     assert signature.result is Result.FAILED
@@ -256,7 +259,7 @@ def test_files_that_the_signed_list_does_not_have_make_the_signature_worthless(
 
 def test_each_key_that_is_named_must_have_signed(tmp_path: Path, made: Path) -> None:
     image = write_image(tmp_path / "a")
-    sign(image, *(word for tool in TOOLS for word in ("--key", made / f"{tool}.key")))
+    sign(image, *(word for tool in TOOLS for word in ("--key", made / SECRET[tool])))
     public = [keys.public_key(made / name) for name in ("minisign.pub", "signify.pub", "signers")]
     assert [check.result for check in checks.check(image, public)] == [Result.OK] * 5
     with_other = [*checks.check(image, [keys.public_key(made / "other.pub")])]
@@ -288,13 +291,13 @@ def sign_locked(image: Image, key: Path, folder: Path, capsys: pytest.CaptureFix
 
 
 def test_a_signify_key_with_a_passphrase(tmp_path: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sign_locked(write_image(tmp_path / "a"), made / "signify-locked.key", tmp_path, capsys)
+    sign_locked(write_image(tmp_path / "a"), made / "signify-locked.sec", tmp_path, capsys)
 
 
 @pytest.mark.long
 def test_a_minisign_key_with_a_passphrase(tmp_path: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """minisign's scrypt takes seconds and a gigabyte each time."""
-    generate = ["minisign", "-G", "-p", tmp_path / "locked.pub", "-s", tmp_path / "locked.key"]
+    generate = ["minisign", "-G", "-p", str(tmp_path / "locked.pub"), "-s", str(tmp_path / "locked.key")]
     subprocess.run(generate, check=True, input=b"secret\nsecret\n")
     sign_locked(write_image(tmp_path / "a"), tmp_path / "locked.key", tmp_path, capsys)
 
@@ -311,10 +314,10 @@ def test_a_signature_for_another_purpose_is_not_taken(tmp_path: Path, made: Path
     sign(image)
     message = image.folder / "SHA256SUMS"
     subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-n", "file", "-f", made / "ssh.key", message], check=True)
-    assert results(image, keys.public_key(made / "ssh.pub"))["signature"] is Result.FAILED
+    assert found(image, "signature", keys.public_key(made / "ssh.pub")).result is Result.FAILED
 
 
-@pytest.mark.parametrize("name", ["minisign.key", "signify.key", "ssh.key", "passphrase"])
+@pytest.mark.parametrize("name", ["minisign.key", "signify.sec", "ssh.key", "passphrase"])
 def test_a_secret_key_is_no_public_one(made: Path, name: str) -> None:
     with pytest.raises(NetvmError, match="is no public key"):
         keys.public_key(made / name)

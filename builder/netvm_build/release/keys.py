@@ -10,7 +10,6 @@ Their secret keys differ in how they are encrypted: minisign by scrypt ("Sc"), s
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -122,5 +121,5 @@ def _base64(lines: list[str]) -> bytes:
     """The bytes that lines of base64 stand for; none if it isn't base64."""
     try:
         return base64.b64decode("".join(lines), validate=True)
-    except binascii.Error:
+    except ValueError:  # of characters beyond ASCII; binascii.Error is one, too
         return b""
