@@ -54,9 +54,6 @@ NIXPKGS_ENTRY = "pkgs/top-level/impure.nix"
 # The parts whose bytes must come out the same each time.
 REPRODUCIBLE = ("kernel", "rootfs")
 
-# What is made here of Debian's packages; a part may be missing from an image.
-MADE_HERE = ("kernel", "connman", "ruleset", "rootfs", "contents", "image")
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -97,7 +94,7 @@ def work_folder(out: Path) -> Path:
     return real.parent / WORK_NAME / real.name
 
 
-def _own_work_folder(loaded: Loaded, out: Path) -> Path:
+def own_work_folder(loaded: Loaded, out: Path) -> Path:
     """The work folder, which only we can write to.  Raises Untrusted where others decide what would be built."""
     router = loaded.router
     require(loaded.path, loaded.lock_path, *router.kernel.fragment_dirs, *router.host_files)
@@ -143,7 +140,7 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
     `rebuild` builds kernel and root a second time and fails if any byte differs.
     """
     _refuse_foreign(out)
-    work = _own_work_folder(loaded, out)
+    work = own_work_folder(loaded, out)
     with claim(work), naming_the_spec(loaded):
         _tell_other_spec(loaded, work, out, sink)
         tree = prepare(loaded, work, sink, update_lock=update_lock)
@@ -170,22 +167,6 @@ def build(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False, r
                     shutil.copyfile(file, fresh / file.name)
         replace_file(work / SPEC_NAME, os.fsencode(Path.cwd() / loaded.path))
     return manifest.load(out)
-
-
-def build_again(loaded: Loaded, out: Path, sink: Sink) -> manifest.Image:
-    """As `build`, but with each part that is in Nix's store already built a second time.  Raises NixBuildError if the
-    bytes differ from those in the store.
-    """
-    work = _own_work_folder(loaded, out)
-    with claim(work), naming_the_spec(loaded):
-        tree = prepare(loaded, work, sink)
-        there = [part for part in MADE_HERE if not nix.plan(tree, part).derivations]
-    image = build(loaded, out, sink)
-    if there:
-        with claim(work):
-            log = work / "build.log"
-            nix.build(tree, there, sink, stage="build again", rebuild=True, log=log)
-    return image
 
 
 def _from_anywhere(
@@ -246,7 +227,7 @@ def read_kconfig(loaded: Loaded, out: Path, sink: Sink) -> Path:
     if not kernel_index.is_possible(loaded.router):
         hint = "the options of Debian's own kernel and of nixpkgs' are compared with what is asked during the build"
         raise NetvmError("only a kernel that is built from the lock's source has an index", hint=hint)
-    work = _own_work_folder(loaded, out)
+    work = own_work_folder(loaded, out)
     with claim(work), naming_the_spec(loaded):
         tree = prepare(loaded, work, sink)
         kernel_source.fetch(loaded, sink)
@@ -258,7 +239,7 @@ def read_kconfig(loaded: Loaded, out: Path, sink: Sink) -> Path:
 
 def plan(loaded: Loaded, out: Path, sink: Sink, *, update_lock: bool = False) -> Plan:
     """What `build` would do now; makes a lock where there is none, and builds nothing."""
-    work = _own_work_folder(loaded, out)
+    work = own_work_folder(loaded, out)
     with claim(work), naming_the_spec(loaded):
         tree = prepare(loaded, work, sink, update_lock=update_lock)
         pins = locked(loaded, sink, update=False) if loaded.locked else None
@@ -275,7 +256,7 @@ def qemu_for(loaded: Loaded, out: Path, sink: Sink) -> Qemu:
     """The platform's QEMU (the one that the lock pins, for the debian platform), built if need be."""
     from netvm_build.vmm import qemu  # most commands have no use for it
 
-    work = _own_work_folder(loaded, out)
+    work = own_work_folder(loaded, out)
     with claim(work), naming_the_spec(loaded):
         tree = prepare(loaded, work, sink)
         link, log = work / "qemu", work / "qemu.log"

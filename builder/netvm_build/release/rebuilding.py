@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from netvm_build.build import loading, pipeline
+from netvm_build.build import loading
+from netvm_build.build.again import build_again
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
 from netvm_build.model import PlatformKind
@@ -66,7 +67,7 @@ def rebuild(image: Image, made: Recipe, spec: Path | None, out: Path, sink: Sink
     if spec is not None and full_spec(loaded.router) != full_spec(image.manifest.router):
         return Check("rebuild", Result.FAILED, f"{spec} isn't the spec of the image", _spec_lines(image, loaded))
     try:
-        rebuilt = pipeline.build_again(loaded, out, sink)
+        rebuilt = build_again(loaded, out, sink)
     except NixBuildError as error:
         if "may not be deterministic" not in f"{error.message}{error.tail}":
             raise

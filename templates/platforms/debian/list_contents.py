@@ -6,9 +6,10 @@
 usage: list_contents.py LOCK ROOT TREE EXTRAS LINKED SOURCES OUT DEB…
 
 ROOT is rootfs.img unpacked again, so what is listed is what the guest has.  TREE holds the files that netvm-build
-brings, EXTRAS/files those that the spec adds, unless it is empty.  LINKED is a JSON object: the static libraries that are linked into connmand, each with its package.  SOURCES
-are the files of ConnMan's source package.  A file is found among those of the DEBs by its SHA-256, and compiled Python
-by the name of its source.  The format is in docs/reference/image.md.
+brings, EXTRAS/files those that the spec adds, unless it is empty.  LINKED is a JSON object: the static libraries that
+are linked into connmand, each with its package.  SOURCES are the files of ConnMan's source package.  A file is found
+among those of the DEBs by its SHA-256, and compiled Python by the name of its source.  The format is in
+docs/reference/image.md.
 """
 
 import gzip
