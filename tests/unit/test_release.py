@@ -342,6 +342,16 @@ def test_a_key_file_of_any_bytes_is_read_or_refused(raw: bytes) -> None:
         file.unlink()
 
 
+@pytest.mark.parametrize("option", [("verify", "--key"), ("sign", "--key"), ("verify", "--rebuild", "--lock")])
+def test_a_file_that_is_not_there_is_named(
+    tmp_path: Path, option: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = write_image(tmp_path / "a")
+    command, *words = option
+    assert main([command, str(image.folder), *words, "absent"]) in (1, 6)
+    assert "error: absent can't be read: No such file or directory" in capsys.readouterr().err
+
+
 # ---- a second build
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netvm_build.cli.app import FOLDER, PROGRAM_FILE, netvm_build
+from netvm_build.cli.app import FILE, FOLDER, netvm_build
 from netvm_build.cli.proposals import files
 from netvm_build.cli.screen import Screen
 from netvm_build.util.errors import NetvmError
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 @netvm_build.command(epilog="Example: netvm-build sign build/netvm --key release.key")
 @click.argument("image", type=FOLDER, shell_complete=files)
-@click.option("--key", "key_files", metavar="FILE", multiple=True, type=PROGRAM_FILE, help="Sign with this secret key.")
-@click.option("--passphrase", metavar="FILE", type=PROGRAM_FILE, help="The keys' passphrase is in this file.")
+@click.option("--key", "key_files", metavar="FILE", multiple=True, type=FILE, help="Sign with this secret key.")
+@click.option("--passphrase", metavar="FILE", type=FILE, help="The keys' passphrase is in this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def sign(screen: Screen, image: Path, key_files: tuple[Path, ...], passphrase: Path | None, as_json: bool) -> None:
@@ -50,14 +50,18 @@ def sign(screen: Screen, image: Path, key_files: tuple[Path, ...], passphrase: P
 
 
 def _passphrase(key: SecretKey, file: Path | None) -> str:
-    """A key's passphrase: the first line of a file, or asked for.  Raises NetvmError without either; OSError."""
-    from netvm_build.release.keys import Tool
+    """A key's passphrase: the first line of a file, or asked for.  Raises NetvmError without either."""
+    from netvm_build.release.keys import MAX_BYTES, Tool
+    from netvm_build.util.files import read_plain
 
     if key.tool is Tool.SSH:
         hint = f"ssh-add {key.path}, then netvm-build sign --key {key.path}.pub"
         raise NetvmError(f"{key.path} needs a passphrase, which only ssh-agent can take", hint=hint)
     if file is not None:
-        return file.read_text().partition("\n")[0]
+        try:
+            return read_plain(file, MAX_BYTES).decode(errors="replace").partition("\n")[0]
+        except OSError as error:
+            raise NetvmError(f"{file} can't be read: {error.strerror}", hint="--passphrase names a file") from error
     if not sys.stdin.isatty():
         raise NetvmError(f"{key.path} needs a passphrase", hint="have it in a file: --passphrase FILE")
     return str(click.prompt(f"passphrase of {key.path}", hide_input=True, err=True))

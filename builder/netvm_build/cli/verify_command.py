@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netvm_build.cli.app import FOLDER, PROGRAM_FILE, netvm_build
+from netvm_build.cli.app import FILE, FOLDER, netvm_build
 from netvm_build.cli.draw import drawing
 from netvm_build.cli.escape import escape
 from netvm_build.cli.proposals import files
@@ -29,10 +29,10 @@ COLUMN = 13
 
 @netvm_build.command(epilog="Example: netvm-build verify build/netvm --key release.pub --rebuild")
 @click.argument("image", type=FOLDER, shell_complete=files)
-@click.option("--key", "key_files", metavar="FILE", multiple=True, type=PROGRAM_FILE, help="This key must have signed.")
+@click.option("--key", "key_files", metavar="FILE", multiple=True, type=FILE, help="This key must have signed.")
 @click.option("--rebuild", is_flag=True, help="Build the image again, and compare each byte.")
-@click.option("--spec", metavar="FILE", type=PROGRAM_FILE, help="Rebuild from this spec.  [default: the image's]")
-@click.option("--lock", metavar="FILE", type=PROGRAM_FILE, help="Rebuild from this lock.  [default: the image's]")
+@click.option("--spec", metavar="FILE", type=FILE, help="Rebuild from this spec.  [default: the image's]")
+@click.option("--lock", metavar="FILE", type=FILE, help="Rebuild from this lock.  [default: the image's]")
 @click.option("-o", "--out", metavar="DIR", type=FOLDER, help="Keep what is rebuilt here.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context

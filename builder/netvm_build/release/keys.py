@@ -58,7 +58,7 @@ class PublicKey:
 
 
 def secret_key(path: Path) -> SecretKey:
-    """The key in a file: a secret key, or the public one of a key that ssh-agent holds.  Raises NetvmError; OSError."""
+    """The key in a file: a secret key, or the public one of a key that ssh-agent holds.  Raises NetvmError."""
     text = _text(path)
     if text.startswith(_COMMENT):
         raw = _base64(text.split("\n")[1:2])
@@ -81,7 +81,7 @@ def secret_key(path: Path) -> SecretKey:
 
 
 def public_key(path: Path) -> PublicKey:
-    """The key in a file; for OpenSSH one key, or a file of allowed signers.  Raises NetvmError; OSError."""
+    """The key in a file; for OpenSSH one key, or a file of allowed signers.  Raises NetvmError."""
     text = _text(path)
     if text.startswith(_COMMENT) and _base64(text.split("\n")[1:2])[:2] == b"Ed" and not _is_secret(text):
         return PublicKey(path, frozenset({Tool.MINISIGN, Tool.SIGNIFY}))
@@ -111,7 +111,12 @@ def _is_secret(text: str) -> bool:
 
 
 def _text(path: Path) -> str:
-    raw = read_plain(path, MAX_BYTES)
+    try:
+        raw = read_plain(path, MAX_BYTES)
+    except OSError as error:
+        raise NetvmError(
+            f"{path} can't be read: {error.strerror}", hint="name the file with the key: --key FILE"
+        ) from error
     if len(raw) > MAX_BYTES:
         raise NetvmError(f"{path} is larger than a key can be ({MAX_BYTES} bytes)")
     return raw.decode("utf-8", errors="replace")

@@ -43,7 +43,12 @@ def recipe(image: Image, folder: Path, lock: Path | None) -> Recipe:
         raise ManifestError(f"{image.folder} has no lock in it", hint="name the one of its spec: --lock FILE")
     source = lock if lock is not None else image.folder / image.manifest.lock.path  # type: ignore[union-attr]
     made = Recipe(folder / f"{image.manifest.name}.json", folder / f"{image.manifest.name}.lock")
-    shutil.copyfile(source, made.lock)
+    try:
+        shutil.copyfile(source, made.lock)
+    except OSError as error:
+        raise ManifestError(
+            f"{source} can't be read: {error.strerror}", hint="name another lock: --lock FILE"
+        ) from error
     document = json.loads((image.folder / manifest.FILE).read_bytes())
     made.spec.write_text(json.dumps(document["spec"], indent=1) + "\n")
     return made
