@@ -11,12 +11,16 @@ from __future__ import annotations
 import json
 import os
 import random
+import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,7 +43,9 @@ from dhcp_server import (
     option,
     route,
 )
+from netvm_build.cli.client_commands import _rows
 from netvm_build.model import NO_HOST_NAME, RANDOM_MAC, Route, Router, Uplink
+from netvm_build.vm.clients import engine, plan
 from test_dhcp_options import some_field
 from test_namespaces import TOOLS
 from test_several_uplinks import BACKUP, CABLE, Two
@@ -309,6 +315,43 @@ def test_the_mtu_of_a_lease_and_the_usual_one_after_it(lan: Lan, mtu: int) -> No
     lan.eventually(lambda: lan.mtu, lambda found: found == mtu)
     lan.leases(USUAL)
     lan.eventually(lambda: lan.mtu, lambda found: found == 1500)
+
+
+@contextmanager
+def keeper(world: World, path: Path) -> Iterator[None]:
+    """Answers a reader as the keeper of a VM does: with what the router answers."""
+
+    def serve() -> None:
+        reader, _ = listener.accept()
+        with reader, reader.makefile() as lines:
+            for line in lines:
+                asked = json.loads(line)
+                reply = world.request(asked["request"]) | {"id": asked["id"]}
+                reader.sendall(json.dumps(reply).encode() + b"\n")
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield
+        thread.join(10)
+
+
+def test_an_attached_client_is_told_the_mtu_of_the_lease(
+    lan: Lan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `client attach` prints it, of what the router says of its uplink at that moment."""
+    monkeypatch.setattr(engine, "STATUS_S", 60.0)
+    for mtu, told in ((1400, "1400"), (9000, "1500")):
+        lan.world.upstream.ip("link", "set", "lan0", "mtu", "9000")
+        lan.leases(replace(USUAL, more=option(MTU, struct.pack("!H", mtu))))
+        lan.eventually(lambda: lan.uplink["mtu"], lambda found, mtu=mtu: found == mtu)  # type: ignore[misc]
+        events = tmp_path / str(mtu)
+        with keeper(lan.world, events):
+            now = engine._mtu(SimpleNamespace(events=str(events)))  # type: ignore[arg-type]
+        one = plan.Attachment("netvm", "web", "100.64.0.0", "t1", "bus=port-spare0,addr=0x0", plan.TAP, mtu=now)
+        assert ("MTU", told) in _rows(one)
 
 
 def test_the_usual_mtu_is_known_after_connman_was_killed(lan: Lan) -> None:
