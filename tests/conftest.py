@@ -15,6 +15,10 @@ import hypothesis
 import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from tests.support.skips import pytest_make_collect_report, pytest_runtest_makereport
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
+
 # HYPOTHESIS_PROFILE=thorough for a long search.  CI tries the same examples each time.
 hypothesis.settings.register_profile("quick", max_examples=50, deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=None)

@@ -22,10 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def need(tool: str) -> None:
-    """Skip the test where a tool is missing, visibly; fail in CI, where everything must be there."""
+    """Skip the test where a tool is missing; in CI that is a failure, as each skip (tests/support/skips.py)."""
     if shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{tool} is not installed, and CI must run every test")
         pytest.skip(f"{tool} is not installed")
 
 
@@ -47,11 +45,8 @@ def tell(event: Event, /) -> None:
 
 
 def need_passt(image: Image) -> None:
-    """Skip the test where there is no passt, visibly; fail in CI.  A lock of before it had one must be made anew."""
+    """Skip the test where there is no passt.  A lock of before it had one must be made anew."""
     try:
         passt.find(image.manifest.qemu)
     except ToolMissing:
-        reason = "the image was built without passt, and none is on PATH: remove build/tests/netvm.lock"
-        if os.environ.get("CI"):
-            pytest.fail(f"{reason}; CI must run every test")
-        pytest.skip(reason)
+        pytest.skip("the image was built without passt, and none is on PATH: remove build/tests/netvm.lock")
