@@ -17,9 +17,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from netvm_build.build.nix import command as nix
 from netvm_build.image import manifest
 from netvm_build.image.manifest import Image
+from netvm_build.util.errors import NixBuildError
+from netvm_build.util.events import discard
 
+from tests.support.host.company_site import nix_daemon
 from tests.support.needs import need
 
 pytestmark = pytest.mark.integration
@@ -94,3 +98,21 @@ def test_a_machine_without_apt_builds_from_a_lock(checkout: Path, image: Image, 
     assert f"error: apt-get is not installed\nhint: {hint}\n" in err
     (checkout / "kept").rename(checkout / "netvm.lock")
     assert netvm_build("build", "-o", "built", cwd=checkout, environment=own)[0] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a daemon needs root")
+def test_a_daemon_that_builds_without_its_sandbox(
+    image: Image, workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client can't switch the sandbox on, and the build scripts find no /build."""
+    tree = shutil.copytree(workshop / ".netvm/image/tree", tmp_path / "tree")
+    ruleset = tree / "rootfs/etc/netvm/ruleset.nft"
+    ruleset.write_text(f"{ruleset.read_text()}# {os.urandom(8).hex()}\n")
+    with nix_daemon(tmp_path, "sandbox = false") as remote:
+        monkeypatch.setenv("NIX_REMOTE", remote)
+        with pytest.raises(NixBuildError, match="Nix's daemon builds without its sandbox") as raised:
+            nix.build(tree, ["ruleset"], discard, stage="ruleset")
+    assert raised.value.hint == "put `sandbox = true` into /etc/nix/nix.conf, then: sudo systemctl restart nix-daemon"
+    with nix_daemon(tmp_path, "sandbox = true") as remote:
+        monkeypatch.setenv("NIX_REMOTE", remote)
+        assert nix.build(tree, ["ruleset"], discard, stage="ruleset")[0].exists()

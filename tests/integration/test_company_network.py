@@ -122,7 +122,7 @@ def without_apt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 LOG_IN = " in a browser and log in, then run the same command again; if that page is the mirror's own, set platform."
 REFUSALS = {
-    "401": ("wants a password (401)", "give it in /etc/apt/auth.conf.d/netvm.conf: machine http://"),
+    "401": ("wants a password (401)", "give it in /etc/apt/auth.conf.d/netvm.conf"),
     "403": ("refuses to give", "set platform.mirror to a mirror that your network lets through"),
     "407": ("the proxy wants a password (407)", 'Acquire::http::Proxy "http://NAME:PASSWORD@HOST:PORT";'),
     "511": ("this network wants you to log in first", LOG_IN),
@@ -181,7 +181,7 @@ def test_a_password_that_is_given_as_the_hint_says(site: Site, capsys: pytest.Ca
     with serving(site.files, wants=SECRET) as mirror:
         site.spec(f"{mirror.url}/debian")
         assert main(["lock"]) == 5
-        line = re.search(r"netvm\.conf: (machine \S+ login NAME password PASSWORD), then", capsys.readouterr().err)
+        line = re.search(r"netvm\.conf[^:]*: (machine \S+ login NAME password PASSWORD), then", capsys.readouterr().err)
         assert line is not None
         name, password = SECRET.split(":")
         site.password(line[1].replace("NAME", name).replace("PASSWORD", password))

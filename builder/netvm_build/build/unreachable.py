@@ -116,7 +116,9 @@ def _proxy_password() -> str:
 def _mirror_password(url: str) -> str:
     where = f"{urlsplit(url).scheme}://{server(url)}"
     if shutil.which("apt-get") is not None:
-        return f"give it in /etc/apt/auth.conf.d/netvm.conf: machine {where} login NAME password PASSWORD"
+        # apt passes over files that it can't read, without a word.
+        readable = "" if os.geteuid() == 0 else ", which you must be able to read"
+        return f"give it in /etc/apt/auth.conf.d/netvm.conf{readable}: machine {where} login NAME password PASSWORD"
     return (
         f"give it in a file: machine {urlsplit(url).hostname} login NAME password PASSWORD, and name that to Nix:"
         " export NIX_CONFIG='netrc-file = /FILE'"

@@ -128,7 +128,8 @@ def nix_daemon(folder: Path, config: str) -> Iterator[str]:
     need("nix-daemon")
     socket = folder / "nix-daemon"
     own = f"experimental-features = nix-command\nbuild-users-group =\n{config}"
-    environment = {**os.environ, "NIX_DAEMON_SOCKET_PATH": str(socket), "NIX_CONFIG": own}
+    # A daemon whose store is another daemon's connects to it; if that is itself, it forks without an end.
+    environment = {**os.environ, "NIX_DAEMON_SOCKET_PATH": str(socket), "NIX_CONFIG": own, "NIX_REMOTE": "local"}
     daemon = subprocess.Popen(["nix-daemon"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 20

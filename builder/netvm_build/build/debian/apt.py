@@ -139,6 +139,7 @@ def private_apt(
 
     `dated`: the mirrors are of a time in the past, and their indexes may have expired.
     """
+    process.find_tool("apt-get", "apt")
     if not Path(KEYRING).exists():
         raise ToolMissing("Debian's archive keyring", "debian-archive-keyring")
     temporary = Path(tempfile.gettempdir())
