@@ -67,19 +67,24 @@ def prepare(config: Config, events: protocol.EventWriter) -> None:
 
 
 def _services(config: Config, events: protocol.EventWriter) -> Sequence[Service]:
-    """What this image runs: with Wi-Fi, iwd too."""
+    """What this image runs: with Wi-Fi, iwd too; last the spec's own services."""
     if config.sets_clock:
         connmand = SERVICES[-1]
         connmand.program = with_ntp(connmand.program)
+    own: Sequence[Service] = ()
+    if config.services:
+        from init.core import own_services
+
+        own = own_services.table(config.services, events)
     if not config.wifi:
-        return SERVICES
+        return (*SERVICES, *own)
     from init.net import iwd_failures, wireless
 
     wireless.IWD.prepare = lambda: wireless.prepare(config.wifi, events)
     wireless.IWD.hears = iwd_failures.IwdFailures(config.wifi, events).hear
     if any(network.eap is not None and network.eap.needs_keys for network in config.wifi):
         wireless.IWD.program = wireless.with_keys(wireless.IWD.program)
-    return (*SERVICES, wireless.IWD)
+    return (*SERVICES, wireless.IWD, *own)
 
 
 def tell_crash(error: BaseException, events: protocol.EventWriter) -> None:

@@ -467,3 +467,28 @@ def test_no_device_is_waited_for_once_the_machine_stops(radio: Radio) -> None:
     radio.supervisor.look()
     radio.loop.pass_time(PATIENCE_S)
     assert (radio.started(), radio.events.count("degraded")) == (["/other"], 0)
+
+
+def test_a_service_that_is_not_required_keeps_nothing_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = Service("more", Program(("/more",)), needs=("user",), required=False)
+    world = World(monkeypatch, (BUS, USER, more))
+    world.supervisor.start()
+    tell_ready(world)
+    assert world.ready >= 1
+    assert [program.argv[0] for _, program, _ in world.children.started] == ["/bus", "/user", "/more"]
+    told = world.ready
+    world.children.end(102, 1)
+    assert world.supervisor.all_ready
+    world.loop.pass_time(1)
+    assert world.children.started[-1][1].argv == ("/more",)
+    assert world.ready >= told
+
+
+def test_a_required_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = Service("more", Program(("/more",)), needs=("user",))
+    world = World(monkeypatch, (BUS, USER, more))
+    world.supervisor.start()
+    tell_ready(world)
+    assert world.supervisor.all_ready
+    world.children.end(102, 1)
+    assert not world.supervisor.all_ready

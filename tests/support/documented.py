@@ -87,7 +87,9 @@ def in_examples() -> Iterator[Documented]:
         text = path.read_text(encoding="utf-8")
         beside = path.parent / "kernel-configs"
         here = str(path.relative_to(ROOT))
-        yield Documented(here, text, {}, "kind: nixpkgs" in text, beside if beside.is_dir() else None)
+        others = path.parent.iterdir() if path.parent.name != "examples" else ()
+        files = {one.name: one.read_text(encoding="utf-8") for one in others if one.suffix in (".conf", ".txt")}
+        yield Documented(here, text, files, "kind: nixpkgs" in text, beside if beside.is_dir() else None)
 
 
 SPECS = (*in_documents(), *in_examples())

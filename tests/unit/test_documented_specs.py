@@ -37,7 +37,7 @@ def write_host_files(text: str, folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if ".tar" in name:
             linux_tarball.write(path, re.findall(r"[0-9.]+[0-9]", name)[0], "xz")
-        else:
+        elif not path.exists():
             path.write_text("text\n")
     for key, paths in re.findall(r"^  (patches|extra_modules|firmware_files): \[(.*?)\]", text, re.MULTILINE):
         for path in (folder / one.strip() for one in paths.split(",")):

@@ -223,8 +223,10 @@ class Made:
         path.write_text(text)
         return path
 
-    def add(self, modes: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        self.put(self.extras / "extras.json", json.dumps({"modes": modes or {}}))
+    def add(
+        self, modes: dict[str, str] | None = None, programs: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        self.put(self.extras / "extras.json", json.dumps({"modes": modes or {}, "programs": programs or {}}))
         added = f"{self.package} {self.part}"
         argv = [sys.executable, "-I", "-B", str(SHARED / "add_extras.py"), str(SHARED / "make_rootfs.py")]
         argv += [str(self.root), str(self.extras), added, str(self.part)]

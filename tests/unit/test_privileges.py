@@ -139,3 +139,15 @@ def test_the_watchdog_is_armed_as_asked() -> None:
     assert hardening.watchdog({"watchdog_s": 10}, 30).wrong == ("armed for 10 s, not 30",)
     assert "I6300ESB_WDT" in hardening.watchdog({"watchdog_s": None}, 30).wrong[0]
     assert hardening.watchdog({}, 30).wrong
+
+
+def test_the_smoke_row_holds_services_of_the_spec_to_it() -> None:
+    own = {"dns": privileges.Expected(200, frozenset({"NET_BIND_SERVICE"}))}
+    said = status()
+    assert hardening.services(said, own=own).wrong == ("dns is missing",)
+    said["services"].append({"name": "dns", "restarts": 0, "privilege": word(200, [10])})
+    assert hardening.services(said, own=own).wrong == ()
+    assert "dns uid 200 (1 caps)" in hardening.services(said, own=own).detail
+    said["services"][-1]["privilege"] = word(0, [10])
+    assert len(hardening.services(said, own=own).wrong) == 2
+    assert hardening.services(said).wrong == ("dns is no known service",)

@@ -25,7 +25,9 @@ from netvm_build.model import (
     OptionKind,
     OptionValue,
     RequestedOption,
+    RootImage,
     Router,
+    Service,
     Source,
     address,
     refusals,
@@ -412,7 +414,9 @@ def many(count: int) -> Router:
     allow = tuple(AllowedPair("c0", f"c{n}") for n in range(1, count))
     opened = tuple(Forward(1000 + n, f"c{n}", 80) for n in range(count))
     opened += tuple(Forward(2000 + n, f"c{n}", 2000 + n, sources=(IPv4Network("10.0.0.0/8"),)) for n in range(count))
-    return Router(clients=Clients(named=named, allow=allow, forwards=opened, helpers=("ftp",)))
+    services = (Service("one", ("/one",), ports=(("udp", 123), ("tcp", 80))), Service("two", ("/two",), outgoing=True))
+    clients = Clients(named=named, allow=allow, forwards=opened, helpers=("ftp",))
+    return Router(clients=clients, image=RootImage(services=services))
 
 
 def test_clients_pairs_and_ports_are_elements_never_rules() -> None:
@@ -454,7 +458,8 @@ def test_every_base_chain_that_decides_drops_by_default() -> None:
     deciding = r"chain (\w+) \{\n\t\ttype filter hook (?:input|forward|output) priority (?:filter|raw); policy (\w+);"
     ip, rest = EVERYTHING.split("\ntable arp ")
     arp, ip6 = rest.split("\ntable ip6 ")
-    assert re.findall(deciding, ip) == [("input", "drop"), ("forward", "drop")]
+    # What services send is judged; the router's own packets leave, and the last chain of all looks at their sender.
+    assert re.findall(deciding, ip) == [("input", "drop"), ("output", "accept"), ("forward", "drop")]
     # What an uplink needs to find its neighbours, and what it asks them.
     assert re.findall(deciding, arp) == [("input", "accept"), ("output", "accept")]
     assert re.findall(deciding, ip6) == [("nothing_out", "drop")]

@@ -24,6 +24,7 @@ _KEYS = (
     "kernel.firmware_files",
     "image.files",
     "image.packages",
+    "image.services",
 )
 
 
@@ -47,7 +48,8 @@ def _extras(router: Router) -> dict[str, bytes]:
     image = router.image
     if not (image.files or image.packages):
         return {}
-    about = {"modes": {file.target: f"{file.mode:04o}" for file in image.files}}
+    modes = {file.target: f"{file.mode:04o}" for file in image.files}
+    about = {"modes": modes, "programs": {one.name: one.command[0] for one in image.services}}
     found = {f"{EXTRAS}/files{file.target}": file.source.content for file in image.files}
     return found | {f"{EXTRAS}/extras.json": json.dumps(about, indent=1, sort_keys=True).encode() + b"\n"}
 

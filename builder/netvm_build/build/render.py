@@ -101,10 +101,28 @@ def _values(router: Router, kernel: KernelConfig) -> dict[str, Any]:
         "machine": {"arch": X86_64.name, **spec["machine"]},
         "nixpkgs": _nixpkgs(router),
         "kernel_source": _kernel_source(router),
+        "services": _services(router),
         "uplinks": uplink_data.uplinks(router),
         "wifi": uplink_data.wifi(router),
         "wifi_daemon": wifi.DAEMON,
     }
+
+
+def _services(router: Router) -> list[dict[str, Any]]:
+    """What PID 1 reads of the spec's services."""
+    return [
+        {
+            "name": one.name,
+            "command": list(one.command),
+            "user": router.image.users[one.name],
+            "capabilities": list(one.capabilities),
+            "calls": list(one.calls),
+            "network": one.networked,
+            "memory_mib": one.memory_mib,
+            "required": one.required,
+        }
+        for one in router.image.services
+    ]
 
 
 def _cmdline(router: Router, kernel: KernelConfig) -> str:

@@ -25,7 +25,8 @@ def values(router: Router, ipv6: bool) -> dict[str, object]:
         ],
         "ports": ports.split(router),
         "settings": traffic.settings(router),
-        "counters": {family: refusals.counters(family) for family in ("ip", "arp", "ip6")},
+        "counters": {family: _counters(router, family) for family in ("ip", "arp", "ip6")},
+        "services": _services(router),
         "client_group": traffic.CLIENT_GROUP,
         "uplink_group": traffic.UPLINK_GROUP,
         "standby_group": traffic.STANDBY_GROUP,
@@ -44,6 +45,23 @@ def values(router: Router, ipv6: bool) -> dict[str, object]:
         "arp_per_second": traffic.ARP_PER_SECOND,
         "ipv6": ipv6,
     }
+
+
+def _services(router: Router) -> dict[str, object] | None:
+    """What the ruleset names as `traffic.services`: users of services, those that may go out, ports for clients."""
+    services, users = router.image.services, router.image.users
+    if not services:
+        return None
+    return {
+        "users": list(users.values()),
+        "outgoing": [users[one.name] for one in services if one.outgoing],
+        "ports": [f"{protocol} . {port}" for one in services for protocol, port in one.ports],
+    }
+
+
+def _counters(router: Router, family: str) -> list[str]:
+    """The counters of a family's table; those of services only where there are any."""
+    return [name for name in refusals.counters(family) if name != "by_service" or router.image.services]
 
 
 @dataclass(frozen=True)

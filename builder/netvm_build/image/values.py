@@ -95,6 +95,11 @@ class Manifest:
         return self.router.clients.dns is Dns.FORWARD
 
     @property
+    def answers_dns(self) -> bool:
+        """True if a client may ask the router's address for names: the router forwards, or a service answers."""
+        return self.forwards_dns or any(("udp", 53) in one.ports for one in self.router.image.services)
+
+    @property
     def uplinks(self) -> tuple[Uplink, ...]:
         """The uplinks, the most preferred first; the short form of a spec is one without a name."""
         return self.router.all_uplinks

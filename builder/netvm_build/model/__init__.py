@@ -7,7 +7,7 @@ Rules about one value live with the reader of the spec, rules that span fields i
 """
 
 from netvm_build.model.clients import DEFAULT_POOL, HELPERS, AllowedPair, Clients, Dns, Forward, NamedClient
-from netvm_build.model.extras import ImageFile, RootImage
+from netvm_build.model.extras import CAPABILITIES, EXTRA_CALLS, ImageFile, RootImage, Service
 from netvm_build.model.files import HostFile, HostFolder, KernelSource
 from netvm_build.model.nics import FAMILIES, NIC_FAMILIES, NIC_MODELS, NICS, NicFamily, NicModel
 from netvm_build.model.router import (
@@ -35,8 +35,10 @@ from netvm_build.model.wireless import Authorities, Eap, EapMethod, Secret, Wifi
 
 __all__ = [
     "AUTO",
+    "CAPABILITIES",
     "DEFAULT_POOL",
     "EVERY_VERSION",
+    "EXTRA_CALLS",
     "FAMILIES",
     "HELPERS",
     "LABEL",
@@ -73,6 +75,7 @@ __all__ = [
     "Route",
     "Router",
     "Secret",
+    "Service",
     "Source",
     "Uplink",
     "Versions",

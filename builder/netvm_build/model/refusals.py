@@ -100,6 +100,11 @@ REFUSALS: Mapping[str, Refusal] = {
     ),
     "too_fast": Refusal("ip", "too fast", "it asked the router itself more often than it may"),
     "to_router": Refusal("ip", "to the router itself", "it was for the router itself, which serves nothing"),
+    "by_service": Refusal(
+        "ip",
+        "sent by a service",
+        "a service of `image.services` sent it, and it is no answer to a client, nor `outgoing`",
+    ),
     "unmasqueraded": Refusal(
         "ip", "client address on an uplink", "it would have left an uplink with an address that is not the uplink's"
     ),

@@ -16,6 +16,7 @@ import binascii
 import zlib
 
 from netvm_build import guest, kconfig
+from netvm_build.guest.privileges import Expected
 from netvm_build.smoke import hardening, several, through
 from netvm_build.smoke.evidence import leaked
 from netvm_build.smoke.guest import Unanswered
@@ -66,7 +67,12 @@ async def kernel_options(lab: Lab) -> str:
 
 async def services(lab: Lab) -> str:
     """Each service's user, capabilities, no_new_privs and seccomp filter, as the running kernel has them."""
-    return _passed(hardening.services(await lab.ask("status"), sets_clock=lab.image.manifest.sets_clock))
+    manifest = lab.image.manifest
+    own = {
+        one.name: Expected(manifest.router.image.users[one.name], frozenset(one.capabilities))
+        for one in manifest.router.image.services
+    }
+    return _passed(hardening.services(await lab.ask("status"), sets_clock=manifest.sets_clock, own=own))
 
 
 async def settings(lab: Lab) -> str:

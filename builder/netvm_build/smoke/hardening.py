@@ -12,6 +12,7 @@ from typing import Any
 from netvm_build.guest import escape, privileges
 
 MOST = 300
+NO_SERVICES: Mapping[str, privileges.Expected] = {}
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,16 @@ class Judgement:
     wrong: tuple[str, ...] = ()
 
 
-def services(status: Mapping[str, Any], *, sets_clock: bool = False) -> Judgement:
-    """From the answer to `status`: each service's user, capabilities and so on, compared with what they should be."""
+def services(
+    status: Mapping[str, Any], *, sets_clock: bool = False, own: Mapping[str, privileges.Expected] = NO_SERVICES
+) -> Judgement:
+    """From the answer to `status`: each service's user, capabilities and so on, compared with what they should be.
+
+    `own` are the services that the spec adds.
+    """
     found = {_name(entry): entry for entry in _listed(status, "services")}
-    table = privileges.EXPECTED_WITH_NTP if sets_clock else privileges.EXPECTED
-    wrong = [f"{name} is missing" for name in privileges.ALWAYS if name not in found]
+    table = {**(privileges.EXPECTED_WITH_NTP if sets_clock else privileges.EXPECTED), **own}
+    wrong = [f"{name} is missing" for name in (*privileges.ALWAYS, *own) if name not in found]
     for name, entry in found.items():
         wrong += privileges.differences(name, privileges.parse(entry.get("privilege")), table)
         if entry.get("restarts") != 0:

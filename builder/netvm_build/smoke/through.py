@@ -83,12 +83,17 @@ def _bytes(text: object) -> bytes:
 
 
 async def dns_forward(lab: Lab) -> str:
-    """DNS asked of the router's own address reaches the uplink's resolver, if the spec says so and there is one."""
+    """DNS asked of the router's own address reaches the uplink's resolver, if the spec says so and there is one.
+
+    A service of the spec's may answer it instead.
+    """
     client = lab.clients[0]
     router, wait_s = str(client.pair.router), 1.0 * lab.accelerator.patience
     number = secrets.randbits(16)
     question = upstream.query(number, "", upstream.DNS_NS).hex()
-    if not lab.image.manifest.forwards_dns:
+    services = lab.image.manifest.router.image.services
+    serving = next((f"the service {one.name}" for one in services if ("udp", 53) in one.ports), None)
+    if not lab.image.manifest.forwards_dns and serving is None:
         said = await client.ask("udp", to=router, port=53, data=question, timeout_s=0.5 * wait_s, tries=1)
         if said.get("data") is not None:
             raise CheckFailed(f"clients.dns is none, yet {router} answers DNS")
@@ -96,8 +101,10 @@ async def dns_forward(lab: Lab) -> str:
     theirs = await _resolver_behind(lab)
     said = await client.ask("udp", to=router, port=53, data=question, timeout_s=wait_s)
     if not upstream.answers(_bytes(said.get("data")), number):
-        raise CheckFailed(f"{router} does not forward DNS to {theirs}")
-    return f"{router} → {theirs}"
+        raise CheckFailed(
+            f"{router} does not forward DNS to {theirs}" if serving is None else f"{serving} answers no DNS"
+        )
+    return f"{router} → {theirs if serving is None else serving}"
 
 
 async def _resolver_behind(lab: Lab) -> str:

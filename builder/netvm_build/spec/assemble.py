@@ -96,6 +96,7 @@ def read_router(entries: Mapping[str, Entry], log: Log) -> Router:
             verity=verity,
             files=take(keys.image.FILES),
             packages=take(keys.image.PACKAGES),
+            services=take(keys.image.SERVICES),
         ),
     )
 

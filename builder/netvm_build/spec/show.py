@@ -16,7 +16,7 @@ from netvm_build.spec.load import Loaded
 from netvm_build.spec.yaml_nodes import joined, written
 
 COMMENT_COLUMN = 40
-_ENTRIES = frozenset({"uplinks", "clients.named", "clients.forwards", "wifi.networks", "image.files"})
+_ENTRIES = frozenset({"uplinks", "clients.named", "clients.forwards", "wifi.networks", "image.files", "image.services"})
 """Lists with an item on each line."""
 _PLAIN_OPTION = re.compile(r"yes|no|[0-9]+|0x[0-9a-f]+")  # as a kernel option's value these need no quotes
 

@@ -31,9 +31,10 @@ class Program:
 
     `calls` are the system calls it may make (allowed.py); None sets no filter.  `environment` is beside what all have.
     The kernel kills the program with the highest `oom_score_adj` first, where memory runs out: see proc_pid_oom(5).
+    `limits` are (resource, most) of setrlimit(2).
     """
 
-    __slots__ = ("argv", "calls", "capabilities", "environment", "oom_score_adj", "owner")
+    __slots__ = ("argv", "calls", "capabilities", "environment", "limits", "oom_score_adj", "owner")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Program:
         calls: Calls | None = None,
         environment: Mapping[str, str] = NOTHING,
         oom_score_adj: int = 0,
+        limits: Sequence[tuple[int, int]] = (),
     ) -> None:
         self.argv = tuple(argv)
         self.owner = owner
@@ -50,6 +52,7 @@ class Program:
         self.calls = calls
         self.environment = environment
         self.oom_score_adj = oom_score_adj
+        self.limits = limits
 
     def but(self, **changes: Any) -> Program:
         """The same, with other values for some of it."""
@@ -116,9 +119,18 @@ class Children:
             watch = self._watches.pop(pid, None)
             if watch is not None:
                 watch.close()
+                _end_group(pid)
             on_exit = self._on_exit.pop(pid, None)
             if on_exit is not None:
                 on_exit(os.waitstatus_to_exitcode(status))
+
+
+def _end_group(leader: int) -> None:
+    """Kill what a program has started and left behind: all of it is in its session, which setsid(2) began."""
+    try:
+        os.kill(-leader, native.SIGKILL)
+    except ProcessLookupError:
+        return
 
 
 def _ignore(_: str) -> None:
@@ -139,6 +151,8 @@ def _become(program: Program, output: int, keep: Sequence[int], parent: native.S
         os.chdir("/")
         if program.oom_score_adj:
             _offer(program.oom_score_adj)
+        for resource, most in program.limits:
+            native.limit(resource, most)
         native.bound_capabilities(program.capabilities)
         if program.owner:
             native.keep_capabilities()

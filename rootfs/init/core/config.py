@@ -82,6 +82,25 @@ class WifiNetwork:
         self.eap = eap
 
 
+class WantedService:
+    """A service of the spec's; `capabilities` and `calls` are names, `user` its user and group."""
+
+    __slots__ = ("calls", "capabilities", "command", "memory_mib", "name", "network", "required", "user")
+
+    def __init__(self, raw: dict[str, object]) -> None:
+        """From an object of the file.  Raises ValueError."""
+        self.name = _text(raw, "name")
+        self.command = _texts(raw, "command")
+        self.user = _whole(raw, "user", 0)
+        self.capabilities = _texts(raw, "capabilities")
+        self.calls = _texts(raw, "calls")
+        self.network = _truth(raw, "network")
+        self.memory_mib = _whole(raw, "memory_mib", 0)
+        self.required = _truth(raw, "required")
+        if not self.command or not self.user or not self.memory_mib or "/" in self.name:
+            raise ValueError("config.json: a service must have a 'name', a 'command', a 'user' and 'memory_mib'")
+
+
 class Config:
     """What the spec says that PID 1 must know.
 
@@ -97,6 +116,7 @@ class Config:
         "name",
         "oui",
         "pool",
+        "services",
         "sets_clock",
         "settings",
         "uplinks",
@@ -118,6 +138,7 @@ class Config:
         self.sets_clock = _truth(raw, "sets_clock")
         self.watchdog_s = _whole(raw, "watchdog_s", 0)
         self.wifi = _wifi(raw.get("wifi", []))
+        self.services = _services(raw.get("services", []))
 
 
 def parse(text: str) -> Config:
@@ -136,6 +157,19 @@ def _text(raw: dict[str, object], key: str, default: str | None = None) -> str:
     if not isinstance(value, str):
         raise ValueError(f"config.json: {key!r} must be a text")  # noqa: TRY004  (a file's mistake)
     return value
+
+
+def _texts(raw: dict[str, object], key: str) -> tuple[str, ...]:
+    value = raw.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(one, str) and one and "\0" not in one for one in value):
+        raise ValueError(f"config.json: {key!r} must be a list of texts")
+    return tuple(value)
+
+
+def _services(listed: object) -> tuple[WantedService, ...]:
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise ValueError("config.json: 'services' must be a list of objects")
+    return tuple([WantedService(one) for one in listed])
 
 
 def _one_of(raw: dict[str, object], key: str, values: tuple[str, ...]) -> str:

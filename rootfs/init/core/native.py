@@ -55,6 +55,7 @@ SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 8
 SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND = 0xC0502100, 0xC0182101
 SECCOMP_USER_NOTIF_FLAG_CONTINUE, NOTIFICATION_BYTES = 1, 80
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # <sys/mman.h>
+RLIMIT_DATA, RLIMIT_NPROC = 2, 6  # <asm-generic/resource.h>
 WDIOC_SETTIMEOUT = 0xC0045706  # <linux/watchdog.h>
 SYS_FINIT_MODULE, SYS_SECCOMP = 313, 317  # of x86-64
 IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x8, 0x80, 0x100
@@ -142,6 +143,11 @@ def keep_in_memory() -> None:
     A copy of this process has no such lock, nor what it executes.
     """
     _call("mlockall", MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)
+
+
+def limit(resource: int, most: int) -> None:
+    """setrlimit(2): bound what this process and its descendants may use.  Raises OSError."""
+    _call("setrlimit", resource, _struct.pack("=2Q", most, most))
 
 
 def forbid_new_privileges() -> None:

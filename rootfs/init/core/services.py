@@ -52,10 +52,10 @@ class Service:
     `needs` are services that must be ready first, `awaits` what must be there.  `prepare` is called once, before the
     first start.  With `tells_when_ready` its argv ends with a descriptor's number,
     to which it writes once it serves; others are ready as soon as they run.  Lines that hold one of `harmless` are not
-    worth showing; `hears` gets every line anyway.
+    worth showing; `hears` gets every line anyway.  Without one that is not `required` the router is ready all the same.
     """
 
-    __slots__ = ("awaits", "harmless", "hears", "name", "needs", "prepare", "program", "tells_when_ready")
+    __slots__ = ("awaits", "harmless", "hears", "name", "needs", "prepare", "program", "required", "tells_when_ready")
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class Service:
         awaits: tuple[Awaited, ...] = (),
         tells_when_ready: bool = False,
         harmless: tuple[str, ...] = (),
+        required: bool = True,
     ) -> None:
         self.name = name
         self.program = program
@@ -73,6 +74,7 @@ class Service:
         self.awaits = awaits
         self.tells_when_ready = tells_when_ready
         self.harmless = harmless
+        self.required = required
         self.hears: Callable[[str], None] | None = None
         self.prepare: Callable[[], None] | None = None
 

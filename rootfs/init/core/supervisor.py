@@ -72,18 +72,21 @@ class Running:
     def __init__(self, service: Service, waiting: Waiting) -> None:
         self.service = service
         self.waiting = waiting
-        self.pid = 0
+        self.pid = self.restarts = 0
         self.ready = False
-        self.restarts = 0
         self.started_at = 0.0
         self.backoff = Backoff()
         self.limit = RateLimit()
         self.timer: Timer | None = None
-        self.dying = False
-        self.degraded = False
+        self.dying = self.degraded = False
         self.starved = False  # killed when memory ran out, and not started since
         self.ending = ""  # why it is about to end, once that is known
         self.violation = ""  # the last one since the boot
+
+    @property
+    def lacking(self) -> bool:
+        """Whether the router isn't ready without it, and it isn't ready."""
+        return self.service.required and not (self.ready or self.waiting.gave_up)
 
 
 class Supervisor:
@@ -103,8 +106,8 @@ class Supervisor:
 
     @property
     def all_ready(self) -> bool:
-        """Whether every service runs and serves, but for those whose device was waited for in vain."""
-        return all(running.ready or running.waiting.gave_up for running in self._running.values())
+        """Whether every required service runs and serves, but for those whose device was waited for in vain."""
+        return not any(running.lacking for running in self._running.values())
 
     @property
     def states(self) -> list[Running]:
@@ -198,8 +201,7 @@ class Supervisor:
             self._loop.later(HEALTHY_S, self._recovers(running, running.pid))
         if self.all_ready:
             self._on_ready()
-        else:
-            self.start()
+        self.start()
 
     def _heard(self, running: Running, line: str) -> None:
         service = running.service

@@ -57,7 +57,7 @@ class RouterState:
     def missing(self) -> list[str]:
         """Why clients cannot go out; empty if they can."""
         found = [] if self._firewall.loaded else ["the firewall is not loaded"]
-        services = [one for one in self._supervisor.states if not (one.ready or one.waiting.gave_up)]
+        services = [one for one in self._supervisor.states if one.lacking]
         found += [f"{one.service.name} is not running" for one in services]
         if self._uplinks.active is None:
             found += [_lack(one) for one in self._uplinks.all] or ["there is no uplink"]

@@ -54,6 +54,11 @@ def main(maker: Path, root: Path, extras: Path, added: list[Path], parts: list[P
     add_files(make, root, extras / "files", about["modes"], own)
     for package in added[:1]:
         add_package_files(make, root, package, own)
+    for name, program in about["programs"].items():
+        place = root / program.lstrip("/")
+        if not (place.is_file() and os.access(place, os.X_OK)):
+            hint = "name its package in image.packages, or the file in image.files; is the path right?"
+            raise Refused(f"image.services: {name}: there is no program {program} in the root", hint)
 
 
 def add_files(make: Mapping[str, Any], root: Path, files: Path, modes: Mapping[str, str], parts: list[Path]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from netvm_build.spec.fields import extras, names
+from netvm_build.spec.fields import extras, names, services
 from netvm_build.spec.fields.readers import list_of
 from netvm_build.spec.keys.key import Key
 
@@ -39,4 +39,15 @@ PACKAGES = Key(
     "[dnsmasq-base]",
 )
 
-KEYS: tuple[Key[Any], ...] = (VERITY, FILES, PACKAGES)
+SERVICES = Key(
+    "image.services",
+    list_of(services.SERVICE),
+    lambda r: r.image.services,
+    "Programs that PID 1 keeps running, each with a user of its own. Clients reach `ports` at the router's address, and"
+    " nobody else reaches any; with `outgoing` the service may open connections by the uplinks. `capabilities` and"
+    " `calls` are what it may do beside that, `memory_mib` is its memory (16), and without a `required` one the router"
+    " isn't ready: see [add programs](../how-to/add-programs.md#services).",
+    "[{name: dns, command: [/usr/sbin/dnsmasq, -k], ports: [udp/53], capabilities: [NET_BIND_SERVICE]}]",
+)
+
+KEYS: tuple[Key[Any], ...] = (VERITY, FILES, PACKAGES, SERVICES)

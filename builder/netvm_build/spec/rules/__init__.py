@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 from netvm_build.model import PlatformKind, Router, Violation
 from netvm_build.model.address import Pair
-from netvm_build.spec.rules import extras, hosts, machine, source, traffic, uplinks, wifi
+from netvm_build.spec.rules import extras, hosts, machine, services, source, traffic, uplinks, wifi
 
 
 def rules(router: Router) -> tuple[Violation, ...]:
     """Every rule that spans fields and that the router breaks."""
     own = [violation for rule in RULES for violation in rule(router)]
-    own += [*source.rules(router), *machine.rules(router), *extras.rules(router)]
+    own += [*source.rules(router), *machine.rules(router), *extras.rules(router), *services.rules(router)]
     return (*own, *uplinks.rules(router), *hosts.rules(router), *traffic.rules(router), *wifi.rules(router))
 
 

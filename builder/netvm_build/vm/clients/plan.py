@@ -115,7 +115,7 @@ def named(image: Image) -> tuple[tuple[str, Pair], ...]:
 
 def since_boot(record: VmState, image: Image | None = None) -> tuple[Attachment, ...]:
     """The networks that `run` offers since the boot, each by a socket."""
-    resolver = image is None or image.manifest.forwards_dns
+    resolver = image is None or image.manifest.answers_dns
     return tuple(
         Attachment(
             vm=record.name,
@@ -173,7 +173,7 @@ def choose(
         transport=transport,
         owner=owner,
         takes=f"c{record.clients.index(offered)}" if offered else "",
-        resolver=str(pair.router) if image.manifest.forwards_dns else "",
+        resolver=str(pair.router) if image.manifest.answers_dns else "",
     )
     if transport == SOCKET:
         return replace(plain, socket=str(Path(record.monitor).parent / f"a{hex_}"))
