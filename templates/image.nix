@@ -28,6 +28,7 @@ let
     inherit (router) version;
     inherit check;
     reader = ./kernel/read_kconfig.py;
+    newer = ./kernel/newer_kconfig.py;
   } // patches);
 
   # The firewall as the transaction that nft would send to the kernel, so that the guest needs no nft.

@@ -5,31 +5,35 @@
 
 It is run inside the build:
 
-    python3 read_kconfig.py check_config.py TREE OUT
+    python3 read_kconfig.py check_config.py newer_kconfig.py TREE OUT
 
 OUT gets:
 
 - `index`: a line of JSON with what it is an index of, then a line for each option: its name, a tab, and JSON with the
   members that `Symbol` of builder/netvm_build/kconfig/index.py has.
 - `tree/`: the Kconfig files.
+- `python/`: kconfiglib, which newer_kconfig.py teaches the forms of newer kernels, and its menuconfig.
 - `answers.json`: the environment and what each `$(shell,…)` of the files printed, so that elsewhere they get the same.
 
-The build takes it in as one file; it uses the standard library, kconfiglib 14.1 and check_config.py's load_tree.
+It uses the standard library, kconfiglib 14.1, newer_kconfig.py and check_config.py's load_tree.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import runpy
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-VERSION = 1
+VERSION = 2
+ANSWERS_VERSION = 1
 TREE = "$srctree"
 """Stands for the tree's path in commands."""
 
@@ -96,15 +100,32 @@ class Writer:
             found["selected"] = self.expression(symbol.rev_dep)
         # allnoconfig answers "no" to every question, so defaults count only where there is none.
         if not all(node.prompt and node.prompt[1] is node.dep for node in symbol.nodes):
-            defaults = [self.both([self.expression(value), self.expression(when)]) for value, when in symbol.defaults]
-            implied = [] if symbol.weak_rev_dep is self.kconf.n else [self.expression(symbol.weak_rev_dep)]
-            if symbol.orig_type in (lib.BOOL, lib.TRISTATE) and (defaults or implied):
-                found["default"] = self.either(defaults + implied)
+            if symbol.orig_type in (lib.BOOL, lib.TRISTATE):
+                by_default = self.default(symbol)
+                if by_default != "'n":
+                    found["default"] = by_default
+            elif not prompts and all(_is_constant(value) for value, _ in symbol.defaults):
+                found["values"] = [[value.name, self.expression(when)] for value, when in symbol.defaults]
         if symbol.choice is not None:
             found["choice"] = self.choices[symbol.choice]
         if symbol.ranges and all(_is_constant(low) and _is_constant(high) for low, high, _ in symbol.ranges):
             found["ranges"] = [[low.name, high.name, self.expression(when)] for low, high, when in symbol.ranges]
         return found
+
+    def default(self, symbol: Any) -> Any:
+        """What an option is without a question: by the first of its defaults that applies, and by what implies it."""
+        parts: list[Any] = []
+        before: list[Any] = []
+        for value, when in symbol.defaults:
+            level, condition = self.expression(value), self.expression(when)
+            parts.append(self.both([level, condition, *before]))
+            if condition == "'y":
+                break
+            if level != "'y" or symbol.orig_type == self.lib.TRISTATE:
+                before.append(["=", condition, "'n"])
+        if symbol.weak_rev_dep is not self.kconf.n:
+            parts.append(self.both([self.expression(symbol.weak_rev_dep), self.expression(symbol.direct_dep)]))
+        return self.either(parts)
 
     def expression(self, found: Any) -> Any:
         """An option's name, a constant behind a quote, or a list of an operator and its operands."""
@@ -158,16 +179,38 @@ def copy_tree(kconf: Any, tree: Path, out: Path) -> None:
         shutil.copyfile(tree / name, out / name)
 
 
+@contextmanager
+def newer_kconfiglib(newer: Path, python: Path) -> Iterator[None]:
+    """A copy of kconfiglib with what newer_kconfig.py teaches it, and of menuconfig, below `python`; it is imported."""
+    python.mkdir(parents=True)
+    shutil.copyfile(newer, python / "newer_kconfig.py")
+    teach = "\nimport newer_kconfig\nnewer_kconfig.teach(sys.modules[__name__])\n"
+    for name, more in (("kconfiglib", teach), ("menuconfig", "")):
+        found = importlib.util.find_spec(name)
+        if found is None or found.origin is None:
+            raise ModuleNotFoundError(f"{name} is not installed", name=name)
+        (python / f"{name}.py").write_text(Path(found.origin).read_text() + more)
+    before = sys.modules.pop("kconfiglib", None)
+    sys.path.insert(0, str(python))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(python))
+        sys.modules.pop("newer_kconfig", None)
+        if before is not None:
+            sys.modules["kconfiglib"] = before
+
+
 def main(arguments: list[str]) -> int:
-    """Write the three."""
-    check_config, tree, out = (Path(argument) for argument in arguments)
+    """Write the four."""
+    check_config, newer, tree, out = (Path(argument) for argument in arguments)
     load_tree = runpy.run_path(str(check_config))["load_tree"]
-    out.mkdir(parents=True, exist_ok=True)
-    with Recorder(tree) as recorder:
-        kconf = load_tree(tree, Path(os.devnull))
-    (out / "index").write_text("".join(f"{line}\n" for line in Writer(kconf).lines()))
+    with newer_kconfiglib(newer, out / "python"):
+        with Recorder(tree) as recorder:
+            kconf = load_tree(tree, Path(os.devnull))
+        (out / "index").write_text("".join(f"{line}\n" for line in Writer(kconf).lines()))
     copy_tree(kconf, tree, out / "tree")
-    answers = {"version": VERSION, "environment": environment(kconf), "shell": recorder.printed}
+    answers = {"version": ANSWERS_VERSION, "environment": environment(kconf), "shell": recorder.printed}
     (out / "answers.json").write_text(json.dumps(answers, indent=1, sort_keys=True) + "\n")
     return 0
 

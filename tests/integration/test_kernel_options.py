@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +19,9 @@ from netvm_build.kconfig.choices import rivals
 from netvm_build.kconfig.index import Index
 from netvm_build.model import Kernel, OptionKind, OptionValue, RequestedOption, Source
 from netvm_build.util import resources
+from netvm_build.util.errors import Problem
 
+from tests.support import reasons
 from tests.support.needs import in_turn, tell
 
 pytestmark = pytest.mark.integration
@@ -28,9 +29,10 @@ pytestmark = pytest.mark.integration
 FRAGMENTS = kconfig.load_fragments([resources.folder("kernel-configs")])
 SAMPLED = 300
 
-# What the kernel's rules make of requests, by kconfiglib: lines of {option: value} in, lines of values out.
+# What the kernel's rules make of requests, by kconfiglib: lines of {option: value} in, lines of values out.  What isn't
+# asked is off, as in allnoconfig; the line {"": seed} asks for a random half of all options, and gets all values.
 SOLVER = """
-import json, os, sys
+import json, os, random, sys
 from pathlib import Path
 made = Path(sys.argv[1])
 sys.path.insert(0, str(made / "python"))
@@ -48,15 +50,24 @@ class Kconfig(kconfiglib.Kconfig):
         text = super()._open(filename, mode).read()
         return io.StringIO(re.sub(r"(?m)^([ \\t]+)modules[ \\t]*$", r"\\1option modules", text))
 kconf = Kconfig("Kconfig", warn=False)
-switches = [s for s in kconf.unique_defined_syms if s.orig_type in (kconfiglib.BOOL, kconfiglib.TRISTATE)]
+switches = {s.name: s for s in kconf.unique_defined_syms if s.orig_type in (kconfiglib.BOOL, kconfiglib.TRISTATE)}
+off = {name: "y" if symbol.is_allnoconfig_y else "n" for name, symbol in switches.items()}
+for name, value in off.items():
+    switches[name].set_value(value)
+before = {}
 for line in sys.stdin:
-    kconf.unset_values()
-    for symbol in switches:
-        symbol.set_value(2 if symbol.is_allnoconfig_y else 0)
     asked = json.loads(line)
+    drawn = random.Random(asked.pop("", None)) if "" in asked else None
+    if drawn:
+        asked = {name: drawn.choice(["y", "y", "m", "n"]) for name in switches}
+    for name in before.keys() - asked.keys():
+        kconf.syms[name].set_value(off[name]) if name in off else kconf.syms[name].unset_value()
+    asked = {name: value for name, value in asked.items() if name in kconf.syms}
     for name, value in asked.items():
-        kconf.syms[name].set_value(value) if name in kconf.syms else None
-    print(json.dumps({name: kconf.syms[name].str_value for name in asked if name in kconf.syms}))
+        if before.get(name) != value:
+            kconf.syms[name].set_value(value) or kconf.syms[name].set_value("y")
+    before = asked
+    print(json.dumps({name: kconf.syms[name].str_value for name in asked}))
 """
 
 
@@ -73,9 +84,12 @@ def index(made: Path) -> Index:
 
 def _solved(made: Path, kernels: list[kconfig.KernelConfig]) -> list[dict[str, str]]:
     """What the kernel's rules make of what is asked of each kernel."""
-    lines = "".join(f"{json.dumps({one.name: str(one.value) for one in kernel.options})}\n" for kernel in kernels)
+    return _solved_lines(made, [json.dumps({one.name: str(one.value) for one in kernel.options}) for kernel in kernels])
+
+
+def _solved_lines(made: Path, lines: list[str]) -> list[dict[str, str]]:
     done = subprocess.run(
-        [sys.executable, "-c", SOLVER, str(made)], input=lines, capture_output=True, text=True, check=True
+        [sys.executable, "-c", SOLVER, str(made)], input="\n".join(lines), capture_output=True, text=True, check=True
     )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -103,32 +117,68 @@ def test_the_index_is_kept_for_check(made: Path, loaded: loading.Loaded) -> None
     assert kept.read_bytes() == (made / "index").read_bytes()
 
 
-@pytest.mark.lasts(90)
-def test_what_is_said_of_sampled_options_is_true(made: Path, index: Index) -> None:
-    """No option is refused that the kernel's rules would have, and of the reasons that name what is needed, nearly all
-    are enough; the others are true, and more is needed.
-    """
+@pytest.fixture(scope="module")
+def sample(index: Index) -> dict[str, str]:
+    """Options, each with a value that somebody could ask for."""
     drawn = random.Random(12)  # noqa: S311
     switches = {name: one.kind for name in index.names if (one := index.get(name)) and one.kind in ("bool", "tristate")}
-    sample = {
-        name: drawn.choice("ym" if switches[name] == "tristate" else "yyn")
-        for name in drawn.sample([*switches], SAMPLED)
-    }
-    kernels = {name: _kernel(**{name: value}) for name, value in sample.items()}
-    said = {name: list(known.problems(kernel, index, {name})) for name, kernel in kernels.items()}
-    for name, got in zip(kernels, _solved(made, [*kernels.values()]), strict=True):
-        asked = {option.name: str(option.value) for option in kernels[name].options}
-        assert not said[name] or any(got.get(one, "n") != value for one, value in asked.items()), said[name]
-    needs = {name: named for name, problems in said.items() if problems and (named := _named(problems[0].message))}
-    again = [_kernel(**{name: sample[name], **named}) for name, named in needs.items()]
-    enough = [got[name] == sample[name] for name, got in zip(needs, _solved(made, again), strict=True)]
-    assert len(enough) > SAMPLED // 4
-    assert sum(enough) >= 0.9 * len(enough)
+    names = drawn.sample([*switches], SAMPLED)
+    return {name: drawn.choice("ym" if switches[name] == "tristate" else "yyn") for name in names}
 
 
-def _named(message: str) -> dict[str, str]:
-    """What a reason asks to set, of alternatives the first; empty where it says that nothing helps."""
-    if not message.startswith("needs ") or "lacks" in message or "does not have" in message or "comes with" in message:
-        return {}
-    parts = (re.match(r"\(?(\w+): (\w+)", part) for part in message.removeprefix("needs ").split(" and "))
-    return {part[1]: {"yes": "y", "module": "m", "no": "n"}[part[2]] for part in parts if part}
+@pytest.fixture(scope="module")
+def said(index: Index, sample: dict[str, str]) -> dict[str, Problem]:
+    """Of each sampled option, what is said first."""
+    found = {name: list(known.problems(_kernel(**{name: value}), index, {name})) for name, value in sample.items()}
+    return {name: problems[0] for name, problems in found.items() if problems}
+
+
+@pytest.mark.lasts(90)
+def test_no_option_is_refused_that_the_kernel_would_have(
+    made: Path, sample: dict[str, str], said: dict[str, Problem]
+) -> None:
+    kernels = [_kernel(**{name: sample[name]}) for name in said]
+    for name, kernel, got in zip(said, kernels, _solved(made, kernels), strict=True):
+        assert any(got.get(one.name, "n") != str(one.value) for one in kernel.options), said[name]
+
+
+@pytest.mark.lasts(90)
+def test_every_reason_names_all_that_is_missing(made: Path, sample: dict[str, str], said: dict[str, Problem]) -> None:
+    """With what a reason names, or a hint has the user add, the option comes out as asked; and what a reason says to be
+    ruled out by that doesn't.
+    """
+    by_words = {name: named for name, one in said.items() if (named := reasons.named(one.message))}
+    by_hints = {name: pasted for name, one in said.items() if (pasted := reasons.pasted(one.hint or ""))}
+    for remedies in (by_words, by_hints):
+        assert len(remedies) > SAMPLED // 4
+        kernels = [_kernel(**{name: sample[name], **remedy}) for name, remedy in remedies.items()]
+        for name, kernel, got in zip(remedies, kernels, _solved(made, kernels), strict=True):
+            assert got[name] == sample[name], said[name]
+            for lost in reasons.ruled_out(said[name].message):
+                assert got.get(lost, "n") != kernel.value(lost), said[name]
+
+
+@pytest.mark.lasts(90)
+def test_what_is_called_impossible_never_comes(made: Path, sample: dict[str, str], said: dict[str, Problem]) -> None:
+    """Under random requests for half of all options, no option comes that a reason says nothing brings."""
+    never = [name for name, one in said.items() if reasons.impossible(one.message) and sample[name] != "n"]
+    assert len(never) > SAMPLED // 20
+    for got in _solved_lines(made, [json.dumps({"": seed}) for seed in range(6)]):
+        assert sum(value != "n" for value in got.values()) > 1000
+        assert [said[name] for name in never if got[name] != "n"] == []
+
+
+@pytest.mark.lasts(90)
+def test_requests_that_rule_each_other_out_are_found(
+    made: Path, index: Index, sample: dict[str, str], said: dict[str, Problem]
+) -> None:
+    """Pairs of options that can each be had: where the kernel's rules lose one of both, `check` says so."""
+    remedies = {name: {name: sample[name], **reasons.pasted(one.hint or "")} for name, one in said.items()}
+    able = [name for name, remedy in remedies.items() if len(remedy) > 1]
+    drawn = random.Random(3)  # noqa: S311
+    pairs = [drawn.sample(able, 2) for _ in range(SAMPLED // 3)]
+    kernels = [_kernel(**(remedies[one] | remedies[other])) for one, other in pairs]
+    for pair, kernel, got in zip(pairs, kernels, _solved(made, kernels), strict=True):
+        lost = [one for one in kernel.options if got.get(one.name, "n") != str(one.value) and not one.value.optional]
+        found = list(known.problems(kernel, index, {one.name for one in kernel.options}))
+        assert bool(lost) == bool(found), (pair, lost, found)

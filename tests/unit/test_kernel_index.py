@@ -26,21 +26,27 @@ from netvm_build.model import HostFile, Kernel, OptionKind, OptionValue, Request
 from netvm_build.util import resources
 from netvm_build.util.errors import LockError
 
+from tests.support import reasons
 from tests.unit import test_check_config as build_check
 from tests.unit.test_check_config import kconfiglib
 
 __all__ = ["kconfiglib"]  # a fixture
 
 READER = resources.folder("templates") / "kernel" / "read_kconfig.py"
+NEWER = READER.with_name("newer_kconfig.py")
 KINDS = {"y": OptionKind.YES, "m": OptionKind.MODULE, "n": OptionKind.NO}
 SPEC = "version: 1\nname: netvm\n"
+BUILT_IN = "can't be a module: NF_CONNTRACK (netvm.yaml:6), which is built in, selects it"
 
 
 @pytest.fixture
 def made(tmp_path: Path, kconfiglib: None) -> Iterator[Path]:
     """What is made of the small tree."""
     before = dict(os.environ)
-    assert runpy.run_path(str(READER))["main"]([str(build_check.SCRIPT), str(build_check.TREE), str(tmp_path)]) == 0
+    assert (
+        runpy.run_path(str(READER))["main"]([str(build_check.SCRIPT), str(NEWER), str(build_check.TREE), str(tmp_path)])
+        == 0
+    )
     yield tmp_path
     os.environ.clear()
     os.environ.update(before)
@@ -78,6 +84,54 @@ def test_the_index_has_each_option_as_the_tree_defines_it(made: Path) -> None:
     assert plain.prompt is None
 
 
+CONDITIONAL = """mainmenu "Linux $(KERNELVERSION)"
+config MODULES
+	bool "Modules"
+	modules
+config A
+	tristate "A"
+config B
+	tristate "B"
+config C
+	bool "C"
+config NUMBER
+	int "Number"
+	default 3
+config X
+	tristate "X"
+	depends on CONDITION # a comment
+"""
+
+
+@pytest.mark.usefixtures("kconfiglib")
+@pytest.mark.parametrize(
+    ("condition", "prompt"),
+    [
+        ("A if B", ["|", "A", ["=", "B", "'n"]]),
+        ("A if A", ["|", "A", ["=", "A", "'n"]]),
+        ("A || C if !B", ["|", "A", "C", ["!=", "B", "'n"]]),
+        ("A if B && C", ["|", "A", ["=", "B", "'n"], ["=", "C", "'n"]]),
+        ("A if B || C", ["|", "A", ["&", ["=", "B", "'n"], ["=", "C", "'n"]]]),
+        ("A if !(B || C)", ["|", "A", ["!", ["&", ["=", "B", "'n"], ["=", "C", "'n"]]]]),
+        ("A if B != n", ["|", "A", ["!", ["!=", "B", "'n"]]]),
+        ("A if NUMBER > 2", ["|", "A", ["!", [">", "NUMBER", "'2"]]]),
+        ("A \\\n\t\tif B", ["|", "A", ["=", "B", "'n"]]),
+        ("A && C", ["&", "A", "C"]),
+    ],
+)
+def test_a_dependency_with_a_condition(tmp_path: Path, condition: str, prompt: list[Any]) -> None:
+    """Linux 7's ``depends on X if Y``, which kconfiglib doesn't know."""
+    tree = tmp_path / "linux"
+    tree.mkdir()
+    (tree / "Kconfig").write_text(CONDITIONAL.replace("CONDITION", condition))
+    (tree / "Makefile").write_text("VERSION = 7\nPATCHLEVEL = 2\nSUBLEVEL = 0\n")
+    out = tmp_path / "out"
+    arguments = [str(build_check.SCRIPT), str(NEWER), str(tree), str(out)]
+    assert runpy.run_path(str(READER))["main"](arguments) == 0
+    line = next(line for line in (out / "index").read_text().splitlines() if line.startswith("X\t"))
+    assert json.loads(line.partition("\t")[2])["prompt"] == prompt
+
+
 def test_the_tree_and_what_its_commands_printed_serve_elsewhere(made: Path) -> None:
     answers = json.loads((made / "answers.json").read_text())
     assert answers["environment"]["SRCARCH"] == "x86"
@@ -107,8 +161,15 @@ def test_the_tree_and_what_its_commands_printed_serve_elsewhere(made: Path) -> N
         ("HOSTNAME", {"HOSTNAME": "n"}, "is a text, not no"),
         ("NET", {"NET": "m"}, "can't be a module: it is yes or no"),
         ("NET", {"NET": "lab"}, "is yes or no, not 'lab'"),
-        ("MAGIC", {"NET": "y", "MAGIC": "y"}, "needs CC_HAS_MAGIC: yes"),
+        ("MAGIC", {"NET": "y", "MAGIC": "y"}, "needs CC_HAS_MAGIC, which this machine or compiler lacks"),
         ("ELSEWHERE", {"NET": "y", "ELSEWHERE": "y"}, "needs S390, which this kernel does not have"),
+        ("DARK", {"DARK": "y", "OPTICS": "y"}, "needs LASER: no, but OPTICS (netvm.yaml:2) brings it"),
+        ("ICE", {"ICE": "y", "STEAM": "y"}, "needs COLD: yes, which rules out STEAM (netvm.yaml:2)"),
+        ("LOADED", {"NET": "y", "LOADED": "y"}, "can't be built in: it is a module or off"),
+        ("LASER_POWER", {"NET": "y", "LASER_POWER": "y"}, "needs OPTICS: yes, which brings LASER"),
+        ("EITHER_WAY", {"NET": "y", "EITHER_WAY": "y"}, "needs NETFILTER: yes"),
+        ("NETVM_OFF", {"NET": "y", "NETVM_OFF": "n"}, "can't be off: it has no question, and is on by default"),
+        ("NF_DEFRAG", build_check.NAT | {"MODULES": "y", "NF_DEFRAG": "m"}, BUILT_IN),
     ],
 )
 def test_what_is_said_of_an_option(made: Path, option: str, asked: dict[str, str], said: str) -> None:
@@ -134,6 +195,29 @@ def test_nothing_is_said_of_what_the_kernel_can_have(made: Path, tmp_path: Path)
     assert told > 30
 
 
+def test_what_a_reason_names_lets_the_option_be_as_asked(made: Path) -> None:
+    """Random requests: with what a reason names, the rules of Kconfig make the option as asked; what a plan rules out
+    doesn't come out any more.
+    """
+    index = Index((made / "index").read_bytes())
+    drawn = random.Random(5)  # noqa: S311
+    switches = [name for name in index.names if (one := index.get(name)) and one.kind in ("bool", "tristate")]
+    held, ruled_out = 0, 0
+    for _ in range(60):
+        asked = dict.fromkeys(drawn.sample(switches, drawn.randint(1, 5)), "y")
+        for option, message in _said(index, asked).items():
+            if named := reasons.named(message):
+                whole = asked | named
+                built = kconfig.read_config(build_check._allnoconfig(whole))
+                assert built.get(option, "n") == whole[option], (asked, option, message)
+                for lost in reasons.ruled_out(message):
+                    assert built.get(lost, "n") != asked[lost], (asked, option, message)
+                    ruled_out += 1
+                held += 1
+    assert held > 40
+    assert ruled_out
+
+
 def test_bounds_hold_what_the_kernel_comes_to(made: Path) -> None:
     """Random requests that come out as asked: each option's level is within its bounds."""
     index = Index((made / "index").read_bytes())
@@ -156,7 +240,7 @@ def test_bounds_hold_what_the_kernel_comes_to(made: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{}", b'{"version":2}', b'{"version":1,"linux":"6","modules":"M","options":1}\nA\t{}', b"[" * 9999],
+    [b"", b"{}", b'{"version":1}', b'{"version":2,"linux":"6","modules":"M","options":1}\nA\t{}', b"[" * 9999],
 )
 def test_what_is_no_index(content: bytes) -> None:
     with pytest.raises(BadIndex):
@@ -214,7 +298,7 @@ def _keep(**more: dict[str, Any]) -> Path:
         text = option.value.text
         kind = "tristate" if not text else "hex" if text.startswith("0x") else "int" if text.isdecimal() else "string"
         symbols[option.name] = {"type": kind, "prompt": "'y"}
-    head = json.dumps({"version": 1, "linux": "6.12.1", "modules": "MODULES", "options": len(symbols | more)})
+    head = json.dumps({"version": 2, "linux": "6.12.1", "modules": "MODULES", "options": len(symbols | more)})
     rows = [f"{name}\t{json.dumps(symbol)}" for name, symbol in sorted((symbols | more).items())]
     Path("made").write_text("\n".join([head, *rows]) + "\n")
     kernel_index.keep(Router(), Path("netvm.lock"), Path("made"))

@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import os
 import pty
 import resource
 import runpy
 import select
-import shutil
 import struct
 import subprocess
 import sys
@@ -32,6 +30,7 @@ __all__ = ["kconfiglib"]  # a fixture
 
 ROOT = Path(__file__).parents[2]
 READER = resources.folder("templates") / "kernel" / "read_kconfig.py"
+NEWER = READER.with_name("newer_kconfig.py")
 SPEC = "version: 1\nname: netvm\nkernel:\n  fragments: [mine]\n"
 MINE = "description: d\noptions: {NET: yes}\n"
 COMMAND = """
@@ -100,14 +99,9 @@ def menus(tmp_path: Path, kconfiglib: None) -> Iterator[Callable[..., Menus]]:
     (tmp_path / "kernel-configs").mkdir()
     (tmp_path / "kernel-configs/mine.yaml").write_text(MINE)
     before = dict(os.environ)
-    runpy.run_path(str(READER))["main"]([str(SCRIPT), str(TREE), str(tmp_path / "made")])
+    runpy.run_path(str(READER))["main"]([str(SCRIPT), str(NEWER), str(TREE), str(tmp_path / "made")])
     os.environ.clear()
     os.environ.update(before)
-    (tmp_path / "made/python").mkdir()
-    for name in ("kconfiglib", "menuconfig"):
-        found = importlib.util.find_spec(name)
-        assert found is not None
-        shutil.copy(str(found.origin), tmp_path / "made/python" / f"{name}.py")
     made: list[Menus] = []
 
     def start(term: str = "vt100") -> Menus:

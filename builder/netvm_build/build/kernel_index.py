@@ -96,8 +96,9 @@ def location(router: Router, lock: Path) -> Path | None:
         made_of = sorted([source, *(locked.packages[name].sha256 for name in locked.sets["toolchain"])])
     except (OSError, DecodeError, KeyError, ValueError):
         return None
-    reader = (resources.folder("templates") / "kernel" / "read_kconfig.py").read_bytes()
-    files = [hashlib.sha256(one).hexdigest() for one in (reader, *(patch.content for patch in router.kernel.patches))]
+    kernel = resources.folder("templates") / "kernel"
+    readers = [(kernel / name).read_bytes() for name in ("read_kconfig.py", "newer_kconfig.py")]
+    files = [hashlib.sha256(one).hexdigest() for one in (*readers, *(patch.content for patch in router.kernel.patches))]
     key = hashlib.sha256(json.dumps([VERSION, made_of, files]).encode()).hexdigest()
     return cache_dir() / "kconfig" / f"{key}.index"
 

@@ -9,7 +9,8 @@
 - choices.py: options of which only one can be on
 - resolve.py: the spec's choice of fragments → KernelConfig
 - index.py: the options of a kernel's source; bounds.py: what they can be under what is asked
-- known.py: what is asked against the index; unmet.py: what an option needs
+- known.py: what is asked against the index; faults.py: why an option can't be as asked; impossible.py: what it lacks
+- plan.py, search.py, costs.py: what to ask for so that an option can be as asked
 - menus.py: what was changed in menuconfig
 - explain.py: who asks for what, and why
 - dotconfig.py: a kernel's .config, read and compared by the code of the build's check
@@ -25,7 +26,7 @@ from __future__ import annotations
 from netvm_build.kconfig.dotconfig import differences, read_config
 from netvm_build.kconfig.explain import Asked, Explanation, explain
 from netvm_build.kconfig.fragment import Condition, Fragment, Reference
-from netvm_build.kconfig.fragments import load_fragments
+from netvm_build.kconfig.fragments import draft_fragments, load_fragments
 from netvm_build.kconfig.mismatches import MISMATCH_PREFIX, mismatch_error, mismatches_in, with_sources
 from netvm_build.kconfig.modular import Drivers, stock_parameters
 from netvm_build.kconfig.patch_failures import patch_failures_in
@@ -43,6 +44,7 @@ __all__ = [
     "Reference",
     "attempt",
     "differences",
+    "draft_fragments",
     "explain",
     "load_fragments",
     "mismatch_error",

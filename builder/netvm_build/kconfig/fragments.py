@@ -27,6 +27,14 @@ def load_fragments(folders: Sequence[Path]) -> Mapping[str, Fragment]:
     Raises SpecError with every problem: of YAML, of keys and values, a name used by two files, a fragment that is named
     but not there, and fragments that require each other in a circle.
     """
+    fragments, problems = draft_fragments(folders)
+    if problems:
+        raise SpecError(problems)
+    return fragments
+
+
+def draft_fragments(folders: Sequence[Path]) -> tuple[Mapping[str, Fragment], Sequence[Problem]]:
+    """Every fragment as far as it can be read, and the problems that `load_fragments` raises."""
     problems: list[Problem] = []
     fragments: dict[str, Fragment] = {}
     for folder in folders:
@@ -41,9 +49,7 @@ def load_fragments(folders: Sequence[Path]) -> Mapping[str, Fragment]:
                 problems.append(Problem(first.source.file, 0, "", message, hint))
     problems += _dangling(fragments)
     problems += _circles(fragments)
-    if problems:
-        raise SpecError(problems)
-    return dict(sorted(fragments.items()))
+    return dict(sorted(fragments.items())), problems
 
 
 def _renamed(fragment: Fragment) -> str:

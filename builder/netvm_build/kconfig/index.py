@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 MAX_BYTES = 64 << 20
 _KINDS = frozenset({"bool", "tristate", "string", "int", "hex", "unknown"})
 
@@ -34,7 +34,8 @@ class Symbol:
 
     `kind` is its type.  `prompt` says when it has a question, None: never.  `selected` is what selects it.  `default`
     is what it can be without a question and without being selected.  `choice` is the number of its choice.  `ranges`
-    are (least, most, when) of a number; the first that applies counts.
+    are (least, most, when) of a number, and `values` (text, when) of a number or text without a question; of both the
+    first that applies counts.
     """
 
     name: str
@@ -44,6 +45,19 @@ class Symbol:
     default: Expression = "'n"
     choice: int | None = None
     ranges: tuple[tuple[str, str, Expression], ...] = ()
+    values: tuple[tuple[str, Expression], ...] = ()
+
+
+def selecting(symbol: Symbol) -> tuple[Expression, ...]:
+    """The parts of `selected`: ``select X if Y`` is kept as SELECTOR & Y."""
+    found = symbol.selected
+    return () if found == "'n" else tuple(found[1:]) if found[0] == "|" else (found,)
+
+
+def selectors(symbol: Symbol) -> tuple[str, ...]:
+    """The options that select it, sorted."""
+    names = (part[1] if part[0] == "&" else part for part in selecting(symbol))
+    return tuple(sorted({name for name in names if isinstance(name, str) and name[0] != "'"}))
 
 
 class Index:
@@ -141,6 +155,7 @@ def _symbol(name: str, text: str) -> Symbol:
             default=_expression(found.get("default", "'n")),
             choice=choice,
             ranges=tuple((str(low), str(high), _expression(when)) for low, high, when in found.get("ranges", ())),
+            values=tuple((str(text), _expression(when)) for text, when in found.get("values", ())),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadIndex(f"{name}: cut off or no option: {error}") from error

@@ -81,13 +81,13 @@ rec {
   };
 
   # The options that a kernel's source has → { index, tree, answers.json, python }, see ../../kernel/read_kconfig.py
-  readKconfig = { version, reader, check, patches ? null }: packages.runIn {
+  readKconfig = { version, reader, newer, check, patches ? null }: packages.runIn {
     name = "kconfig-${packages.version "linux"}";
     root = packages.root "toolchain";
     script = ./kconfig.sh;
     linuxSource = linuxSource { inherit version patches; };
     linuxTarball = linuxTarball version;
-    inherit reader check;
+    inherit reader newer check;
   };
 
   # A kernel that Debian built → the same as buildKernel's, and options.json
