@@ -9,7 +9,7 @@ They say what they can of a spec with mistakes, which `check` reports.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -18,14 +18,15 @@ from netvm_build.cli import proposals
 from netvm_build.cli.app import netvm_build
 from netvm_build.cli.escape import escape
 from netvm_build.cli.kernel_exchange import diff, export, import_files
-from netvm_build.cli.kernel_reading import JSON, SPEC, read_kernel
+from netvm_build.cli.kernel_reading import JSON, MOST_WARNINGS, SPEC, read_kernel
 from netvm_build.cli.kernel_source import index, menuconfig
 from netvm_build.cli.screen import Screen
-from netvm_build.util.errors import NetvmError
+from netvm_build.util.errors import NetvmError, SpecError
 
 if TYPE_CHECKING:
     from netvm_build.kconfig import Asked, Explanation, Fragment
     from netvm_build.model import Kernel, RequestedOption, Versions
+    from netvm_build.util.errors import Problem
 
 
 @netvm_build.group(epilog="Example: netvm-build kernel explain IP_NF_NAT")
@@ -46,7 +47,7 @@ def list_fragments(screen: Screen, spec: str, as_json: bool) -> None:
 
     A star marks those that the spec's kernel is made of.
     """
-    asked, fragments, _ = read_kernel(spec)
+    asked, fragments, problems, _ = read_kernel(spec)
     chosen = _chosen(asked, fragments)
     if as_json:
         listed = [
@@ -56,6 +57,7 @@ def list_fragments(screen: Screen, spec: str, as_json: bool) -> None:
         return
     rows = [("*" if name in chosen else " ", name, escape(one.description)) for name, one in sorted(fragments.items())]
     screen.table(rows, headed=False)
+    _warn(screen, SpecError(problems).problems)
 
 
 @kernel.command(epilog="Example: netvm-build kernel show nat")
@@ -67,7 +69,7 @@ def show(screen: Screen, name: str, spec: str, as_json: bool) -> None:
     """Show a fragment's options, and for which kernels they are."""
     from netvm_build.spec.scalars import did_you_mean
 
-    asked, fragments, _ = read_kernel(spec)
+    asked, fragments, problems, _ = read_kernel(spec)
     fragment = fragments.get(name)
     if fragment is None:
         near = did_you_mean(name, fragments)
@@ -76,6 +78,7 @@ def show(screen: Screen, name: str, spec: str, as_json: bool) -> None:
         screen.result_json({"version": 1, "kernel": asked.version, **_as_object(fragment, asked.version)})
     else:
         screen.result("\n".join(_shown(fragment, screen)))
+        _warn(screen, SpecError(problems).problems)
 
 
 @kernel.command(epilog="Example: netvm-build kernel explain IP_NF_NAT")
@@ -84,14 +87,18 @@ def show(screen: Screen, name: str, spec: str, as_json: bool) -> None:
 @JSON
 @click.pass_obj
 def explain(screen: Screen, option: str, spec: str, as_json: bool) -> None:
-    """Show what asks for a kernel option, and for which value."""
+    """Show what asks for a kernel option, and for which value.
+
+    Mistakes in the spec and in fragments are warnings: what can be read of them is used.
+    """
     from netvm_build import kconfig
 
-    asked, fragments, problems = read_kernel(spec)
-    found = kconfig.attempt(asked, fragments)
+    asked, fragments, problems, origins = read_kernel(spec)
+    found = kconfig.attempt(asked, fragments, origins)
     said = kconfig.explain(option, found.config, fragments)
+    mistakes = SpecError([*problems, *found.problems]).problems
     if as_json:
-        screen.result_json(_explanation_object(said))
+        screen.result_json({**_explanation_object(said), "mistakes": [vars(one) for one in mistakes]})
         return
     name = escape(said.name)
     rows = [(f"{name}={_value(one.request)}", _asked_by(one, disputed=said.disputed)) for one in said.asked]
@@ -110,8 +117,17 @@ def explain(screen: Screen, option: str, spec: str, as_json: bool) -> None:
         screen.say(f"hint: {escape(said.nearest)}")
     elif said.disputed:
         screen.say(f"hint: decide in the spec: kernel.config.{name}")
-    if problems or found.problems:
-        screen.say("hint: the spec has mistakes, so this may change: netvm-build check")
+    _warn(screen, mistakes)
+
+
+def _warn(screen: Screen, mistakes: Sequence[Problem]) -> None:
+    """The mistakes in the spec and its fragments, which may change what was said."""
+    for one in mistakes[:MOST_WARNINGS]:
+        screen.say(f"warning: {escape(str(one))}")
+    if mistakes:
+        more = len(mistakes) - MOST_WARNINGS
+        rest = f" ({more} more mistakes)" if more > 0 else ""
+        screen.say(f"hint: without these mistakes this may change: netvm-build check{rest}")
 
 
 def _asked_by(asked: Asked, *, disputed: bool) -> str:

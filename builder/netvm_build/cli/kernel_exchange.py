@@ -166,7 +166,7 @@ def export(screen: Screen, form: str, fragment: str, spec: str) -> None:
     """
     from netvm_build.kconfig import resolve, written
 
-    asked, fragments, problems = read_kernel(spec)
+    asked, fragments, problems, _ = read_kernel(spec)
     if problems:
         raise SpecError(problems)
     if fragment and fragment not in fragments:
@@ -216,7 +216,7 @@ def _options(what: str) -> Options:
     if (path / "manifest.json").is_file():
         path = path / "kernel.config"
     elif path.is_dir() or what.endswith((".yaml", ".yml")):
-        asked, fragments, problems = read_kernel(what)
+        asked, fragments, problems, _ = read_kernel(what)
         if problems:
             raise SpecError(problems)
         return compared.asked(resolve(asked, fragments))

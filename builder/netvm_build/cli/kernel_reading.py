@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from netvm_build.cli import proposals
 from netvm_build.cli.app import spec_path
-from netvm_build.util.errors import Problem
+from netvm_build.util.errors import Problem, SpecError
 
 if TYPE_CHECKING:
     from netvm_build.kconfig import Fragment
-    from netvm_build.model import Kernel
+    from netvm_build.model import Kernel, Source
 
 SPEC = click.option(
     "--spec",
@@ -26,22 +26,43 @@ SPEC = click.option(
     help="The spec to look at.  [default: netvm.yaml]",
     shell_complete=proposals.files,
 )
+MOST_WARNINGS = 10
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def read_kernel(spec_argument: str) -> tuple[Kernel, Mapping[str, Fragment], Sequence[Problem]]:
-    """What a spec asks of its kernel as far as it can be read, all fragments it could name, and its problems.
+class Read(NamedTuple):
+    """What a spec asks of its kernel and all fragments it could name, as far as these can be read.
 
-    The defaults where there is no netvm.yaml.  Raises SpecError for what is no spec, and for fragments with mistakes.
+    `problems` are those of both, `origins` where the spec's values stand.
+    """
+
+    kernel: Kernel
+    fragments: Mapping[str, Fragment]
+    problems: Sequence[Problem]
+    origins: Mapping[str, Source]
+
+
+def read_kernel(spec_argument: str) -> Read:
+    """A spec's kernel and fragments; the defaults where there is no netvm.yaml, or one that holds no keys.
+
+    Raises SpecError if another file is missing.
     """
     from netvm_build import kconfig, spec
     from netvm_build.model import Kernel
     from netvm_build.util import resources
 
     path = spec_path(spec_argument)
-    asked = Kernel()
-    problems: Sequence[Problem] = ()
-    if path.exists() or path != Path("netvm.yaml"):
-        draft = spec.draft(path)
-        asked, problems = draft.router.kernel, draft.problems
-    return asked, kconfig.load_fragments((*asked.fragment_dirs, resources.folder("kernel-configs"))), problems
+    beside = path.parent / "kernel-configs"
+    asked = Kernel(fragment_dirs=(beside,) if beside.is_dir() else ())
+    problems: list[Problem] = []
+    origins: Mapping[str, Source] = {}
+    try:
+        if path.exists() or path != Path("netvm.yaml"):
+            draft = spec.draft(path)
+            asked, problems, origins = draft.router.kernel, [*draft.problems], draft.origins
+    except SpecError as error:
+        if not path.exists():
+            raise
+        problems += error.problems
+    fragments, more = kconfig.draft_fragments((*asked.fragment_dirs, resources.folder("kernel-configs")))
+    return Read(asked, fragments, [*problems, *more], origins)
