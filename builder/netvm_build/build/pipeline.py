@@ -26,6 +26,7 @@ from netvm_build.build.debian.settings import settings_here
 from netvm_build.build.loading import LOCK_NAME, Loaded, render
 from netvm_build.build.locking import locked, naming_the_spec, prove_once, refuse_unlocked
 from netvm_build.build.nix import command as nix
+from netvm_build.build.nix import place
 from netvm_build.image import manifest
 from netvm_build.model import Source
 from netvm_build.util.errors import (
@@ -95,7 +96,8 @@ def work_folder(out: Path) -> Path:
 
 
 def own_work_folder(loaded: Loaded, out: Path) -> Path:
-    """The work folder, which only we can write to.  Raises Untrusted where others decide what would be built."""
+    """The work folder, ours alone.  Raises Untrusted where others decide what is built; NixEvalError: see `place`."""
+    place.require_usual()
     router = loaded.router
     require(loaded.path, loaded.lock_path, *router.kernel.fragment_dirs, *router.host_files)
     work = work_folder(out)

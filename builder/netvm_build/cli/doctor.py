@@ -17,7 +17,7 @@ from pathlib import Path
 
 from netvm_build.build.debian import mirrors, request_for
 from netvm_build.build.nix import command as nix
-from netvm_build.build.nix import sandbox
+from netvm_build.build.nix import place, sandbox
 from netvm_build.host import access
 from netvm_build.host.pci import Bus
 from netvm_build.model import Router
@@ -63,6 +63,7 @@ def check_nix() -> Finding:
     try:
         program = process.find_tool("nix", nix.PACKAGE)
         version = process.run([program, "--version"]).stdout.split()[-1]
+        place.require_usual()
     except NetvmError as error:
         return Finding("Nix", State.MISSING, error.message, error.hint or "")
     try:
