@@ -49,8 +49,7 @@ if TYPE_CHECKING:
 WORK_NAME = ".netvm"
 SPEC_NAME = "spec"  # in a work folder: the absolute path of the spec that was built there last
 
-# Where the nixpkgs platform enters a nixpkgs tree.
-NIXPKGS_ENTRY = "pkgs/top-level/impure.nix"
+NIXPKGS_ENTRY = "pkgs/top-level/impure.nix"  # where the nixpkgs platform enters a nixpkgs tree
 
 # The parts whose bytes must come out the same each time.
 REPRODUCIBLE = ("kernel", "rootfs")
