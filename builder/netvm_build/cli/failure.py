@@ -90,14 +90,28 @@ def machine_trouble(error: OSError, folder: Path | None = None) -> NetvmError | 
     full = disk_full(error, folder)
     if full is not None:
         return full
-    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
-        return NetvmError("there is no folder for temporary files", hint="TMPDIR must name a folder to write to")
+    if isinstance(error, FileNotFoundError) and (nowhere := _nowhere(error)) is not None:
+        return nowhere
     hint = _TROUBLE.get(error.errno or 0)
     where = error.filename or folder
     if hint is None or error.strerror is None:
         return None
     said = f"{os.fsdecode(where)}: {error.strerror}" if where is not None else error.strerror
     return NetvmError(said, hint=hint.format(user=_user()))
+
+
+def _nowhere(error: FileNotFoundError) -> NetvmError | None:
+    """A place where nothing can be made: the current folder is deleted, or it is a file system of the kernel's."""
+    if "temporary directory" in str(error):
+        return NetvmError("there is no folder for temporary files", hint="TMPDIR must name a folder to write to")
+    try:
+        here = os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return NetvmError("the current folder no longer exists", hint="go to another one: cd")
+    name = os.path.join(here, os.fsdecode(error.filename or ""))  # noqa: PTH118
+    if name.startswith(("/proc/", "/sys/")) and not os.path.lexists(name):
+        return NetvmError(f"{name}: nothing can be made there", hint="name another place")
+    return None
 
 
 def _user() -> str:
