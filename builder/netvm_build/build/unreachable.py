@@ -110,7 +110,10 @@ def _proxy_password() -> str:
     for name in ("https_proxy", "http_proxy"):
         if given := os.environ.get(name):
             return f"give it: export {name}=http://NAME:PASSWORD@{server(given)}"
-    return 'give it in /etc/apt/apt.conf.d/80proxy, which only root should read: Acquire::http::Proxy "http://NAME:PASSWORD@HOST:PORT";'
+    return (
+        'give it in a file such as /etc/apt/apt.conf.d/80proxy: Acquire::http::Proxy "http://NAME:PASSWORD@HOST:PORT";'
+        " let it be read by those who build, and by nobody else"
+    )
 
 
 def _mirror_password(url: str) -> str:
