@@ -15,7 +15,7 @@ import pytest
 from netvm_build.cli import main
 from netvm_build.util.errors import LockError
 
-from tests.integration.test_proof import OLD
+from tests.support.host.archive_parts import OLD
 from tests.support.host.company import make_authority, serving
 from tests.support.host.company_site import WANTED, Site, nix_daemon, standing
 from tests.support.host.signed_archive import pool

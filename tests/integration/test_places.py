@@ -21,6 +21,7 @@ from netvm_build.util.errors import LockError
 from netvm_build.util.events import Event, Note
 
 from tests.support.host.archive import Archive, served
+from tests.support.host.archive_parts import TREE
 from tests.support.needs import need
 from tests.unit.test_debian import STAMPED, a_lock
 
@@ -28,27 +29,6 @@ pytestmark = pytest.mark.integration
 
 NAMES = ("a_1%2b1~rc_amd64.deb", "b_1_amd64.deb", "image_1_amd64.deb")
 DOWN = mirrors.Target("http://127.0.0.1:9/debian", "trixie", "main", "Debian", "")
-
-TREE = """\
-let
-  lock = builtins.fromJSON (builtins.readFile ./netvm.lock);
-  storeName = builtins.replaceStrings [ "~" "%" ":" "^" ] [ "-" "-" "-" "-" ];
-  fetch = file: derivation {
-    name = storeName (baseNameOf file.path);
-    url = lock.mirrors.${file.mirror} + "/" + file.path;
-    inherit (file) deps;
-    outputHash = file.sha256;
-    outputHashAlgo = "sha256";
-    outputHashMode = "flat";
-    builder = "builtin:fetchurl";
-    system = "builtin";
-    preferLocalBuild = true;
-  };
-  files = builtins.attrValues (builtins.mapAttrs (name: file: file // { deps = [ ]; }) lock.packages);
-  named = name: builtins.head (builtins.filter (file: builtins.match ".*/${name}_.*" file.path != null) files);
-in
-{ image = fetch (named "image" // { deps = map fetch [ (named "a") (named "b") ]; }); }
-"""
 
 
 @dataclass

@@ -15,23 +15,20 @@ from typing import Any
 
 import pytest
 from netvm_build.build import debian, loading, locking
-from netvm_build.build.debian import apt, packages, places, settings
+from netvm_build.build.debian import apt, places, settings
 from netvm_build.build.debian.settings import Settings
 from netvm_build.cli import main
-from netvm_build.model import Router
 from netvm_build.util.errors import LockError, ToolMissing
 from netvm_build.util.events import Event, Note
 
 from tests.support.host.archive import Archive, served
+from tests.support.host.archive_parts import ASKED, CONNMAN, OLD, a_deb
 from tests.support.host.signed_archive import DAY, Key, Suite, package, pool, signing_key, source
 from tests.support.needs import need
-from tests.unit.test_debian import a_deb
 
 pytestmark = pytest.mark.integration
 
-ASKED = sorted({name for asked in packages.request_for(Router()).sets.values() for name in asked})
-CONNMAN = {"connman_2.0-2.dsc": b"dsc", "connman_2.0.orig.tar.xz": b"orig", "connman_2.0-2.debian.tar.xz": b"debian"}
-OLD, NEW = "1.0-1", "1.0-2"
+NEW = "1.0-2"
 CHECKED = ('Acquire::http::Proxy "DIRECT";',)
 UNCHECKED = (*CHECKED, 'Acquire::Check-Valid-Until "false";')
 

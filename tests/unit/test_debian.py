@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import re
 import shutil
-import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -24,6 +22,8 @@ from netvm_build.build.debian.settings import configuration
 from netvm_build.model import Kernel, Platform, Router
 from netvm_build.util.errors import LockError
 from netvm_build.util.events import discard
+
+from tests.support.host.archive_parts import a_deb
 
 REQUEST = packages.request_for(Router())
 DIGEST = "ab" * 32
@@ -43,20 +43,6 @@ def a_lock() -> lock.Lock:
         versions={**dict.fromkeys(packages.VERSIONS, "1.0"), "linux": "6.12.117", "connman": "2.0"},
         bootstrap=lock.Bootstrap(DIGEST),
     )
-
-
-def a_deb(name: str = bootstrap.MEMBER, content: bytes = b"\x7fELF busybox") -> bytes:
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w:xz") as archive:
-        member = tarfile.TarInfo(name)
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
-    members = [(b"debian-binary", b"2.0\n"), (b"control.tar.xz", b"odd"), (b"data.tar.xz", data.getvalue())]
-    parts = [
-        name.ljust(48) + str(len(body)).encode().ljust(10) + b"`\n" + body + b"\n" * (len(body) % 2)
-        for name, body in members
-    ]
-    return b"!<arch>\n" + b"".join(parts)
 
 
 def test_a_lock_survives_its_file(tmp_path: Path) -> None:

@@ -40,8 +40,9 @@ from netvm_build.vmm.qemu import trunk
 from netvm_build.vmm.qemu.monitor import slots_in
 
 from tests.support.foreign import JSON, mutations, peak_mib, replaced
+from tests.support.host.archive_parts import a_deb
 from tests.unit.test_cli_build import write_image
-from tests.unit.test_debian import REQUEST, a_deb, a_lock
+from tests.unit.test_debian import REQUEST, a_lock
 
 ROOT = Path(__file__).parents[2]
 PLACES = st.lists(st.integers(0, 30), max_size=5)

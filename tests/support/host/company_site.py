@@ -23,11 +23,9 @@ from netvm_build.build.debian import apt, places
 from netvm_build.build.nix import command as nix
 from netvm_build.util.events import Event, StageStarted
 
-from tests.integration.test_places import TREE
-from tests.integration.test_proof import ASKED, CONNMAN, OLD
+from tests.support.host.archive_parts import ASKED, CONNMAN, OLD, TREE, a_deb
 from tests.support.host.signed_archive import Key, Suite, package, pool, signing_key, source
 from tests.support.needs import need
-from tests.unit.test_debian import a_deb
 
 WANTED = ("dbus-daemon", "nftables", "busybox-static")
 
