@@ -6,10 +6,6 @@
 case ${1-} in
   "") exec "$busybox" unshare -U -r -m "$busybox" sh -eu "$0" mounted ;;
 esac
-# A builder that is the machine's root could write to the root, and Python would leave its bytecode there: the store would no
-# longer be what Nix has registered.  The two other options are what a mount may be locked with in a user namespace.
-"$busybox" mount --bind "$root" "$root"
-"$busybox" mount -o remount,bind,ro,nosuid,nodev "$root"
 for dir in build dev nix/store proc; do
   "$busybox" mount --rbind "/$dir" "$root/$dir"
 done
