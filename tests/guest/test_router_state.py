@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from dhcp_server import Answer
+from init.core.supervisor import Running
 from init.net import router_state
 from init.net.router_state import RouterState
 from init.net.uplink import NO_ROUTE, Lease, Uplink
@@ -24,6 +25,17 @@ NO_WAY = Lease("10.0.2.15/24", None, (), NO_ROUTE)
 LACK = "up0 has 10.0.2.15/24, but no default route: the network names no usable gateway"
 
 
+class Service:
+    """A service as the supervisor knows it: required, and waited for until its device doesn't come."""
+
+    lacking = Running.lacking
+
+    def __init__(self) -> None:
+        self.ready = True
+        self.waiting = SimpleNamespace(gave_up=False)
+        self.service = SimpleNamespace(name="connmand", required=True)
+
+
 class Heard:
     """The router's parts as its state sees them, and what it says."""
 
@@ -31,9 +43,7 @@ class Heard:
         self.events: list[tuple[str, str | None]] = []
         self.due: list[Any] = []
         self.loaded = True
-        self.service = SimpleNamespace(
-            ready=True, waiting=SimpleNamespace(gave_up=False), service=SimpleNamespace(name="connmand")
-        )
+        self.service = Service()
         self.states = [self.service]
         self.uplink = Uplink(2, "up0", "", "e1000e", SimpleNamespace())  # type: ignore[arg-type]
         self.all = [self.uplink]

@@ -12,6 +12,7 @@ from typing import Literal
 
 Compression = Literal["", "gz", "bz2", "xz"]
 
+# REUSE-IgnoreStart: what follows is the test's file and not this one
 MAKEFILE = """# SPDX-License-Identifier: GPL-2.0
 VERSION = {0}
 PATCHLEVEL = {1}
@@ -21,6 +22,7 @@ NAME = Test
 
 KERNELVERSION = $(VERSION)$(if $(PATCHLEVEL),.$(PATCHLEVEL)$(if $(SUBLEVEL),.$(SUBLEVEL)))$(EXTRAVERSION)
 """
+# REUSE-IgnoreEnd
 
 
 def makefile(version: str = "6.12.58", extra: str = "") -> str:

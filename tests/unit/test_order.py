@@ -36,7 +36,7 @@ def test_what_waits_comes_first_and_what_boots_last(tmp_path: Path) -> None:
     (tmp_path / "show.py").write_text(PLUGIN)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  lasts: x\n")
     argv = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", "-p", "show", "--rootdir", "."]
-    environment = {"PYTHONPATH": str(tmp_path), "FOUND": str(tmp_path / "found")}
+    environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "FOUND": str(tmp_path / "found")}
     subprocess.run(argv, cwd=tmp_path, env=environment, check=True, capture_output=True)
     assert json.loads((tmp_path / "found").read_text()) == [
         "test_waits_long",

@@ -118,7 +118,7 @@ FRAGMENTS = {
 
 @at_each_width
 def test_kernel_list(columns: int, capsys: Capture, golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_commands, "read_kernel", lambda _: (Kernel(), FRAGMENTS, ()))
+    monkeypatch.setattr(kernel_commands, "read_kernel", lambda _: (Kernel(), FRAGMENTS, (), {}))
     assert main(["kernel", "list"]) == 0
     said = capsys.readouterr().out
     golden(f"widths/kernel-list-{columns}.txt", said)

@@ -152,7 +152,9 @@ rec {
   # libraries they need.
   # With verity, the hash tree follows it, and a file `verity` tells the kernel of both.
   # `extras` is what the spec adds, with `packaged` also programs of the lock's set `extra`.
-  buildRootfs = { tree, ruleset, programs, modules, verity, drivers, extras ? null, packaged ? false }: packages.runIn ({
+  buildRootfs =
+    { tree, ruleset, programs, modules, verity, drivers, extras ? null, packaged ? false }:
+    packages.runIn ({
     name = "rootfs";
     root = packages.root "imager";
     script = ../shared/rootfs.sh;
@@ -183,7 +185,8 @@ rec {
   listContents = { rootfs, tree, extras ? "" }:
     let
       isLinked = name: builtins.elem (builtins.head (builtins.split "_" name)) (builtins.attrValues linked);
-      names = builtins.concatMap (set: lock.sets.${set} or [ ]) [ "guest" "linux" "stock" "firmware" "extra" "extra-libraries" ]
+      sets = [ "guest" "linux" "stock" "firmware" "extra" "extra-libraries" ];
+      names = builtins.concatMap (set: lock.sets.${set} or [ ]) sets
         ++ builtins.filter isLinked lock.sets.connman-dev;
     in
     packages.runIn {

@@ -16,8 +16,6 @@ from pathlib import Path
 from netvm_build.util import process, resources
 from netvm_build.util.errors import CommandError, NixBuildError, ToolMissing
 
-GUIDE = "how-to/containers-and-ci.md"
-
 # Nix also names its sandbox's machine, which the seccomp filter of a container may forbid.
 _SET_HOST_NAME = (sys.executable, "-ISc", "import socket; socket.sethostname('localhost')")
 TRIAL = ("-U", "-r", "-m", "-p", "-n", "-i", "-u", "-f", "--mount-proc", *_SET_HOST_NAME)
@@ -65,7 +63,7 @@ def allow_namespaces() -> str:
     apparmor = ", --security-opt apparmor=unconfined" if read(_PROFILE).endswith("(enforce)") else ""
     return (
         f"a container needs --security-opt seccomp=unconfined{apparmor} and, with podman, --security-opt unmask=ALL,"
-        f" with docker --security-opt systempaths=unconfined: {resources.document(GUIDE)}"
+        f" with docker --security-opt systempaths=unconfined: {resources.document('how-to/containers-and-ci.md')}"
     )
 
 
@@ -89,7 +87,7 @@ def require_switched_on(config: str) -> None:
         raise NixBuildError(
             "NIX_CONFIG has `sandbox = false`, and the debian platform builds only in Nix's sandbox",
             hint="take that line out: unset NIX_CONFIG; where namespaces are forbidden, see"
-            f" {resources.document(GUIDE)}",
+            f" {resources.document('how-to/containers-and-ci.md')}",
         )
 
 
