@@ -13,6 +13,7 @@ import scenarios_host
 import scenarios_names
 import scenarios_options
 import scenarios_ports
+import scenarios_services
 import scenarios_silent
 import scenarios_standby
 import scenarios_timeouts
@@ -30,6 +31,7 @@ __all__ = [
     "scenarios_names",
     "scenarios_options",
     "scenarios_ports",
+    "scenarios_services",
     "scenarios_silent",
     "scenarios_standby",
     "scenarios_timeouts",
